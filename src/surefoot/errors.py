@@ -1,0 +1,43 @@
+"""The two ways a command can fail, and what each means for the exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """The request cannot be carried out as asked: one line that names the value and what was expected. Exit code 2."""
+
+
+class RunFailure(RuntimeError):
+    """Something broke while running (an environment, a disk, a worker): one line that says where. Exit code 1."""
+
+
+class MissingDependency(UserError):
+    """An optional package is not installed; the message carries the command that installs it."""
+
+    def __init__(self, package: str, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package '{package}', which is not installed: pip install 'surefoot[{extra}]'"
+        )
+
+
+class EnvironmentFailure(RunFailure):
+    """An environment raised, returned a non-finite value, or its worker process died.
+
+    Attributes:
+        seed: the training seed of the lane that failed.
+        detail: what happened, in one line, without task or step (the training loop adds those).
+    """
+
+    def __init__(self, seed: int, detail: str) -> None:
+        super().__init__(f"seed {seed}: {detail}")
+        self.seed = seed
+        self.detail = detail
+
+
+def suggest(value: str, valid: Iterable[str]) -> str:
+    """Return ``"; did you mean 'a' or 'b'?"`` for the nearest valid choices, or an empty string when none is near."""
+    near = difflib.get_close_matches(value, list(valid), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
