@@ -1,0 +1,28 @@
+"""Optimisers, as Optax chains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import jax
+import optax
+
+from surefoot.algorithms.config import AdamW
+from surefoot.networks import LayerPath
+from surefoot.types import PyTree
+
+
+def make_optimizer(config: AdamW, hidden_layers: Iterable[LayerPath] = ()) -> optax.GradientTransformation:
+    """Return the Optax transformation; ``hidden_layers`` are those that "unconstrained" leaves undecayed."""
+    if config.weight_decay == 0.0:
+        return optax.adam(config.learning_rate, b1=config.b1, b2=config.b2)
+    spared = frozenset(hidden_layers) if config.decay == "unconstrained" else frozenset()
+
+    def decays(params: PyTree) -> PyTree:
+        return jax.tree_util.tree_map_with_path(lambda path, _: _keys(path)[:-1] not in spared, params)
+
+    return optax.adamw(config.learning_rate, config.b1, config.b2, weight_decay=config.weight_decay, mask=decays)
+
+
+def _keys(path: tuple[jax.tree_util.KeyEntry, ...]) -> LayerPath:
+    return tuple(str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey))

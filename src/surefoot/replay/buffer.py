@@ -1,0 +1,116 @@
+"""A replay buffer as pure functions on one pytree that lives on the device, for one seed.
+
+An observation that is one transition's next and the following one's current is stored once: observations form a log of
+*frames*, and a transition points at its frame; the frame after it is its next observation. An episode of T steps takes
+T + 1 frames. Both logs are rings that are addressed by ever-growing counters, so that the position of an entry follows
+from its number alone; this is what lets a checkpoint append only what is new.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from surefoot.types import Batch, EnvSpec, Transition
+
+
+class ReplayState(NamedTuple):
+    """One seed's transitions. N is the capacity in transitions, M the capacity in frames (at least N + 2)."""
+
+    frames: jax.Array
+    """[M, O] float32. Frame number f lies at f modulo M."""
+    actions: jax.Array
+    """[N, A] float32. Transition number t lies at t modulo N, here and below."""
+    rewards: jax.Array
+    """[N] float32."""
+    terminated: jax.Array
+    """[N] bool."""
+    frame_of: jax.Array
+    """[N] int32, the frame number of the transition's observation; its next observation is the frame after."""
+    num_frames: jax.Array
+    """[] int32, frames ever written. The newest one is the observation to act on."""
+    num_transitions: jax.Array
+    """[] int32, transitions ever written."""
+    oldest: jax.Array
+    """[] int32, number of the oldest transition that is still whole."""
+
+
+def frame_capacity(capacity: int, shortest_episode: int | None) -> int:
+    """Return M for a buffer of ``capacity`` transitions.
+
+    Every episode costs one frame more than it has transitions. Where episodes have a known shortest length (a time
+    limit and no termination) the room for those is exact; elsewhere an eighth is added, and if episodes are shorter
+    than eight agent steps on average the oldest transitions leave a little early.
+
+    Args:
+        capacity: N, transitions.
+        shortest_episode: agent steps of the shortest possible episode, or None when it can terminate any time.
+    """
+    episodes = capacity // (shortest_episode or 8) + 1
+    return capacity + episodes + 2
+
+
+def nbytes(spec: EnvSpec, capacity: int, frames: int) -> int:
+    """Return the bytes one seed's buffer occupies on the device."""
+    return 4 * frames * spec.observation_size + capacity * (4 * spec.action_size + 4 + 1 + 4) + 12
+
+
+def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array) -> ReplayState:
+    """Return an empty buffer that knows the observation [O] at which the first episode starts."""
+    if frames < capacity + 2:
+        raise ValueError(f"frames must be at least capacity + 2 = {capacity + 2}, got {frames}")
+    ring = jnp.zeros((frames, spec.observation_size), jnp.float32)
+    return ReplayState(
+        frames=ring.at[0].set(first_observation),
+        actions=jnp.zeros((capacity, spec.action_size), jnp.float32),
+        rewards=jnp.zeros((capacity,), jnp.float32),
+        terminated=jnp.zeros((capacity,), jnp.bool_),
+        frame_of=jnp.zeros((capacity,), jnp.int32),
+        num_frames=jnp.int32(1),
+        num_transitions=jnp.int32(0),
+        oldest=jnp.int32(0),
+    )
+
+
+def add(state: ReplayState, transition: Transition) -> ReplayState:
+    """Return the buffer with one more transition, from the newest frame to ``transition.next_observation``."""
+    capacity, frames = state.rewards.shape[0], state.frames.shape[0]
+    position = state.num_transitions % capacity
+    ended = transition.ended.astype(jnp.int32)
+    # Where the episode goes on, both writes put the same observation at the same place; a branch would cost more.
+    ring = state.frames.at[state.num_frames % frames].set(transition.next_observation)
+    ring = ring.at[(state.num_frames + ended) % frames].set(transition.observation)
+    added = state._replace(
+        frames=ring,
+        actions=state.actions.at[position].set(transition.action),
+        rewards=state.rewards.at[position].set(transition.reward),
+        terminated=state.terminated.at[position].set(transition.terminated),
+        frame_of=state.frame_of.at[position].set(state.num_frames - 1),
+        num_frames=state.num_frames + 1 + ended,
+        num_transitions=state.num_transitions + 1,
+        oldest=jnp.maximum(state.oldest, state.num_transitions + 1 - capacity),
+    )
+    # Two frames at most were written, so at most two transitions lost theirs.
+    return added._replace(oldest=_skip_overwritten(added, _skip_overwritten(added, added.oldest)))
+
+
+def _skip_overwritten(state: ReplayState, oldest: jax.Array) -> jax.Array:
+    """Return ``oldest``, or the transition after it if its first frame has been overwritten."""
+    lost = state.frame_of[oldest % state.rewards.shape[0]] + state.frames.shape[0] < state.num_frames
+    return oldest + lost.astype(jnp.int32)
+
+
+def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:
+    """Draw ``batch_size`` stored transitions uniformly, with replacement. The buffer must not be empty."""
+    number = jax.random.randint(key, (batch_size,), state.oldest, state.num_transitions)
+    position = number % state.rewards.shape[0]
+    frame = state.frame_of[position]
+    return Batch(
+        observation=state.frames[frame % state.frames.shape[0]],
+        action=state.actions[position],
+        reward=state.rewards[position],
+        next_observation=state.frames[(frame + 1) % state.frames.shape[0]],
+        terminated=state.terminated[position].astype(jnp.float32),
+    )

@@ -1,0 +1,63 @@
+"""What a run is: everything that decides its numbers, and the cadences that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surefoot.algorithms.config import Algorithm
+from surefoot.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        task: a task name, a registered Gymnasium id, or a zero-argument callable that returns a gymnasium.Env.
+        algorithm: the composition to train.
+        num_seeds: independent agents trained in this process (S).
+        seed: the first training seed; the agents use seed, seed + 1, ..., seed + S - 1.
+        env_steps: simulator control steps per seed, action repeats included.
+        evaluate_every: env_steps between evaluations (step 0 and the last step are always evaluated).
+        evaluation_episodes: episodes per seed and evaluation.
+        checkpoint_every: env_steps between checkpoints (the last step always makes one).
+        log_every: env_steps between rows of training.csv.
+        replay_capacity: transitions kept per seed; None means the run's agent steps, at most 1,000,000.
+        env_workers: worker processes that step environments; 0 steps them in this process, None chooses from the
+            number of cores and seeds.
+        out: the run directory; None makes runs/<task>-<algorithm>-<n>.
+        overwrite: replace a run that is already there.
+    """
+
+    task: str | Callable[[], Any]
+    algorithm: Algorithm
+    num_seeds: int = 1
+    seed: int = 0
+    env_steps: int = 1_000_000
+    evaluate_every: int = 25_000
+    evaluation_episodes: int = 5
+    checkpoint_every: int = 25_000
+    log_every: int = 1_000
+    replay_capacity: int | None = None
+    env_workers: int | None = None
+    out: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can have."""
+        positive = ("num_seeds", "env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
+        for name in positive:
+            if (value := getattr(self, name)) < 1:
+                raise UserError(f"{name} must be at least 1, got {value}")
+        if not 0 <= self.seed < 2**31 - self.num_seeds:
+            raise UserError(f"seed must be between 0 and 2**31 - num_seeds - 1, got {self.seed}")
+        if self.replay_capacity is not None and self.replay_capacity < self.algorithm.warmup_transitions:
+            raise UserError(
+                f"replay_capacity must hold at least the warm-up of {self.algorithm.warmup_transitions} transitions, "
+                f"got {self.replay_capacity}"
+            )
+        if self.env_workers is not None and self.env_workers < 0:
+            raise UserError(f"env_workers must be 0 (this process) or more, got {self.env_workers}")

@@ -1,0 +1,66 @@
+"""The data that travels between rooms, and the glossary of axes.
+
+Axes, in the order in which they appear in a shape:
+
+    S  seeds (independent agents trained side by side)
+    U  gradient updates within one agent step
+    C  critics of an ensemble
+    B  batch (transitions sampled for one update)
+    T  steps of an episode
+    E  episodes of an evaluation
+    O  observation entries
+    A  action entries
+
+The learner, the networks and the replay buffer know no S: they are written for one seed and mapped over seeds once, in
+``training.population``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+type PyTree = Any
+"""A nested structure of arrays."""
+
+
+class EnvSpec(NamedTuple):
+    """The sizes a learner needs to know of an environment."""
+
+    observation_size: int
+    """O, entries of the flat float32 observation."""
+    action_size: int
+    """A, entries of the action in [-1, 1]."""
+
+
+class Transition(NamedTuple):
+    """What one agent step added to the world, for one seed."""
+
+    action: jax.Array
+    """[A] float32 in [-1, 1]."""
+    reward: jax.Array
+    """[] float32, summed over the action repeat."""
+    next_observation: jax.Array
+    """[O] float32, the transition's own, also where the episode ended."""
+    terminated: jax.Array
+    """[] bool, the episode ended in a state whose value is zero. A time limit does not terminate."""
+    observation: jax.Array
+    """[O] float32, the observation to act on next: next_observation, or the first one of a new episode."""
+    ended: jax.Array
+    """[] bool, terminated or truncated: observation starts a new episode."""
+
+
+class Batch(NamedTuple):
+    """Transitions drawn from the replay buffer for one gradient update."""
+
+    observation: jax.Array
+    """[B, O] float32."""
+    action: jax.Array
+    """[B, A] float32 in [-1, 1]."""
+    reward: jax.Array
+    """[B] float32."""
+    next_observation: jax.Array
+    """[B, O] float32."""
+    terminated: jax.Array
+    """[B] float32, 1 where the bootstrap stops."""
