@@ -1,0 +1,7 @@
+"""A name becomes an environment, an environment becomes many. Importing this starts no simulator and no JAX."""
+
+from surefoot.tasks.registry import Task, get_task, list_tasks
+from surefoot.tasks.seeding import episode_seed
+from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector
+
+__all__ = ["Task", "VectorEnv", "VectorStep", "episode_seed", "get_task", "list_tasks", "make_vector"]

@@ -1,0 +1,92 @@
+"""DM Control suite tasks: https://arxiv.org/abs/2006.12983."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import MissingDependency
+from surefoot.tasks.models import ModelSnapshot
+from surefoot.tasks.wrappers import Advance
+
+
+def import_suite() -> Any:
+    """Import `dm_control.suite` without asking for a graphics library, which training does not need.
+
+    Raises:
+        MissingDependency: dm_control or mujoco is not installed.
+    """
+    # dm_control looks for a GL library when it is imported; whoever renders sets this variable to egl or osmesa.
+    os.environ.setdefault("MUJOCO_GL", "disabled")
+    try:
+        from dm_control import suite
+    except ModuleNotFoundError as error:
+        if error.name in ("dm_control", "mujoco"):
+            raise MissingDependency(error.name, "dmc", "DM Control") from error
+        raise
+    return suite
+
+
+class DMCSimulation:
+    """One DM Control task.
+
+    An episode that reaches the time limit is truncated; it is terminated only where the task itself sets the discount
+    to 0. The suite's own environment is taken apart because its `step` computes an observation every control step.
+    """
+
+    def __init__(self, domain: str, task: str) -> None:
+        """Load the suite's task, for example "cheetah" and "run"."""
+        env = import_suite().load(domain, task, task_kwargs={"random": 0})
+        self._env, self._task, self._physics = env, env.task, env.physics
+        self._sub_steps, self._step_limit = env._n_sub_steps, env._step_limit
+        self._snapshot = ModelSnapshot(self._physics.model.ptr)
+        self._steps = 0
+        spec = env.action_spec()
+        self.action_low = np.broadcast_to(spec.minimum, spec.shape).astype(np.float32)
+        self.action_high = np.broadcast_to(spec.maximum, spec.shape).astype(np.float32)
+        self._keys, stop = [], 0
+        for key, part in env.observation_spec().items():
+            start, stop = stop, stop + int(np.prod(part.shape))
+            self._keys.append((key, slice(start, stop)))
+        self.observation_size = stop
+
+    def reset(self, seed: int) -> None:
+        """Begin the episode that belongs to `seed`."""
+        self._snapshot.restore()
+        self._task.random.seed(seed)
+        self._steps = 0
+        with self._physics.reset_context():
+            self._task.initialize_episode(self._physics)
+
+    def advance(self, action: np.ndarray) -> Advance:
+        """Take one control step."""
+        self._task.before_step(action, self._physics)
+        self._physics.step(self._sub_steps)
+        self._task.after_step(self._physics)
+        self._steps += 1
+        reward = self._task.get_reward(self._physics)
+        discount = self._task.get_termination(self._physics)
+        terminated = discount == 0.0
+        return Advance(float(reward), terminated, not terminated and self._ends_on_time(discount))
+
+    def observe(self) -> np.ndarray:
+        """Return the observation's parts in the order of the suite's specification, [O] float32."""
+        flat = np.empty(self.observation_size, np.float32)
+        parts = self._task.get_observation(self._physics)
+        for key, place in self._keys:
+            flat[place] = parts[key]
+        return flat
+
+    def solved(self) -> bool:
+        """Return False: the suite defines no success."""
+        return False
+
+    def close(self) -> None:
+        """Free the physics."""
+        self._env.close()
+
+    def _ends_on_time(self, discount: float | None) -> bool:
+        # A task may also end an episode without ending its value: a discount that is neither None nor 0.
+        return discount is not None or self._steps >= self._step_limit

@@ -1,0 +1,149 @@
+"""Several environments stepped one after the other: what a process does, be it ours or a worker."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.tasks.registry import Task
+from surefoot.tasks.seeding import episode_seed
+
+
+class VectorStep(NamedTuple):
+    """One decision of N lanes. Every array is fresh: nothing writes to it after it was returned.
+
+    Attributes:
+        next_observation: [N, O] float32, what the action led to, also where the episode ended there.
+        reward: [N] float32, summed over the action repeat.
+        terminated: [N] bool, the episode ended in a terminal state: its value is 0 from here.
+        truncated: [N] bool, the episode was cut off, by a time limit: its value goes on.
+        env_steps: [N] int32, control steps consumed.
+        success: [N] bool, the state the decision ended in counts as solved; False where the task defines no success.
+        observation: [N, O] float32, to act on next: `next_observation`, or the new episode's first observation where
+            one ended and lanes reset themselves.
+        active: [N] bool, the lane took this step; False where its episode was over and lanes don't reset themselves.
+            Such a lane has reward 0, False everywhere, and its last observation.
+    """
+
+    next_observation: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    env_steps: np.ndarray
+    success: np.ndarray
+    observation: np.ndarray
+    active: np.ndarray
+
+
+class Lanes:
+    """N environments of one task, each playing the numbered episodes of its seed."""
+
+    def __init__(
+        self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+    ) -> None:
+        """Make the environments.
+
+        Raises:
+            UserError: the task cannot be made as asked.
+            EnvironmentFailure: making an environment raised something else.
+        """
+        self._task_name, self._seeds, self._stream, self._autoreset = task.name, tuple(seeds), stream, autoreset
+        self._envs = []
+        for seed in self._seeds:
+            with _failing_as(seed):
+                self._envs.append(task.make(action_repeat))
+        first = self._envs[0]
+        self.observation_size = first.observation_size
+        self.action_low, self.action_high = first.env_action_low, first.env_action_high
+        self._episodes = np.zeros(len(self._envs), np.int64)
+        self._running = np.zeros(len(self._envs), bool)
+        self._observation = np.zeros((len(self._envs), self.observation_size), np.float32)
+
+    def reset(self, episodes: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Begin episode `episodes[i]` in lane i and return the first observations [N, O]."""
+        self._episodes = np.array(episodes, np.int64)
+        self._running[:] = True
+        observation = np.empty_like(self._observation)
+        for lane in range(len(self._envs)):
+            observation[lane] = self._reset_lane(lane)
+        self._observation = observation
+        return observation.copy()
+
+    def step(self, actions: np.ndarray) -> VectorStep:
+        """Take one decision in every running lane, `actions` [N, A] in [-1, 1]."""
+        lanes = len(self._envs)
+        reward, env_steps = np.zeros(lanes, np.float32), np.zeros(lanes, np.int32)
+        terminated, truncated, success = np.zeros(lanes, bool), np.zeros(lanes, bool), np.zeros(lanes, bool)
+        next_observation = self._observation.copy()
+        active = self._running.copy()
+        for lane in np.flatnonzero(active).tolist():
+            with _failing_as(self._seeds[lane]):
+                next_observation[lane], reward[lane], terminated[lane], truncated[lane], info = self._envs[lane].step(
+                    actions[lane]
+                )
+            env_steps[lane], success[lane] = info["env_steps"], info.get("success", False)
+        self._require_finite(next_observation, reward)
+        observation = next_observation.copy()
+        for lane in np.flatnonzero(terminated | truncated).tolist():
+            if self._autoreset:
+                self._episodes[lane] += 1
+                observation[lane] = self._reset_lane(lane)
+            else:
+                self._running[lane] = False
+        self._observation = observation
+        return VectorStep(
+            next_observation, reward, terminated, truncated, env_steps, success, observation.copy(), active
+        )
+
+    def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
+        """Reset lane i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations [N, O]."""
+        observation = self.reset(episodes)
+        for lane, env in enumerate(self._envs):
+            for action in actions[lane]:
+                with _failing_as(self._seeds[lane]):
+                    observation[lane], _, terminated, truncated, _ = env.step(action)
+                if terminated or truncated:
+                    self._running[lane] = False
+                    break
+        self._observation = observation.copy()
+        return observation
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self._envs:
+            env.close()
+        self._envs = []
+
+    def _reset_lane(self, lane: int) -> np.ndarray:
+        seed = self._seeds[lane]
+        with _failing_as(seed):
+            observation, _ = self._envs[lane].reset(
+                seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[lane]))
+            )
+        if not np.isfinite(observation).all():
+            raise EnvironmentFailure(seed, "the environment returned a non-finite observation on reset")
+        return observation
+
+    def _require_finite(self, observation: np.ndarray, reward: np.ndarray) -> None:
+        for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):
+            if not finite.all():
+                seed = self._seeds[int(np.argmin(finite))]
+                raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}")
+
+
+@contextlib.contextmanager
+def _failing_as(seed: int) -> Iterator[None]:
+    """Turn whatever an environment raises into an `EnvironmentFailure` of `seed`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # an environment is foreign code: it may raise anything
+        message = " ".join(str(error).split())
+        raise EnvironmentFailure(
+            seed, f"{type(error).__name__}: {message}" if message else type(error).__name__
+        ) from error

@@ -1,0 +1,86 @@
+"""MyoSuite's ten hand tasks: https://arxiv.org/abs/2205.13600, version 2.12."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import MissingDependency
+from surefoot.tasks.models import ModelSnapshot
+from surefoot.tasks.wrappers import Advance
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the package's banner, its credits and the precision warnings of its spaces off the terminal."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*precision lowered by casting.*")
+        yield
+
+
+class MyoSuiteSimulation:
+    """One MyoSuite hand task under the protocol of the authors of CrossQ + WN.
+
+    Every task runs for `horizon` control steps in place of the registered 50 to 200; the suite's own termination ends
+    an episode. `solved` is the suite's "solved".
+    """
+
+    def __init__(self, env_id: str, horizon: int) -> None:
+        """Make the environment registered as `env_id`, for example "myoHandKeyTurnFixed-v0"."""
+        import gymnasium
+
+        with _quiet():
+            try:
+                import myosuite  # noqa: F401  (registers the environments)
+            except ModuleNotFoundError as error:
+                if error.name in ("myosuite", "mujoco"):
+                    raise MissingDependency(error.name, "myosuite", "MyoSuite") from error
+                raise
+            env: Any = gymnasium.make(env_id, disable_env_checker=True).unwrapped
+        self._env = env
+        self._horizon = horizon
+        self._snapshot = ModelSnapshot(env.mj_model)
+        self._observation = np.zeros(0, np.float32)
+        self._solved = False
+        self._steps = 0
+        self.action_low, self.action_high = env.action_space.low, env.action_space.high
+        self.observation_size = int(env.observation_space.shape[0])
+
+    def reset(self, seed: int) -> None:
+        """Begin the episode that belongs to `seed`.
+
+        `reset(seed=)` of MyoSuite does not reach the targets, which are drawn from `np_random`; that is what is seeded.
+        """
+        import mujoco
+
+        self._snapshot.restore()
+        # The suite steps one MjData and observes through another, which its reset leaves as the last episode did.
+        mujoco.mj_resetData(self._env.mj_model, self._env.mj_data)
+        self._env.seed(seed)
+        self._observation, _ = self._env.reset()
+        self._solved = False
+        self._steps = 0
+
+    def advance(self, action: np.ndarray) -> Advance:
+        """Take one control step."""
+        self._observation, reward, terminated, _, info = self._env.step(action)
+        self._steps += 1
+        self._solved = bool(info["solved"])
+        return Advance(float(reward), terminated, not terminated and self._steps >= self._horizon)
+
+    def observe(self) -> np.ndarray:
+        """Return the suite's observation vector, [O] float32."""
+        return np.array(self._observation, np.float32)
+
+    def solved(self) -> bool:
+        """Return the suite's "solved" for the current state; False before the first step."""
+        return self._solved
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()

@@ -1,0 +1,245 @@
+"""Many environments at once: in this process, or in worker processes, with the same bits either way."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.tasks.lanes import Lanes, VectorStep
+from surefoot.tasks.registry import Task
+from surefoot.tasks.workers import Worker
+
+__all__ = ["VectorEnv", "VectorStep", "make_vector"]
+
+
+def make_vector(
+    task: Task,
+    lane_seeds: Sequence[int],
+    stream: str,
+    *,
+    action_repeat: int | None = None,
+    num_workers: int | None = 0,
+    autoreset: bool = True,
+) -> VectorEnv:
+    """Make N environments of `task`, lane i playing the episodes of seed `lane_seeds[i]`.
+
+    Args:
+        task: what to play.
+        lane_seeds: one training seed per lane; several lanes may share one.
+        stream: "train" or "evaluate"; with the seed and the episode's number it makes the episode.
+        action_repeat: control steps per decision, in place of the task's own.
+        num_workers: processes that step the environments; 0 steps them in this one. None means `choose_workers`.
+        autoreset: begin the next episode in the step that ends one. Without it a finished lane waits for `reset`.
+
+    Raises:
+        UserError: the task cannot be made as asked.
+        EnvironmentFailure: making an environment raised, or its worker process died.
+    """
+    if not lane_seeds:
+        raise ValueError("make_vector needs at least one lane seed")
+    workers = choose_workers(len(lane_seeds)) if num_workers is None else min(num_workers, len(lane_seeds))
+    if workers < 0:
+        raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
+    if workers == 0:
+        return LocalVectorEnv(task, lane_seeds, stream, action_repeat, autoreset)
+    return WorkerVectorEnv(task, lane_seeds, stream, action_repeat, autoreset, workers)
+
+
+def choose_workers(lanes: int) -> int:
+    """Return how many worker processes step `lanes` environments best: one per lane, at most one per usable core.
+
+    A single lane, or a single core, is stepped in this process: there is nothing to do at the same time.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if lanes == 1 or cores == 1 else min(lanes, cores)
+
+
+class VectorEnv(abc.ABC):
+    """N lanes of one task; lane i plays the numbered episodes of its seed.
+
+    An exception from an environment, a non-finite observation or reward, and a worker process that dies all raise
+    `EnvironmentFailure`, from `reset`, `step`, `step_wait` or `restore`. What is left to do then is `close`.
+
+    Attributes:
+        num_envs: N.
+        observation_size: O.
+        action_size: A.
+        action_low: [A] float32, the environment's own bound that an action of -1 is mapped to.
+        action_high: [A] float32, that an action of 1 is mapped to.
+        has_success: whether the task defines success.
+        num_workers: processes that step the environments; 0 for this one.
+        episodes: [N] int64, the number of each lane's current episode. A fresh array after every step.
+    """
+
+    observation_size: int
+    action_low: np.ndarray
+    action_high: np.ndarray
+
+    def __init__(self, task: Task, lanes: int, num_workers: int, autoreset: bool) -> None:
+        """Keep what both kinds share."""
+        self.num_envs = lanes
+        self.num_workers = num_workers
+        self.has_success = task.score_metric == "success"
+        self.episodes = np.zeros(lanes, np.int64)
+        self._autoreset = autoreset
+
+    @property
+    def action_size(self) -> int:
+        """A, the numbers in an action."""
+        return int(self.action_low.shape[0])
+
+    def reset(self, episodes: Sequence[int]) -> np.ndarray:
+        """Begin episode `episodes[i]` in lane i; return the first observations, [N, O] float32."""
+        self.episodes = np.array(episodes, np.int64)
+        return self._reset(self.episodes)
+
+    def step(self, actions: np.ndarray) -> VectorStep:
+        """Take one decision in every lane, `actions` [N, A] in [-1, 1]."""
+        self.step_async(actions)
+        return self.step_wait()
+
+    @abc.abstractmethod
+    def step_async(self, actions: np.ndarray) -> None:
+        """Begin a step; the caller may do something else until `step_wait`, but call nothing else here."""
+
+    def step_wait(self) -> VectorStep:
+        """Finish the step begun by `step_async`."""
+        step = self._finish_step()
+        if self._autoreset:
+            self.episodes = self.episodes + (step.terminated | step.truncated)
+        return step
+
+    def restore(self, episodes: Sequence[int], actions: Sequence[np.ndarray]) -> np.ndarray:
+        """Bring every lane back into an unfinished episode: reset to it and replay the actions taken in it.
+
+        Args:
+            episodes: [N], the number of each lane's episode.
+            actions: per lane [T_i, A], the actions since the episode began, exactly as given to `step`.
+
+        Returns:
+            The observations to act on next, [N, O] float32. Where they are not the ones seen before, the environment
+            is not a function of its seed and cannot be restored: `reset` to a new episode. A lane whose episode ends
+            during the replay stops there.
+        """
+        self.episodes = np.array(episodes, np.int64)
+        return self._restore(self.episodes, actions)
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the environments and end the worker processes. May be called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def _reset(self, episodes: np.ndarray) -> np.ndarray: ...
+
+    @abc.abstractmethod
+    def _finish_step(self) -> VectorStep: ...
+
+    @abc.abstractmethod
+    def _restore(self, episodes: np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray: ...
+
+
+class LocalVectorEnv(VectorEnv):
+    """Lanes stepped one after the other in this process; the work is done in `step_wait`."""
+
+    def __init__(
+        self, task: Task, lane_seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+    ) -> None:
+        """Make the environments."""
+        super().__init__(task, len(lane_seeds), 0, autoreset)
+        self._lanes = Lanes(task, lane_seeds, stream, action_repeat, autoreset)
+        self.observation_size = self._lanes.observation_size
+        self.action_low, self.action_high = self._lanes.action_low, self._lanes.action_high
+        self._actions = np.zeros(0)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Remember the actions."""
+        self._actions = actions
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._lanes.close()
+
+    def _reset(self, episodes: np.ndarray) -> np.ndarray:
+        return self._lanes.reset(episodes)
+
+    def _finish_step(self) -> VectorStep:
+        return self._lanes.step(self._actions)
+
+    def _restore(self, episodes: np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
+        return self._lanes.restore(episodes, actions)
+
+
+class WorkerVectorEnv(VectorEnv):
+    """Lanes in worker processes, in contiguous chunks whose sizes differ by at most one."""
+
+    def __init__(
+        self,
+        task: Task,
+        lane_seeds: Sequence[int],
+        stream: str,
+        action_repeat: int | None,
+        autoreset: bool,
+        num_workers: int,
+    ) -> None:
+        """Start the workers and wait until each has made its environments."""
+        super().__init__(task, len(lane_seeds), num_workers, autoreset)
+        edges = np.linspace(0, len(lane_seeds), num_workers + 1).astype(int)
+        self._chunks = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
+        self._workers: list[Worker] = []
+        try:
+            for chunk in self._chunks:
+                self._workers.append(Worker(task, lane_seeds[chunk], stream, action_repeat, autoreset))
+            sizes = self._receive()
+        except (UserError, EnvironmentFailure):
+            self.close()
+            raise
+        self.observation_size, self.action_low, self.action_high = sizes[0]
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """The workers' process ids, in the order of their lanes."""
+        return tuple(worker.pid for worker in self._workers)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Send each worker its actions."""
+        for worker, chunk in zip(self._workers, self._chunks, strict=True):
+            worker.send("step", actions[chunk])
+
+    def close(self) -> None:
+        """End the worker processes."""
+        for worker in self._workers:
+            worker.hang_up()
+        for worker in self._workers:
+            worker.join()
+        self._workers = []
+
+    def _reset(self, episodes: np.ndarray) -> np.ndarray:
+        for worker, chunk in zip(self._workers, self._chunks, strict=True):
+            worker.send("reset", episodes[chunk])
+        return np.concatenate(self._receive())
+
+    def _finish_step(self) -> VectorStep:
+        return VectorStep(*(np.concatenate(parts) for parts in zip(*self._receive(), strict=True)))
+
+    def _restore(self, episodes: np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
+        for worker, chunk in zip(self._workers, self._chunks, strict=True):
+            worker.send("restore", episodes[chunk], list(actions[chunk]))
+        return np.concatenate(self._receive())
+
+    def _receive(self) -> list:
+        return [worker.receive() for worker in self._workers]

@@ -1,0 +1,157 @@
+"""One process that steps some of the lanes, and the handle its parent holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+
+from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.tasks.lanes import Lanes
+from surefoot.tasks.registry import Task
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import surefoot.tasks.workers as w; w.serve(sys.argv[1])"
+)
+
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""A worker's matrices are tiny; libraries that start a thread per core in every worker only get in the way."""
+
+
+class Worker:
+    """A fresh interpreter that holds `Lanes`, spoken to through a pipe: one request, one reply, in order.
+
+    It is started as a program and not by `multiprocessing`, whose spawn runs the user's main script a second time: a
+    training script without a `__main__` guard would train again in every worker. The lanes' task travels by
+    cloudpickle, so that callables defined in that script need no import.
+
+    The worker has its own process group and ignores SIGINT and SIGTERM: a signal to stop is the parent's to act on,
+    which may still want a checkpoint. It exits when the pipe closes, however the parent ended.
+    """
+
+    def __init__(
+        self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+    ) -> None:
+        """Start the process; `receive` the first reply to learn the sizes.
+
+        Raises:
+            UserError: the task holds something that cannot be sent to another process.
+        """
+        self._seeds = tuple(seeds)
+        try:
+            lanes = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
+        except Exception as error:  # whatever the callable drags along may refuse in its own way
+            raise UserError(
+                f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
+                "step it in this process (0 workers), or have the callable make what it needs"
+            ) from error
+        ours, theirs = socket.socketpair()
+        environment = {**dict.fromkeys(_ONE_THREAD, "1"), **os.environ}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+        self._pipe = Connection(ours.detach())
+        self.pid = self._process.pid
+        self._pipe.send_bytes(lanes)
+
+    def send(self, method: str, *arguments: Any) -> None:
+        """Ask for a method of `Lanes`.
+
+        Raises:
+            EnvironmentFailure: the process has died.
+        """
+        try:
+            self._pipe.send((method, arguments))
+        except OSError as error:
+            raise self._death() from error
+
+    def receive(self) -> Any:
+        """Wait for the reply to the oldest request.
+
+        Raises:
+            UserError: the task cannot be made as asked.
+            EnvironmentFailure: an environment failed, or the process died.
+        """
+        try:
+            kind, value = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._death() from error
+        if kind == "failure":
+            raise EnvironmentFailure(*value)
+        if kind == "user_error":
+            raise UserError(value)
+        return value
+
+    def hang_up(self) -> None:
+        """Close the pipe, which ends the process as soon as it is idle."""
+        self._pipe.close()
+
+    def join(self) -> None:
+        """Wait for the end of a process that was hung up on, and force it where an environment hangs."""
+        try:
+            self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _death(self) -> EnvironmentFailure:
+        self.join()
+        code = self._process.returncode
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        seeds = f"seeds {self._seeds[0]} to {self._seeds[-1]}" if len(set(self._seeds)) > 1 else "it"
+        return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
+
+
+def serve(descriptor: str) -> None:
+    """Run a worker: make its lanes, then answer requests until the parent closes the pipe or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pipe = Connection(int(descriptor))
+    with contextlib.suppress(EOFError, ConnectionError):
+        lanes: Lanes | None = None
+        while True:
+            request = pipe.recv_bytes()
+            try:
+                if lanes is None:
+                    lanes = _load(request)
+                    reply: tuple[str, Any] = ("value", (lanes.observation_size, lanes.action_low, lanes.action_high))
+                else:
+                    method, arguments = pickle.loads(request)
+                    reply = ("value", getattr(lanes, method)(*arguments))
+            except EnvironmentFailure as error:
+                reply = ("failure", (error.seed, error.detail))
+            except UserError as error:
+                reply = ("user_error", str(error))
+            pipe.send(reply)
+
+
+def _load(request: bytes) -> Lanes:
+    try:
+        arguments = pickle.loads(request)
+    except Exception as error:  # loading imports the modules a callable lives in, which may raise anything
+        raise UserError(
+            f"the task cannot be loaded in a worker process ({type(error).__name__}: {error}): "
+            "step it in this process (0 workers)"
+        ) from error
+    return Lanes(*arguments)
