@@ -1,0 +1,149 @@
+"""Named arrays in one .npz file that NumPy can read, that never holds a pickle, and whose bytes depend on nothing else.
+
+Reading is stricter than `numpy.load`: members must be stored uncompressed, hold plain numbers, and be exactly as large
+as their header says, so a hostile file can neither run code nor claim more memory than its own size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.runs.atomic import Digest
+
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+"""Every member carries the same time, so equal arrays make equal files."""
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEADER = re.compile(
+    rb"\{'descr': '([<>|][biuf][1248])', 'fortran_order': False, 'shape': \(((?:\d{1,18}, ?)*\d{0,18})\), ?\} *\n"
+)
+_NUMBER_TYPE = re.compile(r"[<>|][biuf][1248]")
+_MAX_HEADER_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
+
+
+class _DigestingStream:
+    """A write-only stream that digests what passes. It cannot seek, so the zip writer never revisits a byte."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._sha256.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def digest(self) -> Digest:
+        return Digest(self._sha256.hexdigest(), self._size)
+
+
+def write_arrays(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> Digest:
+    """Write arrays of booleans, integers or floats (any shape) as an uncompressed .npz and return its digest.
+
+    Raises:
+        TypeError: an array holds something else than plain numbers of up to 8 bytes.
+        ValueError: a name is empty or not printable.
+        OSError: the disk refused.
+    """
+    members = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in members.items():
+        if not name or not name.isprintable():
+            raise ValueError(f"array names must be printable and not empty, got {name!r}")
+        if not _NUMBER_TYPE.fullmatch(array.dtype.str):
+            raise TypeError(f"array {name!r} has dtype {array.dtype}, which cannot be stored without pickle")
+    target = _DigestingStream(stream)
+    # The annotations of zipfile want a full file object; it needs write and flush alone when it cannot seek.
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for name in sorted(members):
+            info = zipfile.ZipInfo(f"{name}.npy", _TIMESTAMP)
+            with archive.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, members[name], version=(1, 0), allow_pickle=False)
+    return target.digest()
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read every array of an .npz file written by `write_arrays` or by `numpy.savez`.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything but uncompressed plain numbers in C order.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing or not a file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(info.file_size for info in members) > path.stat().st_size:
+                raise ValueError("its members claim to be larger than the file")
+            names = [_array_name(info) for info in members]
+            if len(set(names)) != len(names):
+                raise ValueError("it holds two arrays of one name")
+            return {name: _read_member(archive, info) for name, info in zip(names, members, strict=True)}
+    except (
+        zipfile.BadZipFile,
+        struct.error,
+        OSError,
+        EOFError,
+        ValueError,  # includes text that is not UTF-8
+        OverflowError,
+        RuntimeError,  # what zipfile raises for encrypted members; includes NotImplementedError for exotic ones
+    ) as error:
+        raise UserError(f"{path} is damaged or not a file of arrays: {error}") from error
+
+
+def _array_name(info: zipfile.ZipInfo) -> str:
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+        raise ValueError(f"member {info.filename!r} is compressed")
+    if not info.filename.endswith(".npy"):
+        raise ValueError(f"member {info.filename!r} is not an .npy array")
+    return info.filename.removesuffix(".npy")
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as member:
+        dtype, shape, header_bytes = _read_header(member, info.filename)
+        count = math.prod(shape)
+        # Checked before anything is allocated: the header may claim what it likes.
+        if header_bytes + count * dtype.itemsize != info.file_size:
+            raise ValueError(f"member {info.filename!r} is not as large as its shape {shape} says")
+        flat = np.empty(count, dtype)
+        target = flat.view(np.uint8)
+        position = 0
+        while chunk := member.read(_CHUNK_BYTES):  # reading to the end is what makes zipfile compare the checksum
+            target[position : position + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            position += len(chunk)
+        if position != target.size:
+            raise ValueError(f"member {info.filename!r} ends early")
+        return flat.reshape(shape)
+
+
+def _read_header(member: IO[bytes], name: str) -> tuple[np.dtype, tuple[int, ...], int]:
+    """Return dtype, shape and the bytes up to the data. A pattern, not an evaluator, reads what the file claims."""
+    start = member.read(len(_MAGIC) + 2)
+    length = int.from_bytes(start[len(_MAGIC) :], "little")
+    if start[: len(_MAGIC)] != _MAGIC or length > _MAX_HEADER_BYTES:
+        raise ValueError(f"member {name!r} has no .npy header")
+    match = _HEADER.fullmatch(member.read(length))
+    if match is None:
+        raise ValueError(f"member {name!r} is not an array of plain numbers in C order")
+    try:
+        dtype = np.dtype(match[1].decode())
+    except TypeError as error:
+        raise ValueError(f"member {name!r} has an unknown number type") from error
+    shape = tuple(int(size) for size in match[2].replace(b" ", b"").split(b",") if size)
+    return dtype, shape, len(start) + length

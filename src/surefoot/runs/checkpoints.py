@@ -1,0 +1,262 @@
+"""Checkpoints and replay segments: what a run resumes from, verified by checksum before it is believed.
+
+A checkpoint is a folder with a manifest and its own arrays. The replay buffer's content is not copied into it: it lies
+in segments, an append-only log beside, of which each is written and checksummed once and then only referred to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.runs.arrays import read_arrays, write_arrays
+from surefoot.runs.atomic import (
+    REPLACED,
+    Digest,
+    current_folder,
+    digest_of,
+    disk_errors,
+    file_beside,
+    folder_beside,
+    remove_folder,
+    sync_file,
+    sync_folder,
+    write_file,
+)
+
+CHECKPOINT_NAME = re.compile(r"env_steps_(\d{12})")
+SEGMENT_NAME = re.compile(r"segment_(\d{12})_(\d{12})\.npz")
+MANIFEST = "manifest.json"
+
+_FORMAT = 1
+_FILE_STEM = re.compile(r"[a-z][a-z0-9_]*")
+_ARRAYS_FILE = re.compile(r"[a-z][a-z0-9_]*\.npz")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose every file was as it was written.
+
+    Attributes:
+        env_steps: simulator control steps per seed when it was made.
+        arrays: file stem -> array name -> array.
+        meta: what the caller stored beside the arrays (JSON).
+        segments: the replay segments it needs, in order.
+        skipped: one line for each newer checkpoint that could not be used, saying why.
+    """
+
+    env_steps: int
+    arrays: dict[str, dict[str, np.ndarray]]
+    meta: dict[str, Any]
+    segments: tuple[Path, ...]
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """A verified manifest: what a checkpoint consists of."""
+
+    env_steps: int
+    files: dict[str, Digest]
+    segments: dict[str, Digest]
+    meta: dict[str, Any]
+
+
+class CheckpointStore:
+    """The checkpoints/ and replay/ folders of one run."""
+
+    def __init__(self, checkpoints: Path, replay: Path) -> None:
+        self._checkpoints = checkpoints
+        self._replay = replay
+        # Of segments this process wrote or verified, so that a checkpoint costs what is new.
+        self._segment_digests: dict[str, Digest] = {}
+        self._found_bad: set[int] = set()
+
+    def write_segment(self, start: int, stop: int, arrays: Mapping[str, np.ndarray]) -> str:
+        """Write one segment and return its file name."""
+        if not 0 <= start < stop < 10**12:
+            raise ValueError(f"a segment needs 0 <= start < stop, got {start} and {stop}")
+        path = self._replay / f"segment_{start:012d}_{stop:012d}.npz"
+        with disk_errors("write", path):
+            self._replay.mkdir(exist_ok=True)
+            with file_beside(path) as stream:
+                digest = write_arrays(stream, arrays)
+        self._segment_digests[path.name] = digest
+        return path.name
+
+    def read_segment(self, name: str | Path) -> dict[str, np.ndarray]:
+        """Read one segment by its file name or path."""
+        return read_arrays(self._replay / _segment_name(name))
+
+    def save(
+        self,
+        env_steps: int,
+        arrays: Mapping[str, Mapping[str, np.ndarray]],
+        meta: Mapping[str, Any],
+        segments: Sequence[str | Path],
+    ) -> Path:
+        """Write a checkpoint, then remove all but it and the one before, and the segments neither needs."""
+        if not 0 <= env_steps < 10**12:
+            raise ValueError(f"env_steps must be between 0 and 10**12 - 1, got {env_steps}")
+        if bad := [stem for stem in arrays if not _FILE_STEM.fullmatch(stem)]:
+            raise ValueError(f"file stems are lower-case identifiers, got {bad[0]!r}")
+        path = self._checkpoints / f"env_steps_{env_steps:012d}"
+        with disk_errors("write", path):
+            digests = {name: self._segment_digest(name) for name in map(_segment_name, segments)}
+            self._checkpoints.mkdir(exist_ok=True)
+            with folder_beside(path) as folder:
+                files = {f"{stem}.npz": _write_synced(folder / f"{stem}.npz", arrays[stem]) for stem in arrays}
+                manifest = _Manifest(env_steps, files, digests, dict(meta))
+                write_file(folder / MANIFEST, _encode_manifest(manifest))
+            self._found_bad.discard(env_steps)
+            self._prune(env_steps)
+        return path
+
+    def load(self) -> Checkpoint:
+        """Load the newest checkpoint that verifies."""
+        skipped: list[str] = []
+        for folder in self._newest_first():
+            try:
+                manifest = self._verify(folder)
+                arrays = {name.removesuffix(".npz"): read_arrays(folder / name) for name in manifest.files}
+            except UserError as error:
+                skipped.append(str(error))
+                self._found_bad.add(_env_steps_of(folder))
+                continue
+            self._segment_digests.update(manifest.segments)
+            segments = tuple(self._replay / name for name in manifest.segments)
+            return Checkpoint(manifest.env_steps, arrays, manifest.meta, segments, skipped)
+        reasons = "; ".join(skipped) or "it holds none"
+        raise UserError(f"no usable checkpoint in {self._checkpoints}: {reasons}")
+
+    def latest_verified(self) -> int | None:
+        """Return the env_steps of the newest checkpoint that verifies, None where there is none."""
+        for folder in self._newest_first():
+            try:
+                return self._verify(folder).env_steps
+            except UserError:
+                continue  # load() is what reports why
+        return None
+
+    def discard_after(self, checkpoint: Checkpoint) -> None:
+        """Remove newer checkpoints than this one, and the segments that none of those left refers to."""
+        with disk_errors("remove what follows", self._checkpoints / f"env_steps_{checkpoint.env_steps:012d}"):
+            self._prune(checkpoint.env_steps)
+
+    def _prune(self, env_steps: int) -> None:
+        """Keep the checkpoint at `env_steps`, one usable before it, and the segments of both."""
+        kept: list[_Manifest] = []
+        for folder in self._newest_first():
+            steps = _env_steps_of(folder)
+            if steps <= env_steps and steps not in self._found_bad and len(kept) < 2:
+                try:
+                    kept.append(_read_manifest(folder))
+                    continue
+                except UserError:
+                    pass  # not usable, and there is a newer one that is: it goes like any other
+            remove_folder(folder)
+            self._found_bad.discard(steps)
+        needed = {name for manifest in kept for name in manifest.segments}
+        if not self._replay.is_dir():
+            return
+        for segment in self._replay.iterdir():
+            if SEGMENT_NAME.fullmatch(segment.name) and segment.name not in needed:
+                segment.unlink()
+                self._segment_digests.pop(segment.name, None)
+        sync_folder(self._checkpoints)
+        sync_folder(self._replay)
+
+    def _newest_first(self) -> list[Path]:
+        if not self._checkpoints.is_dir():
+            return []
+        names = {entry.name.removeprefix(REPLACED) for entry in self._checkpoints.iterdir() if entry.is_dir()}
+        found = sorted((name for name in names if CHECKPOINT_NAME.fullmatch(name)), reverse=True)
+        return [current_folder(self._checkpoints / name) for name in found]
+
+    def _verify(self, folder: Path) -> _Manifest:
+        """Return the manifest of a checkpoint whose files and segments are all as it says."""
+        manifest = _read_manifest(folder)
+        for name, digest in manifest.files.items():
+            _verify_file(folder, folder / name, digest)
+        for name, digest in manifest.segments.items():
+            _verify_file(folder, self._replay / name, digest)
+        return manifest
+
+    def _segment_digest(self, name: str) -> Digest:
+        if name not in self._segment_digests:
+            self._segment_digests[name] = digest_of(self._replay / name)
+        return self._segment_digests[name]
+
+
+def _write_synced(path: Path, arrays: Mapping[str, np.ndarray]) -> Digest:
+    with path.open("wb") as stream:
+        digest = write_arrays(stream, arrays)
+        sync_file(stream)
+    return digest
+
+
+def _segment_name(segment: str | Path) -> str:
+    name = Path(segment).name
+    if not SEGMENT_NAME.fullmatch(name):
+        raise UserError(f"{name!r} is not a replay segment; expected segment_<start>_<stop>.npz")
+    return name
+
+
+def _env_steps_of(folder: Path) -> int:
+    return int(folder.name[-12:])
+
+
+def _verify_file(checkpoint: Path, path: Path, expected: Digest) -> None:
+    try:
+        if not path.is_file():
+            raise UserError(f"{checkpoint.name}: {path.name} is missing")
+        # The size first: it is free, and catches every file that was cut short.
+        if path.stat().st_size != expected.size or digest_of(path) != expected:
+            raise UserError(f"{checkpoint.name}: {path.name} is not as it was written (wrong size or checksum)")
+    except OSError as error:
+        raise UserError(f"{checkpoint.name}: {path.name} cannot be read: {error.strerror}") from error
+
+
+def _encode_manifest(manifest: _Manifest) -> bytes:
+    # Through JSON and back, so that the checksum is over what a reader will see (keys turned into text, lists).
+    content = json.loads(json.dumps({"format": _FORMAT, **asdict(manifest)}))
+    return json.dumps({**content, "sha256": _checksum(content)}, indent=1).encode()
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Digest a manifest without its own checksum: also a flipped bit in its meta is found."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    """Read a manifest, believing nothing in it before its checksum and its names are right."""
+    try:
+        content = json.loads((folder / MANIFEST).read_bytes())
+        if content.pop("sha256") != _checksum(content) or content["format"] != _FORMAT:
+            raise UserError(f"{folder.name}: {MANIFEST} is not as it was written")
+        manifest = _Manifest(
+            env_steps=content["env_steps"],
+            files={name: Digest(**digest) for name, digest in content["files"].items()},
+            segments={name: Digest(**digest) for name, digest in content["segments"].items()},
+            meta=content["meta"],
+        )
+        right_names = all(map(_ARRAYS_FILE.fullmatch, manifest.files)) and all(
+            map(SEGMENT_NAME.fullmatch, manifest.segments)
+        )
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{folder.name}: {MANIFEST} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{folder.name}: {MANIFEST} is damaged") from error
+    if not right_names or manifest.env_steps != _env_steps_of(folder) or not isinstance(manifest.meta, dict):
+        raise UserError(f"{folder.name}: {MANIFEST} describes something else")
+    return manifest

@@ -1,0 +1,67 @@
+"""One process trains in a run directory at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import weakref
+from pathlib import Path
+
+from surefoot.errors import UserError
+
+
+class RunLock:
+    """An advisory lock on a file, released by the kernel when its process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        _locks.add(self)
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+    def acquire(self) -> None:
+        """Take the lock, or refuse at once.
+
+        Raises:
+            UserError: another holder has it (named by its process id), or the lock file cannot be opened.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise UserError(
+                f"{self._path.parent} is in use by process {holder}; wait until it ends, or stop it"
+            ) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; does nothing where it is not held. The lock file stays: removing it would race."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+_locks: weakref.WeakSet[RunLock] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    """Close the locks a fork copied: an orphaned worker must not keep a dead run locked."""
+    for lock in _locks:
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
