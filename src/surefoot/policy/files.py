@@ -1,0 +1,138 @@
+"""A policy's two files: policy.json says what it is, policy.npz holds its arrays. They change together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.policy.network import check_arrays, finite_seeds
+from surefoot.policy.policy import Policy
+from surefoot.policy.spec import PolicySpec
+from surefoot.runs.arrays import read_arrays, write_arrays
+from surefoot.runs.atomic import current_folder, digest_of, disk_errors, folder_beside, sync_file, write_file
+
+_SPEC = "policy.json"
+_ARRAYS = "policy.npz"
+
+
+def save_policy(
+    folder: str | os.PathLike[str], spec: PolicySpec | Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write a policy of S seeds, replacing one that is there; both files appear together or not at all.
+
+    A score that is not finite is stored as none. A seed whose arrays are not finite (it diverged) is stored without
+    its score, does not cost the others their policy, and is refused when loaded.
+
+    Args:
+        folder: where, for a run its `policy_path`. Missing parents are made.
+        spec: what the policy is.
+        arrays: "NAME/part" -> floats [S, ...] for every layer; see docs/run-directory.md.
+
+    Raises:
+        UserError: the spec is wrong, the arrays do not fit it, no seed is finite, or the folder holds other files.
+        RunFailure: the disk refused; a policy that was there is as it was.
+    """
+    values = _plain(asdict(spec) if isinstance(spec, PolicySpec) else dict(spec))
+    if isinstance(values.get("scores"), list):
+        values["scores"] = [None if isinstance(s, float) and not np.isfinite(s) else s for s in values["scores"]]
+    checked = PolicySpec.from_mapping(values)
+    stored = {name: np.asarray(array) for name, array in arrays.items()}
+    check_arrays(checked, stored)
+    finite = finite_seeds(stored)
+    if not finite.any():
+        raise UserError(f"the policy's arrays are not finite for any of the seeds {list(checked.seeds)}")
+    scores = tuple(score if ok else None for score, ok in zip(checked.scores, finite, strict=True))
+    _write(Path(folder), replace(checked, scores=scores), stored)
+
+
+def load_policy(path: str | os.PathLike[str], seed: int | None = None) -> Policy:
+    """Load a policy for acting. Needs no JAX, and runs no code from the files, whoever made them.
+
+    Args:
+        path: a run directory, or a folder with policy.json and policy.npz.
+        seed: which training seed; None takes the one with the best score at the last evaluation, the first of them
+            on ties or where nothing was evaluated.
+
+    Raises:
+        UserError: there is no policy, the seed is not in it or diverged, or the files are damaged.
+    """
+    where = Path(path)
+    try:
+        folder = _find(where)
+        spec, arrays = _read(folder)
+    except UserError:
+        # A run in progress may have replaced the pair between the two reads; what is really damaged stays so.
+        folder = _find(where)
+        spec, arrays = _read(folder)
+    return Policy(spec, arrays, _choose(folder, spec, finite_seeds(arrays), seed))
+
+
+def _find(where: Path) -> Path:
+    """Return the policy folder that a path means: itself, or the run's."""
+    for folder in (current_folder(where), current_folder(where / "policy")):
+        if (folder / _SPEC).is_file():
+            return folder
+    if not where.exists():
+        raise UserError(f"{where} does not exist; expected a run directory or a policy folder")
+    raise UserError(f"{where} holds no policy; expected a run directory with policy/{_SPEC}, or a policy folder")
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy numbers and arrays, at any depth, into what JSON knows."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _write(folder: Path, spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
+    with disk_errors("write", folder):
+        if folder.exists():
+            if not folder.is_dir():
+                raise UserError(f"{folder} is a file; expected a new folder or one with a policy")
+            if other := sorted({entry.name for entry in folder.iterdir()} - {_SPEC, _ARRAYS}):
+                raise UserError(f"{folder} holds other files ({other[0]}); expected a new folder or one with a policy")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(folder) as beside:
+            with (beside / _ARRAYS).open("wb") as stream:
+                digest = write_arrays(stream, arrays)
+                sync_file(stream)
+            write_file(beside / _SPEC, spec.to_json(digest.sha256))
+
+
+def _read(folder: Path) -> tuple[PolicySpec, dict[str, np.ndarray]]:
+    """Read and check both files."""
+    try:
+        spec, sha256 = PolicySpec.from_json((folder / _SPEC).read_bytes())
+        arrays = read_arrays(folder / _ARRAYS)
+        if digest_of(folder / _ARRAYS).sha256 != sha256:
+            raise UserError(f"{_ARRAYS} is not the file it was saved with (wrong checksum)")
+        check_arrays(spec, arrays)
+    except UserError as error:
+        raise UserError(f"{folder / _SPEC}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read the policy in {folder}: {error.strerror}") from error
+    return spec, arrays
+
+
+def _choose(folder: Path, spec: PolicySpec, finite: np.ndarray, seed: int | None) -> int:
+    """Return the position of the wanted seed on the seed axis."""
+    if seed is not None:
+        if seed not in spec.seeds:
+            raise UserError(f"{folder} has no seed {seed}; it has {', '.join(map(str, spec.seeds))}")
+        index = spec.seeds.index(seed)
+        if not finite[index]:
+            raise UserError(f"seed {seed} in {folder} has parameters that are not finite: it diverged")
+        return index
+    usable = np.flatnonzero(finite)
+    if not usable.size:
+        raise UserError(f"no seed in {folder} has finite parameters")
+    scores = [-np.inf if (score := spec.scores[i]) is None else float(score) for i in usable]
+    return int(usable[int(np.argmax(scores))])

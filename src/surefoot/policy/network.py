@@ -1,0 +1,139 @@
+"""The layers of a policy: which arrays each needs, and what it computes in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.policy.spec import PolicySpec
+
+Layer = Callable[[np.ndarray], np.ndarray]
+"""Maps activations [B, width in] to [B, width out], float32, without changing its argument."""
+
+
+def check_arrays(spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that the arrays, leading seed axis S included, are those the layers need, from O inputs to A outputs.
+
+    Raises:
+        UserError: an array is missing, superfluous, of the wrong shape, or not of floats; a variance is negative.
+    """
+    checker = _ShapeChecker(len(spec.seeds), arrays)
+    width = checker.body(spec.layers[:-1], spec.observation_size)
+    head = spec.layers[-1]
+    for field in ("mean", "log_std"):
+        if (out := checker.dense(head[field], width)) != spec.action_size:
+            raise UserError(f"the head's {head[field]!r} gives {out} numbers, expected action_size {spec.action_size}")
+    if unused := sorted(arrays.keys() - checker.used):
+        raise UserError(f"array {unused[0]!r} belongs to no layer")
+
+
+class _ShapeChecker:
+    """Follows the width of the activations through the layers and ticks off the arrays they use."""
+
+    def __init__(self, num_seeds: int, arrays: Mapping[str, np.ndarray]) -> None:
+        self.used: set[str] = set()
+        self._num_seeds = num_seeds
+        self._arrays = arrays
+
+    def body(self, layers: Sequence[dict[str, Any]], width: int) -> int:
+        for layer in layers:
+            match layer["op"]:
+                case "batch_norm":
+                    for part in ("mean", "var", "scale", "bias"):
+                        self._take(f"{layer['name']}/{part}", (width,))
+                    if np.any(self._arrays[f"{layer['name']}/var"] < 0):
+                        raise UserError(f"array {layer['name'] + '/var'!r} holds a negative variance")
+                case "layer_norm":
+                    for part in ("scale", "bias"):
+                        self._take(f"{layer['name']}/{part}", (width,))
+                case "dense":
+                    width = self.dense(layer["name"], width)
+                case "residual":
+                    if (inner := self.body(layer["layers"], width)) != width:
+                        raise UserError(f"the layers of a 'residual' turn {width} numbers into {inner}")
+        return width
+
+    def dense(self, name: str, width: int) -> int:
+        kernel = self._arrays.get(f"{name}/kernel")
+        out = kernel.shape[-1] if kernel is not None and kernel.ndim else 1
+        if out < 1:
+            raise UserError(f"array {name + '/kernel'!r} has shape {kernel.shape if kernel is not None else ()}")
+        self._take(f"{name}/kernel", (width, out))
+        if f"{name}/bias" in self._arrays:
+            self._take(f"{name}/bias", (out,))
+        return out
+
+    def _take(self, name: str, shape: tuple[int, ...]) -> None:
+        expected = (self._num_seeds, *shape)
+        array = self._arrays.get(name)
+        if array is None:
+            raise UserError(f"array {name!r} of shape {expected} is missing")
+        if array.shape != expected or not np.issubdtype(array.dtype, np.floating):
+            raise UserError(f"array {name!r} is {array.dtype} {array.shape}, expected floats of shape {expected}")
+        self.used.add(name)
+
+
+def finite_seeds(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return [S] booleans: whether all that a seed has is finite in float32."""
+    largest = np.finfo(np.float32).max  # NaN compares false, so it fails too
+    return np.all([(np.abs(a) <= largest).reshape(len(a), -1).all(axis=1) for a in arrays.values()], axis=0)
+
+
+def build(layers: Sequence[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> Layer:
+    """Return the layers of one seed as one function; the arrays have no seed axis any more and are float32."""
+    steps = [_build_one(layer, arrays) for layer in layers]
+
+    def run(x: np.ndarray) -> np.ndarray:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return run
+
+
+def build_dense(name: str, arrays: Mapping[str, np.ndarray]) -> Layer:
+    """Return x @ kernel + bias; the bias may be absent."""
+    kernel = np.ascontiguousarray(arrays[f"{name}/kernel"])
+    bias = arrays.get(f"{name}/bias")
+    if bias is None:
+        return lambda x: x @ kernel
+    return lambda x: x @ kernel + bias
+
+
+def _build_one(layer: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer:
+    match layer["op"]:
+        case "batch_norm":
+            return _build_batch_norm(layer["name"], layer["epsilon"], arrays)
+        case "layer_norm":
+            return _build_layer_norm(layer["name"], layer["epsilon"], arrays)
+        case "dense":
+            return build_dense(layer["name"], arrays)
+        case "relu":
+            return lambda x: np.maximum(x, np.float32(0))
+        case "residual":
+            inner = build(layer["layers"], arrays)
+            return lambda x: x + inner(x)
+    raise AssertionError(f"op {layer['op']!r} passed validation but is not built")
+
+
+def _build_batch_norm(name: str, epsilon: float, arrays: Mapping[str, np.ndarray]) -> Layer:
+    mean, bias = arrays[f"{name}/mean"], arrays[f"{name}/bias"]
+    deviation = np.sqrt(arrays[f"{name}/var"].astype(np.float64) + epsilon)
+    factor = (arrays[f"{name}/scale"] / deviation).astype(np.float32)
+    # The mean is taken off first rather than folded into the bias: for inputs far from zero that hardly vary, the
+    # folded form would lose the digits that matter.
+    return lambda x: (x - mean) * factor + bias
+
+
+def _build_layer_norm(name: str, epsilon: float, arrays: Mapping[str, np.ndarray]) -> Layer:
+    scale, bias, floor = arrays[f"{name}/scale"], arrays[f"{name}/bias"], np.float32(epsilon)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(variance + floor) * scale + bias
+
+    return run

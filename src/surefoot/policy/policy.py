@@ -1,0 +1,153 @@
+"""Acting with a trained policy: NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from surefoot.errors import UserError
+from surefoot.policy.network import build, build_dense
+from surefoot.policy.spec import PolicySpec, bounds_inside
+
+
+class Policy:
+    """One seed's policy. Made by `load_policy`.
+
+    Attributes:
+        observation_size: length O of a flat observation.
+        action_size: length A of an action.
+        action_low: lower bounds [A] in the environment's own units, float32.
+        action_high: upper bounds [A] in the environment's own units, float32.
+        observation_keys: keys of a Dict observation in the order they are flattened, None for a flat one.
+        task: what it was trained on.
+        algorithm: what trained it.
+        seed: the training seed.
+        env_steps: simulator control steps it was trained for.
+        score: its score at the last evaluation, None where there is none.
+    """
+
+    def __init__(self, spec: PolicySpec, arrays: Mapping[str, np.ndarray], index: int) -> None:
+        """Take seed number `index` on the leading axis of validated arrays."""
+        self.observation_size = spec.observation_size
+        self.action_size = spec.action_size
+        self.observation_keys = spec.observation_keys
+        self.action_low, self.action_high = bounds_inside(spec.action_low, spec.action_high)
+        self.task = spec.task
+        self.algorithm = spec.algorithm
+        self.seed = spec.seeds[index]
+        self.env_steps = spec.env_steps
+        self.score = spec.scores[index]
+        own = {name: array[index].astype(np.float32) for name, array in arrays.items()}
+        head = spec.layers[-1]
+        self._body = build(spec.layers[:-1], own)
+        self._mean = build_dense(head["mean"], own)
+        self._log_std = build_dense(head["log_std"], own)
+        self._log_std_bounds = np.float32(head["log_std_min"]), np.float32(head["log_std_max"])
+        self._tanh_log_std = head["mapping"] == "tanh"
+        self._half_span = np.float32(0.5) * (self.action_high - self.action_low)
+        self.reseed(self.seed)
+
+    def reseed(self, seed: int) -> None:
+        """Start the random numbers of stochastic actions anew; a fresh policy starts with its training seed."""
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, obs: ArrayLike | Mapping[str, ArrayLike], deterministic: bool = True) -> np.ndarray:
+        """Choose an action.
+
+        Args:
+            obs: an observation [O] or a batch [B, O]; or a dict of arrays, of one observation or with a leading B
+                axis each, where the policy was trained on a Dict space.
+            deterministic: the mode, tanh(mean), instead of a sample.
+
+        Returns:
+            The action [A] or actions [B, A] in the environment's own units and within its bounds, float32.
+
+        Raises:
+            UserError: the observation has another shape or other keys, holds NaN or infinity, or makes the network
+                overflow.
+        """
+        flat = self._flatten(obs)
+        with np.errstate(over="ignore", invalid="ignore"):  # found below, where it matters
+            hidden = self._body(np.atleast_2d(flat))
+            action = self._mean(hidden)
+            if not deterministic:
+                noise = self._rng.standard_normal(action.shape, dtype=np.float32)
+                action = action + self._std(hidden) * noise
+        if np.isnan(action).any():
+            raise UserError("observation is so far from those of training that the policy's numbers overflow")
+        scaled = self.action_low + self._half_span * (np.tanh(action) + np.float32(1))
+        bounded = np.clip(scaled, self.action_low, self.action_high)
+        return bounded if flat.ndim == 2 else bounded[0]
+
+    def predict(
+        self,
+        obs: ArrayLike | Mapping[str, ArrayLike],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Choose an action through the signature of Stable-Baselines3.
+
+        Args:
+            obs: as in a call.
+            state: handed back as it came; the policy has no memory.
+            episode_start: has no effect, for the same reason.
+            deterministic: as in a call; note that Stable-Baselines3 samples unless told otherwise.
+
+        Returns:
+            The action and `state`.
+
+        Raises:
+            UserError: as in a call.
+        """
+        return self(obs, deterministic), state
+
+    def _std(self, hidden: np.ndarray) -> np.ndarray:
+        low, high = self._log_std_bounds
+        raw = self._log_std(hidden)
+        if self._tanh_log_std:
+            return np.exp(low + np.float32(0.5) * (high - low) * (np.tanh(raw) + np.float32(1)))
+        return np.exp(np.clip(raw, low, high))
+
+    def _flatten(self, obs: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return a finite float32 observation [O] or [B, O]."""
+        if isinstance(obs, Mapping):
+            flat = self._flatten_dict(obs)
+        else:
+            flat = _as_float32(obs)
+            if flat.ndim not in (1, 2) or flat.shape[-1] != self.observation_size:
+                size = self.observation_size
+                raise UserError(f"observation has shape {flat.shape}, expected ({size},) or (batch, {size})")
+        if not np.isfinite(flat).all():
+            raise UserError("observation holds NaN or a number that is infinite in float32")
+        return flat
+
+    def _flatten_dict(self, obs: Mapping[str, ArrayLike]) -> np.ndarray:
+        if self.observation_keys is None:
+            raise UserError(f"observation is a dict, expected an array of shape ({self.observation_size},)")
+        if set(obs) != set(self.observation_keys):
+            got = ", ".join(map(str, obs)) or "none"
+            raise UserError(f"observation has the keys {got}, expected {', '.join(self.observation_keys)}")
+        parts = [_as_float32(obs[key]) for key in self.observation_keys]
+        size = sum(part.size for part in parts)
+        leading = {part.shape[0] if part.ndim else None for part in parts}
+        batch = leading.pop() if len(leading) == 1 else None
+        # A lone leading axis of 1 on every part, with more axes behind it, is a batch of one observation.
+        single = size == self.observation_size and not (batch == 1 and all(part.ndim > 1 for part in parts))
+        if single:
+            return np.concatenate([part.reshape(-1) for part in parts])
+        if batch is None or size != batch * self.observation_size:
+            shapes = ", ".join(f"{key}: {part.shape}" for key, part in zip(self.observation_keys, parts, strict=True))
+            raise UserError(f"observation has shapes {shapes}, expected {self.observation_size} numbers in all")
+        return np.concatenate([part.reshape(batch, part.size // max(batch, 1)) for part in parts], axis=1)
+
+
+def _as_float32(value: ArrayLike) -> np.ndarray:
+    try:
+        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such
+            return np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"observation is not an array of numbers: {error}") from error

@@ -1,0 +1,228 @@
+"""What policy.json says, checked field by field: a policy file may come from a stranger."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError, suggest
+
+FORMAT = 1
+
+_MAX_LAYERS = 1000
+_MAX_NESTING = 4
+_MAX_LOG_STD = 50.0
+_OP_FIELDS = {
+    "batch_norm": {"name", "epsilon"},
+    "layer_norm": {"name", "epsilon"},
+    "dense": {"name"},
+    "relu": set(),
+    "residual": {"layers"},
+    "tanh_gaussian_head": {"mean", "log_std", "log_std_min", "log_std_max", "mapping"},
+}
+LOG_STD_MAPPINGS = ("clip", "tanh")
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """A policy without its arrays.
+
+    Attributes:
+        observation_size: length O of a flat observation.
+        action_size: length A of an action.
+        action_low: A lower bounds, in the environment's own units.
+        action_high: A upper bounds, in the environment's own units.
+        observation_keys: keys of a Dict observation in the order they are flattened, None for a flat one.
+        task: what it was trained on.
+        algorithm: what trained it.
+        env_steps: simulator control steps per seed that it was trained for.
+        seeds: the training seed of each entry on the arrays' leading axis S.
+        scores: each seed's score at the last evaluation, None where there is none.
+        layers: operations in order; the last is a "tanh_gaussian_head". docs/run-directory.md lists them.
+    """
+
+    observation_size: int
+    action_size: int
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    observation_keys: tuple[str, ...] | None
+    task: str
+    algorithm: str
+    env_steps: int
+    seeds: tuple[int, ...]
+    scores: tuple[float | None, ...]
+    layers: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> PolicySpec:
+        """Check every field and return the spec.
+
+        Raises:
+            UserError: a field is missing, unknown, or holds what no policy can have.
+        """
+        names = {field.name for field in fields(cls)}
+        if unknown := sorted(map(str, values.keys() - names)):
+            raise UserError(f"a policy has no field {unknown[0]!r}{suggest(unknown[0], names)}")
+        if missing := sorted(names - values.keys()):
+            raise UserError(f"a policy needs the field {missing[0]!r}")
+        observation_size = _integer(values, "observation_size", minimum=1)
+        action_size = _integer(values, "action_size", minimum=1)
+        seeds = tuple(_items(values, "seeds", _is_seed, "non-negative integers"))
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise UserError(f"seeds must be distinct and at least one, got {list(seeds)}")
+        low = tuple(_items(values, "action_low", _is_finite, "finite numbers", action_size))
+        high = tuple(_items(values, "action_high", _is_finite, "finite numbers", action_size))
+        bounds_inside(low, high)
+        keys = values["observation_keys"]
+        if keys is not None:
+            keys = tuple(_items(values, "observation_keys", lambda key: isinstance(key, str), "texts"))
+            if not keys or len(set(keys)) != len(keys):
+                raise UserError(f"observation_keys must be distinct and at least one, got {list(keys)}")
+        layers = tuple(_items(values, "layers", lambda layer: isinstance(layer, dict), "objects"))
+        _check_ops(layers)
+        return cls(
+            observation_size=observation_size,
+            action_size=action_size,
+            action_low=low,
+            action_high=high,
+            observation_keys=keys,
+            task=_text(values, "task"),
+            algorithm=_text(values, "algorithm"),
+            env_steps=_integer(values, "env_steps", minimum=0),
+            seeds=seeds,
+            scores=tuple(_items(values, "scores", _is_score, "finite numbers or null", len(seeds))),
+            layers=layers,
+        )
+
+    def to_json(self, sha256: str) -> bytes:
+        """Return the content of policy.json, given the SHA-256 of the policy.npz beside it."""
+        return (json.dumps({"format": FORMAT, **asdict(self), "sha256": sha256}, indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> tuple[PolicySpec, str]:
+        """Read policy.json; return the spec and the SHA-256 that policy.npz must have.
+
+        Raises:
+            UserError: it is not the description of a policy.
+        """
+        try:
+            values = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise UserError("it is not JSON") from error
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise UserError(f'expected an object with "format": {FORMAT}')
+        sha256 = values.pop("sha256", None)
+        if not isinstance(sha256, str):
+            raise UserError("a policy needs the field 'sha256'")
+        return cls.from_mapping(values), sha256
+
+
+def bounds_inside(low: Sequence[float], high: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return action bounds [A] as float32, rounded inwards so that no float32 action lies outside the exact ones.
+
+    Raises:
+        UserError: a lower bound is not below its upper bound, or they are too far apart for float32.
+    """
+    for index, (lower, upper) in enumerate(zip(low, high, strict=True)):
+        if not (lower < upper and upper - lower < float(np.finfo(np.float32).max)):
+            raise UserError(f"action bounds must be low < high and within float32, got {lower} and {upper} at {index}")
+    exact_low, exact_high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    low32, high32 = exact_low.astype(np.float32), exact_high.astype(np.float32)
+    low32 = np.where(low32 < exact_low, np.nextafter(low32, np.float32(np.inf)), low32)
+    high32 = np.where(high32 > exact_high, np.nextafter(high32, np.float32(-np.inf)), high32)
+    if not (low32 < high32).all():
+        raise UserError("action bounds are too close together for float32")
+    return low32, high32
+
+
+def _check_ops(layers: Sequence[dict[str, Any]]) -> None:
+    """Refuse unknown operations, wrong fields, and a head anywhere but at the end."""
+    if not layers or layers[-1].get("op") != "tanh_gaussian_head":
+        raise UserError("the last layer must be a 'tanh_gaussian_head'")
+    _check_body(layers[:-1], nesting=0)
+    head = layers[-1]
+    _check_fields(head)
+    if head["mapping"] not in LOG_STD_MAPPINGS:
+        raise UserError(f"log-std mapping must be one of {', '.join(LOG_STD_MAPPINGS)}, got {head['mapping']!r}")
+    for name in ("log_std_min", "log_std_max"):
+        if not _is_finite(head[name]) or abs(head[name]) > _MAX_LOG_STD:
+            raise UserError(f"{name} must be between -{_MAX_LOG_STD} and {_MAX_LOG_STD}, got {head[name]!r}")
+    if not head["log_std_min"] < head["log_std_max"]:
+        raise UserError(f"log_std_min must be below log_std_max, got {head['log_std_min']} and {head['log_std_max']}")
+
+
+def _check_body(layers: Sequence[Any], nesting: int) -> None:
+    if len(layers) > _MAX_LAYERS or nesting > _MAX_NESTING:
+        raise UserError(f"a policy has at most {_MAX_LAYERS} layers, nested at most {_MAX_NESTING} deep")
+    for layer in layers:
+        if not isinstance(layer, dict):
+            raise UserError(f"a layer must be an object, got {str(layer)[:80]!r}")
+        if layer.get("op") == "tanh_gaussian_head":
+            raise UserError("a 'tanh_gaussian_head' can only be the last layer")
+        _check_fields(layer)
+        if "epsilon" in layer and not (_is_finite(layer["epsilon"]) and 1e-30 <= layer["epsilon"] <= 1e30):
+            raise UserError(f"epsilon must be between 1e-30 and 1e30, got {layer['epsilon']!r}")
+        if layer["op"] == "residual":
+            if not isinstance(layer["layers"], list | tuple):
+                raise UserError("the layers of a 'residual' must be a list")
+            _check_body(layer["layers"], nesting + 1)
+
+
+def _check_fields(layer: dict[str, Any]) -> None:
+    op = layer.get("op")
+    if not isinstance(op, str) or op not in _OP_FIELDS:
+        hint = suggest(op, _OP_FIELDS) if isinstance(op, str) else ""
+        raise UserError(f"unknown layer op {str(op)[:80]!r}{hint}; expected one of {', '.join(_OP_FIELDS)}")
+    if layer.keys() != _OP_FIELDS[op] | {"op"}:
+        got = ", ".join(sorted(str(key)[:80] for key in layer.keys() - {"op"})) or "none"
+        raise UserError(f"a {op!r} layer needs the fields {sorted(_OP_FIELDS[op])}, got {got}")
+    for field in ("name", "mean", "log_std"):
+        if field in layer and not isinstance(layer[field], str):
+            raise UserError(f"{field!r} of a {op!r} layer must be a text, got {str(layer[field])[:80]!r}")
+
+
+def _integer(values: Mapping[str, Any], name: str, minimum: int) -> int:
+    value = values[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value < 2**63:
+        raise UserError(f"{name} must be an integer of at least {minimum}, got {str(value)[:80]!r}")
+    return value
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values[name]
+    if not isinstance(value, str):
+        raise UserError(f"{name} must be a text, got {str(value)[:80]!r}")
+    return value
+
+
+def _items(
+    values: Mapping[str, Any], name: str, valid: Callable[[Any], bool], expected: str, length: int | None = None
+) -> list[Any]:
+    """Return a list field whose items are all valid and, where given, as many as expected."""
+    value = values[name]
+    if not isinstance(value, list | tuple) or (length is not None and len(value) != length):
+        count = "a list" if length is None else f"a list of {length}"
+        raise UserError(f"{name} must be {count} ({expected}), got {str(value)[:80]}")
+    for item in value:
+        if not valid(item):
+            raise UserError(f"{name} must hold {expected}, got {str(item)[:80]!r}")
+    return list(value)
+
+
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= float(np.finfo(np.float64).max) and math.isfinite(value)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or _is_finite(value)
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
