@@ -1,0 +1,95 @@
+# Everything a developer does, one target each; CI calls the same targets. `make help` lists them.
+
+TASK ?= cheetah-run
+ARGS ?=
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+empty :=
+space := $(empty) $(empty)
+
+# The stamp's name remembers the extras, so that `make train` keeps what `make setup EXTRA=cuda` installed.
+EXTRA ?= $(filter-out base,$(subst +,$(space),$(patsubst .venv/.setup-%,%,$(firstword $(wildcard .venv/.setup-*)))))
+STAMP := .venv/.setup-$(subst $(space),+,$(or $(strip $(EXTRA)),base))
+
+# uv from PATH where it works (a pyenv shim may be there and not), else our own.
+UV := $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
+BIN := .venv/bin
+
+##@ First steps
+
+.PHONY: setup
+setup: $(STAMP) ## Create .venv from the lock file with everything a developer needs (EXTRA=cuda adds the GPU build of JAX)
+
+.PHONY: train
+train: setup ## Train CrossQ + WN on a real task, about five minutes on 2 cores (TASK=dog-run, ARGS="--utd 5 --seed 1")
+	$(BIN)/surefoot train $(TASK) --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
+
+.PHONY: test
+test: setup ## Run the whole test suite on the CPU (ARGS="tests/cli -k help")
+	$(BIN)/pytest $(ARGS)
+
+##@ Quality
+
+.PHONY: lint
+lint: setup ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: setup ## Check types
+	$(BIN)/mypy
+
+.PHONY: docs
+docs: setup ## Build the documentation into site/; a warning is an error
+	$(BIN)/mkdocs build --strict
+
+##@ Measurements
+
+.PHONY: bench
+bench: setup ## Measure the update's speed beside the machine's own limit
+	$(BIN)/python -m surefoot.benchmark $(ARGS)
+
+# task:env_steps of the runs whose evaluation files are kept under results/.
+EVIDENCE ?= cheetah-run:100_000 walker-run:100_000 dog-stand:100_000 myo-key-turn:50_000
+
+.PHONY: evidence
+evidence: $(addprefix evidence/,$(subst :,@,$(EVIDENCE))) ## Train the runs behind the README's table (hours); an interrupted one is resumed
+
+evidence/%: setup
+	@task='$(firstword $(subst @, ,$*))'; steps='$(lastword $(subst @, ,$*))'; run="runs/evidence/$$task"; \
+	if [ -d "$$run" ]; then $(BIN)/surefoot resume "$$run"; \
+	else $(BIN)/surefoot train "$$task" --utd 2 --env-steps "$$steps" --out "$$run" $(ARGS); fi && \
+	mkdir -p "results/$$task" && cp "$$run/config.json" "$$run/evaluations.csv" "results/$$task/"
+
+##@ Housekeeping
+
+.PHONY: clean
+clean: ## Remove the environment and all that was built; runs/ stays
+	rm -rf .venv .uv site dist .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+$(STAMP): uv.lock pyproject.toml .python-version $(if $(filter uv,$(UV)),,$(UV))
+	@# Any supported Python already here will do; without one, uv fetches the one that .python-version names.
+	python=$$(for v in 3.12 3.13; do $(UV) python find --system $$v >/dev/null 2>&1 && echo $$v && break; done); \
+	$(UV) sync --frozen $${python:+--python $$python} --extra dmc --extra myosuite $(addprefix --extra ,$(EXTRA))
+	@rm -f .venv/.setup-*
+	@touch $@
+
+.uv/bin/uv:
+	@rm -rf .uv
+	@# The first python3 may be a pyenv shim without the version this folder asks for: try the system's as well.
+	@for python in python3 /usr/bin/python3; do \
+	  if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	    $$python -m venv .uv && .uv/bin/python -m pip install --quiet 'uv>=0.9' && exit 0; exit 1; \
+	  fi; \
+	done; \
+	echo "surefoot needs uv or a python3 that can make virtual environments: sudo apt-get install python3-venv" >&2; \
+	exit 1

@@ -1,0 +1,112 @@
+"""``surefoot doctor``: what this machine offers, and whether it is used."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from dataclasses import asdict, dataclass
+
+from surefoot.cli import machine
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``doctor`` found.
+
+    Attributes:
+        versions: package name to version, None where it is not installed.
+        jax_backend: the platform JAX computes on ("cpu", "gpu"), or None when JAX did not start.
+        jax_devices: every device JAX sees, as a person would name it.
+        jax_error: why JAX did not start, in one line; None when it did.
+        gpus: the NVIDIA GPUs of this machine, whether JAX uses them or not.
+        gl: rendering backend to whether its library loads.
+        cores: processor cores this process may use.
+        memory_total, memory_free: bytes of main memory; None where the system does not tell.
+        disk_free: bytes free where run directories would go (the current folder).
+        problems: one line each, with the command that mends it.
+    """
+
+    versions: dict[str, str | None]
+    jax_backend: str | None
+    jax_devices: tuple[str, ...]
+    jax_error: str | None
+    gpus: tuple[str, ...]
+    gl: dict[str, bool]
+    cores: int
+    memory_total: int | None
+    memory_free: int | None
+    disk_free: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Show versions, devices, rendering, cores, memory and disk; exit code 1 when something needs mending."""
+
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+    def run(self) -> int:
+        """Examine and print; return the exit code."""
+        report = examine()
+        if self.json:
+            print(json_format.dumps(asdict(report), indent=2))
+        else:
+            _print(report)
+        for problem in report.problems:
+            print(f"surefoot: problem: {problem}", file=sys.stderr)
+        return 1 if report.problems else 0
+
+
+def examine() -> Report:
+    """Look at this machine. Starts JAX's backend, which on a GPU takes some of its memory until the process ends."""
+    backend, devices, error = machine.jax_devices()
+    gpus = machine.nvidia_gpus()
+    total, free = machine.memory()
+    return Report(
+        versions=machine.versions(),
+        jax_backend=backend,
+        jax_devices=devices,
+        jax_error=error,
+        gpus=gpus,
+        gl=machine.gl_backends(),
+        cores=machine.cores(),
+        memory_total=total,
+        memory_free=free,
+        disk_free=machine.disk_free(),
+        problems=problems(backend, error, gpus),
+    )
+
+
+def problems(backend: str | None, error: str | None, gpus: tuple[str, ...]) -> tuple[str, ...]:
+    """What needs mending, one line each, given the outcome of starting JAX and the GPUs that are there."""
+    if gpus and backend != "gpu":
+        why = f"JAX did not start ({error})" if error else f"JAX computes on the {backend}"
+        return (
+            f"{gpus[0]} is present and unused: {why}. Install JAX's GPU build: make setup EXTRA=cuda "
+            "(from a checkout) or pip install 'surefoot[cuda]'; if it is installed, check JAX_PLATFORMS, "
+            "CUDA_VISIBLE_DEVICES and the driver (nvidia-smi)",
+        )
+    return (f"JAX did not start: {error}",) if error else ()
+
+
+def _print(report: Report) -> None:
+    """One aligned line for each fact."""
+    from surefoot.cli.display import bytes_text
+
+    def size(count: int | None) -> str:
+        return "unknown" if count is None else bytes_text(count)
+
+    rows = [(name, version or "not installed") for name, version in report.versions.items()]
+    rows += [
+        ("JAX device", ", ".join(report.jax_devices) or f"none: {report.jax_error}"),
+        ("NVIDIA GPU", ", ".join(report.gpus) or "none"),
+        ("rendering", ", ".join(f"{name} {'loads' if ok else 'missing'}" for name, ok in report.gl.items())),
+        ("cores", str(report.cores)),
+        ("memory", f"{size(report.memory_free)} free of {size(report.memory_total)}"),
+        ("disk", f"{size(report.disk_free)} free here"),
+    ]
+    for name, value in rows:
+        print(f"{name:<12}  {value}")
+    if not report.problems:
+        print("no problems found")

@@ -1,0 +1,137 @@
+"""The live panel on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from surefoot.cli.display import (
+    PlainDisplay,
+    bytes_text,
+    mean,
+    seeds_text,
+    speed_text,
+    workers_text,
+)
+from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
+
+
+class LiveDisplay(PlainDisplay):
+    """An observer that keeps one panel up to date; evaluations and messages scroll by above it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._evaluation: EvaluationDone | None = None
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the terminal back, its cursor included, whatever happened."""
+        self._live.stop()
+
+    def on_start(self, event: RunStarted) -> None:
+        """Open the panel."""
+        self._started = event
+        self._live.start()
+        self._refresh()
+
+    def on_progress(self, event: Progress) -> None:
+        """Redraw."""
+        self._progress = event
+        self._refresh()
+
+    def on_evaluation(self, event: EvaluationDone) -> None:
+        """Print the evaluation's line above the panel and redraw."""
+        self._evaluation = event
+        self.print("  ".join(self.evaluation_parts(event)))
+        self._refresh()
+
+    def on_finish(self, event: RunFinished) -> None:
+        """Leave the last state of the panel on the screen, then say what comes next."""
+        self._live.transient = False
+        self._refresh()
+        self._live.stop()
+        super().on_finish(event)
+
+    def _refresh(self) -> None:
+        if self._started is not None:
+            self._live.update(render(self._started, self._progress, self._evaluation), refresh=True)
+
+
+def render(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:
+    """The panel: what runs, how far it is, and how each seed does."""
+    body = Group(_facts(started), Text(), _bar(started, progress), Text(), _seed_table(started, progress, evaluation))
+    return Panel(
+        body,
+        title=Text(f"{started.algorithm} on {started.task}", style="bold"),
+        subtitle=Text(str(started.path)),
+        border_style="cyan",
+        padding=(0, 1),
+    )
+
+
+def _facts(started: RunStarted) -> RenderableType:
+    facts = (
+        f"UTD {started.utd}",
+        seeds_text(started.seeds),
+        started.device,
+        f"replay {bytes_text(started.replay_bytes)}",
+        workers_text(started.env_workers),
+    )
+    return Text(" · ".join(facts), style="dim")
+
+
+def _bar(started: RunStarted, progress: Progress | None) -> RenderableType:
+    done = started.start_env_steps if progress is None else progress.env_steps
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True)
+    grid.add_row(
+        ProgressBar(total=started.env_steps, completed=done),
+        f"{done:,} of {started.env_steps:,} env steps, {done / started.env_steps:.0%}",
+    )
+    if progress is None:
+        return Group(grid, Text("compiling"))
+    return Group(grid, Text(speed_text(progress)))
+
+
+def _seed_table(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:
+    """One row per seed, and the mean where there are several."""
+    solved = evaluation is not None and evaluation.successes is not None
+    evaluated = "evaluation" if evaluation is None else f"evaluation at {evaluation.env_steps:,}"
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
+    for name in ("seed", "last episode's return", evaluated, *(["solved"] if solved else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    episodes = progress.episode_returns if progress is not None else (None,) * len(started.seeds)
+    returns: tuple[float | None, ...] = evaluation.returns if evaluation is not None else (None,) * len(started.seeds)
+    successes = evaluation.successes if evaluation is not None else None
+
+    def add(name: str, episode: float | None, evaluated: float | None, success: float | None, style: str = "") -> None:
+        share = [f"{success:.0%}"] if success is not None else []
+        table.add_row(name, _number(episode), _number(evaluated), *share, style=style)
+
+    if len(started.seeds) > 1:  # on top, so that a terminal too low for all seeds still shows it
+        add("mean", _mean(episodes), _mean(returns), _mean(successes or ()), style="bold")
+    for index, seed in enumerate(started.seeds):
+        add(str(seed), episodes[index], returns[index], successes[index] if successes is not None else None)
+    return table
+
+
+def _mean(values: tuple[float | None, ...]) -> float | None:
+    known = tuple(value for value in values if value is not None)
+    return mean(known) if known else None
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

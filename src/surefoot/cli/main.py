@@ -1,0 +1,64 @@
+"""The entry point: arguments to a command, the command's outcome to an exit code.
+
+Exit codes: 0 done; 1 something broke while running, or ``doctor`` found a problem; 2 the request cannot be carried out
+as asked; 130 interrupted. What is expected to go wrong is one line on stderr; a bug keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from surefoot.cli.doctor import Doctor
+from surefoot.cli.evaluate import Evaluate
+from surefoot.cli.listing import Algorithms, Tasks
+from surefoot.cli.parse import parse
+from surefoot.cli.train import Resume, Train
+from surefoot.errors import RunFailure, UserError
+
+COMMANDS: dict[str, type] = {
+    "train": Train,
+    "resume": Resume,
+    "evaluate": Evaluate,
+    "tasks": Tasks,
+    "algorithms": Algorithms,
+    "doctor": Doctor,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the command line after the program's name; None reads this process's own.
+
+    Returns:
+        The exit code.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        if list(given) == ["--version"]:
+            from surefoot import __version__
+
+            print(f"surefoot {__version__}")
+            return 0
+        code: int = parse(COMMANDS, given).run()
+        sys.stdout.flush()  # a reader that is gone shows here, inside the try, and not at the interpreter's exit
+        return code
+    except UserError as error:
+        return _fail(error, 2)
+    except RunFailure as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has closed it (`surefoot tasks | head`). Python would complain again when it flushes
+        # stdout at exit, so stdout goes to the null device.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"surefoot: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

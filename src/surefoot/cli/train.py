@@ -1,0 +1,136 @@
+"""``surefoot train`` and ``surefoot resume``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from surefoot.cli.options import (
+    CapacityInt,
+    Int,
+    KeptInt,
+    OutPath,
+    PresetFloat,
+    PresetInt,
+    RunPath,
+    TaskFloat,
+    TaskInt,
+    TaskName,
+    WorkersInt,
+)
+
+INTERRUPTED = 130
+
+_OVERRIDES = (
+    "utd",
+    "batch_size",
+    "policy_delay",
+    "warmup_transitions",
+    "discount",
+    "action_repeat",
+    "learning_rate",
+)
+_SETTINGS = (
+    "num_seeds",
+    "seed",
+    "env_steps",
+    "evaluate_every",
+    "evaluation_episodes",
+    "checkpoint_every",
+    "log_every",
+    "replay_capacity",
+    "env_workers",
+    "out",
+    "overwrite",
+)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an algorithm on a task; the run directory keeps the configuration, logs, checkpoints and the policy."""
+
+    task: TaskName
+    """A name that `surefoot tasks` lists, or a registered Gymnasium id."""
+    algorithm: str = "crossq-wn"
+    """A name that `surefoot algorithms` lists."""
+
+    utd: PresetInt = None
+    """Gradient updates per agent step (decision) once the warm-up is over."""
+    batch_size: PresetInt = None
+    """Transitions per gradient update."""
+    policy_delay: PresetInt = None
+    """Critic updates for each update of the actor and the temperature."""
+    warmup_transitions: PresetInt = None
+    """Transitions collected with uniform random actions, per seed, before the updates start."""
+    discount: TaskFloat = None
+    """Discount per agent step, between 0 and 1."""
+    action_repeat: TaskInt = None
+    """Simulator control steps for which each action is held."""
+    learning_rate: PresetFloat = None
+    """Learning rate of critic and actor; the temperature keeps its own."""
+
+    num_seeds: Int = 1
+    """Independent agents trained side by side in this process."""
+    seed: Int = 0
+    """First training seed; the agents use SEED, SEED + 1 and so on."""
+    env_steps: Int = 1_000_000
+    """Simulator control steps per seed, action repeats included."""
+    evaluate_every: Int = 25_000
+    """Env steps between evaluations; the first and the last step are always evaluated."""
+    evaluation_episodes: Int = 5
+    """Episodes per seed and evaluation, with the deterministic action."""
+    checkpoint_every: Int = 25_000
+    """Env steps between checkpoints; the last step always makes one."""
+    log_every: Int = 1_000
+    """Env steps between rows of training.csv."""
+    replay_capacity: CapacityInt = None
+    """Transitions kept per seed."""
+    env_workers: WorkersInt = None
+    """Processes that step environments; 0 steps them in this one."""
+    out: OutPath = None
+    """Run directory to make."""
+    overwrite: bool = False
+    """Replace a run that is already in the run directory."""
+
+    def run(self) -> int:
+        """Train, with a display; return the exit code."""
+        from surefoot.algorithms.presets import get_preset
+        from surefoot.cli.display import make_display
+        from surefoot.training import api
+
+        algorithm = get_preset(self.algorithm, **_given(self, _OVERRIDES))
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        with make_display() as display:
+            api.train(self.task, algorithm=algorithm, observer=display, **settings)
+        return 0 if display.completed else INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with a run from its last good checkpoint, exactly as if it had never stopped."""
+
+    path: RunPath
+    """The run directory."""
+    env_steps: KeptInt = None
+    """New total of simulator control steps per seed, to train for longer than first asked."""
+    evaluate_every: KeptInt = None
+    """Env steps between evaluations from here on."""
+    checkpoint_every: KeptInt = None
+    """Env steps between checkpoints from here on."""
+    log_every: KeptInt = None
+    """Env steps between rows of training.csv from here on."""
+
+    def run(self) -> int:
+        """Resume, with a display; return the exit code."""
+        from surefoot.cli.display import make_display
+        from surefoot.training import api
+
+        changes = _given(self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every"))
+        with make_display() as display:
+            api.resume(self.path, observer=display, **changes)
+        return 0 if display.completed else INTERRUPTED
+
+
+def _given(command: Train | Resume, names: tuple[str, ...]) -> dict[str, Any]:
+    """The options among ``names`` that were given."""
+    return {name: value for name in names if (value := getattr(command, name)) is not None}

@@ -1,0 +1,103 @@
+"""The commands that train nothing: evaluate, tasks, algorithms, help, and what happens around them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from surefoot.algorithms.presets import list_presets
+from surefoot.cli.main import COMMANDS, main
+from surefoot.tasks import list_tasks
+
+from .conftest import FakeApi
+
+
+def test_evaluate_prints_a_row_per_seed(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "runs/dog", "--episodes", "20"]) == 0
+    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 20})]
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [["3", "100.0", "25%"], ["4", "300.0", "75%"], ["mean", "200.0", "50%"]]
+
+
+def test_evaluate_prints_json(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "runs/dog", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "path": "runs/dog",
+        "episodes": 5,
+        "seeds": [{"seed": 3, "return": 100.0, "solved": 0.25}, {"seed": 4, "return": 300.0, "solved": 0.75}],
+    }
+
+
+def test_tasks_lists_every_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split()[0] == "task"
+    assert [line.split()[0] for line in lines] == [task.name for task in list_tasks()]
+    assert main(["tasks", "--json"]) == 0
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    cheetah = entries["cheetah-run"]
+    assert (cheetah["suite"], cheetah["action_repeat"], cheetah["discount"]) == ("dmc", 2, 0.99)
+    assert (cheetah["horizon"], cheetah["score_metric"]) == (1000, "return")
+    assert entries.keys() == {task.name for task in list_tasks()}
+
+
+def test_algorithms_lists_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [preset.name for preset in list_presets()]
+    assert main(["algorithms"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == names
+    assert main(["algorithms", "--json"]) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == names
+
+
+def test_algorithms_shows_the_parts_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["algorithms", "crossq-wn"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "weight_constraint: UnitNorm" in lines
+    assert "policy_delay: 3" in lines
+    assert "discount: the task's" in lines
+    assert main(["algorithms", "sac", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["weight_constraint"] is None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for field in dataclasses.fields(COMMANDS[command]):
+        option = f"--{field.name.replace('_', '-')}"
+        if option not in text:
+            assert field.name.upper() in text
+            continue
+        help_text = text.rpartition(option + " ")[2]
+        assert "(default: " in help_text.partition(" --")[0], f"{option} does not tell its default"
+    assert "None" not in text
+
+
+def test_no_arguments_print_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "surefoot 0.1.0\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    script = "import sys; from surefoot.cli.main import main; sys.exit(main(['tasks']))"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

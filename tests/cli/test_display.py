@@ -1,0 +1,125 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from surefoot.cli.display import PlainDisplay, bytes_text, closing_lines, duration_text, make_display
+from surefoot.cli.live import LiveDisplay, render
+from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
+
+
+def story(seeds: int) -> tuple[RunStarted, Progress, EvaluationDone]:
+    numbers = tuple(range(seeds))
+    return (
+        RunStarted(Path("runs/[x]"), "myo-reach", "crossq-wn", 5, numbers, 40_000, 0, "CPU, 2 cores", 3 * 2**30, 2),
+        Progress(10_000, 5_000, 25_000, 512.0, 2_560.0, 3_725.0, (None, *(50.0 + n for n in numbers[1:]))),
+        EvaluationDone(10_000, numbers, tuple(100.0 + n for n in numbers), tuple(n / 10 for n in numbers), 30.0),
+    )
+
+
+def drawn(*parts: object, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(render(*parts))  # type: ignore[arg-type]
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("seeds", [1, 10])
+def test_the_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> None:
+    text = drawn(*story(seeds), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    words = " ".join(text.replace("│", " ").split())
+    for part in (
+        "crossq-wn on myo-reach",
+        "UTD 5",
+        "CPU, 2 cores",
+        "replay 3.0 GiB",
+        "environments in 2 worker processes",
+        "runs/[x]",
+        "10,000 of 40,000 env steps, 25%",
+        "512 env steps/s 2,560 updates/s 1h 02m left",
+        "evaluation at 10,000",
+        "0 - 100.0 0%",
+    ):
+        assert part in words
+    for seed in range(1, seeds):
+        assert f"{seed} {50 + seed}.0 {100 + seed}.0 {10 * seed}%" in words
+    assert ("mean 55.0 104.5 45%" in words) == (seeds == 10)
+
+
+def test_the_panel_before_the_first_numbers() -> None:
+    started, _, _ = story(2)
+    text = drawn(started, None, None, width=80)
+    assert "compiling" in text
+    assert "0 of 40,000 env steps, 0%" in text
+
+
+def test_the_live_display_gives_the_terminal_back_after_an_error() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    started, progress, _ = story(1)
+    with pytest.raises(RuntimeError), LiveDisplay(console) as display:  # noqa: PT012
+        display.on_start(started)
+        display.on_progress(progress)
+        raise RuntimeError("broken")
+    assert isinstance(console.file, io.StringIO)
+    output = console.file.getvalue()
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    assert output.rindex(shown) > output.rindex(hidden)
+
+
+def test_the_live_display_prints_evaluations_and_messages_as_they_are() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    started, progress, evaluation = story(1)
+    with LiveDisplay(console) as display:
+        display.on_start(started)
+        display.on_progress(progress)
+        display.on_evaluation(evaluation)
+        display.on_message("[bold]no markup[/bold]")
+        display.on_finish(RunFinished(started.path, 40_000, True, 90.0, evaluation, 1.0))
+    assert isinstance(console.file, io.StringIO)
+    output = console.file.getvalue()
+    for line in ("env steps 10,000/40,000  return 100.0  solved 0%", "[bold]no markup[/bold]", "in 1m 30s"):
+        assert line in output
+    assert display.completed
+
+
+def test_output_that_is_no_terminal_gets_the_plain_display() -> None:
+    assert type(make_display()) is PlainDisplay
+
+
+def test_the_end_without_random_episodes_or_evaluation() -> None:
+    lines = closing_lines(RunFinished(Path("runs/a b"), 10, True, 3.0, None, math.nan))
+    assert lines[0] == "done: 10 env steps in 3s"
+    assert not any("random" in line or "final" in line for line in lines)
+    assert "  evaluate it    surefoot evaluate 'runs/a b'" in lines
+
+
+def test_a_resumed_run_says_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    started, _, _ = story(1)
+    display = make_display()
+    display.on_start(RunStarted(*[*started.__dict__.values()][:6], 5_000, "CPU", 10, 1))
+    out = capsys.readouterr().out
+    assert out.startswith("resuming at env step 5,000: crossq-wn on myo-reach")
+    assert "environments in 1 worker process;" in out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (307, "5m 07s"), (7380, "2h 03m"), (273_600, "3d 04h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(512, "512 B"), (2048, "2 KiB"), (3 * 2**20, "3 MiB"), (5_690_000_000, "5.3 GiB")]
+)
+def test_sizes(count: int, text: str) -> None:
+    assert bytes_text(count) == text
