@@ -7,9 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import surefoot.training
+from surefoot.training.evaluation import Episodes
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 
 PATH = Path("runs/cheetah-run-crossq-wn-1")
@@ -22,6 +24,7 @@ class FakeApi:
 
     calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     completed: bool = True
+    success: bool = False
     error: BaseException | None = None
 
     def run(self, name: str, target: Any, observer: Any, options: dict[str, Any]) -> None:
@@ -34,9 +37,12 @@ class FakeApi:
         observer.on_message("checkpoint 1000 is damaged: the one before it is used")
         observer.on_finish(RunFinished(PATH, 2000, self.completed, 61.0, EVALUATION, 8.25))
 
-    def evaluate(self, path: Path, *, episodes: int) -> EvaluationDone:
+    def evaluate(self, path: Path, *, episodes: int) -> tuple[tuple[int, ...], Episodes]:
         self.calls.append(("evaluate", path, {"episodes": episodes}))
-        return EvaluationDone(2000, (3, 4), (100.0, 300.0), (0.25, 0.75), 1.0)
+        returns, solved = np.array([[50.0, 150.0], [300.0, 300.0]]), np.array([[False, True], [True, True]])
+        steps = np.array([[0, 40], [20, 60]]) if self.success else None
+        last = np.zeros_like(solved) if self.success else None
+        return (3, 4), Episodes(returns, np.full((2, 2), 100), solved if self.success else None, last, steps)
 
 
 @pytest.fixture

@@ -18,19 +18,34 @@ from .conftest import FakeApi
 
 
 def test_evaluate_prints_a_row_per_seed(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "runs/dog", "--episodes", "20"]) == 0
-    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 20})]
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert rows == [["3", "100.0", "25%"], ["4", "300.0", "75%"], ["mean", "200.0", "50%"]]
+    assert main(["evaluate", "runs/dog", "--episodes", "2"]) == 0
+    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 2})]
+    assert capsys.readouterr().out.splitlines() == ["seed  mean return", "3     100.0", "4     300.0", "mean  200.0"]
 
 
-def test_evaluate_prints_json(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_shows_success_where_the_task_defines_it(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    api.success = True
+    assert main(["evaluate", "runs/hand"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split("  ")[-2:] == ["solved", "solved at the end"]
+    assert [row.split() for row in rows] == [
+        ["3", "100.0", "50%", "0%"],
+        ["4", "300.0", "100%", "0%"],
+        ["mean", "200.0", "75%", "0%"],
+    ]
+
+
+def test_evaluate_prints_every_episode_as_json(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "runs/dog", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "path": "runs/dog",
-        "episodes": 5,
-        "seeds": [{"seed": 3, "return": 100.0, "solved": 0.25}, {"seed": 4, "return": 300.0, "solved": 0.75}],
-    }
+    report = json.loads(capsys.readouterr().out)
+    first = {"seed": 3, "returns": [50.0, 150.0], "lengths": [100, 100]}
+    none = {"success_any": None, "success_last": None, "first_success": None}
+    assert report["path"] == "runs/dog"
+    assert report["seeds"][0] == first | none
+    api.success = True
+    assert main(["evaluate", "runs/dog", "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)["seeds"][1]
+    assert (second["success_any"], second["first_success"]) == ([True, True], [20, 60])
 
 
 def test_tasks_lists_every_task(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from surefoot.cli.listing import print_table
 from surefoot.cli.options import Int, RunPath
+
+if TYPE_CHECKING:
+    from surefoot.training.evaluation import Episodes
 
 
 @dataclass(frozen=True)
@@ -17,28 +23,44 @@ class Evaluate:
     episodes: Int = 5
     """Episodes per seed; the same number always means the same episodes."""
     json: bool = False
-    """Print a JSON object instead of a table."""
+    """Print a JSON object with every episode instead of a table of means."""
 
     def run(self) -> int:
         """Evaluate and print; return the exit code."""
-        from surefoot.cli.display import mean
-        from surefoot.cli.listing import print_table
         from surefoot.training import api
 
-        result = api.evaluate(self.path, episodes=self.episodes)
-        solved = result.successes
+        seeds, episodes = api.evaluate(self.path, episodes=self.episodes)
         if self.json:
-            seeds = [
-                {"seed": seed, "return": result.returns[index], "solved": None if solved is None else solved[index]}
-                for index, seed in enumerate(result.seeds)
-            ]
-            print(json_format.dumps({"path": str(self.path), "episodes": self.episodes, "seeds": seeds}, indent=2))
-            return 0
-        names = [str(seed) for seed in result.seeds]
-        rows = [[name, f"{value:.1f}"] for name, value in zip(names, result.returns, strict=True)]
-        rows.append(["mean", f"{mean(result.returns):.1f}"])
-        if solved is not None:
-            for row, share in zip(rows, (*solved, mean(solved)), strict=True):
-                row.append(f"{share:.0%}")
-        print_table(("seed", "mean return", *(["solved"] if solved is not None else [])), rows)
+            entries = [_data(seed, index, episodes) for index, seed in enumerate(seeds)]
+            print(json_format.dumps({"path": str(self.path), "seeds": entries}, indent=2))
+        else:
+            print_table(*_table(seeds, episodes))
         return 0
+
+
+def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
+    """All episodes of one seed, for JSON; success is null where the task defines none."""
+    arrays = {
+        "returns": episodes.returns,
+        "lengths": episodes.lengths,
+        "success_any": episodes.success_any,
+        "success_last": episodes.success_last,
+        "first_success": episodes.first_success,
+    }
+    return {"seed": seed, **{name: None if array is None else array[index].tolist() for name, array in arrays.items()}}
+
+
+def _table(seeds: Sequence[int], episodes: Episodes) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: means over each seed's episodes, then over all of them."""
+    header, rows = ["seed"], [[str(seed)] for seed in seeds] + [["mean"]]
+    columns = [
+        ("mean return", episodes.returns, "{:.1f}"),
+        ("solved", episodes.success_any, "{:.0%}"),
+        ("solved at the end", episodes.success_last, "{:.0%}"),
+    ]
+    for name, values, style in columns:
+        if values is not None:
+            header.append(name)
+            for row, value in zip(rows, (*values.mean(axis=1), values.mean()), strict=True):
+                row.append(style.format(value))
+    return header, rows
