@@ -122,7 +122,8 @@ def _build_one(layer: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer
 def _build_batch_norm(name: str, epsilon: float, arrays: Mapping[str, np.ndarray]) -> Layer:
     mean, bias = arrays[f"{name}/mean"], arrays[f"{name}/bias"]
     deviation = np.sqrt(arrays[f"{name}/var"].astype(np.float64) + epsilon)
-    factor = (arrays[f"{name}/scale"] / deviation).astype(np.float32)
+    with np.errstate(over="ignore"):  # absurd parameters show as NaN when acting, and are refused there
+        factor = (arrays[f"{name}/scale"] / deviation).astype(np.float32)
     # The mean is taken off first rather than folded into the bias: for inputs far from zero that hardly vary, the
     # folded form would lose the digits that matter.
     return lambda x: (x - mean) * factor + bias

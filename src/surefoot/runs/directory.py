@@ -78,6 +78,15 @@ class RunDirectory:
         lock.release()
         return cls(where, json.loads(encoded))
 
+    @staticmethod
+    def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Refuse what `create` would refuse, without making anything: before costly preparations.
+
+        Raises:
+            UserError: as `create`.
+        """
+        refuse_unless_free(Path(path).absolute(), overwrite)
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunDirectory:
         """Open a run that is there.

@@ -1,0 +1,173 @@
+"""Acting: the network against a second, plainer computation of it; shapes; bounds; randomness."""
+
+import numpy as np
+import pytest
+
+from surefoot.errors import UserError
+from surefoot.policy import load_policy, save_policy
+from tests.policy.conftest import ACTION, OBSERVATION
+
+
+@pytest.fixture
+def policy(tmp_path, spec, arrays):
+    save_policy(tmp_path / "policy", spec, arrays)
+    return load_policy(tmp_path / "policy")
+
+
+def hidden_by_hand(arrays, x, index):
+    """The layers of the fixture, one number at a time, in float64."""
+    a = {name: array[index] for name, array in arrays.items()}
+    variance = a["input_norm/var"]
+    x = [
+        (x[i] - a["input_norm/mean"][i]) / (variance[i] + 1e-3) ** 0.5 * a["input_norm/scale"][i]
+        + a["input_norm/bias"][i]
+        for i in range(OBSERVATION)
+    ]
+    x = [max(0.0, sum(x[i] * k for i, k in enumerate(column))) for column in _with_bias(a, "dense_0", x)]
+    mean = sum(x) / len(x)
+    spread = (sum((v - mean) ** 2 for v in x) / len(x) + 1e-6) ** 0.5
+    normed = [
+        (v - mean) / spread * scale + bias
+        for v, scale, bias in zip(x, a["block/norm/scale"], a["block/norm/bias"], strict=True)
+    ]
+    kernel = a["block/dense/kernel"]
+    return [v + sum(n * kernel[i, j] for i, n in enumerate(normed)) for j, v in enumerate(x)]
+
+
+def _with_bias(a, name, x):
+    """Columns of a kernel with the bias behind them; appends the 1 that meets it to x."""
+    x.append(1.0)
+    return np.vstack([a[f"{name}/kernel"], a[f"{name}/bias"]]).T
+
+
+def head_by_hand(arrays, name, x, index):
+    return np.array(x) @ arrays[f"{name}/kernel"][index] + arrays[f"{name}/bias"][index]
+
+
+def rescale(squashed):
+    return np.array([-2.0, 0.1]) + 0.5 * np.array([3.0, 0.6]) * (squashed + 1)
+
+
+def test_the_deterministic_action_is_that_of_the_layers(policy, arrays):
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        obs = rng.normal(size=OBSERVATION)
+        mean = head_by_hand(arrays, "mean", hidden_by_hand(arrays, obs, 1), 1)
+        np.testing.assert_allclose(policy(obs), rescale(np.tanh(mean)), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("mapping", "low", "high"), [("clip", -0.5, 0.25), ("tanh", -10, 2)])
+def test_the_stochastic_action_has_the_heads_spread(tmp_path, spec, arrays, mapping, low, high):
+    spec["layers"][-1] |= {"mapping": mapping, "log_std_min": low, "log_std_max": high}
+    save_policy(tmp_path, spec, arrays)
+    policy = load_policy(tmp_path, seed=9)
+    obs = np.random.default_rng(2).normal(size=OBSERVATION)
+    hidden = hidden_by_hand(arrays, obs, 2)
+    raw = head_by_hand(arrays, "log_std", hidden, 2)
+    log_std = np.clip(raw, low, high) if mapping == "clip" else low + 0.5 * (high - low) * (np.tanh(raw) + 1)
+    policy.reseed(3)
+    noise = np.random.default_rng(3).standard_normal((1, ACTION), dtype=np.float32)[0]
+    expected = rescale(np.tanh(head_by_hand(arrays, "mean", hidden, 2) + np.exp(log_std) * noise))
+    np.testing.assert_allclose(policy(obs, deterministic=False), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_a_batch_is_its_rows(policy):
+    batch = np.random.default_rng(0).normal(size=(4, OBSERVATION)).astype(np.float32)
+    actions = policy(batch)
+    assert actions.shape == (4, ACTION)
+    assert actions.dtype == np.float32
+    np.testing.assert_allclose(actions, [policy(row) for row in batch], rtol=1e-5, atol=1e-6)
+    assert policy(batch[:1]).shape == (1, ACTION)
+    assert policy(batch[:0]).shape == (0, ACTION)
+    assert policy(batch[0].tolist()).shape == (ACTION,)
+
+
+def test_actions_stay_inside_the_exact_bounds(policy):
+    obs = np.random.default_rng(0).normal(size=(500, OBSERVATION)) * 1e4
+    for actions in (policy(obs), policy(obs, deterministic=False)):
+        exact = actions.astype(np.float64)
+        assert (exact >= [-2.0, 0.1]).all()  # float32(0.1) is above 0.1, float32(0.7) below 0.7
+        assert (exact <= [1.0, 0.7]).all()
+    assert (policy.action_high - policy.action_low == pytest.approx([3.0, 0.6])) is True
+
+
+def test_bounds_are_rounded_inwards(tmp_path, spec, arrays):
+    spec |= {"action_low": [-0.1, 0.7], "action_high": [0.1, 1.1]}  # as float32 -0.1, 0.1, 1.1 grow and 0.7 shrinks
+    save_policy(tmp_path, spec, arrays)
+    policy = load_policy(tmp_path)
+    assert (policy.action_low.astype(np.float64) >= [-0.1, 0.7]).all()
+    assert (policy.action_high.astype(np.float64) <= [0.1, 1.1]).all()
+
+
+def test_stochastic_actions_repeat_after_reseeding(policy):
+    obs = np.zeros(OBSERVATION)
+    policy.reseed(5)
+    first = [policy(obs, deterministic=False) for _ in range(3)]
+    policy.reseed(5)
+    np.testing.assert_array_equal(first, [policy(obs, deterministic=False) for _ in range(3)])
+    assert not np.array_equal(first[0], first[1])
+    np.testing.assert_array_equal(policy(obs), policy(obs))
+
+
+def test_predict_is_the_call_with_a_state_handed_back(policy):
+    obs = np.ones(OBSERVATION)
+    action, state = policy.predict(obs, state=("mine",), episode_start=np.array([True]))
+    np.testing.assert_array_equal(action, policy(obs))
+    assert state == ("mine",)
+    policy.reseed(0)
+    sampled, state = policy.predict(obs, deterministic=False)
+    policy.reseed(0)
+    np.testing.assert_array_equal(sampled, policy(obs, deterministic=False))
+    assert state is None
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (6,), (2, 4), (1, 1, 5), (5, 1)])
+def test_a_wrong_shape_names_both(policy, shape):
+    with pytest.raises(UserError) as caught:
+        policy(np.zeros(shape))
+    assert str(caught.value) == f"observation has shape {shape}, expected (5,) or (batch, 5)"
+
+
+@pytest.mark.parametrize(
+    ("obs", "message"),
+    [
+        ([0, 0, np.nan, 0, 0], "NaN"),
+        ([0, 0, 1e300, 0, 0], "infinite in float32"),
+        (["a"] * 5, "not an array of numbers"),
+        ([[1, 2], [3]], "not an array of numbers"),
+        ({"x": np.zeros(5)}, "is a dict, expected an array of shape"),
+        ([3e38, -3e38, 3e38, 3e38, 3e38], "overflow"),
+    ],
+)
+def test_observations_no_policy_can_act_on_are_refused(policy, obs, message):
+    with pytest.raises(UserError, match=message):
+        policy(obs)
+
+
+@pytest.fixture
+def dict_policy(tmp_path, spec, arrays):
+    spec["observation_keys"] = ["position", "height", "camera"]
+    save_policy(tmp_path, spec, arrays)
+    return load_policy(tmp_path)
+
+
+def test_a_dict_is_flattened_in_the_order_of_its_keys(dict_policy):
+    flat = np.arange(5.0) / 3
+    obs = {"camera": flat[3:].reshape(2, 1), "height": flat[2], "position": flat[:2]}
+    np.testing.assert_array_equal(dict_policy(obs), dict_policy(flat))
+    batch = {key: np.stack([value, value, value]) for key, value in obs.items()}
+    np.testing.assert_allclose(dict_policy(batch), [dict_policy(flat)] * 3, rtol=1e-5)
+
+
+def test_a_dict_batch_of_one_is_a_batch(dict_policy):
+    obs = {"position": np.zeros((1, 2)), "height": np.zeros((1, 1)), "camera": np.zeros((1, 2))}
+    assert dict_policy(obs).shape == (1, ACTION)
+
+
+def test_a_wrong_dict_is_named(dict_policy):
+    with pytest.raises(UserError, match="has the keys position, hieght, camera, expected position, height, camera"):
+        dict_policy({"position": 0, "hieght": 0, "camera": 0})
+    with pytest.raises(UserError, match=r"has shapes position: \(3,\), height: \(\), .*expected 5 numbers"):
+        dict_policy({"position": np.zeros(3), "height": 0.0, "camera": np.zeros(2)})
+    with pytest.raises(UserError, match="expected 5 numbers"):
+        dict_policy({"position": np.zeros((3, 2)), "height": np.zeros((3, 1)), "camera": np.zeros((2, 2))})

@@ -1,0 +1,303 @@
+"""The two files: they come back, they are checked, they change together, and they cannot do harm."""
+
+import copy
+import errno
+import json
+import os
+import random
+
+import numpy as np
+import pytest
+
+from surefoot.errors import RunFailure, UserError
+from surefoot.policy import PolicySpec, load_policy, save_policy
+from surefoot.runs import RunDirectory
+from surefoot.runs.arrays import read_arrays, write_arrays
+from surefoot.runs.atomic import digest_of
+
+
+@pytest.fixture
+def folder(tmp_path, spec, arrays):
+    save_policy(tmp_path / "policy", spec, arrays)
+    return tmp_path / "policy"
+
+
+def test_the_best_seed_is_taken_and_the_first_on_ties(folder):
+    policy = load_policy(folder)
+    assert (policy.seed, policy.score) == (8, 0.75)
+    assert (policy.task, policy.algorithm, policy.env_steps) == ("cheetah-run", "crossq-wn", 1000)
+    assert (policy.observation_size, policy.action_size, policy.observation_keys) == (5, 2, None)
+
+
+def test_without_scores_the_first_seed_is_taken(tmp_path, spec, arrays):
+    save_policy(tmp_path, spec | {"scores": [None, float("nan"), None]}, arrays)
+    assert load_policy(tmp_path).seed == 7
+    save_policy(tmp_path, spec | {"scores": [None, -3, None]}, arrays)
+    assert load_policy(tmp_path).seed == 8
+
+
+def test_a_seed_can_be_chosen_and_each_has_its_own_numbers(folder):
+    policies = [load_policy(folder, seed=seed) for seed in (7, 8, 9)]
+    assert [policy.seed for policy in policies] == [7, 8, 9]
+    actions = [policy(np.ones(5)).tolist() for policy in policies]
+    assert actions[0] != actions[1] != actions[2]
+    with pytest.raises(UserError, match="has no seed 3; it has 7, 8, 9"):
+        load_policy(folder, seed=3)
+
+
+def test_a_run_directory_is_accepted(tmp_path, spec, arrays):
+    run = RunDirectory.create(tmp_path / "run", {})
+    with pytest.raises(UserError, match=r"run holds no policy; expected a run directory with policy/policy\.json"):
+        load_policy(run.path)
+    save_policy(run.policy_path, spec, arrays)
+    assert load_policy(str(run.path)).seed == 8
+    with pytest.raises(UserError, match="absent does not exist"):
+        load_policy(tmp_path / "absent")
+
+
+def test_numpy_values_and_a_spec_object_are_as_good_as_plain_ones(tmp_path, folder, spec, arrays):
+    given = spec | {
+        "action_low": np.array(spec["action_low"]),
+        "action_high": tuple(spec["action_high"]),
+        "seeds": np.array(spec["seeds"]),
+        "scores": [np.float32(0.25), np.float64(0.75), 0.75],
+        "env_steps": np.int64(1000),
+    }
+    save_policy(tmp_path / "numpy", given, arrays)
+    save_policy(tmp_path / "object", PolicySpec.from_mapping(spec), arrays)
+    for name in ("numpy", "object"):
+        assert (tmp_path / name / "policy.json").read_bytes() == (folder / "policy.json").read_bytes()
+
+
+def test_a_diverged_seed_does_not_cost_the_others_their_policy(tmp_path, spec, arrays):
+    arrays["mean/bias"][1, 0] = np.nan
+    save_policy(tmp_path, spec, arrays)
+    assert json.loads((tmp_path / "policy.json").read_text())["scores"] == [0.25, None, 0.75]
+    assert load_policy(tmp_path).seed == 9
+    with pytest.raises(UserError, match=r"seed 8 .*not finite: it diverged"):
+        load_policy(tmp_path, seed=8)
+    arrays["mean/bias"][:] = 1e39  # beyond float32
+    with pytest.raises(UserError, match="not finite for any of the seeds"):
+        save_policy(tmp_path, spec, arrays)
+
+
+def layers_with(index, **changes):
+    def change(spec):
+        spec["layers"][index].update(changes)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("task"), "needs the field 'task'"),
+        (lambda s: s.update(taks="x"), "no field 'taks'; did you mean 'task'"),
+        (lambda s: s.update(observation_size=True), "observation_size must be an integer"),
+        (lambda s: s.update(observation_size=6), r"'input_norm/mean' is float64 \(3, 5\), expected .*\(3, 6\)"),
+        (lambda s: s.update(action_size=0), "action_size must be an integer of at least 1"),
+        (lambda s: s.update(action_size=3), "action_low must be a list of 3"),
+        (lambda s: s.update(action_low=[0, float("inf")]), "action_low must hold finite numbers"),
+        (lambda s: s.update(action_low=[1.0, 0.0]), "low < high and within float32, got 1.0 and 1.0 at 0"),
+        (lambda s: s.update(action_high=[3e38 * 2, 1]), "within float32"),
+        (lambda s: s.update(action_high=[10**400, 1]), "finite numbers"),
+        (lambda s: s.update(action_low=[0.5, 0], action_high=[0.5 + 1e-12, 1]), "too close"),
+        (lambda s: s.update(seeds=[7, 7, 8]), "seeds must be distinct"),
+        (lambda s: s.update(seeds=[]), "seeds must be distinct and at least one"),
+        (lambda s: s.update(seeds=[1, 2]), "scores must be a list of 2"),
+        (lambda s: s.update(seeds=[1, -2, 3]), "non-negative"),
+        (lambda s: s.update(scores=["a", 1, 2]), "scores must hold finite numbers or null"),
+        (lambda s: s.update(observation_keys=[]), "observation_keys must be distinct and at least one"),
+        (lambda s: s.update(observation_keys=["a", 1]), "observation_keys must hold texts"),
+        (lambda s: s.update(layers=[]), "last layer must be a 'tanh_gaussian_head'"),
+        (lambda s: s.update(layers=s["layers"][:-1]), "last layer must be"),
+        (lambda s: s.update(layers=[s["layers"][-1], *s["layers"]]), "can only be the last"),
+        (lambda s: s.update(layers=[5]), "layers must hold objects"),
+        (layers_with(1, op="dence"), "unknown layer op 'dence'; did you mean 'dense'"),
+        (layers_with(1, op=[1]), "unknown layer op"),
+        (layers_with(1, bias=True), r"needs the fields \['name'\], got bias, name"),
+        (layers_with(1, name="elsewhere"), "'elsewhere/kernel' .* is missing"),
+        (layers_with(1, name=3), "'name' of a 'dense' layer must be a text"),
+        (layers_with(0, epsilon=0), "epsilon must be between"),
+        (layers_with(0, epsilon="small"), "epsilon must be between"),
+        (layers_with(3, layers=[{"op": "dense", "name": "mean"}]), "turn 6 numbers into 2"),
+        (layers_with(3, layers=7), "must be a list"),
+        (layers_with(3, layers=[7]), "a layer must be an object"),
+        (layers_with(3, layers=[{"op": "relu"}]), "belongs to no layer"),
+        (layers_with(4, mapping="exp"), "must be one of clip, tanh, got 'exp'"),
+        (layers_with(4, mapping=["clip"]), "must be one of clip, tanh"),
+        (layers_with(4, log_std_min=2), "log_std_min must be below log_std_max"),
+        (layers_with(4, log_std_max=500), "log_std_max must be between"),
+        (
+            layers_with(4, mean="dense_0"),
+            r"'dense_0/kernel' is float64 \(3, 5, 6\), expected floats of .*6, 6\)",
+        ),
+    ],
+)
+def test_a_wrong_spec_is_refused_in_one_line_and_nothing_is_written(tmp_path, spec, arrays, change, message):
+    change(spec)
+    with pytest.raises(UserError, match=message) as caught:
+        save_policy(tmp_path / "policy", spec, arrays)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nesting_without_end_is_refused(tmp_path, spec, arrays):
+    for _ in range(300):
+        spec["layers"][3] = {"op": "residual", "layers": [spec["layers"][3]]}
+    with pytest.raises(UserError, match="nested at most"):
+        save_policy(tmp_path, spec, arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("mean/kernel"), "'mean/kernel' .* is missing"),
+        (lambda a: a.update(extra=np.zeros(3)), "'extra' belongs to no layer"),
+        (lambda a: a.update({"mean/bias": np.zeros((3, 5))}), r"expected floats of shape \(3, 2\)"),
+        (lambda a: a.update({"mean/kernel": np.zeros((3, 6, 0))}), "'mean/kernel' has shape"),
+        (lambda a: a.update({"mean/kernel": np.array(1.0)}), "'mean/kernel' is float64"),
+        (lambda a: a.update({"mean/bias": np.zeros((3, 2), np.int64)}), "is int64"),
+        (lambda a: a["input_norm/var"].__setitem__((0, 0), -1.0), "negative variance"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path, spec, arrays, change, message):
+    change(arrays)
+    with pytest.raises(UserError, match=message):
+        save_policy(tmp_path / "policy", spec, arrays)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path, spec, arrays):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds other files \(notes.txt\)"):
+        save_policy(tmp_path, spec, arrays)
+    with pytest.raises(UserError, match="is a file"):
+        save_policy(tmp_path / "notes.txt", spec, arrays)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_policy_that_was_there(folder, spec, arrays, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailure, match="No space left on device"):
+        save_policy(folder, spec | {"task": "new"}, arrays)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["policy"]
+
+
+def test_a_kill_between_the_old_pair_and_the_new_leaves_the_old(folder):
+    folder.rename(folder.with_name(".old-policy"))
+    assert load_policy(folder).seed == 8
+    assert load_policy(folder.parent).seed == 8
+
+
+def test_files_of_two_different_saves_are_not_taken_for_a_pair(folder, spec, arrays):
+    other = (folder / "policy.npz").read_bytes()
+    save_policy(folder, spec, arrays | {"mean/bias": np.zeros((3, 2))})
+    (folder / "policy.npz").write_bytes(other)
+    with pytest.raises(UserError, match="wrong checksum"):
+        load_policy(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", 'expected an object with "format": 1'),
+        (b'{"format": 2}', 'expected an object with "format": 1'),
+        (b'{"format": 1}', "needs the field 'sha256'"),
+        (b'{"format": 1, "sha256": ""}', "needs the field"),
+    ],
+)
+def test_a_damaged_description_names_its_file(folder, content, message):
+    (folder / "policy.json").write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        load_policy(folder)
+    assert str(folder / "policy.json") in str(caught.value)
+
+
+def act(folder):
+    """Load and use a policy that may be anything; tell whether it was refused."""
+    try:
+        policy = load_policy(folder)
+        action = policy(np.zeros(policy.observation_size))
+    except UserError:
+        return True
+    assert (action >= policy.action_low).all()
+    assert (action <= policy.action_high).all()
+    return False
+
+
+def test_mutated_descriptions_are_policies_or_user_errors(folder):
+    original = (folder / "policy.json").read_bytes()
+    generator, refused = random.Random(0), 0
+    for case in range(300):
+        content = bytearray(original)
+        for _ in range(generator.randint(1, 3)):
+            content[generator.randrange(len(content))] = generator.choice(b'0123456789eE-+.,:[]{}"ntx\x00\xff')
+        if case % 10 == 0:
+            content = content[: generator.randrange(len(content))]
+        (folder / "policy.json").write_bytes(content)
+        refused += act(folder)
+    assert 100 < refused < 300
+
+
+def test_descriptions_with_values_of_other_types_are_policies_or_user_errors(folder):
+    original = json.loads((folder / "policy.json").read_text())
+    values = [None, True, -1, 0, 3, 1e308, 10**400, "", "dense", [], [[]], {}, [None], {"op": "relu"}]
+
+    def places(node):
+        for key in node if isinstance(node, dict) else range(len(node)):
+            yield node, key
+            if isinstance(node[key], dict | list):
+                yield from places(node[key])
+
+    count = len(list(places(original)))
+    assert count > 40
+    for position in range(count):
+        for value in values:
+            changed = copy.deepcopy(original)
+            node, key = list(places(changed))[position]
+            node[key] = value
+            (folder / "policy.json").write_text(json.dumps(changed))
+            act(folder)
+
+
+def test_mutated_arrays_are_policies_or_user_errors(folder):
+    """With the checksum made right, so that what is behind it is met."""
+    original = (folder / "policy.npz").read_bytes()
+    description = json.loads((folder / "policy.json").read_text())
+    generator, refused = random.Random(0), 0
+    for case in range(300):
+        content = bytearray(original)
+        for _ in range(generator.randint(1, 3)):
+            content[generator.randrange(len(content))] = generator.randrange(256)
+        if case % 10 == 0:
+            content = content[: generator.randrange(len(content))]
+        (folder / "policy.npz").write_bytes(content)
+        description["sha256"] = digest_of(folder / "policy.npz").sha256
+        (folder / "policy.json").write_text(json.dumps(description))
+        refused += act(folder)
+    assert refused > 100
+
+
+def test_arrays_of_wild_numbers_are_policies_or_user_errors(folder):
+    """Finite, of the right shape and with right checksums, but absurd."""
+    description = json.loads((folder / "policy.json").read_text())
+    original = read_arrays(folder / "policy.npz")
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        wild = {
+            name: np.abs(array) * 10.0 ** generator.integers(-45, 40, array.shape) for name, array in original.items()
+        }
+        with (folder / "policy.npz").open("wb") as stream:
+            description["sha256"] = write_arrays(stream, wild).sha256
+        (folder / "policy.json").write_text(json.dumps(description))
+        act(folder)

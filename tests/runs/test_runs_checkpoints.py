@@ -1,0 +1,360 @@
+"""Checkpoints: verified before they are believed, the last two kept, and none lost to a full disk or a kill."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from surefoot.errors import RunFailure, UserError
+from surefoot.runs import RunDirectory
+
+ROOTS = ("checkpoints", "replay")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "run", {"task": "t"})
+
+
+def save(run, step, segments=1):
+    """One more segment, and a checkpoint that needs the last `segments` of them."""
+    run.write_segment(10 * (step - 1), 10 * step, {"reward": np.full(10, step, np.float32)})
+    needed = [f"segment_{10 * (s - 1):012d}_{10 * s:012d}.npz" for s in range(max(1, step - segments + 1), step + 1)]
+    arrays = {"learner": {"w": np.full((2, 3), step, np.float32)}, "loop": {"key": np.array([step], np.uint32)}}
+    return run.save_checkpoint(1000 * step, arrays, {"offset": step, "nested": {"a": [1.5, None]}}, needed)
+
+
+def names(run):
+    return sorted(entry.name for root in ROOTS for entry in (run.path / root).iterdir())
+
+
+def reopened(run):
+    return RunDirectory.open(run.path)
+
+
+def test_a_checkpoint_comes_back_as_it_was(run):
+    save(run, 1)
+    folder = save(run, 2, segments=2)
+    assert folder.name == "env_steps_000000002000"
+    checkpoint = reopened(run).load_checkpoint()
+    assert checkpoint.env_steps == 2000
+    assert checkpoint.meta == {"offset": 2, "nested": {"a": [1.5, None]}}
+    assert checkpoint.skipped == []
+    np.testing.assert_array_equal(checkpoint.arrays["learner"]["w"], np.full((2, 3), 2, np.float32))
+    assert checkpoint.arrays["loop"]["key"].dtype == np.uint32
+    rewards = [run.read_segment(segment)["reward"][0] for segment in checkpoint.segments]
+    assert rewards == [1, 2]
+    assert reopened(run).latest_verified() == 2000
+
+
+def test_segments_keep_the_order_they_were_given_in(run):
+    later, earlier = run.write_segment(5, 9, {"x": np.ones(4)}), run.write_segment(0, 5, {"x": np.ones(5)})
+    run.save_checkpoint(1, {}, {}, [later, earlier])
+    assert [path.name for path in reopened(run).load_checkpoint().segments] == [later, earlier]
+
+
+def test_meta_with_integer_keys_and_tuples_still_verifies(run):
+    run.save_checkpoint(1, {}, {"by_seed": {10: (1, 2), 9: "é"}, "nan": float("nan")}, [])
+    checkpoint = reopened(run).load_checkpoint()
+    assert checkpoint.meta["by_seed"] == {"10": [1, 2], "9": "é"}
+
+
+def test_the_last_two_are_kept_with_the_segments_they_need(run):
+    for step in range(1, 6):
+        save(run, step, segments=2)
+    assert names(run) == [
+        "env_steps_000000004000",
+        "env_steps_000000005000",
+        "segment_000000000020_000000000030.npz",
+        "segment_000000000030_000000000040.npz",
+        "segment_000000000040_000000000050.npz",
+    ]
+
+
+def test_saving_the_same_step_again_replaces_it(run):
+    save(run, 1)
+    save(run, 2)
+    run.save_checkpoint(2000, {"learner": {"w": np.zeros(1)}}, {"again": True}, [])
+    assert reopened(run).load_checkpoint().meta == {"again": True}
+    assert [name for name in names(run) if name.startswith("env")] == [
+        "env_steps_000000001000",
+        "env_steps_000000002000",
+    ]
+
+
+def test_equal_checkpoints_are_equal_files(tmp_path):
+    first, second = (RunDirectory.create(tmp_path / name, {}) for name in "ab")
+    save(first, 1)
+    time.sleep(0.01)
+    save(second, 1)
+    for path in first.path.rglob("*"):
+        if path.is_file() and path.name != ".lock":
+            assert path.read_bytes() == (second.path / path.relative_to(first.path)).read_bytes()
+
+
+def test_a_save_reads_no_segment_that_is_known(run, monkeypatch):
+    for step in (1, 2):
+        save(run, step, segments=2)
+    resumed = reopened(run)
+    resumed.load_checkpoint()
+    monkeypatch.setattr("surefoot.runs.checkpoints.digest_of", lambda path: pytest.fail(f"read {path} again"))
+    save(resumed, 3, segments=3)
+
+
+def test_a_save_hashes_a_segment_it_does_not_know(run):
+    name = run.write_segment(0, 3, {"x": np.ones(3)})
+    reopened(run).save_checkpoint(1, {}, {}, [name])
+    assert reopened(run).load_checkpoint().segments[0].name == name
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+NEWEST = "checkpoints/env_steps_000000003000/"
+VICTIMS = [f"{NEWEST}learner.npz", f"{NEWEST}manifest.json", "replay/segment_000000000020_000000000030.npz"]
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, os.unlink])
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_damaged_checkpoint_is_skipped_with_a_reason_and_gone_after_the_next_save(run, victim, damage):
+    for step in (1, 2, 3):
+        save(run, step)
+    damage(run.path / victim)
+    resumed = reopened(run)
+    checkpoint = resumed.load_checkpoint()
+    assert checkpoint.env_steps == 2000
+    (reason,) = checkpoint.skipped
+    assert "env_steps_000000003000" in reason
+    assert os.path.basename(victim) in reason
+    assert "\n" not in reason
+    assert resumed.latest_verified() == 2000
+    resumed.save_checkpoint(2500, {"learner": {}}, {}, checkpoint.segments)
+    assert [name for name in names(run) if name.startswith("env")] == [
+        "env_steps_000000002000",
+        "env_steps_000000002500",
+    ]
+    assert reopened(run).load_checkpoint().skipped == []
+
+
+def test_no_usable_checkpoint_lists_every_reason(run):
+    with pytest.raises(UserError, match=r"no usable checkpoint in .*: it holds none"):
+        run.load_checkpoint()
+    save(run, 1)
+    save(run, 2)
+    for folder in (run.path / "checkpoints").iterdir():
+        (folder / "loop.npz").unlink()
+    with pytest.raises(UserError, match=r"no usable .*2000: loop\.npz is missing; env_steps_000000001000: loop\.npz"):
+        run.load_checkpoint()
+    assert run.latest_verified() is None
+
+
+def rewrite(path, change):
+    """Change a manifest and make its checksum right again, as somebody hostile would."""
+    from surefoot.runs.checkpoints import _checksum
+
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    change(content)
+    path.write_text(json.dumps({**content, "sha256": _checksum(content)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["segments"].update({"../../secret": {"sha256": "0", "size": 1}}),
+        lambda m: m["files"].update({"../learner.npz": m["files"]["learner.npz"]}),
+        lambda m: m.update(env_steps=2000),
+        lambda m: m.update(env_steps=[1]),
+        lambda m: m.update(format=2),
+        lambda m: m.update(meta=[]),
+        lambda m: m.update(files=[]),
+        lambda m: m.update(files={"learner.npz": {"size": 1}}),
+        lambda m: m.update(segments={"segment_000000000000_000000000010.npz": 3}),
+        lambda m: m.pop("meta"),
+    ],
+)
+def test_a_manifest_with_a_right_checksum_is_still_not_believed(run, change):
+    rewrite(save(run, 1) / "manifest.json", change)
+    with pytest.raises(UserError, match=r"no usable checkpoint.*manifest\.json") as caught:
+        reopened(run).load_checkpoint()
+    assert "\n" not in str(caught.value)
+
+
+def test_mutated_checkpoints_give_the_one_before_or_are_unchanged(run):
+    save(run, 1)
+    folder = save(run, 2)
+    generator = random.Random(1)
+    files = [folder / "manifest.json", folder / "loop.npz"]
+    original = {path: path.read_bytes() for path in files}
+    for case in range(200):
+        path = files[case % 2]
+        content = bytearray(original[path])
+        content[generator.randrange(len(content))] = generator.randrange(256)
+        path.write_bytes(content if case % 5 else content[: generator.randrange(len(content))])
+        checkpoint = reopened(run).load_checkpoint()
+        same_meaning = path.read_bytes() == original[path] or path.name == "manifest.json"
+        assert checkpoint.env_steps == 1000 or same_meaning
+        if checkpoint.env_steps == 2000:
+            assert checkpoint.meta == {"offset": 2, "nested": {"a": [1.5, None]}}
+        path.write_bytes(original[path])
+
+
+def test_discard_after_forgets_the_future(run):
+    for step in (1, 2):
+        save(run, step)
+    older = reopened(run).load_checkpoint()
+    run.write_segment(20, 25, {"x": np.ones(5)})
+    save(run, 3)
+    (run.path / "checkpoints" / "env_steps_000000003000" / "loop.npz").unlink()
+    resumed = reopened(run)
+    checkpoint = resumed.load_checkpoint()
+    assert checkpoint.env_steps == older.env_steps == 2000
+    run.write_segment(20, 25, {"x": np.ones(5)})
+    resumed.discard_after(checkpoint)
+    assert names(run) == ["env_steps_000000002000", "segment_000000000010_000000000020.npz"]
+
+
+def test_names_that_are_no_segments_are_refused(run):
+    for name in ("../config.json", "segment_1_2.npz", ""):
+        with pytest.raises(UserError, match="not a replay segment"):
+            run.read_segment(name)
+    with pytest.raises(ValueError, match="0 <= start < stop"):
+        run.write_segment(5, 5, {})
+    with pytest.raises(ValueError, match="lower-case"):
+        run.save_checkpoint(1, {"../x": {}}, {}, [])
+
+
+def tree(path):
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_a_full_disk_at_any_sync_leaves_a_usable_checkpoint_and_no_litter(run, monkeypatch):
+    save(run, 1)
+    save(run, 2)
+    expected = tree(run.path)
+    real_fsync, outcomes = os.fsync, set()
+    for fail_at in range(20):
+        calls = 0
+
+        def fsync(descriptor, fail_at=fail_at):
+            nonlocal calls
+            calls += 1
+            if calls - 1 == fail_at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real_fsync(descriptor)
+
+        trial = RunDirectory.open(shutil.copytree(run.path, run.path.parent / f"trial{fail_at}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            try:
+                save(trial, 3)
+                outcomes.add("saved")
+            except RunFailure as error:
+                outcomes.add(str(error).rpartition(": ")[2])
+        checkpoint = reopened(trial).load_checkpoint()
+        assert checkpoint.skipped == []
+        left = tree(trial.path)
+        assert not [name for name in left if ".tmp-" in name]
+        if checkpoint.env_steps == 2000:
+            assert expected.items() <= left.items()
+    assert outcomes == {"saved", "No space left on device"}
+
+
+def test_a_real_write_that_the_kernel_refuses_is_a_run_failure(run):
+    save(run, 1)
+    code = """
+        import resource, sys
+        import numpy as np
+        from surefoot.errors import RunFailure
+        from surefoot.runs import RunDirectory
+        run = RunDirectory.open(sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        big = {"x": np.zeros(1_000_000)}
+        for attempt in (lambda: run.write_segment(10, 20, big),
+                        lambda: run.save_checkpoint(2000, {"learner": big}, {}, [])):
+            try:
+                attempt()
+            except RunFailure as error:
+                print(error)
+    """
+    before = tree(run.path)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(run.path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert [line.rpartition(": ")[2] for line in done.stdout.splitlines()] == ["File too large"] * 2
+    assert tree(run.path) == before
+
+
+def test_a_kill_while_one_checkpoint_replaces_another_loses_neither(run, monkeypatch):
+    save(run, 1)
+    (run.path / "checkpoints" / "env_steps_000000001000").rename(
+        run.path / "checkpoints" / ".old-env_steps_000000001000"
+    )
+    with reopened(run).lock() as resumed:
+        assert resumed.load_checkpoint().env_steps == 1000
+        save(resumed, 2)
+    assert reopened(run).load_checkpoint().env_steps == 2000
+
+
+WRITER = """
+    import sys
+    import numpy as np
+    from surefoot.runs import RunDirectory
+    run = RunDirectory.open(sys.argv[1])
+    run.acquire()
+    checkpoint = run.load_checkpoint()
+    run.discard_after(checkpoint)
+    step, segments = checkpoint.env_steps, list(checkpoint.segments)
+    log = run.training(["env_steps", "value"])
+    log.truncate(checkpoint.meta["offset"])
+    print("writing", flush=True)
+    while True:
+        step += 1
+        segments = [*segments, run.write_segment(step - 1, step, {"x": np.full(2000, step)})][-3:]
+        log.append([{"env_steps": step, "value": step / 3}])
+        arrays = {"learner": {"w": np.full(5000, step)}, "loop": {"step": np.int64(step)}}
+        run.save_checkpoint(step, arrays, {"offset": log.offset()}, segments)
+        if step % 3 == 0:
+            run.save_checkpoint(step, arrays, {"offset": log.offset()}, segments)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_checkpoint_that_verifies(run):
+    log = run.training(["env_steps", "value"])
+    arrays = {"learner": {"w": np.zeros(5000)}, "loop": {"step": np.int64(0)}}
+    run.save_checkpoint(0, arrays, {"offset": log.offset()}, [])
+    log.close()
+    command = [sys.executable, "-c", textwrap.dedent(WRITER), str(run.path)]
+    generator, reached, began = random.Random(os.getpid()), [], time.monotonic()
+    while time.monotonic() - began < 5 or len(reached) < 3:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout.readline() == "writing\n"
+            time.sleep(generator.random() * 0.3)
+            writer.send_signal(signal.SIGKILL)
+            _, errors = writer.communicate()
+        assert writer.returncode == -signal.SIGKILL, errors
+        checkpoint = reopened(run).load_checkpoint()
+        assert (checkpoint.arrays["learner"]["w"] == checkpoint.env_steps).all()
+        assert checkpoint.arrays["loop"]["step"] == checkpoint.env_steps
+        newest = [int(run.read_segment(segment)["x"][0]) for segment in checkpoint.segments]
+        assert newest == list(range(max(1, checkpoint.env_steps - 2), checkpoint.env_steps + 1))
+        reached.append(checkpoint.env_steps)
+    assert reached == sorted(reached)
+    assert reached[-1] >= 3, "the writers were killed before they wrote"

@@ -1,0 +1,174 @@
+"""The CSV logs: exact, appendable, cut back to a checkpoint, readable while growing."""
+
+import csv
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from surefoot.errors import RunFailure, UserError
+from surefoot.runs import EVALUATION_COLUMNS, CsvLog, read_evaluations, read_training
+
+ROW = {
+    "task": "cheetah-run",
+    "algorithm": "crossq-wn",
+    "utd": 2,
+    "seed": np.int64(3),
+    "env_steps": 25_000,
+    "agent_steps": 12_500,
+    "grad_steps": 15_000,
+    "episode": 0,
+    "return": np.float32(0.1),
+    "length_env_steps": 1000,
+    "success_any": np.bool_(True),
+    "success_last": None,
+    "score": 1 / 3,
+    "wall_seconds": 1e-17,
+}
+
+
+@pytest.fixture
+def log(tmp_path):
+    return CsvLog(tmp_path / "evaluations.csv", EVALUATION_COLUMNS)
+
+
+def test_rows_come_back_exactly(log):
+    log.append([ROW, {**ROW, "task": 'a "quoted", name', "return": float("-inf"), "seed": 4}])
+    columns = read_evaluations(log.path)
+    assert list(columns) == list(EVALUATION_COLUMNS)
+    assert columns["task"].tolist() == ["cheetah-run", 'a "quoted", name']
+    assert columns["seed"].dtype == np.int64
+    assert columns["seed"].tolist() == [3, 4]
+    assert columns["return"].tolist() == [float(np.float32(0.1)), float("-inf")]
+    assert columns["score"][0] == 1 / 3
+    assert columns["wall_seconds"][0] == 1e-17
+    assert columns["success_any"][0] == 1.0
+    assert np.isnan(columns["success_last"]).all()
+    assert np.isnan(columns["first_success_env_step"]).all()
+
+
+def test_a_run_directory_is_accepted_in_place_of_the_file(log, tmp_path):
+    log.append([ROW])
+    assert read_evaluations(tmp_path)["seed"].tolist() == [3]
+
+
+def test_every_other_csv_reader_agrees(log):
+    log.append([ROW])
+    with log.path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["return"]) == float(np.float32(0.1))
+    assert row["success_any"] == "1"
+    assert row["success_last"] == ""
+
+
+def test_misspelt_columns_and_line_breaks_are_refused_and_nothing_is_written(log):
+    before = log.path.read_bytes()
+    for bad in ({"retrun": 1.0}, {"task": "a\nb"}):
+        with pytest.raises(ValueError, match=r"retrun|line breaks"):
+            log.append([ROW, bad])
+    assert log.path.read_bytes() == before
+
+
+def test_truncating_to_an_offset_drops_exactly_what_came_after(log):
+    log.append([ROW])
+    offset = log.offset()
+    content = log.path.read_bytes()
+    assert offset == len(content)
+    log.append([ROW, ROW])
+    log.truncate(offset)
+    assert log.path.read_bytes() == content
+    log.append([{**ROW, "seed": 9}])
+    assert read_evaluations(log.path)["seed"].tolist() == [3, 9]
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_an_offset_where_no_row_ends_is_refused_and_nothing_is_cut(log, shift):
+    log.append([ROW])
+    content = log.path.read_bytes()
+    with pytest.raises(UserError, match="changed since its checkpoint"):
+        log.truncate(log.offset() + shift)
+    assert log.path.read_bytes() == content
+
+
+def test_a_row_cut_short_is_ignored_when_reading_and_dropped_when_reopened(log):
+    log.append([ROW, ROW])
+    log.close()
+    whole = log.path.read_bytes()
+    for cut in range(1, len(whole) - whole.rfind(b"\n", 0, -1)):
+        log.path.write_bytes(whole[:-cut])
+        assert len(read_evaluations(log.path)["seed"]) == 1
+    reopened = CsvLog(log.path, EVALUATION_COLUMNS)
+    reopened.append([{**ROW, "seed": 5}])
+    assert read_evaluations(log.path)["seed"].tolist() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no header"),
+        (b"task,algor", "no header"),
+        (b"a,b\n1,2\n", "has columns a, b"),
+        (b"\xff\xfe\n", "not a CSV"),
+        (",".join(EVALUATION_COLUMNS).encode() + b"\n1,2\n", "line 2 has 2 cells, expected 15"),
+        (",".join(EVALUATION_COLUMNS).encode() + b"\nt,a,2,0,x" + b"," * 10 + b"\n", "env_steps is 'x'"),
+        (",".join(EVALUATION_COLUMNS).encode() + b"\nt,a,2,0," + b"9" * 30 + b"," * 10 + b"\n", "env_steps is '9"),
+    ],
+)
+def test_foreign_and_damaged_files_get_one_clear_line(tmp_path, content, message):
+    path = tmp_path / "evaluations.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_evaluations(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"evaluations\.csv does not exist"):
+        read_evaluations(tmp_path)
+
+
+def test_reopening_with_other_columns_is_refused(tmp_path):
+    CsvLog(tmp_path / "training.csv", ["seed", "loss"]).close()
+    with pytest.raises(UserError, match="has columns seed, loss, expected seed, entropy"):
+        CsvLog(tmp_path / "training.csv", ["seed", "entropy"])
+
+
+def test_training_columns_are_numbers(tmp_path):
+    log = CsvLog(tmp_path / "training.csv", ["seed", "env_steps", "critic_loss"])
+    log.append([{"seed": 0, "env_steps": 1000, "critic_loss": float("nan")}, {"seed": 1, "env_steps": 1000}])
+    columns = read_training(tmp_path)
+    assert columns["env_steps"].tolist() == [1000, 1000]
+    assert np.isnan(columns["critic_loss"]).all()
+    (tmp_path / "training.csv").write_text("seed,critic_loss\n0,big\n")
+    with pytest.raises(UserError, match="line 2: critic_loss is 'big', expected a number"):
+        read_training(tmp_path)
+
+
+def test_a_full_disk_leaves_no_half_row(log, monkeypatch):
+    log.append([ROW])
+    before = log.path.read_bytes()
+
+    class NearlyFull:
+        """Takes half of what is written, then nothing more."""
+
+        def __init__(self, stream):
+            self.stream, self.full = stream, False
+
+        def write(self, data):
+            if self.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.full = True
+            return self.stream.write(data[: len(data) // 2])
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+    stream = log._stream
+    monkeypatch.setattr(log, "_stream", NearlyFull(stream))
+    with pytest.raises(RunFailure, match="No space left"):
+        log.append([ROW])
+    assert log.path.read_bytes() == before
+    monkeypatch.setattr(log, "_stream", stream)
+    log.append([{**ROW, "seed": 7}])
+    assert read_evaluations(log.path)["seed"].tolist() == [3, 7]
