@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from surefoot.cli.display import PlainDisplay, bytes_text, closing_lines, duration_text, make_display
+from surefoot.cli.display import PlainDisplay, bytes_text, closing_lines, duration_text, make_display, path_text
 from surefoot.cli.live import LiveDisplay, render
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 
@@ -25,7 +25,7 @@ def story(seeds: int) -> tuple[RunStarted, Progress, EvaluationDone]:
 
 def drawn(*parts: object, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(render(*parts))  # type: ignore[arg-type]
+    console.print(render(*parts, 75.0))  # type: ignore[arg-type]
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -44,7 +44,7 @@ def test_the_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> 
         "environments in 2 worker processes",
         "runs/[x]",
         "10,000 of 40,000 env steps, 25%",
-        "512 env steps/s 2,560 updates/s 1h 02m left",
+        "1m 15s 512 env steps/s 2,560 updates/s 1h 02m left",
         "evaluation at 10,000",
         "0 - 100.0 0%",
     ):
@@ -57,7 +57,7 @@ def test_the_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> 
 def test_the_panel_before_the_first_numbers() -> None:
     started, _, _ = story(2)
     text = drawn(started, None, None, width=80)
-    assert "compiling" in text
+    assert "1m 15s  compiling" in text
     assert "0 of 40,000 env steps, 0%" in text
 
 
@@ -108,6 +108,12 @@ def test_a_resumed_run_says_where_it_goes_on(capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert out.startswith("resuming at env step 5,000: crossq-wn on myo-reach")
     assert "environments in 1 worker process;" in out
+
+
+def test_paths_are_as_short_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert path_text(tmp_path / "runs" / "dog") == "runs/dog"
+    assert path_text(tmp_path.parent / "dog") == str(tmp_path.parent / "dog")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -41,7 +42,7 @@ class PlainDisplay:
         self.print(
             f"{verb} {event.algorithm} on {event.task}, UTD {event.utd}, {seeds_text(event.seeds)}, "
             f"{event.env_steps:,} env steps; {event.device}; replay {bytes_text(event.replay_bytes)}; "
-            f"{workers_text(event.env_workers)}; {event.path}"
+            f"{workers_text(event.env_workers)}; {path_text(event.path)}"
         )
 
     def on_progress(self, event: Progress) -> None:
@@ -89,7 +90,7 @@ def make_display() -> PlainDisplay:
 
 def closing_lines(event: RunFinished) -> list[str]:
     """What to print when a run is over."""
-    path = shlex.quote(str(event.path))
+    path = shlex.quote(path_text(event.path))
     took = duration_text(event.wall_seconds)
     if not event.completed:
         return [
@@ -105,11 +106,17 @@ def closing_lines(event: RunFinished) -> list[str]:
             lines.append(f"  solved         {mean(event.final.successes):.0%} of the episodes")
     return [
         *lines,
-        f"  run            {event.path}",
+        f"  run            {path_text(event.path)}",
         f"  evaluate it    surefoot evaluate {path}",
         f"  train longer   surefoot resume {path} --env-steps {2 * event.env_steps:_}",
-        f'  in Python      surefoot.load_policy("{event.path}")',
+        f'  in Python      surefoot.load_policy("{path_text(event.path)}")',
     ]
+
+
+def path_text(path: Path) -> str:
+    """A path as short as it can be typed here: relative where it lies in the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def mean(values: tuple[float, ...]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,9 @@ from rich.text import Text
 from surefoot.cli.display import (
     PlainDisplay,
     bytes_text,
+    duration_text,
     mean,
+    path_text,
     seeds_text,
     speed_text,
     workers_text,
@@ -29,7 +32,9 @@ class LiveDisplay(PlainDisplay):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._evaluation: EvaluationDone | None = None
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._began = 0.0
+        # Redrawn by rich's own thread: while JAX compiles no event arrives, and the clock shows that all is well.
+        self._live = Live(console=console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         return self
@@ -42,40 +47,42 @@ class LiveDisplay(PlainDisplay):
 
     def on_start(self, event: RunStarted) -> None:
         """Open the panel."""
-        self._started = event
-        self._live.start()
-        self._refresh()
-
-    def on_progress(self, event: Progress) -> None:
-        """Redraw."""
-        self._progress = event
-        self._refresh()
+        self._started, self._began = event, time.monotonic()
+        self._live.start(refresh=True)
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """Print the evaluation's line above the panel and redraw."""
+        """Print the evaluation's line above the panel."""
         self._evaluation = event
         self.print("  ".join(self.evaluation_parts(event)))
-        self._refresh()
 
     def on_finish(self, event: RunFinished) -> None:
         """Leave the last state of the panel on the screen, then say what comes next."""
         self._live.transient = False
-        self._refresh()
         self._live.stop()
         super().on_finish(event)
 
-    def _refresh(self) -> None:
-        if self._started is not None:
-            self._live.update(render(self._started, self._progress, self._evaluation), refresh=True)
+    def _panel(self) -> RenderableType:
+        if self._started is None:
+            return ""
+        return render(self._started, self._progress, self._evaluation, time.monotonic() - self._began)
 
 
-def render(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:
-    """The panel: what runs, how far it is, and how each seed does."""
-    body = Group(_facts(started), Text(), _bar(started, progress), Text(), _seed_table(started, progress, evaluation))
+def render(
+    started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None, seconds: float
+) -> RenderableType:
+    """The panel: what runs, for how many seconds, how far it is, and how each seed does."""
+    body = Group(
+        _facts(started),
+        Text(),
+        _bar(started, progress),
+        Text(f"{duration_text(seconds)}  {'compiling' if progress is None else speed_text(progress)}"),
+        Text(),
+        _seed_table(started, progress, evaluation),
+    )
     return Panel(
         body,
         title=Text(f"{started.algorithm} on {started.task}", style="bold"),
-        subtitle=Text(str(started.path)),
+        subtitle=Text(path_text(started.path)),
         border_style="cyan",
         padding=(0, 1),
     )
@@ -101,9 +108,7 @@ def _bar(started: RunStarted, progress: Progress | None) -> RenderableType:
         ProgressBar(total=started.env_steps, completed=done),
         f"{done:,} of {started.env_steps:,} env steps, {done / started.env_steps:.0%}",
     )
-    if progress is None:
-        return Group(grid, Text("compiling"))
-    return Group(grid, Text(speed_text(progress)))
+    return grid
 
 
 def _seed_table(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:

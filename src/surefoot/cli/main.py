@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has closed it (`surefoot tasks | head`). Python would complain again when it flushes
         # stdout at exit, so stdout goes to the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1
 
 
 def _fail(error: Exception, code: int) -> int:
