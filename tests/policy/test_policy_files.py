@@ -77,7 +77,7 @@ def test_a_diverged_seed_does_not_cost_the_others_their_policy(tmp_path, spec, a
     with pytest.raises(UserError, match=r"seed 8 .*not finite: it diverged"):
         load_policy(tmp_path, seed=8)
     arrays["mean/bias"][:] = 1e39  # beyond float32
-    with pytest.raises(UserError, match="not finite for any of the seeds"):
+    with pytest.raises(RunFailure, match="not finite for any of the seeds"):
         save_policy(tmp_path, spec, arrays)
 
 

@@ -30,7 +30,9 @@ ROW = {
 
 @pytest.fixture
 def log(tmp_path):
-    return CsvLog(tmp_path / "evaluations.csv", EVALUATION_COLUMNS)
+    log = CsvLog(tmp_path / "evaluations.csv", EVALUATION_COLUMNS)
+    yield log
+    log.close()
 
 
 def test_rows_come_back_exactly(log):
@@ -100,6 +102,7 @@ def test_a_row_cut_short_is_ignored_when_reading_and_dropped_when_reopened(log):
         assert len(read_evaluations(log.path)["seed"]) == 1
     reopened = CsvLog(log.path, EVALUATION_COLUMNS)
     reopened.append([{**ROW, "seed": 5}])
+    reopened.close()
     assert read_evaluations(log.path)["seed"].tolist() == [3, 5]
 
 
@@ -137,6 +140,7 @@ def test_reopening_with_other_columns_is_refused(tmp_path):
 def test_training_columns_are_numbers(tmp_path):
     log = CsvLog(tmp_path / "training.csv", ["seed", "env_steps", "critic_loss"])
     log.append([{"seed": 0, "env_steps": 1000, "critic_loss": float("nan")}, {"seed": 1, "env_steps": 1000}])
+    log.close()
     columns = read_training(tmp_path)
     assert columns["env_steps"].tolist() == [1000, 1000]
     assert np.isnan(columns["critic_loss"]).all()

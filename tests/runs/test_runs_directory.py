@@ -1,5 +1,6 @@
 """Making, opening, replacing and locking a run directory."""
 
+import errno
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from surefoot.errors import UserError
+from surefoot.errors import RunFailure, UserError
 from surefoot.runs import RunDirectory
 
 CONFIG = {"task": "cheetah-run", "seeds": [0, 1], "versions": {"numpy": "2"}}
@@ -81,6 +82,22 @@ def test_overwrite_removes_the_runs_files_and_no_others(tmp_path):
     assert RunDirectory.open(tmp_path / "a").config["task"] == "other"
 
 
+def test_check_free_refuses_what_create_would_and_writes_nothing(tmp_path, monkeypatch):
+    fill(RunDirectory.create(tmp_path / "run", CONFIG))
+    (tmp_path / "file").write_text("mine")
+    before = tree(tmp_path)
+    refusals = [("run", "already holds a run"), ("file", "is a file"), ("file/below", "is a file"), (".", "not a run")]
+    for name, message in refusals:
+        with pytest.raises(UserError, match=message):
+            RunDirectory.check_free(tmp_path / name)
+    RunDirectory.check_free(tmp_path / "run", overwrite=True)
+    RunDirectory.check_free(tmp_path / "new" / "deeper")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # a test run as root may write anywhere
+    with pytest.raises(UserError, match="no permission to write in"):
+        RunDirectory.check_free(tmp_path / "new")
+    assert tree(tmp_path) == before
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
     "content",
@@ -119,6 +136,16 @@ def test_a_parent_that_cannot_be_written_leaves_no_folders(tmp_path):
     assert tree(tmp_path) == {}
     with pytest.raises(UserError, match="cannot make the run directory"):
         RunDirectory.create("/proc/surefoot-run", CONFIG)
+
+
+def test_a_disk_that_refuses_the_config_leaves_no_folders(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailure, match="No space left on device"):
+        RunDirectory.create(tmp_path / "made" / "a", CONFIG)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_opening_says_what_was_expected(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import UserError
+from surefoot.errors import RunFailure, UserError
 from surefoot.policy.network import check_arrays, finite_seeds
 from surefoot.policy.policy import Policy
 from surefoot.policy.spec import PolicySpec
@@ -35,8 +35,8 @@ def save_policy(
         arrays: "NAME/part" -> floats [S, ...] for every layer; see docs/run-directory.md.
 
     Raises:
-        UserError: the spec is wrong, the arrays do not fit it, no seed is finite, or the folder holds other files.
-        RunFailure: the disk refused; a policy that was there is as it was.
+        UserError: the spec is wrong, the arrays do not fit it, or the folder holds other files.
+        RunFailure: no seed is finite, or the disk refused; a policy that was there is as it was.
     """
     values = _plain(asdict(spec) if isinstance(spec, PolicySpec) else dict(spec))
     if isinstance(values.get("scores"), list):
@@ -46,7 +46,7 @@ def save_policy(
     check_arrays(checked, stored)
     finite = finite_seeds(stored)
     if not finite.any():
-        raise UserError(f"the policy's arrays are not finite for any of the seeds {list(checked.seeds)}")
+        raise RunFailure(f"the policy's arrays are not finite for any of the seeds {list(checked.seeds)}")
     scores = tuple(score if ok else None for score, ok in zip(checked.scores, finite, strict=True))
     _write(Path(folder), replace(checked, scores=scores), stored)
 

@@ -24,6 +24,7 @@ from surefoot.runs.layout import (
     make_folder,
     read_config,
     refuse_unless_free,
+    refuse_unless_writable,
     remove_run,
     unmake_folders,
 )
@@ -43,6 +44,19 @@ class RunDirectory:
         self._config = config
         self._lock = RunLock(path / LOCK)
         self._store = CheckpointStore(path / "checkpoints", path / "replay")
+
+    @classmethod
+    def check_free(cls, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Refuse now what `create` would refuse later, before the work that lies between; writes nothing.
+
+        Whether a process trains in a run that is to be overwritten shows when `create` takes its lock.
+
+        Raises:
+            UserError: as `create`.
+        """
+        where = Path(path).absolute()
+        refuse_unless_free(where, overwrite)
+        refuse_unless_writable(where)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], config: Mapping[str, Any], overwrite: bool = False) -> RunDirectory:
@@ -72,20 +86,13 @@ class RunDirectory:
                 remove_run(where)
                 write_file(where / CONFIG, encoded)
         except BaseException:
+            if made and lock.held:  # another's lock file must stay: who held it would be alone no more
+                (where / LOCK).unlink(missing_ok=True)
             lock.release()
             unmake_folders(made)
             raise
         lock.release()
         return cls(where, json.loads(encoded))
-
-    @staticmethod
-    def check_free(path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Refuse what `create` would refuse, without making anything: before costly preparations.
-
-        Raises:
-            UserError: as `create`.
-        """
-        refuse_unless_free(Path(path).absolute(), overwrite)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunDirectory:

@@ -60,6 +60,15 @@ def refuse_unless_free(path: Path, overwrite: bool) -> None:
         raise UserError(f"{path} already holds a run; resume it with `surefoot resume {path}`, or pass --overwrite")
 
 
+def refuse_unless_writable(path: Path) -> None:
+    """Refuse a path whose nearest existing folder cannot be written to."""
+    nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise UserError(f"cannot make the run directory {path}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"cannot make the run directory {path}: no permission to write in {nearest}")
+
+
 def make_folder(path: Path) -> list[Path]:
     """Make a folder with its parents and return those that were missing, deepest first."""
     missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
@@ -75,7 +84,6 @@ def unmake_folders(folders: list[Path]) -> None:
     """Remove folders that were just made; one that something else has begun to use stays."""
     for folder in folders:
         with contextlib.suppress(OSError):
-            (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
 
 
