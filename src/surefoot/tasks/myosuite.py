@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency
-from surefoot.tasks.models import ModelSnapshot
 from surefoot.tasks.wrappers import Advance
 
 
@@ -44,7 +43,6 @@ class MyoSuiteSimulation:
             env: Any = gymnasium.make(env_id, disable_env_checker=True).unwrapped
         self._env = env
         self._horizon = horizon
-        self._snapshot = ModelSnapshot(env.mj_model)
         self._observation = np.zeros(0, np.float32)
         self._solved = False
         self._steps = 0
@@ -56,11 +54,6 @@ class MyoSuiteSimulation:
 
         `reset(seed=)` of MyoSuite does not reach the targets, which are drawn from `np_random`; that is what is seeded.
         """
-        import mujoco
-
-        self._snapshot.restore()
-        # The suite steps one MjData and observes through another, which its reset leaves as the last episode did.
-        mujoco.mj_resetData(self._env.mj_model, self._env.mj_data)
         self._env.seed(seed)
         self._observation, _ = self._env.reset()
         self._solved = False

@@ -1,0 +1,127 @@
+import functools
+import subprocess
+import sys
+
+import pytest
+
+from surefoot.errors import MissingDependency, UserError
+from surefoot.tasks import get_task, list_tasks
+from tests.tasks import zoo
+
+PUBLISHED = [
+    *("acrobot-swingup", "cheetah-run", "dog-run", "dog-stand", "dog-trot", "dog-walk", "finger-turn_hard"),
+    *("hopper-stand", "humanoid-run", "humanoid-walk", "myo-key-turn", "myo-key-turn-hard", "myo-obj-hold"),
+    *("myo-pen-twirl", "myo-pose-hard", "myo-reach", "myo-reach-hard", "pendulum-swingup", "walker-run"),
+]
+"""The names results have been published under."""
+
+
+def test_table_holds_every_suite_task_but_lqr():
+    from surefoot.tasks.dmc import import_suite
+
+    theirs = {f"{domain}-{task}" for domain, task in import_suite().ALL_TASKS if domain != "lqr"}
+    assert {task.name for task in list_tasks() if task.suite == "dmc"} == theirs
+
+
+def test_benchmark_marks_the_papers_tasks():
+    marked = [task for task in list_tasks() if task.benchmark]
+    assert [task.suite for task in marked].count("dmc") == 15
+    assert [task.suite for task in marked].count("myosuite") == 10
+    assert {"dog-stand", "finger-turn_hard", "hopper-hop", "myo-pen-twirl-hard"} <= {task.name for task in marked}
+    assert not get_task("acrobot-swingup").benchmark
+    assert not get_task("quadruped-walk").benchmark
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_results_find_their_task(name):
+    assert get_task(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("dog-run", (2, 0.99, 1000, "return", 1000.0)),
+        ("myo-reach-hard", (2, 0.95, 100, "success", 1.0)),
+        ("myo-pen-twirl", (2, 0.95, 100, "success", 1.0)),
+        ("Pendulum-v1", (1, 0.99, 200, "return", 1.0)),
+    ],
+)
+def test_protocol(name, protocol):
+    task = get_task(name)
+    assert (task.action_repeat, task.discount, task.horizon, task.score_metric, task.score_scale) == protocol
+
+
+@pytest.mark.parametrize("spelling", ["finger-turn_hard", "finger-turn-hard", "FINGER_TURN_HARD"])
+def test_spelling_is_forgiven(spelling):
+    assert get_task(spelling).name == "finger-turn_hard"
+
+
+def test_spellings_are_unambiguous():
+    assert len({task.name.lower().replace("_", "-") for task in list_tasks()}) == len(list_tasks())
+
+
+def test_unknown_name_suggests_and_says_where_to_look():
+    with pytest.raises(UserError, match=r"unknown task 'cheeta-run'; did you mean 'cheetah-run'.*surefoot tasks"):
+        get_task("cheeta-run")
+
+
+def test_missing_namespace_says_so_in_one_line():
+    with pytest.raises(UserError, match="Namespace ALE not found") as caught:
+        get_task("ALE/Pong-v5")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_version_says_which_exist():
+    with pytest.raises(UserError, match=r"Pendulum-v1"):
+        get_task("Pendulum-v77")
+
+
+def test_unknown_module_is_a_user_error():
+    with pytest.raises(UserError, match="no_such_module"):
+        get_task("no_such_module:Thing-v0")
+
+
+def test_registered_ids_and_callables():
+    assert get_task("HalfCheetah-v5").make().observation_space.shape == (17,)
+    task = get_task(zoo.terminating)
+    assert (task.name, task.suite) == ("tests.tasks.zoo:terminating", "callable")
+    assert (task.action_repeat, task.discount, task.score_metric) == (1, 0.99, "return")
+    assert get_task(zoo.failing(zoo.raises)).name == "tests.tasks.zoo:Counter"
+
+
+def test_not_a_task_at_all():
+    with pytest.raises(UserError, match="got 3"):
+        get_task(3)
+    with pytest.raises(UserError, match=r"must return a gymnasium\.Env, but returned int"):
+        get_task(functools.partial(int, 3)).make()
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "extra"), [("dm_control", "dog-run", "dmc"), ("myosuite", "myo-reach", "myosuite")]
+)
+def test_missing_suite_names_the_extra(monkeypatch, package, name, extra):
+    monkeypatch.setitem(sys.modules, package, None)  # what makes `import` raise as if it were not installed
+    with pytest.raises(MissingDependency, match=rf"'{package}'.*surefoot\[{extra}\]"):
+        get_task(name).make()
+
+
+def test_missing_gymnasium_dependency_is_a_user_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    for module in [name for name in sys.modules if name.startswith("gymnasium.envs.mujoco")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(UserError, match=r"HalfCheetah-v5.*cannot be made") as caught:
+        get_task("HalfCheetah-v5").make()
+    assert "\n" not in str(caught.value)
+
+
+def test_action_repeat_is_checked():
+    with pytest.raises(UserError, match="at least 1, got 0"):
+        get_task("probe-action").make(action_repeat=0)
+
+
+def test_importing_and_listing_start_no_simulator_and_no_jax():
+    code = (
+        "import sys, surefoot.tasks as t; t.list_tasks(); t.get_task('dog-run')\n"
+        "print([m for m in ('jax', 'mujoco', 'dm_control', 'myosuite') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

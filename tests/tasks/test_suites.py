@@ -1,0 +1,155 @@
+"""The suites' real environments, held against the table and the promises made about episodes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from surefoot.tasks import get_task, list_tasks
+
+SUITE_TASKS = [task for task in list_tasks() if task.suite in ("dmc", "myosuite")]
+BENCHMARK = [task for task in SUITE_TASKS if task.benchmark]
+SHORT = 12
+
+
+def play(env, seed, actions):
+    """Return observations [T + 1, O] and rewards [T] of one episode."""
+    observations, rewards = [env.reset(seed=seed)[0]], []
+    for action in actions:
+        observation, reward, terminated, truncated, _ = env.step(action)
+        observations.append(observation)
+        rewards.append(reward)
+        if terminated or truncated:
+            break
+    return np.stack(observations), np.array(rewards)
+
+
+def draw_actions(size, steps=SHORT):
+    return np.random.default_rng(size).uniform(-1, 1, (steps, size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("task", SUITE_TASKS, ids=lambda task: task.name)
+def test_sizes_types_and_one_episode(task):
+    env = task.make()
+    assert env.observation_space.shape == (task.observation_size,)
+    assert env.action_space.shape == (task.action_size,)
+    observations, rewards = play(env, 1, draw_actions(task.action_size, 3))
+    assert observations.dtype == np.float32
+    assert np.isfinite(observations).all()
+    assert np.isfinite(rewards).all()
+    info = env.step(np.zeros(task.action_size, np.float32))[-1]
+    assert info["env_steps"] in (1, 2)
+    assert ("success" in info) == (task.suite == "myosuite")
+    env.close()
+
+
+@pytest.mark.parametrize("task", BENCHMARK, ids=lambda task: task.name)
+def test_an_episode_is_a_function_of_its_seed_and_actions(task):
+    actions = draw_actions(task.action_size)
+    used = task.make()
+    play(used, 3, -actions)
+    used.reset(seed=4)
+    fresh = task.make()
+    for theirs, ours in zip(play(fresh, 7, actions), play(used, 7, actions), strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+    if task.suite == "dmc" or task.name.endswith("-hard"):
+        assert not np.array_equal(used.reset(seed=8)[0], used.reset(seed=9)[0])
+
+
+def test_an_episode_is_the_same_in_another_process():
+    code = (
+        "import sys; from tests.tasks.test_suites import *\n"
+        "print(hash_of('finger-turn_hard'), hash_of('myo-obj-hold-hard'))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert other.split() == [hash_of("finger-turn_hard"), hash_of("myo-obj-hold-hard")]
+
+
+def hash_of(name):
+    task = get_task(name)
+    return b"".join(array.tobytes() for array in play(task.make(), 5, draw_actions(task.action_size))).hex()
+
+
+def test_dm_control_flattens_in_the_order_of_the_specification_and_sums_rewards():
+    from surefoot.tasks.dmc import import_suite
+
+    theirs = import_suite().load("walker", "run", task_kwargs={"random": 11})
+    first = theirs.reset()
+    ours = get_task("walker-run").make()
+    np.testing.assert_array_equal(ours.reset(seed=11)[0], flat(first, theirs))
+    for action in draw_actions(6):
+        steps = [theirs.step(action), theirs.step(action)]
+        observation, reward, *_ = ours.step(action)
+        np.testing.assert_array_equal(observation, flat(steps[-1], theirs))
+        assert reward == sum(step.reward for step in steps)
+
+
+def flat(time_step, env):
+    parts = [np.ravel(time_step.observation[key]) for key in env.observation_spec()]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def test_dm_control_time_limit_truncates():
+    env = get_task("pendulum-swingup").make()
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(500)]
+    assert ends[:-1] == [(False, False)] * 499
+    assert ends[-1] == (False, True)
+
+
+def test_dm_control_discount_zero_terminates(monkeypatch):
+    env = get_task("cheetah-run").make()
+    env.reset(seed=0)
+    monkeypatch.setattr(env._simulation._task, "get_termination", lambda physics: 0.0)
+    _, _, terminated, truncated, info = env.step(np.zeros(6, np.float32))
+    assert (terminated, truncated, info["env_steps"]) == (True, False, 1)
+
+
+def test_quadruped_actions_reach_the_specified_bounds():
+    env = get_task("quadruped-run").make()
+    np.testing.assert_array_equal(env.env_action_low, np.float32([-1.0, -1.0, -0.8] * 4))
+    np.testing.assert_array_equal(env.env_action_high, np.float32([1.0, 1.1, 0.8] * 4))
+
+
+def test_myosuite_random_targets_change_with_the_episode_and_repeat_with_the_seed():
+    for name in ("reach", "pose", "obj-hold", "key-turn", "pen-twirl"):
+        env = get_task(f"myo-{name}-hard").make()
+        first, second, again = (env.reset(seed=seed)[0] for seed in (0, 1, 0))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, second)
+
+
+def test_myosuite_runs_a_hundred_control_steps_or_until_termination():
+    env = get_task("myo-pose").make()  # registered with 100; the pose is never so far off that the suite terminates
+    env.reset(seed=0)
+    steps = [env.step(np.zeros(39, np.float32)) for _ in range(50)]
+    assert [step[2:4] for step in steps] == [(False, False)] * 49 + [(False, True)]
+    assert sum(step[-1]["env_steps"] for step in steps) == 100
+    pen = get_task("myo-pen-twirl").make()  # registered with 50: the pen is dropped before that
+    _, rewards = play(pen, 0, draw_actions(39, 50))
+    assert len(rewards) < 25
+
+
+def test_myosuite_success_is_the_state_at_the_end_of_the_decision(monkeypatch):
+    env = get_task("myo-key-turn").make()
+    env.reset(seed=0)
+    simulation = env._simulation
+    solved = iter([True, False, False, True])
+    step = simulation._env.step
+
+    def tell(action):
+        *rest, info = step(action)
+        return *rest, {**info, "solved": next(solved)}
+
+    monkeypatch.setattr(simulation._env, "step", tell)
+    action = np.zeros(39, np.float32)
+    assert env.step(action)[-1] == {"env_steps": 2, "success": False}
+    assert env.step(action)[-1] == {"env_steps": 2, "success": True}
+    assert env.reset(seed=0)[1] == {"env_steps": 0, "success": False}
+
+
+def test_myosuite_is_silent():
+    code = "from surefoot.tasks import get_task; get_task('myo-reach').make().reset(seed=0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

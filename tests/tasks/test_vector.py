@@ -1,0 +1,280 @@
+"""Many lanes, in this process and in workers: the same contract, tested in both."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import gymnasium
+import numpy as np
+import pytest
+
+from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.tasks import episode_seed, get_task, make_vector
+from surefoot.tasks.vector import choose_workers
+from tests.tasks import zoo
+
+MODES = pytest.mark.parametrize("num_workers", [0, 2], ids=["in-process", "workers"])
+ZERO = np.zeros((2, 1), np.float32)
+
+
+def roll(env, actions):
+    return [env.step(action) for action in actions]
+
+
+@MODES
+def test_transitions_across_the_end_of_an_episode(num_workers):
+    for factory, terminates in ((zoo.terminating, True), (zoo.truncating, False)):
+        task = get_task(factory)
+        with make_vector(task, [5, 6], "train", num_workers=num_workers) as env:
+            before = env.reset([0, 4])
+            steps = roll(env, [ZERO] * 4)
+            firsts = [[first_draw(task, seed, start + k) for k in (0, 1)] for seed, start in ((5, 0), (6, 4))]
+            np.testing.assert_array_equal(before, [[0, firsts[0][0]], [0, firsts[1][0]]])
+            np.testing.assert_array_equal(
+                [step.next_observation[:, 0] for step in steps], [[1, 1], [2, 2], [3, 3], [1, 1]]
+            )
+            np.testing.assert_array_equal([step.observation[:, 0] for step in steps], [[1, 1], [2, 2], [0, 0], [1, 1]])
+            np.testing.assert_array_equal(steps[2].next_observation, [[3, firsts[0][0]], [3, firsts[1][0]]])
+            np.testing.assert_array_equal(steps[2].observation, [[0, firsts[0][1]], [0, firsts[1][1]]])
+            np.testing.assert_array_equal([step.reward for step in steps], [[1, 1], [2, 2], [3, 3], [1, 1]])
+            ends = [[False] * 2, [False] * 2, [True] * 2, [False] * 2]
+            never = [[False] * 2] * 4
+            np.testing.assert_array_equal([step.terminated for step in steps], ends if terminates else never)
+            np.testing.assert_array_equal([step.truncated for step in steps], never if terminates else ends)
+            assert all(step.active.all() and (step.env_steps == 1).all() for step in steps)
+            assert env.episodes.tolist() == [1, 5]
+
+
+def first_draw(task, seed, episode):
+    return task.make().reset(seed=episode_seed(task.name, seed, "train", episode))[0][1]
+
+
+@MODES
+def test_lanes_that_finish_wait_where_they_do_not_reset_themselves(num_workers):
+    with make_vector(get_task(zoo.terminating), [5, 6], "evaluate", num_workers=num_workers, autoreset=False) as env:
+        env.reset([0, 0])
+        steps = roll(env, [ZERO] * 5)
+        assert [step.active.all() for step in steps] == [True, True, True, False, False]
+        assert [step.terminated.all() for step in steps] == [False, False, True, False, False]
+        np.testing.assert_array_equal(steps[4].observation, steps[2].next_observation)
+        np.testing.assert_array_equal(steps[4].next_observation, steps[2].next_observation)
+        for array in (steps[4].reward, steps[4].env_steps, steps[4].success):
+            assert not array.any()
+        assert env.episodes.tolist() == [0, 0]
+        env.reset([1, 2])
+        assert env.step(ZERO).active.all()
+        assert env.episodes.tolist() == [1, 2]
+
+
+@MODES
+def test_what_was_returned_is_never_written_to_again(num_workers):
+    with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=num_workers) as env:
+        kept = [env.reset([0, 0]), *[array for step in roll(env, [ZERO] * 3) for array in step]]
+        copies = [array.copy() for array in kept]
+        roll(env, [ZERO] * 4)
+        for array, copy in zip(kept, copies, strict=True):
+            np.testing.assert_array_equal(array, copy)
+        for array in kept:  # and the caller may write to it
+            array[...] = 0
+        step = env.step(ZERO)
+        assert step.observation is not step.next_observation
+        np.testing.assert_array_equal(step.next_observation[:, 0], [2, 2])
+
+
+@pytest.mark.parametrize("name", ["cheetah-run", "myo-pen-twirl-hard"])
+def test_both_modes_give_the_same_bits(name):
+    task = get_task(name)
+    actions = np.random.default_rng(0).uniform(-1, 1, (25, 3, task.action_size)).astype(np.float32)
+    with make_vector(task, [3, 4, 3], "train") as ours, make_vector(task, [3, 4, 3], "train", num_workers=2) as theirs:
+        np.testing.assert_array_equal(ours.reset([0, 0, 1]), theirs.reset([0, 0, 1]))
+        for action in actions:
+            for left, right in zip(ours.step(action), theirs.step(action), strict=True):
+                assert left.dtype == right.dtype
+                np.testing.assert_array_equal(left, right)
+        np.testing.assert_array_equal(ours.episodes, theirs.episodes)
+        assert (ours.num_workers, theirs.num_workers) == (0, 2)
+        for attribute in ("num_envs", "observation_size", "action_size", "has_success"):
+            assert getattr(ours, attribute) == getattr(theirs, attribute)
+        np.testing.assert_array_equal(ours.action_high, theirs.action_high)
+
+
+@MODES
+def test_restore_brings_back_the_middle_of_an_episode(num_workers):
+    task = get_task("finger-turn_hard")
+    actions = np.random.default_rng(0).uniform(-1, 1, (9, 2, 2)).astype(np.float32)
+    with make_vector(task, [0, 1], "train", num_workers=num_workers) as env:
+        env.reset([3, 8])
+        *_, last = roll(env, actions[:6])
+        after = roll(env, actions[6:])
+    with make_vector(task, [0, 1], "train", num_workers=num_workers) as env:
+        np.testing.assert_array_equal(env.restore([3, 8], list(actions[:6].transpose(1, 0, 2))), last.observation)
+        assert env.episodes.tolist() == [3, 8]
+        for ours, theirs in zip(roll(env, actions[6:]), after, strict=True):
+            for left, right in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(left, right)
+
+
+@MODES
+def test_restore_of_lanes_of_different_age(num_workers):
+    with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=num_workers) as env:
+        observation = env.restore([0, 1], [np.zeros((2, 1), np.float32), np.zeros((0, 1), np.float32)])
+        np.testing.assert_array_equal(observation[:, 0], [2, 0])
+        assert env.step(ZERO).terminated.tolist() == [True, False]
+
+
+FAILURES = {
+    "raises": (zoo.failing(zoo.raises), "ValueError: the second step is where it breaks"),
+    "observation": (zoo.failing(zoo.makes_observation_nan), "the environment returned a non-finite observation"),
+    "reward": (zoo.failing(zoo.makes_reward_infinite), "the environment returned a non-finite reward"),
+}
+
+
+@MODES
+@pytest.mark.parametrize("kind", FAILURES)
+def test_failures_name_the_seed_and_what_happened(kind, num_workers):
+    factory, detail = FAILURES[kind]
+    with make_vector(get_task(factory), [5, 6], "train", num_workers=num_workers, autoreset=False) as env:
+        env.restore([0, 0], [np.zeros((0, 1), np.float32), np.zeros((1, 1), np.float32)])  # lane 1 is a step ahead
+        with pytest.raises(EnvironmentFailure) as caught:
+            env.step(ZERO)
+    assert (caught.value.seed, caught.value.detail) == (6, detail)
+
+
+@MODES
+def test_failures_on_the_way_to_the_first_step(num_workers):
+    with pytest.raises(EnvironmentFailure, match="seed 5: RuntimeError: no such robot"):
+        make_vector(get_task(zoo.raising_when_made), [5, 6], "train", num_workers=num_workers)
+    with (
+        make_vector(get_task(zoo.nan_on_reset), [5, 6], "train", num_workers=num_workers) as env,
+        pytest.raises(EnvironmentFailure, match=r"seed 5: .*non-finite observation on reset"),
+    ):
+        env.reset([0, 0])
+    discrete = get_task(lambda: zoo.Echo(gymnasium.spaces.Discrete(5), gymnasium.spaces.Box(-1, 1, (1,))))
+    with pytest.raises(UserError, match=r"action space Discrete\(5\)"):
+        make_vector(discrete, [5, 6], "train", num_workers=num_workers)
+
+
+@MODES
+def test_success_and_env_steps_of_a_real_task(num_workers):
+    task = get_task("myo-pen-twirl")
+    with make_vector(task, [0, 1], "evaluate", num_workers=num_workers, action_repeat=3) as env:
+        env.reset([0, 0])
+        step = env.step(np.zeros((2, 39), np.float32))
+        assert env.has_success
+        assert step.success.dtype == bool
+        assert step.env_steps.tolist() == [3, 3]
+
+
+def test_a_worker_that_is_killed_is_noticed_at_once():
+    for wait in (False, True):
+        with make_vector(get_task(zoo.terminating), [5, 6, 7, 8], "train", num_workers=2) as env:
+            env.reset([0] * 4)
+            started = time.monotonic()
+            os.kill(env.worker_pids[1], signal.SIGKILL)
+            if wait:
+                time.sleep(0.2)
+            with pytest.raises(
+                EnvironmentFailure, match=r"seed 7: the worker.* seeds 7 to 8 died \(killed by SIGKILL\)"
+            ):
+                env.step(np.zeros((4, 1), np.float32))
+            assert time.monotonic() - started < 2.0
+
+
+def test_an_environment_that_takes_its_process_down():
+    with make_vector(get_task(zoo.failing(zoo.dies)), [5], "train", num_workers=1) as env:
+        env.reset([0])
+        env.step(ZERO[:1])
+        with pytest.raises(EnvironmentFailure, match="SIGKILL"):
+            env.step(ZERO[:1])
+
+
+def test_workers_leave_signals_to_their_parent():
+    with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
+        env.reset([0, 0])
+        for pid in env.worker_pids:
+            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
+        assert env.step(ZERO).active.all()
+
+
+def test_workers_are_lean_processes_of_their_own():
+    with make_vector(get_task(zoo.census), [5, 6], "train", num_workers=2) as env:
+        jax, threads, pid, parent = env.reset([0, 0]).T
+    assert jax.tolist() == [0, 0]
+    assert threads.tolist() == [float(os.environ.get("OMP_NUM_THREADS", 1))] * 2
+    assert len({os.getpid(), *pid.astype(int)}) == 3
+    assert set(parent.astype(int)) == {os.getpid()}
+
+
+def test_closing_ends_the_workers_and_may_be_repeated():
+    env = make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2)
+    pids = env.worker_pids
+    env.close()
+    env.close()
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_closing_does_not_wait_for_an_environment_that_hangs():
+    env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
+    (pid,) = env.worker_pids
+    env.reset([0])
+    env.step(ZERO[:1])
+    env.step_async(ZERO[:1])
+    env.close()
+    assert not is_running(pid)
+
+
+def test_workers_end_with_a_parent_that_is_killed():
+    code = (
+        "import os, signal\nfrom surefoot.tasks import get_task, make_vector\nfrom tests.tasks import zoo\n"
+        "env = make_vector(get_task(zoo.terminating), [5, 6], 'train', num_workers=2)\n"
+        "print(*env.worker_pids, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    # The workers hold the same stdout: this returns only once they are gone as well.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert len(done.stdout.split()) == 2
+
+
+def is_running(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def test_a_script_without_a_main_guard_works(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "from surefoot.tasks import get_task, make_vector\nfrom surefoot.tasks.probes import ActionProbe\n"
+        "import numpy as np\n"
+        "class Mine(ActionProbe):\n    pass\n"
+        "def make_env():\n    return Mine()\n"
+        "with make_vector(get_task(make_env), [0, 1], 'train', num_workers=2) as env:\n"
+        "    env.reset([0, 0])\n    print(env.step(np.zeros((2, 1), np.float32)).terminated)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[ True  True]\n", "")
+
+
+def test_a_callable_that_cannot_be_sent_says_what_to_do():
+    lock = threading.Lock()
+    with pytest.raises(UserError, match="cannot be sent to a worker process"):
+        make_vector(get_task(lambda: lock), [5], "train", num_workers=1)
+
+
+def test_the_default_number_of_workers(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    assert [choose_workers(lanes) for lanes in (1, 2, 10)] == [0, 2, 4]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    assert choose_workers(10) == 0
+
+
+def test_more_workers_than_lanes_are_not_started():
+    with make_vector(get_task(zoo.terminating), [5], "train", num_workers=8) as env:
+        assert env.num_workers == 1
+        np.testing.assert_array_equal(env.reset([0])[:, 0], [0])

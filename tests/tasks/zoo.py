@@ -1,0 +1,144 @@
+"""Small environments that misbehave, or whose every number is known: callables for `get_task`, importable by workers.
+
+A test of another room may use them too: `from tests.tasks import zoo`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+EPISODE_STEPS = 3
+
+
+class Counter(gymnasium.Env):
+    """Observation [step, first] with `first` drawn per episode; reward = step; one buffer, handed out every time.
+
+    Episodes end after `EPISODE_STEPS` steps: by termination, or by truncation.
+    """
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, truncates: bool = False, on_step: Callable[[Counter], None] | None = None) -> None:
+        self.buffer = np.zeros(2)
+        self.reward: float | None = None
+        self._truncates = truncates
+        self._on_step = on_step
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.buffer[:] = 0.0, self.np_random.uniform()
+        return self.buffer, {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.buffer[0] += 1.0
+        reward = self.buffer[0]
+        if self._on_step is not None and self.buffer[0] == 2.0:
+            self._on_step(self)
+            reward = reward if self.reward is None else self.reward
+        ended = self.buffer[0] >= EPISODE_STEPS
+        return self.buffer, reward, bool(ended and not self._truncates), bool(ended and self._truncates), {}
+
+
+def terminating() -> Counter:
+    return Counter()
+
+
+def truncating() -> Counter:
+    return Counter(truncates=True)
+
+
+def failing(on_step: Callable[[Counter], None]) -> Callable[[], Counter]:
+    """Make a callable whose environment calls `on_step` in the second step of every episode."""
+    return functools.partial(Counter, False, on_step)
+
+
+def raises(env: Counter) -> None:
+    raise ValueError("the second step\nis where it breaks")
+
+
+def makes_observation_nan(env: Counter) -> None:
+    env.buffer[1] = np.nan
+
+
+def makes_reward_infinite(env: Counter) -> None:
+    env.reward = np.inf
+
+
+def dies(env: Counter) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hangs(env: Counter) -> None:
+    time.sleep(3600)
+
+
+def raising_when_made() -> gymnasium.Env:
+    raise RuntimeError("no such robot")
+
+
+class _NanOnReset(Counter):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.buffer[1] = np.nan
+        return self.buffer, {}
+
+
+def nan_on_reset() -> gymnasium.Env:
+    return _NanOnReset()
+
+
+class Echo(gymnasium.Env):
+    """Reward 1; the observation tells what the environment received. Never ends."""
+
+    def __init__(self, action_space: gymnasium.Space, observation_space: gymnasium.Space | None = None) -> None:
+        self.action_space = action_space
+        self.observation_space = observation_space or gymnasium.spaces.Box(-np.inf, np.inf, action_space.shape)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return np.zeros(self.observation_space.shape), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict]:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        return action, 1.0, False, False, {}
+
+
+class DictObservations(Counter):
+    """Keys out of alphabetical order, a scalar, and a matrix."""
+
+    observation_space = gymnasium.spaces.Dict(
+        [
+            ("z", gymnasium.spaces.Box(-1.0, 1.0, (2, 2))),
+            ("a", gymnasium.spaces.Box(-1.0, 1.0, ())),
+            ("m", gymnasium.spaces.Box(-1.0, 1.0, (1,))),
+        ]
+    )
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        return {"a": 5.0, "m": np.array([6.0]), "z": np.array([[1.0, 2.0], [3.0, 4.0]])}, {}
+
+
+class Census(gymnasium.Env):
+    """Observation: [JAX imported, OMP_NUM_THREADS, process id, parent's id] of the process that steps it."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        threads = float(os.environ.get("OMP_NUM_THREADS", "nan"))
+        return np.array([float("jax" in sys.modules), threads, os.getpid(), os.getppid()]), {}
+
+
+def census() -> Census:
+    return Census()
