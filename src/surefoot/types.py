@@ -20,9 +20,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 type PyTree = Any
 """A nested structure of arrays."""
+
+type Array = jax.Array | np.ndarray
+"""An array on the device, or one on its way there."""
 
 
 class EnvSpec(NamedTuple):
@@ -37,17 +41,17 @@ class EnvSpec(NamedTuple):
 class Transition(NamedTuple):
     """What one agent step added to the world, for one seed."""
 
-    action: jax.Array
+    action: Array
     """[A] float32 in [-1, 1]."""
-    reward: jax.Array
+    reward: Array
     """[] float32, summed over the action repeat."""
-    next_observation: jax.Array
+    next_observation: Array
     """[O] float32, the transition's own, also where the episode ended."""
-    terminated: jax.Array
+    terminated: Array
     """[] bool, the episode ended in a state whose value is zero. A time limit does not terminate."""
-    observation: jax.Array
+    observation: Array
     """[O] float32, the observation to act on next: next_observation, or the first one of a new episode."""
-    ended: jax.Array
+    ended: Array
     """[] bool, terminated or truncated: observation starts a new episode."""
 
 

@@ -1,1 +1,20 @@
-"""surefoot.algorithms."""
+"""Algorithms: one learner, and the compositions that it can be."""
+
+from surefoot.algorithms.config import AdamW, Algorithm, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms.learner import ActorMetrics, CriticMetrics, Learner, LearnerState, NetworkState
+from surefoot.algorithms.serialization import from_data, to_data
+
+__all__ = [
+    "ActorMetrics",
+    "AdamW",
+    "Algorithm",
+    "CriticMetrics",
+    "Learner",
+    "LearnerState",
+    "NetworkState",
+    "PolyakTarget",
+    "Temperature",
+    "UnitNorm",
+    "from_data",
+    "to_data",
+]

@@ -21,7 +21,7 @@ from surefoot.algorithms.critic_losses import squared_error
 from surefoot.algorithms.optimizers import make_optimizer
 from surefoot.algorithms.policy_distribution import sample_with_log_prob
 from surefoot.algorithms.temperature import temperature_loss
-from surefoot.types import Batch, EnvSpec, PyTree
+from surefoot.types import Array, Batch, EnvSpec, PyTree
 
 
 class NetworkState(NamedTuple):
@@ -115,7 +115,7 @@ class Learner:
             key=key,
         )
 
-    def act(self, state: LearnerState, observation: jax.Array, key: jax.Array) -> jax.Array:
+    def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
         """Draw an exploring action [A] in (-1, 1) for one observation [O]."""
         mean, log_std = self._actor_eval(state.actor, observation[None])
         return sample_with_log_prob(mean, log_std, key)[0][0]
@@ -153,9 +153,7 @@ class Learner:
             state,
         )
 
-    def _update_critic(
-        self, state: LearnerState, batch: Batch, key: jax.Array
-    ) -> tuple[LearnerState, CriticMetrics]:
+    def _update_critic(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, CriticMetrics]:
         # Next actions come from the actor in evaluation mode.
         next_action, next_log_prob = sample_with_log_prob(*self._actor_eval(state.actor, batch.next_observation), key)
         alpha = jnp.exp(state.log_alpha)

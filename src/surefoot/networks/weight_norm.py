@@ -1,14 +1,15 @@
 """Unit-norm weights: the projection that CrossQ + WN applies after every gradient step.
 
-A dense layer that is followed by normalisation computes the same function for every positive scale of its weights, while
-its gradient shrinks as they grow (arXiv 2502.07523, theorems 4.1 and 4.2): growing weights mean a shrinking effective
-learning rate. Holding the norm at one keeps the effective learning rate where the optimiser put it.
+A dense layer that is followed by normalisation computes the same function for every positive scale of its weights,
+while its gradient shrinks as they grow (arXiv 2502.07523, theorems 4.1 and 4.2): growing weights mean a shrinking
+effective learning rate. Holding the norm at one keeps the effective learning rate where the optimiser put it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import jax
 import jax.numpy as jnp
 
 from surefoot.networks.mlp import LayerPath
@@ -37,3 +38,19 @@ def _replace(tree: PyTree, path: LayerPath, function: Callable[[PyTree], PyTree]
     if not path:
         return function(tree)
     return {**tree, path[0]: _replace(tree[path[0]], path[1:], function)}
+
+
+def dense_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
+    """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept."""
+    return sum((_layer_norm(_get(params, path)) for path in layers), start=jnp.zeros(()))
+
+
+def _layer_norm(layer: PyTree) -> jax.Array:
+    squares = jnp.sum(jnp.square(layer["kernel"]), axis=(-2, -1)) + jnp.sum(jnp.square(layer["bias"]), axis=-1)
+    return jnp.sqrt(squares)
+
+
+def _get(tree: PyTree, path: LayerPath) -> PyTree:
+    for name in path:
+        tree = tree[name]
+    return tree

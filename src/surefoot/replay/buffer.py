@@ -102,6 +102,15 @@ def _skip_overwritten(state: ReplayState, oldest: jax.Array) -> jax.Array:
     return oldest + lost.astype(jnp.int32)
 
 
+def begin_episode(state: ReplayState, observation: jax.Array, begin: jax.Array) -> ReplayState:
+    """Start a new episode at ``observation`` [O] where ``begin`` [] is true, leaving the last one without an end."""
+    number = state.num_frames + begin.astype(jnp.int32)
+    current = (number - 1) % state.frames.shape[0]
+    frames = state.frames.at[current].set(jnp.where(begin, observation, state.frames[current]))
+    begun = state._replace(frames=frames, num_frames=number)
+    return begun._replace(oldest=_skip_overwritten(begun, begun.oldest))
+
+
 def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:
     """Draw ``batch_size`` stored transitions uniformly, with replacement. The buffer must not be empty."""
     number = jax.random.randint(key, (batch_size,), state.oldest, state.num_transitions)

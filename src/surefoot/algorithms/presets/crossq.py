@@ -1,0 +1,52 @@
+"""CrossQ and CrossQ + WN, as compositions.
+
+T1 is Table 1 of the first version of *Scaling Off-Policy Reinforcement Learning with Batch and Weight Normalization*
+(arXiv 2502.07523v1), R the hyperparameter table of its revision (v2), "code" the configuration that its authors
+released with XQC.
+"""
+
+from __future__ import annotations
+
+from surefoot.algorithms.config import AdamW, Algorithm, Temperature, UnitNorm
+from surefoot.networks import MLP, BatchNorm
+
+
+def crossq(utd: int = 1) -> Algorithm:
+    """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network."""
+    norm = BatchNorm(momentum=0.99, epsilon=1e-3)  # T1; epsilon: code
+    optimizer = AdamW(learning_rate=1e-4)  # T1: Adam
+    return Algorithm(
+        name="crossq",
+        actor=MLP((256, 256), norm),  # T1
+        critic=MLP((512, 512), norm),  # T1
+        critic_pass="joint",  # CrossQ, arXiv 1902.05605, section 3
+        critic_optimizer=optimizer,
+        actor_optimizer=optimizer,
+        temperature=Temperature(initial=1.0, target_entropy=-1.0, optimizer=AdamW(learning_rate=1e-4)),  # T1
+        utd=utd,
+        policy_delay=3,  # T1
+        batch_size=256,  # T1
+        warmup_transitions=5_000,  # T1
+    )
+
+
+def crossq_wn(utd: int = 5) -> Algorithm:
+    """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest."""
+    optimizer = AdamW(learning_rate=1e-4, weight_decay=0.01, decay="unconstrained")  # T1; which parameters: code
+    return crossq(utd).replace(
+        name="crossq-wn",
+        weight_constraint=UnitNorm(),  # T1, section 4
+        critic_optimizer=optimizer,
+        actor_optimizer=optimizer,
+    )
+
+
+def crossq_wn_r(utd: int = 5) -> Algorithm:
+    """CrossQ + WN as in the revision: a higher learning rate and half the target entropy."""
+    optimizer = AdamW(learning_rate=3e-4, weight_decay=0.01, decay="unconstrained")  # R
+    return crossq_wn(utd).replace(
+        name="crossq-wn-r",
+        critic_optimizer=optimizer,
+        actor_optimizer=optimizer,
+        temperature=Temperature(initial=1.0, target_entropy=-0.5, optimizer=AdamW(learning_rate=1e-4)),  # R
+    )

@@ -1,0 +1,45 @@
+"""An algorithm as plain JSON data and back, so that a run directory can say in full what was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from surefoot.algorithms.config import AdamW, Algorithm, PolyakTarget, Temperature, UnitNorm
+from surefoot.errors import UserError
+from surefoot.networks import MLP, BatchNorm, LogStdRange
+
+_PARTS = {
+    part.__name__: part for part in (AdamW, Algorithm, BatchNorm, LogStdRange, MLP, PolyakTarget, Temperature, UnitNorm)
+}
+
+
+def to_data(part: Any) -> Any:
+    """Return a part as nested dictionaries of JSON values; each names its type under ``"part"``."""
+    if dataclasses.is_dataclass(part):
+        fields = {field.name: to_data(getattr(part, field.name)) for field in dataclasses.fields(part)}
+        return {"part": type(part).__name__, **fields}
+    if isinstance(part, tuple):
+        return [to_data(entry) for entry in part]
+    return part
+
+
+def from_data(data: Any) -> Any:
+    """Return the part that ``to_data`` described.
+
+    Raises:
+        UserError: an unknown part or field, or a value that the part refuses.
+    """
+    if isinstance(data, list):
+        return tuple(from_data(entry) for entry in data)
+    if not isinstance(data, dict):
+        return data
+    fields = {name: from_data(value) for name, value in data.items() if name != "part"}
+    if (part := _PARTS.get(str(data.get("part")))) is None:
+        raise UserError(
+            f"unknown part {data.get('part')!r} in an algorithm's description, expected one of {sorted(_PARTS)}"
+        )
+    try:
+        return part(**fields)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the description of {part.__name__} does not fit: {error}") from error

@@ -1,0 +1,220 @@
+"""The functions a user calls: train, resume, evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.algorithms import Algorithm, from_data
+from surefoot.algorithms.presets import crossq_wn
+from surefoot.errors import UserError
+from surefoot.policy import Policy, load_policy
+from surefoot.runs import RunDirectory, read_evaluations, read_training
+from surefoot.tasks import Task, get_task
+from surefoot.training.config import TrainConfig
+from surefoot.training.evaluation import Episodes, Evaluator
+from surefoot.training.events import Observer
+from surefoot.training.loop import TrainingLoop
+from surefoot.training.observers import PlainObserver
+from surefoot.training.setup import Plan, describe, describe_machine, make_plan
+from surefoot.training.signals import StopSignal
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    Attributes:
+        path: its directory.
+        completed: whether it reached its last step.
+    """
+
+    path: Path
+    completed: bool
+
+    def evaluations(self) -> dict[str, np.ndarray]:
+        """Return evaluations.csv by column, one entry per seed, evaluation and episode."""
+        return read_evaluations(self.path)
+
+    def training(self) -> dict[str, np.ndarray]:
+        """Return training.csv by column, one entry per seed and logging interval."""
+        return read_training(self.path)
+
+    def policy(self, seed: int | None = None) -> Policy:
+        """Return the trained policy of one seed, the best one unless told otherwise."""
+        return load_policy(self.path, seed)
+
+
+def train(
+    task: str | Callable[[], Any],
+    *,
+    algorithm: Algorithm | None = None,
+    observer: Observer | None = None,
+    **settings: Any,
+) -> Run:
+    """Train, save and evaluate.
+
+    Args:
+        task: a task name (``surefoot tasks``), a registered Gymnasium id, or a zero-argument callable that returns a
+            gymnasium.Env with Box (or Dict of Box) observations and Box actions.
+        algorithm: what to train, CrossQ + WN by default.
+        observer: who watches; by default one plain line is printed per evaluation.
+        **settings: fields of ``TrainConfig``: num_seeds, seed, env_steps, evaluate_every, evaluation_episodes,
+            checkpoint_every, log_every, replay_capacity, env_workers, out, overwrite.
+
+    Returns:
+        The run. Where a signal stopped it, ``completed`` is False and ``resume`` goes on.
+
+    Raises:
+        UserError: the request cannot be carried out as asked; nothing was written.
+        RunFailure: something broke on the way; the last checkpoint is intact.
+    """
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    if unknown := sorted(settings.keys() - names):
+        raise UserError(f"train has no setting {unknown[0]!r}, expected one of {', '.join(sorted(names))}")
+    config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
+    resolved = get_task(task)
+    plan = make_plan(config, resolved)
+    out = config.out or _free_path(resolved, config.algorithm)
+    RunDirectory.check_free(out, overwrite=config.overwrite)
+    watcher = observer or PlainObserver()
+    # Everything that can be refused is refused before the directory is made.
+    with TrainingLoop.make(config, plan, resolved, watcher) as loop:
+        directory = RunDirectory.create(out, describe(config, plan, resolved), overwrite=config.overwrite)
+        with directory.lock(), StopSignal() as stop:
+            loop.start(directory)
+            return _run(loop, stop, directory)
+
+
+def resume(
+    path: str | Path,
+    *,
+    task: Callable[[], Any] | None = None,
+    observer: Observer | None = None,
+    **changes: Any,
+) -> Run:
+    """Go on with a run from its last good checkpoint.
+
+    On the machine that began it, on CPU, the result is bit for bit that of a run that was never interrupted.
+
+    Args:
+        path: the run directory.
+        task: the callable that made the environment, where one did: code is not stored in a run directory.
+        observer: who watches.
+        **changes: what may differ from the run's configuration: env_steps (not less than already done),
+            evaluate_every, evaluation_episodes, checkpoint_every, log_every, env_workers.
+
+    Raises:
+        UserError: there is no run or no good checkpoint, or a change would alter what is being trained.
+        RunFailure: something broke on the way; the last checkpoint is intact.
+    """
+    directory = RunDirectory.open(path)
+    config, resolved = _stored_config(directory, task, changes)
+    plan = make_plan(config, resolved)
+    _refuse_other_plan(directory, plan)
+    watcher = observer or PlainObserver()
+    with directory.lock(), TrainingLoop.make(config, plan, resolved, watcher) as loop, StopSignal() as stop:
+        loop.restore(directory)
+        described = describe(config, plan, resolved)
+        kept = ("started", "command", "machine")
+        directory.update_config(
+            {name: value for name, value in described.items() if name not in kept}
+            | {"resumed": [*directory.config.get("resumed", []), {"machine": describe_machine()}]}
+        )
+        return _run(loop, stop, directory)
+
+
+def evaluate(
+    path: str | Path, *, episodes: int = 5, task: Callable[[], Any] | None = None, env_workers: int | None = None
+) -> tuple[tuple[int, ...], Episodes]:
+    """Play the saved policies of a run.
+
+    Episode e of a seed is the one that training's evaluations play, so scores are paired between runs.
+
+    Args:
+        path: the run directory.
+        episodes: per seed.
+        task: the callable that made the environment, where one did.
+        env_workers: processes that step the environments; 0 means this one, None chooses.
+
+    Returns:
+        The training seeds and their episodes, deterministic actions.
+
+    Raises:
+        UserError: there is no run or no policy.
+    """
+    if episodes < 1:
+        raise UserError(f"episodes must be at least 1, got {episodes}")
+    directory = RunDirectory.open(path)
+    resolved = _stored_task(directory, task)
+    seeds = tuple(int(seed) for seed in directory.config["seeds"])
+    policies = [load_policy(directory.path, seed) for seed in seeds]
+    span = policies[0].action_high - policies[0].action_low
+
+    def act(observation: np.ndarray) -> np.ndarray:
+        actions = np.stack([policy(own) for policy, own in zip(policies, observation, strict=True)])
+        return 2.0 * (actions - policies[0].action_low) / span - 1.0
+
+    repeat = int(directory.config["resolved"]["action_repeat"])
+    with Evaluator(resolved, seeds, episodes, repeat, env_workers) as evaluator:
+        return seeds, evaluator.run(act)
+
+
+def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:
+    finished = loop.run(stop)
+    return Run(directory.path, finished.completed)
+
+
+def _free_path(task: Task, algorithm: Algorithm) -> Path:
+    stem = f"{task.name}-{algorithm.name}".replace("/", "-").replace(":", "-").replace("<", "").replace(">", "")
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path
+
+
+_CHANGEABLE = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every", "env_workers")
+
+
+def _stored_config(
+    directory: RunDirectory, task: Callable[[], Any] | None, changes: dict[str, Any]
+) -> tuple[TrainConfig, Task]:
+    if unknown := sorted(changes.keys() - set(_CHANGEABLE)):
+        raise UserError(
+            f"a resumed run cannot change {unknown[0]!r}: only {', '.join(_CHANGEABLE)} leave what is trained as it is"
+        )
+    stored = directory.config
+    resolved = _stored_task(directory, task)
+    try:
+        names = ("num_seeds", "seed", "replay_capacity", *_CHANGEABLE)
+        settings = {name: stored[name] for name in names} | changes
+        config = TrainConfig(task=task or stored["task"], algorithm=from_data(stored["algorithm"]), **settings)
+    except KeyError as error:
+        raise UserError(f"{directory.path / 'config.json'} has no entry {error}") from error
+    return config, resolved
+
+
+def _stored_task(directory: RunDirectory, task: Callable[[], Any] | None) -> Task:
+    stored = directory.config
+    if stored.get("suite") == "callable" and task is None:
+        raise UserError(
+            f"this run was trained on the callable {stored['task']}, which a run directory cannot hold: pass it again "
+            "from Python with task="
+        )
+    resolved = get_task(task or stored["task"])
+    if resolved.name != stored["task"]:
+        raise UserError(f"this run was trained on {stored['task']!r}, not on {resolved.name!r}")
+    return resolved
+
+
+def _refuse_other_plan(directory: RunDirectory, plan: Plan) -> None:
+    """Refuse to go on where the task's own settings have changed since."""
+    stored = directory.config["resolved"]
+    for name in ("action_repeat", "discount"):
+        if stored[name] != getattr(plan, name):
+            raise UserError(f"this run was trained with {name} {stored[name]}, which is now {getattr(plan, name)}")

@@ -1,0 +1,153 @@
+"""The training state to named arrays and back.
+
+The learner goes into every checkpoint whole; the replay buffer goes into an append-only log of segments, so that a
+checkpoint costs what is new. A ring's content follows from the log, because an entry's place follows from its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.replay import ReplayState
+from surefoot.types import PyTree
+
+_CHUNK = 8192
+"""Entries fetched from the device at a time: one compiled gather, whatever the amount."""
+
+
+# ---------------------------------------------------------------- pytrees
+
+
+def tree_to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
+    """Return the leaves as copies on the host, by their path; random keys as their raw data."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): np.array(_raw(leaf)) for path, leaf in leaves}
+
+
+def arrays_to_tree(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
+    """Return a tree shaped ``like`` the given one with leaves from ``arrays``.
+
+    Raises:
+        UserError: the arrays are of another algorithm, task or version.
+    """
+
+    def restore(path: Any, leaf: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        expected = _raw(leaf)
+        if (found := arrays.get(name)) is None:
+            raise UserError(f"the checkpoint has no array {name}: it was made by another algorithm or version")
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            raise UserError(
+                f"the checkpoint's array {name} is {found.dtype}{list(found.shape)}, "
+                f"expected {expected.dtype}{list(expected.shape)}"
+            )
+        value = jnp.array(found)
+        return jax.random.wrap_key_data(value) if _is_key(leaf) else value
+
+    return jax.tree_util.tree_map_with_path(restore, like)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw(leaf: jax.Array) -> jax.Array:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+# ---------------------------------------------------------------- replay
+
+
+class ReplayMark(NamedTuple):
+    """How much of the log has been written: counts that only grow."""
+
+    transitions: int
+    frames: tuple[int, ...]
+    """Per seed, since episodes of different seeds end at different times."""
+
+
+NOTHING = ReplayMark(0, ())
+
+
+def replay_mark(replay: ReplayState) -> ReplayMark:
+    """Return how much has entered the buffers [S]."""
+    return ReplayMark(int(replay.num_transitions[0]), tuple(np.asarray(replay.num_frames).tolist()))
+
+
+def oldest_transition(replay: ReplayState) -> int:
+    """Return the smallest number of a transition that any seed still holds."""
+    return int(np.min(np.asarray(replay.oldest)))
+
+
+def replay_since(replay: ReplayState, mark: ReplayMark) -> dict[str, np.ndarray]:
+    """Return what entered the buffers [S] after ``mark`` and is still there, as named arrays.
+
+    Arrays: start and stop [], transition numbers, with n = stop - start; actions [S, n, A], rewards [S, n], terminated
+    [S, n], frame_of [S, n]; and of the frames, one seed after the other, frames [sum of counts, O] with first_frame [S]
+    and frame_count [S].
+    """
+    now = replay_mark(replay)
+    start = max(mark.transitions, oldest_transition(replay))
+    positions = np.arange(start, now.transitions) % replay.rewards.shape[1]
+    arrays = {
+        name: np.stack([_fetch(getattr(replay, name), seed, positions) for seed in range(len(now.frames))])
+        for name in ("actions", "rewards", "terminated", "frame_of")
+    }
+    ring = replay.frames.shape[1]
+    first = np.maximum(np.array(mark.frames or [0] * len(now.frames)), np.array(now.frames) - ring)
+    counts = np.array(now.frames) - first
+    frames = [
+        _fetch(replay.frames, seed, np.arange(first[seed], now.frames[seed]) % ring) for seed in range(len(counts))
+    ]
+    span = {"start": np.int64(start), "stop": np.int64(now.transitions)}
+    return {**span, **arrays, "frames": np.concatenate(frames), "first_frame": first, "frame_count": counts}
+
+
+def replay_restored(
+    like: ReplayState, counters: Mapping[str, np.ndarray], segments: Sequence[Mapping[str, np.ndarray]]
+) -> ReplayState:
+    """Return the buffers [S] rebuilt from the log.
+
+    Args:
+        like: freshly initialised buffers; their capacity may be larger than that of the buffers that were saved.
+        counters: num_frames, num_transitions and oldest, each [S].
+        segments: in order, reaching back to the oldest transition.
+    """
+    rings = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in like._asdict().items() if leaf.ndim > 1}
+    capacity, ring = rings["rewards"].shape[1], rings["frames"].shape[1]
+    for segment in segments:
+        stop = int(segment["stop"])
+        positions = np.arange(stop - segment["rewards"].shape[1], stop) % capacity
+        for name in ("actions", "rewards", "terminated", "frame_of"):
+            rings[name][:, positions] = segment[name]
+        begin = 0
+        for seed, (first, count) in enumerate(zip(segment["first_frame"], segment["frame_count"], strict=True)):
+            rows = segment["frames"][begin : begin + count]
+            rings["frames"][seed, np.arange(first, first + count) % ring] = rows
+            begin += count
+    return ReplayState(
+        **{name: jnp.array(value) for name, value in rings.items()},
+        **{name: jnp.array(counters[name]) for name in ("num_frames", "num_transitions", "oldest")},
+    )
+
+
+@jax.jit
+def _gather(array: jax.Array, seed: jax.Array, positions: jax.Array) -> jax.Array:
+    return array[seed, positions]
+
+
+def _fetch(array: jax.Array, seed: int, positions: np.ndarray) -> np.ndarray:
+    """Return array[seed, positions] on the host without moving the rest of it."""
+    parts = []
+    for begin in range(0, len(positions), _CHUNK):
+        wanted = positions[begin : begin + _CHUNK]
+        padded = np.zeros(_CHUNK, np.int32)
+        padded[: len(wanted)] = wanted
+        parts.append(np.asarray(_gather(array, jnp.int32(seed), padded))[: len(wanted)])
+    return np.concatenate(parts) if parts else np.zeros((0, *array.shape[2:]), array.dtype)

@@ -1,0 +1,280 @@
+"""The training loop: act, step, store, update; evaluate; checkpoint.
+
+One jitted call per agent step; Python never sees a gradient update. Between two agent steps everything that decides the
+rest of the run is in ``PopulationState`` (device) and ``HostState`` (host), and a checkpoint is exactly these two.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+import numpy as np
+
+from surefoot.errors import EnvironmentFailure, RunFailure
+from surefoot.runs import RunDirectory
+from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
+from surefoot.training.config import TrainConfig
+from surefoot.training.evaluation import Evaluator
+from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
+from surefoot.training.host_state import HostState
+from surefoot.training.population import Population, PopulationState
+from surefoot.training.recorder import Recorder
+from surefoot.training.setup import Plan, device_name, make_population, replay_bytes
+from surefoot.training.signals import StopSignal
+from surefoot.types import EnvSpec, Transition
+
+_PROGRESS_SECONDS = 0.25
+
+
+class TrainingLoop:
+    """One run from its first or restored step to its last. Use it in a ``with`` block; it owns the environments.
+
+    Args:
+        config: what was asked for.
+        plan: its resolved numbers.
+        task: what to learn.
+        vector: S training environments.
+        observer: who watches.
+    """
+
+    def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, observer: Observer) -> None:
+        self._config, self._plan, self._task, self._observer = config, plan, task, observer
+        self._vector = vector
+        self._evaluator: Evaluator | None = None
+        self._recorder: Recorder | None = None
+        self._population: Population = make_population(config, plan, task, vector)
+        self._last_evaluation: EvaluationDone | None = None
+        self._state: PopulationState
+        self._host: HostState
+        self._began = time.monotonic()
+
+    @classmethod
+    def make(cls, config: TrainConfig, plan: Plan, task: Task, observer: Observer) -> Self:
+        """Make the environments, then the loop."""
+        vector = make_vector(
+            task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers
+        )
+        try:
+            return cls(config, plan, task, vector, observer)
+        except BaseException:
+            vector.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the environments and close the logs."""
+        self._vector.close()
+        if self._evaluator is not None:
+            self._evaluator.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    # ---------------------------------------------------------------- begin
+
+    def start(self, directory: RunDirectory) -> None:
+        """Begin at step 0, in a directory whose lock is held."""
+        self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
+        observation = self._vector.reset([0] * len(self._plan.seeds))
+        self._state, action = self._population.init(observation)
+        self._host = HostState.start(observation, np.asarray(action))
+        self._announce(directory)
+        self._evaluate()
+        self._checkpoint()
+
+    def restore(self, directory: RunDirectory) -> None:
+        """Continue from the last good checkpoint of a directory whose lock is held."""
+        self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
+        self._state, self._host = self._recorder.restore(self._population, self._observer.on_message)
+        self._restore_environments()
+        self._announce(directory)
+
+    def _restore_environments(self) -> None:
+        host = self._host
+        size = self._vector.action_size
+        actions = [np.array(taken, np.float32).reshape(len(taken), size) for taken in host.episode_actions]
+        observation = self._vector.restore(host.episode.tolist(), actions)
+        lost = np.any(observation != host.observation, axis=1)
+        if not lost.any():
+            return
+        for i in np.flatnonzero(lost):
+            self._observer.on_message(
+                f"seed {self._plan.seeds[i]}: seed and actions did not bring the environment back to where it was, so "
+                "a new episode starts; from here on the run is not the one an uninterrupted one would have been"
+            )
+        host.abandon_episodes(lost)
+        actions = [taken[:0] if gone else taken for taken, gone in zip(actions, lost, strict=True)]
+        host.observation = self._vector.restore(host.episode.tolist(), actions)
+        self._state = self._population.begin_episodes(self._state, host.observation, lost)
+
+    def _announce(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        spec = EnvSpec(self._vector.observation_size, self._vector.action_size)
+        self._observer.on_start(
+            RunStarted(
+                path=directory.path,
+                task=self._task.name,
+                algorithm=self._config.algorithm.name,
+                utd=self._config.algorithm.utd,
+                seeds=self._plan.seeds,
+                env_steps=self._plan.agent_steps * self._plan.action_repeat,
+                start_env_steps=self._env_steps,
+                device=device_name(),
+                replay_bytes=replay_bytes(self._plan, self._task, spec),
+                env_workers=self._vector.num_workers,
+            )
+        )
+
+    # ---------------------------------------------------------------- run
+
+    def run(self, stop: StopSignal) -> RunFinished:
+        """Go on to the last step, or to a signal; both end with a checkpoint and the policy on disk."""
+        self._speed_mark = self._log_mark = (time.monotonic(), self._host.agent_steps)
+        try:
+            while self._host.agent_steps < self._plan.agent_steps and not stop.received:
+                before = self._env_steps
+                self._agent_step()
+                self._keep_cadences(before)
+        except EnvironmentFailure as error:
+            raise RunFailure(
+                f"{self._task.name}, seed {error.seed}, env step {self._env_steps:,}: {error.detail}; the last "
+                f"checkpoint is intact (surefoot resume {self._directory.path})"
+            ) from error
+        return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
+
+    def _agent_step(self) -> None:
+        host, warmup = self._host, self._config.algorithm.warmup_transitions
+        if not (finite := np.isfinite(host.action).all(axis=1)).all():
+            raise EnvironmentFailure(self._plan.seeds[int(np.argmin(finite))], "the policy's action is not finite")
+        taken = host.action
+        step = self._vector.step(taken)
+        transition = _transition(taken, step)
+        grad_steps = self._grad_steps
+        host.record(step, in_warmup=host.agent_steps < warmup)
+        if host.agent_steps > warmup:
+            self._state, action = self._population.train(self._state, transition, grad_steps)
+        else:
+            self._state, action = self._population.explore(self._state, transition, host.agent_steps < warmup)
+        host.action = np.array(action)
+
+    def _keep_cadences(self, before: int) -> None:
+        """Do what is due after an agent step that began at ``before`` env steps."""
+        config, now = self._config, self._env_steps
+        if now // config.log_every > before // config.log_every:
+            self._log()
+        if now // config.evaluate_every > before // config.evaluate_every:
+            self._evaluate()
+        if now // config.checkpoint_every > before // config.checkpoint_every:
+            self._checkpoint()
+        if time.monotonic() - self._speed_mark[0] > _PROGRESS_SECONDS:
+            self._report_progress()
+
+    def _finish(self, completed: bool) -> RunFinished:
+        if completed and (self._last_evaluation is None or self._last_evaluation.env_steps != self._env_steps):
+            self._evaluate()
+        self._checkpoint()
+        finished = RunFinished(
+            path=self._directory.path,
+            env_steps=self._env_steps,
+            completed=completed,
+            wall_seconds=self._wall_seconds,
+            final=self._last_evaluation if completed else None,
+            random_return=self._host.mean_random_return,
+        )
+        self._observer.on_finish(finished)
+        return finished
+
+    # ---------------------------------------------------------------- counters
+
+    @property
+    def _env_steps(self) -> int:
+        return self._host.agent_steps * self._plan.action_repeat
+
+    @property
+    def _grad_steps(self) -> int:
+        algorithm = self._config.algorithm
+        return algorithm.utd * max(0, self._host.agent_steps - algorithm.warmup_transitions)
+
+    @property
+    def _wall_seconds(self) -> float:
+        return self._host.wall_seconds + time.monotonic() - self._began
+
+    def _counts(self) -> dict[str, int | float]:
+        return {
+            "env_steps": self._env_steps,
+            "agent_steps": self._host.agent_steps,
+            "grad_steps": self._grad_steps,
+            "wall_seconds": round(self._wall_seconds, 3),
+        }
+
+    def _speeds(self, mark: tuple[float, int]) -> tuple[float, float]:
+        """Return env steps and gradient updates per second since ``mark``, all seeds together."""
+        agent_steps = self._host.agent_steps - mark[1]
+        rate = agent_steps * len(self._plan.seeds) / max(time.monotonic() - mark[0], 1e-9)
+        training = self._host.agent_steps - agent_steps >= self._config.algorithm.warmup_transitions
+        return rate * self._plan.action_repeat, rate * self._config.algorithm.utd if training else 0.0
+
+    # ---------------------------------------------------------------- what is due
+
+    def _log(self) -> None:
+        self._state, sums, norms = self._population.take_metrics(self._state)
+        env_rate, grad_rate = self._speeds(self._log_mark)
+        self._log_mark = (time.monotonic(), self._host.agent_steps)
+        counts = {**self._counts(), "env_steps_per_second": env_rate, "grad_steps_per_second": grad_rate}
+        self._active_recorder.training(counts, self._host, sums, norms)
+
+    def _evaluate(self) -> None:
+        if self._evaluator is None:
+            episodes, workers = self._config.evaluation_episodes, self._config.env_workers
+            self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
+        played = self._evaluator.run(lambda observation: self._population.act_deterministic(self._state, observation))
+        self._active_recorder.evaluation(self._counts(), played)
+        self._last_evaluation = EvaluationDone(
+            env_steps=self._env_steps,
+            seeds=self._plan.seeds,
+            returns=tuple(played.returns.mean(axis=1).tolist()),
+            successes=None if played.success_any is None else tuple(played.success_any.mean(axis=1).tolist()),
+            wall_seconds=self._wall_seconds,
+        )
+        self._observer.on_evaluation(self._last_evaluation)
+
+    def _checkpoint(self) -> None:
+        self._active_recorder.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
+
+    def _report_progress(self) -> None:
+        env_rate, grad_rate = self._speeds(self._speed_mark)
+        self._speed_mark = (time.monotonic(), self._host.agent_steps)
+        left = (self._plan.agent_steps * self._plan.action_repeat - self._env_steps) * len(self._plan.seeds)
+        in_warmup = self._grad_steps == 0
+        self._observer.on_progress(
+            Progress(
+                env_steps=self._env_steps,
+                agent_steps=self._host.agent_steps,
+                grad_steps=self._grad_steps,
+                env_steps_per_second=env_rate,
+                grad_steps_per_second=grad_rate,
+                # The warm-up's speed says nothing about what comes after it.
+                seconds_left=None if in_warmup or not env_rate else left / env_rate,
+                episode_returns=tuple(None if np.isnan(r) else float(r) for r in self._host.last_return),
+            )
+        )
+
+    @property
+    def _active_recorder(self) -> Recorder:
+        assert self._recorder is not None, "start or restore comes first"
+        return self._recorder
+
+
+def _transition(actions: np.ndarray, step: VectorStep) -> Transition:
+    """Return what the learner sees of a step [S, ...]. A time limit ends the episode but does not terminate it."""
+    return Transition(
+        action=actions,
+        reward=step.reward,
+        next_observation=step.next_observation,
+        terminated=step.terminated,
+        observation=step.observation,
+        ended=step.terminated | step.truncated,
+    )

@@ -1,0 +1,195 @@
+"""Many seeds side by side: the only vmap over seeds, and the one jitted call per agent step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot import networks, replay
+from surefoot.algorithms import ActorMetrics, CriticMetrics, Learner, LearnerState
+from surefoot.replay import ReplayState
+from surefoot.types import Array, Transition
+
+
+class MetricSums(NamedTuple):
+    """Running sums since the last row of the training log; they stay on the device until that row is written."""
+
+    critic: CriticMetrics
+    actor: ActorMetrics
+    critic_updates: jax.Array
+    """[] int32, updates in the critic's sums."""
+    actor_updates: jax.Array
+    """[] int32, updates in the actor's sums."""
+
+
+class PopulationState(NamedTuple):
+    """Everything on the device; every leaf has a leading axis S."""
+
+    learner: LearnerState
+    replay: ReplayState
+    metrics: MetricSums
+
+
+class WeightNorms(NamedTuple):
+    """Sum over dense layers of their L2 norms, heads included."""
+
+    critic: jax.Array
+    """Mean over the critics."""
+    actor: jax.Array
+
+
+class Population:
+    """S seeds of one learner.
+
+    Args:
+        learner: written for one seed.
+        seeds: the training seeds; each one's random numbers follow from its own seed alone, so a seed draws the same
+            ones in any company.
+        capacity: replay transitions per seed.
+        frames: replay frames per seed.
+    """
+
+    def __init__(self, learner: Learner, seeds: Sequence[int], capacity: int, frames: int) -> None:
+        self.learner = learner
+        self.seeds = tuple(seeds)
+        self.capacity = capacity
+        self.frames = frames
+        self._store = jax.jit(self._over_seeds(self._store_one), donate_argnums=0)
+        self._store_and_act = jax.jit(self._over_seeds(self._store_and_act_one), donate_argnums=0)
+        self._train = jax.jit(self._over_seeds(self._train_one, shared=1), donate_argnums=0)
+        self._deterministic = jax.jit(self._over_seeds(learner.act_deterministic))
+        self._norms = jax.jit(self._over_seeds(self._norms_one))
+        self._reset_metrics = jax.jit(self._over_seeds(lambda sums: jax.tree.map(jnp.zeros_like, sums)))
+
+    # ---------------------------------------------------------------- for the training loop
+
+    def init(self, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
+        """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
+        keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
+        return jax.jit(self._over_seeds(self._init_one))(keys, jnp.asarray(observation))
+
+    def explore(
+        self, state: PopulationState, transition: Transition, uniform: bool
+    ) -> tuple[PopulationState, jax.Array]:
+        """Store a transition [S, ...] without learning from it; return the next actions [S, A].
+
+        Args:
+            state: donated.
+            transition: what the last actions led to.
+            uniform: draw the next actions uniformly (the warm-up), otherwise from the policy.
+        """
+        return (self._store if uniform else self._store_and_act)(state, transition)
+
+    def train(
+        self, state: PopulationState, transition: Transition, grad_steps: int
+    ) -> tuple[PopulationState, jax.Array]:
+        """Store a transition [S, ...], do U gradient updates, return the new policy's next actions [S, A].
+
+        Args:
+            state: donated.
+            transition: what the last actions led to.
+            grad_steps: updates done before this call, shared by all seeds.
+        """
+        return self._train(state, transition, jnp.int32(grad_steps))
+
+    def begin_episodes(self, state: PopulationState, observation: np.ndarray, begin: np.ndarray) -> PopulationState:
+        """Tell the buffers of the seeds in ``begin`` [S] that their unfinished episode gave way to ``observation``."""
+        started = jax.jit(self._over_seeds(replay.begin_episode))(state.replay, observation, begin)
+        return state._replace(replay=started)
+
+    def act_deterministic(self, state: PopulationState, observation: np.ndarray) -> np.ndarray:
+        """Return deterministic actions [S, E, A] for observations [S, E, O]."""
+        return np.asarray(self._deterministic(state.learner.actor, observation))
+
+    def take_metrics(self, state: PopulationState) -> tuple[PopulationState, MetricSums, WeightNorms]:
+        """Return the state with its sums set to zero, the sums and the weight norms, all [S] and on the host."""
+        sums = jax.tree.map(np.array, state.metrics)
+        norms = jax.tree.map(np.asarray, self._norms(state.learner))
+        return state._replace(metrics=self._reset_metrics(state.metrics)), sums, norms
+
+    # ---------------------------------------------------------------- for one seed
+
+    def _init_one(self, key: jax.Array, observation: jax.Array) -> tuple[PopulationState, jax.Array]:
+        learner = self.learner.init(key)
+        zero = jnp.zeros(())
+        sums = MetricSums(
+            CriticMetrics(*[zero] * len(CriticMetrics._fields)),
+            ActorMetrics(*[zero] * len(ActorMetrics._fields)),
+            jnp.int32(0),
+            jnp.int32(0),
+        )
+        buffer = replay.init(self.learner.spec, self.capacity, self.frames, observation)
+        return self._uniform_action(PopulationState(learner, buffer, sums))
+
+    def _store_one(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
+        return self._uniform_action(state._replace(replay=replay.add(state.replay, transition)))
+
+    def _store_and_act_one(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
+        return self._policy_action(state._replace(replay=replay.add(state.replay, transition)), transition.observation)
+
+    def _train_one(
+        self, state: PopulationState, transition: Transition, grad_steps: jax.Array
+    ) -> tuple[PopulationState, jax.Array]:
+        algorithm = self.learner.algorithm
+        buffer = replay.add(state.replay, transition)
+
+        def update(
+            carry: tuple[LearnerState, MetricSums], i: jax.Array
+        ) -> tuple[tuple[LearnerState, MetricSums], None]:
+            learner, sums = carry
+            key, sample_key, update_key = jax.random.split(learner.key, 3)
+            batch = replay.sample(buffer, sample_key, algorithm.batch_size)
+            # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
+            update_policy = (grad_steps + i + 1) % algorithm.policy_delay == 0
+            learner, critic, actor = self.learner.update(learner._replace(key=key), batch, update_key, update_policy)
+            return (learner, _accumulate(sums, critic, actor, update_policy)), None
+
+        (learner, sums), _ = jax.lax.scan(update, (state.learner, state.metrics), jnp.arange(algorithm.utd))
+        return self._policy_action(PopulationState(learner, buffer, sums), transition.observation)
+
+    def _uniform_action(self, state: PopulationState) -> tuple[PopulationState, jax.Array]:
+        key, action_key = jax.random.split(state.learner.key)
+        action = jax.random.uniform(action_key, (self.learner.spec.action_size,), minval=-1.0, maxval=1.0)
+        return state._replace(learner=state.learner._replace(key=key)), action
+
+    def _policy_action(self, state: PopulationState, observation: Array) -> tuple[PopulationState, jax.Array]:
+        key, action_key = jax.random.split(state.learner.key)
+        action = self.learner.act(state.learner, observation, action_key)
+        return state._replace(learner=state.learner._replace(key=key)), action
+
+    def _norms_one(self, learner: LearnerState) -> WeightNorms:
+        algorithm = self.learner.algorithm
+        critic = networks.dense_norm(learner.critic.params, (*algorithm.critic.hidden_layers, ("head",)))
+        actor = networks.dense_norm(learner.actor.params, (*algorithm.actor.hidden_layers, ("mean",), ("log_std",)))
+        return WeightNorms(jnp.mean(critic), actor)
+
+    def _over_seeds(self, function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+        """Map over the leading axis of all arguments but the last ``shared`` ones.
+
+        A single seed is not mapped but squeezed: XLA's batched matrix products on CPU cost about a tenth more than
+        plain ones even for a batch of one.
+        """
+
+        def mapped(*arguments: Any) -> Any:
+            if len(self.seeds) > 1:
+                axes = (0,) * (len(arguments) - shared) + (None,) * shared
+                return jax.vmap(function, in_axes=axes)(*arguments)
+            split = len(arguments) - shared
+            own = jax.tree.map(lambda x: x[0], arguments[:split])
+            return jax.tree.map(lambda x: jnp.asarray(x)[None], function(*own, *arguments[split:]))
+
+        return mapped
+
+
+def _accumulate(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, update_policy: jax.Array) -> MetricSums:
+    return MetricSums(
+        critic=jax.tree.map(jnp.add, sums.critic, critic),
+        # The actor's metrics are NaN where it was not updated.
+        actor=jax.tree.map(lambda total, value: total + jnp.where(update_policy, value, 0.0), sums.actor, actor),
+        critic_updates=sums.critic_updates + 1,
+        actor_updates=sums.actor_updates + update_policy.astype(jnp.int32),
+    )

@@ -1,0 +1,139 @@
+"""What a run leaves behind while it goes: rows, checkpoints, the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from surefoot.policy import PolicySpec, save_policy
+from surefoot.runs import RunDirectory
+from surefoot.tasks import Task, VectorEnv
+from surefoot.training import checkpoint as ckpt
+from surefoot.training.config import TrainConfig
+from surefoot.training.evaluation import Episodes
+from surefoot.training.export import policy_arrays, policy_layers
+from surefoot.training.host_state import HostState
+from surefoot.training.logs import TRAINING_COLUMNS, evaluation_rows, training_rows
+from surefoot.training.population import MetricSums, Population, PopulationState, WeightNorms
+from surefoot.training.setup import Plan
+
+
+class Recorder:
+    """Writes one run's directory.
+
+    Args:
+        directory: its lock is held by the caller.
+        config: what was asked for.
+        plan: its resolved numbers.
+        task: what is learned.
+        vector: the training environments, for the sizes and bounds that a policy file states.
+    """
+
+    def __init__(self, directory: RunDirectory, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv) -> None:
+        self._directory, self._config, self._plan, self._task = directory, config, plan, task
+        self._vector = vector
+        self._evaluations = directory.evaluations()
+        self._training = directory.training(TRAINING_COLUMNS)
+        self._segments: list[tuple[str, int]] = []
+        self._mark = ckpt.NOTHING
+        self._scores: list[float] | None = None
+
+    def evaluation(self, counts: dict[str, Any], episodes: Episodes) -> None:
+        """Append one evaluation of all seeds."""
+        counts = {"algorithm": self._config.algorithm.name, "utd": self._config.algorithm.utd, **counts}
+        self._evaluations.append(evaluation_rows(self._task, self._plan.seeds, counts, episodes))
+        self._scores = episodes.scores(self._task).mean(axis=1).tolist()
+
+    def training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
+        """Append one row per seed to the training log and start its next interval."""
+        returns, episodes = host.take_interval()
+        self._training.append(training_rows(self._plan.seeds, counts, episodes, returns, sums, norms))
+
+    def checkpoint(self, env_steps: int, state: PopulationState, host: HostState, wall_seconds: float) -> None:
+        """Save everything that decides the rest of the run, and the policy as it is now."""
+        self._append_segment(state)
+        counters = state.replay._asdict()
+        self._directory.save_checkpoint(
+            env_steps,
+            arrays={
+                "learner": ckpt.tree_to_arrays(state.learner),
+                "metrics": ckpt.tree_to_arrays(state.metrics),
+                "replay_counters": {name: np.array(value) for name, value in counters.items() if value.ndim == 1},
+                "loop": host.to_arrays(),
+            },
+            meta={
+                "counters": {**host.counters(), "wall_seconds": wall_seconds},
+                "evaluations_offset": self._evaluations.offset(),
+                "training_offset": self._training.offset(),
+                "scores": self._scores,
+            },
+            segments=[name for name, _ in self._segments],
+        )
+        save_policy(self._directory.policy_path, self._policy_spec(env_steps), policy_arrays(state.learner.actor))
+
+    def _policy_spec(self, env_steps: int) -> PolicySpec:
+        seeds = self._plan.seeds
+        return PolicySpec(
+            observation_size=self._vector.observation_size,
+            action_size=self._vector.action_size,
+            action_low=tuple(self._vector.action_low.tolist()),
+            action_high=tuple(self._vector.action_high.tolist()),
+            observation_keys=None,
+            task=self._task.name,
+            algorithm=self._config.algorithm.name,
+            env_steps=env_steps,
+            seeds=seeds,
+            scores=tuple(self._scores or [None] * len(seeds)),
+            layers=policy_layers(self._config.algorithm),
+        )
+
+    def _append_segment(self, state: PopulationState) -> None:
+        mark = ckpt.replay_mark(state.replay)
+        if mark == self._mark:
+            return
+        arrays = ckpt.replay_since(state.replay, self._mark)
+        start, stop = int(arrays["start"]), int(arrays["stop"])
+        if start < stop:
+            self._segments.append((self._directory.write_segment(start, stop, arrays), stop))
+        # A segment that ends where the oldest transition begins still holds that transition's first frame.
+        oldest = ckpt.oldest_transition(state.replay)
+        self._segments = [(name, end) for name, end in self._segments if end >= oldest]
+        self._mark = mark
+
+    def restore(self, population: Population, message: Callable[[str], None]) -> tuple[PopulationState, HostState]:
+        """Load the last good checkpoint and cut the logs back to it.
+
+        Args:
+            population: of the same algorithm and sizes.
+            message: takes one line for each checkpoint that could not be used.
+
+        Raises:
+            UserError: there is no good checkpoint, or it is of something else.
+        """
+        loaded = self._directory.load_checkpoint()
+        for line in loaded.skipped:
+            message(line)
+        self._directory.discard_after(loaded)
+        self._evaluations.truncate(loaded.meta["evaluations_offset"])
+        self._training.truncate(loaded.meta["training_offset"])
+        host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
+        fresh, _ = population.init(host.observation)
+        segments = [self._directory.read_segment(path) for path in loaded.segments]
+        buffers = ckpt.replay_restored(fresh.replay, loaded.arrays["replay_counters"], segments)
+        state = PopulationState(
+            learner=ckpt.arrays_to_tree(fresh.learner, loaded.arrays["learner"]),
+            replay=buffers,
+            metrics=ckpt.arrays_to_tree(fresh.metrics, loaded.arrays["metrics"]),
+        )
+        stops = [int(segment["stop"]) for segment in segments]
+        self._segments = list(zip([path.name for path in loaded.segments], stops, strict=True))
+        self._mark = ckpt.replay_mark(buffers)
+        self._scores = loaded.meta["scores"]
+        return state, host
+
+    def close(self) -> None:
+        """Close the logs."""
+        self._evaluations.close()
+        self._training.close()

@@ -1,0 +1,176 @@
+"""From a ``TrainConfig`` to the things a run is made of, and the checks that come before anything is built."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from surefoot import replay
+from surefoot.algorithms import Learner, to_data
+from surefoot.errors import UserError
+from surefoot.tasks import Task, VectorEnv
+from surefoot.training.config import TrainConfig
+from surefoot.training.population import Population
+from surefoot.types import EnvSpec
+
+_MOST_TRANSITIONS = 1_000_000
+_PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's resolved numbers, before any environment or array exists.
+
+    Attributes:
+        action_repeat: environment steps per agent step.
+        discount: per agent step.
+        agent_steps: decisions per seed in the whole run.
+        capacity: replay transitions per seed.
+        seeds: the training seeds.
+    """
+
+    action_repeat: int
+    discount: float
+    agent_steps: int
+    capacity: int
+    seeds: tuple[int, ...]
+
+
+def make_plan(config: TrainConfig, task: Task) -> Plan:
+    """Resolve what the configuration leaves to the task.
+
+    Raises:
+        UserError: the run would end before its warm-up does.
+    """
+    algorithm = config.algorithm
+    repeat = task.action_repeat if algorithm.action_repeat is None else algorithm.action_repeat
+    agent_steps = config.env_steps // repeat
+    if agent_steps <= algorithm.warmup_transitions:
+        raise UserError(
+            f"env_steps must be more than the warm-up of {algorithm.warmup_transitions:,} transitions, which takes "
+            f"{algorithm.warmup_transitions * repeat:,} env steps at action repeat {repeat}; got {config.env_steps:,}"
+        )
+    return Plan(
+        action_repeat=repeat,
+        discount=task.discount if algorithm.discount is None else algorithm.discount,
+        agent_steps=agent_steps,
+        capacity=config.replay_capacity or min(agent_steps, _MOST_TRANSITIONS),
+        seeds=tuple(range(config.seed, config.seed + config.num_seeds)),
+    )
+
+
+def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv) -> Population:
+    """Return the learners of all seeds, having checked that their replay buffers fit.
+
+    Raises:
+        UserError: they do not fit into the device's free memory.
+    """
+    spec = EnvSpec(vector.observation_size, vector.action_size)
+    frames = _frames(plan, task)
+    _check_memory(replay_bytes(plan, task, spec), plan, config)
+    return Population(Learner(config.algorithm, spec, plan.discount), plan.seeds, plan.capacity, frames)
+
+
+def replay_bytes(plan: Plan, task: Task, spec: EnvSpec) -> int:
+    """Return the bytes that the replay buffers of all seeds occupy."""
+    return len(plan.seeds) * replay.nbytes(spec, plan.capacity, _frames(plan, task))
+
+
+def _frames(plan: Plan, task: Task) -> int:
+    # On DM Control only the time limit ends an episode, so the number of episodes is known.
+    never_terminates = task.suite == "dmc" and task.horizon is not None
+    shortest = task.horizon // plan.action_repeat if never_terminates and task.horizon else None
+    return replay.frame_capacity(plan.capacity, shortest)
+
+
+def _check_memory(needed: int, plan: Plan, config: TrainConfig) -> None:
+    free = free_memory()
+    if needed > free:
+        raise UserError(
+            f"the replay buffers need {needed / 1e9:.1f} GB ({len(plan.seeds)} seeds x {plan.capacity:,} transitions), "
+            f"but {free / 1e9:.1f} GB are free on {device_name()}: lower --replay-capacity"
+            f"{' or --num-seeds' if config.num_seeds > 1 else ''}"
+        )
+
+
+def free_memory() -> int:
+    """Return the bytes that are free on the default device."""
+    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return sys.maxsize  # Not Linux: nothing to compare with, and the allocation itself will tell.
+
+
+def device_name() -> str:
+    """Name the default device for a person."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"CPU, {len(os.sched_getaffinity(0))} cores"
+    return f"{device.device_kind} ({device.platform}:{device.id})"
+
+
+def describe(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
+    """Return the fully resolved configuration for config.json."""
+    names = ("num_seeds", "seed", "env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
+    return {
+        "task": task.name,
+        "suite": task.suite,
+        "algorithm": to_data(config.algorithm),
+        **{name: getattr(config, name) for name in names},
+        "seeds": list(plan.seeds),
+        "replay_capacity": config.replay_capacity,
+        "env_workers": config.env_workers,
+        "resolved": {
+            "action_repeat": plan.action_repeat,
+            "discount": plan.discount,
+            "agent_steps": plan.agent_steps,
+            "replay_capacity": plan.capacity,
+        },
+        "machine": describe_machine(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+    }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return where and with what a run is made."""
+    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_revision": _git_revision(),
+        "device": device_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "platform": platform.platform(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_revision() -> str | None:
+    """Return the revision of this library's checkout, with "-dirty" where it was changed; None outside of one."""
+    folder = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
