@@ -1,0 +1,1 @@
+"""How fast the update is, beside the machine's own limit."""
