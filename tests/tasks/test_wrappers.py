@@ -87,3 +87,9 @@ def test_reset_without_a_seed_goes_on_to_other_episodes():
     firsts = [env.reset(seed=3)[0][1], env.reset()[0][1], env.reset()[0][1]]
     assert len(set(firsts)) == 3
     assert firsts == [env.reset(seed=3)[0][1], env.reset()[0][1], env.reset()[0][1]]
+
+
+def test_observations_do_not_alias_a_buffer_the_environment_reuses():
+    env = get_task(zoo.terminating).make()
+    kept = [env.reset(seed=0)[0], *[env.step(np.zeros(1, np.float32))[0] for _ in range(2)]]
+    assert [observation[0] for observation in kept] == [0.0, 1.0, 2.0]
