@@ -219,7 +219,7 @@ class Learner:
 
     # ---------------------------------------------------------------- shared steps
 
-    def _actor_eval(self, actor: NetworkState, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _actor_eval(self, actor: NetworkState, observation: Array) -> tuple[jax.Array, jax.Array]:
         return self.actor.apply(_variables(actor), observation, False)
 
     def _critic_train(

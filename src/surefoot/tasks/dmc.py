@@ -50,6 +50,7 @@ class DMCSimulation:
             start, stop = stop, stop + int(np.prod(part.shape))
             self._keys.append((key, slice(start, stop)))
         self.observation_size = stop
+        self.observation_keys: tuple[str, ...] | None = tuple(key for key, _ in self._keys)
 
     def reset(self, seed: int) -> None:
         """Begin the episode that belongs to `seed`."""

@@ -24,6 +24,8 @@ class GymnasiumSimulation:
         """
         self._env = env
         self.observation_size, self._flatten = flatten_observations(env.observation_space, name)
+        space = env.observation_space
+        self.observation_keys = tuple(space.spaces) if isinstance(space, gymnasium.spaces.Dict) else None
         self.action_low, self.action_high = action_bounds(env.action_space, name)
         self._action_shape, self._action_dtype = env.action_space.shape, env.action_space.dtype
         self._observation: Any = None

@@ -57,7 +57,7 @@ class Lanes:
             with _failing_as(seed):
                 self._envs.append(task.make(action_repeat))
         first = self._envs[0]
-        self.observation_size = first.observation_size
+        self.observation_size, self.observation_keys = first.observation_size, first.observation_keys
         self.action_low, self.action_high = first.env_action_low, first.env_action_high
         self._episodes = np.zeros(len(self._envs), np.int64)
         self._running = np.zeros(len(self._envs), bool)

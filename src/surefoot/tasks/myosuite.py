@@ -48,6 +48,7 @@ class MyoSuiteSimulation:
         self._steps = 0
         self.action_low, self.action_high = env.action_space.low, env.action_space.high
         self.observation_size = int(env.observation_space.shape[0])
+        self.observation_keys: tuple[str, ...] | None = None
 
     def reset(self, seed: int) -> None:
         """Begin the episode that belongs to `seed`.

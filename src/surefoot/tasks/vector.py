@@ -74,6 +74,7 @@ class VectorEnv(abc.ABC):
     Attributes:
         num_envs: N.
         observation_size: O.
+        observation_keys: the keys of the environment's Dict observation in the order in which they are joined, or None.
         action_size: A.
         action_low: [A] float32, the environment's own bound that an action of -1 is mapped to.
         action_high: [A] float32, that an action of 1 is mapped to.
@@ -83,6 +84,7 @@ class VectorEnv(abc.ABC):
     """
 
     observation_size: int
+    observation_keys: tuple[str, ...] | None
     action_low: np.ndarray
     action_high: np.ndarray
 
@@ -166,7 +168,7 @@ class LocalVectorEnv(VectorEnv):
         """Make the environments."""
         super().__init__(task, len(lane_seeds), 0, autoreset)
         self._lanes = Lanes(task, lane_seeds, stream, action_repeat, autoreset)
-        self.observation_size = self._lanes.observation_size
+        self.observation_size, self.observation_keys = self._lanes.observation_size, self._lanes.observation_keys
         self.action_low, self.action_high = self._lanes.action_low, self._lanes.action_high
         self._actions = np.zeros(0)
 
@@ -212,7 +214,7 @@ class WorkerVectorEnv(VectorEnv):
         except (UserError, EnvironmentFailure):
             self.close()
             raise
-        self.observation_size, self.action_low, self.action_high = sizes[0]
+        self.observation_size, self.observation_keys, self.action_low, self.action_high = sizes[0]
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

@@ -135,7 +135,8 @@ def serve(descriptor: str) -> None:
             try:
                 if lanes is None:
                     lanes = _load(request)
-                    reply: tuple[str, Any] = ("value", (lanes.observation_size, lanes.action_low, lanes.action_high))
+                    sizes = (lanes.observation_size, lanes.observation_keys, lanes.action_low, lanes.action_high)
+                    reply: tuple[str, Any] = ("value", sizes)
                 else:
                     method, arguments = pickle.loads(request)
                     reply = ("value", getattr(lanes, method)(*arguments))

@@ -27,11 +27,13 @@ class Simulation(Protocol):
 
     Attributes:
         observation_size: O, numbers in a flat observation.
+        observation_keys: the keys of a Dict observation in the order in which they are joined; None for a flat one.
         action_low: [A] float32, finite.
         action_high: [A] float32, finite, above action_low.
     """
 
     observation_size: int
+    observation_keys: tuple[str, ...] | None
     action_low: np.ndarray
     action_high: np.ndarray
 
@@ -61,6 +63,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     Attributes:
         observation_size: O.
+        observation_keys: the keys of the simulation's Dict observation in order, or None.
         env_action_low: [A] float32, the simulation's own lower bound, where -1 is mapped to.
         env_action_high: [A] float32, where 1 is mapped to.
     """
@@ -75,6 +78,7 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._half_range = 0.5 * (simulation.action_high - simulation.action_low)
         self._is_unit_range = bool((simulation.action_low == -1.0).all() and (simulation.action_high == 1.0).all())
         self.observation_size = simulation.observation_size
+        self.observation_keys = simulation.observation_keys
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (simulation.observation_size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, simulation.action_low.shape, np.float32)
 

@@ -80,7 +80,7 @@ class Recorder:
             action_size=self._vector.action_size,
             action_low=tuple(self._vector.action_low.tolist()),
             action_high=tuple(self._vector.action_high.tolist()),
-            observation_keys=None,
+            observation_keys=self._vector.observation_keys,
             task=self._task.name,
             algorithm=self._config.algorithm.name,
             env_steps=env_steps,

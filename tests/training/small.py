@@ -1,0 +1,52 @@
+"""Algorithms small enough that a test compiles and trains them in seconds, and a driver to train in another process.
+
+Run as a program (``python -m tests.training.small OUT TASK ENV_STEPS SEEDS [KEY=VALUE ...]``) it starts the run, or
+resumes it where OUT already holds one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import surefoot
+from surefoot.algorithms import Algorithm
+from surefoot.networks import MLP
+
+
+def small(algorithm: Algorithm, width: int = 16, **changes: Any) -> Algorithm:
+    """The same composition with narrow networks and a short warm-up."""
+    narrow = {
+        "actor": dataclasses.replace(algorithm.actor, widths=(width, width)),
+        "critic": dataclasses.replace(algorithm.critic, widths=(width, width)),
+        "batch_size": 16,
+        "warmup_transitions": 100,
+    }
+    return algorithm.replace(**(narrow | changes))
+
+
+def small_mlp(width: int = 16) -> MLP:
+    return MLP((width, width))
+
+
+def main(arguments: list[str]) -> None:
+    out, task, env_steps, seeds, *pairs = arguments
+    settings = {key: int(value) for key, value in (pair.split("=") for pair in pairs)}
+    if (Path(out) / "config.json").exists():
+        surefoot.resume(out)
+        return
+    surefoot.train(
+        task,
+        algorithm=small(surefoot.crossq_wn(utd=2)),
+        env_steps=int(env_steps),
+        num_seeds=int(seeds),
+        out=Path(out),
+        evaluation_episodes=1,
+        **settings,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,120 @@
+"""The replay log: what is written piece by piece comes back as the ring it was."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot import replay
+from surefoot.errors import UserError
+from surefoot.replay import ReplayState
+from surefoot.training import checkpoint as ckpt
+from surefoot.types import EnvSpec, Transition
+
+SPEC = EnvSpec(3, 2)
+SEEDS = 2
+_add = jax.jit(jax.vmap(replay.add))
+
+
+def fresh(capacity: int) -> ReplayState:
+    frames = replay.frame_capacity(capacity, None)
+    return jax.vmap(lambda first: replay.init(SPEC, capacity, frames, first))(jnp.zeros((SEEDS, 3)))
+
+
+def grow(state: ReplayState, steps: int, random: np.random.Generator) -> ReplayState:
+    """Add random transitions; episodes end at different times in different seeds."""
+    for _ in range(steps):
+        ended = random.random(SEEDS) < 0.2
+        following = random.normal(size=(SEEDS, 3)).astype(np.float32)
+        first = random.normal(size=(SEEDS, 3)).astype(np.float32)
+        transition = Transition(
+            action=random.normal(size=(SEEDS, 2)).astype(np.float32),
+            reward=random.normal(size=SEEDS).astype(np.float32),
+            next_observation=following,
+            terminated=ended & (random.random(SEEDS) < 0.5),
+            observation=np.where(ended[:, None], first, following),
+            ended=ended,
+        )
+        state = _add(state, transition)
+    return state
+
+
+def counters(state: ReplayState) -> dict[str, np.ndarray]:
+    return {name: np.asarray(getattr(state, name)) for name in ("num_frames", "num_transitions", "oldest")}
+
+
+def stored(state: ReplayState, seed: int) -> list[tuple]:
+    """Every whole transition of one seed, oldest first."""
+    one = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), state)
+    capacity, ring = len(one.rewards), len(one.frames)
+    found = []
+    for number in range(int(one.oldest), int(one.num_transitions)):
+        at = number % capacity
+        frame = one.frame_of[at]
+        observations = (one.frames[frame % ring].tolist(), one.frames[(frame + 1) % ring].tolist())
+        found.append((*observations, one.actions[at].tolist(), float(one.rewards[at]), bool(one.terminated[at])))
+    return found
+
+
+@pytest.mark.parametrize("pieces", [[5], [3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
+def test_log_written_in_pieces_restores_the_ring(pieces: list[int]) -> None:
+    random = np.random.default_rng(sum(pieces))
+    state, mark, log = fresh(12), ckpt.NOTHING, []
+    for steps in pieces:
+        state = grow(state, steps, random)
+        piece = ckpt.replay_since(state, mark)
+        assert int(piece["start"]) >= mark.transitions
+        if piece["start"] < piece["stop"]:
+            log.append(piece)
+        mark = ckpt.replay_mark(state)
+        oldest = ckpt.oldest_transition(state)
+        log = [piece for piece in log if int(piece["stop"]) >= oldest]
+    restored = ckpt.replay_restored(fresh(12), counters(state), log)
+    for seed in range(SEEDS):
+        assert stored(restored, seed) == stored(state, seed)
+    # What follows is the same as well.
+    again = (grow(state, 20, np.random.default_rng(1)), grow(restored, 20, np.random.default_rng(1)))
+    for seed in range(SEEDS):
+        assert stored(again[0], seed) == stored(again[1], seed)
+
+
+def test_piece_costs_what_is_new() -> None:
+    random = np.random.default_rng(0)
+    state = grow(fresh(500), 400, random)
+    mark = ckpt.replay_mark(state)
+    state = grow(state, 10, random)
+    piece = ckpt.replay_since(state, mark)
+    assert piece["rewards"].shape == (SEEDS, 10)
+    assert 10 * SEEDS <= len(piece["frames"]) <= 20 * SEEDS
+
+
+def test_larger_ring_takes_the_log_of_a_smaller_one() -> None:
+    state = grow(fresh(30), 25, np.random.default_rng(0))
+    piece = ckpt.replay_since(state, ckpt.NOTHING)
+    restored = ckpt.replay_restored(fresh(60), counters(state), [piece])
+    assert stored(restored, 0) == stored(state, 0)
+
+
+def test_tree_comes_back_with_its_random_keys() -> None:
+    tree = {"key": jax.random.key(3), "weights": [jnp.arange(3.0), jnp.int32(4)]}
+    restored = ckpt.arrays_to_tree(tree, ckpt.tree_to_arrays(tree))
+    assert jax.random.normal(restored["key"]) == jax.random.normal(tree["key"])
+    np.testing.assert_array_equal(restored["weights"][0], tree["weights"][0])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda arrays: arrays.pop("['a']"), "no array"),
+        (lambda arrays: arrays.update({"['a']": np.zeros(4, np.float32)}), r"float32\[4\], expected float32\[3\]"),
+        (lambda arrays: arrays.update({"['a']": np.zeros(3)}), "float64"),
+    ],
+)
+def test_arrays_of_something_else_are_refused(spoil, said: str) -> None:
+    tree = {"a": jnp.zeros(3)}
+    arrays = ckpt.tree_to_arrays(tree)
+    spoil(arrays)
+    with pytest.raises(UserError, match=said):
+        ckpt.arrays_to_tree(tree, arrays)
