@@ -1,0 +1,130 @@
+"""A small learner, its compiled update, and fixed data; shared because compiling is what these tests cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.algorithms import ActorMetrics, Algorithm, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms.presets import crossq_wn
+from surefoot.types import Batch, EnvSpec, PyTree
+
+SPEC = EnvSpec(observation_size=3, action_size=2)
+DISCOUNT = 0.9
+BATCH = 8
+ACTOR_WIDTHS, CRITIC_WIDTHS = (12, 10), (16, 14)
+
+FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Options for ``jax.jit`` that halve the time of a compilation; the programs here run only a few times."""
+
+type Update = Callable[..., tuple[LearnerState, CriticMetrics, ActorMetrics]]
+
+
+def tiny(algorithm: Algorithm | None = None, **changes: Any) -> Algorithm:
+    """Return the composition (CrossQ + WN) with small networks, a small batch and large steps."""
+    algorithm = crossq_wn() if algorithm is None else algorithm
+    return algorithm.replace(
+        actor=dataclasses.replace(algorithm.actor, widths=ACTOR_WIDTHS),
+        critic=dataclasses.replace(algorithm.critic, widths=CRITIC_WIDTHS),
+        critic_optimizer=dataclasses.replace(algorithm.critic_optimizer, learning_rate=1e-2),
+        actor_optimizer=dataclasses.replace(algorithm.actor_optimizer, learning_rate=1e-2),
+        batch_size=BATCH,
+        warmup_transitions=BATCH,
+    ).replace(**changes)
+
+
+@functools.cache
+def learner(algorithm: Algorithm) -> Learner:
+    return Learner(algorithm, SPEC, DISCOUNT)
+
+
+@functools.cache
+def compiled_update(algorithm: Algorithm) -> Update:
+    return jax.jit(learner(algorithm).update, compiler_options=FAST_COMPILE)
+
+
+@functools.cache
+def compiled_init(algorithm: Algorithm) -> Callable[[jax.Array], LearnerState]:
+    return jax.jit(learner(algorithm).init, compiler_options=FAST_COMPILE)
+
+
+def fresh_state(algorithm: Algorithm, seed: int = 0) -> LearnerState:
+    """Return the learner's own initial state, in float32."""
+    return compiled_init(algorithm)(jax.random.key(seed))
+
+
+def double(tree: PyTree) -> PyTree:
+    """Return a tree with its floating-point leaves in float64."""
+    return jax.tree.map(lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def fixed_state(algorithm: Algorithm) -> LearnerState:
+    """Return a float64 state in which no two numbers are equal, made by NumPy alone.
+
+    Parameters are small and of mixed sign, variances positive; the target differs from the critic. Hidden layers have
+    unit norm where the algorithm wants it. Optimisers are fresh.
+    """
+    rng = np.random.default_rng(7)
+    shapes = jax.eval_shape(learner(algorithm).init, jax.random.key(0))
+
+    def fill(path: tuple[Any, ...], leaf: Any) -> jax.Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.key(3)
+        if not jnp.issubdtype(leaf.dtype, jnp.floating) or "opt_state" in jax.tree_util.keystr(path):
+            return jnp.zeros(leaf.shape, jnp.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+        name = jax.tree_util.keystr(path)
+        if name.endswith("['var']") or name.endswith("['scale']"):
+            return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape))
+        return jnp.asarray(0.4 * rng.normal(size=leaf.shape))
+
+    state = jax.tree_util.tree_map_with_path(fill, shapes)
+    if algorithm.weight_constraint is None:
+        return state
+    return state._replace(
+        actor=state.actor._replace(params=_unit_norm(state.actor.params)),
+        critic=state.critic._replace(params=_unit_norm(state.critic.params)),
+    )
+
+
+def fixed_batch(seed: int = 0, size: int = BATCH) -> Batch:
+    """Return a float64 batch whose first transition is terminal; next observations are distributed differently."""
+    rng = np.random.default_rng(seed)
+    return Batch(
+        observation=jnp.asarray(rng.normal(size=(size, SPEC.observation_size))),
+        action=jnp.asarray(rng.uniform(-1.0, 1.0, (size, SPEC.action_size))),
+        reward=jnp.asarray(rng.normal(size=size)),
+        next_observation=jnp.asarray(1.0 + 2.0 * rng.normal(size=(size, SPEC.observation_size))),
+        terminated=jnp.asarray(np.arange(size) == 0, jnp.float64),
+    )
+
+
+def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
+    """Return the leaves as NumPy arrays by their path, random keys as their data."""
+    leaves = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        raw = jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        leaves[jax.tree_util.keystr(path)] = np.asarray(raw)
+    return leaves
+
+
+def same_bits(a: PyTree, b: PyTree) -> bool:
+    """Whether two trees hold the same bits (NaN equals itself)."""
+    left, right = named_leaves(a), named_leaves(b)
+    return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
+
+
+def _unit_norm(params: PyTree) -> PyTree:
+    def unit(layer: PyTree) -> PyTree:
+        norm = np.sqrt(
+            np.sum(np.square(layer["kernel"]), axis=-2, keepdims=True) + np.square(layer["bias"])[..., None, :]
+        )
+        return {"kernel": layer["kernel"] / norm, "bias": layer["bias"] / norm[..., 0, :]}
+
+    torso = {name: unit(layer) if name.startswith("dense") else layer for name, layer in params["torso"].items()}
+    return {**params, "torso": torso}

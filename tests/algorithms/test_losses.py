@@ -1,0 +1,100 @@
+"""Targets and losses against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.algorithms.bootstrap import soft_target
+from surefoot.algorithms.critic_losses import squared_error
+from surefoot.algorithms.policy_distribution import sample_with_log_prob
+from surefoot.algorithms.temperature import temperature_loss
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def test_target_value_by_hand() -> None:
+    target = soft_target(
+        reward=jnp.array([1.0, 2.0, -3.0]),
+        terminated=jnp.array([0.0, 1.0, 0.0]),
+        next_q=jnp.array([[10.0, 7.0, 4.0], [8.0, 9.0, 5.0]]),
+        next_log_prob=jnp.array([-2.0, -1.0, 3.0]),
+        temperature=jnp.array(0.5),
+        discount=0.9,
+    )
+    # 1 + 0.9 (8 + 0.5 * 2) = 9.1; terminated: the reward alone; -3 + 0.9 (4 - 0.5 * 3) = -0.75
+    np.testing.assert_allclose(target, [9.1, 2.0, -0.75], rtol=1e-14)
+
+
+def test_target_takes_the_minimum_per_sample_over_all_critics() -> None:
+    next_q = jnp.array([[3.0, 1.0], [2.0, 5.0], [4.0, 0.0]])
+    target = soft_target(jnp.zeros(2), jnp.zeros(2), next_q, jnp.zeros(2), jnp.array(1.0), 1.0)
+    np.testing.assert_array_equal(target, [2.0, 0.0])
+
+
+def test_squared_error_by_hand() -> None:
+    q, target = jnp.array([[1.0, 2.0], [0.0, 4.0]]), jnp.array([2.0, 0.0])
+    # critic 0: mean(1, 4) = 2.5; critic 1: mean(4, 16) = 10; 0.5 (2.5 + 10) = 6.25
+    assert float(squared_error(q, target, 0.5)) == 6.25
+    assert float(squared_error(q, target, 2.0)) == 25.0
+
+
+def test_temperature_loss_by_hand() -> None:
+    # exp(log 0.2) (3 - (-6)) = 1.8
+    assert float(temperature_loss(jnp.log(0.2), jnp.array(3.0), -6.0)) == pytest.approx(1.8, rel=1e-14)
+
+
+def test_temperature_gradient_lowers_alpha_above_the_target_entropy_and_stops_at_the_entropy() -> None:
+    by_log_alpha, by_entropy = jax.grad(temperature_loss, argnums=(0, 1))(jnp.log(0.2), jnp.array(3.0), -6.0)
+    assert float(by_log_alpha) == pytest.approx(1.8, rel=1e-14)  # d/dx exp(x) h = exp(x) h
+    assert float(by_entropy) == 0.0
+
+
+def test_zero_noise_log_prob_by_hand() -> None:
+    """At u = 0 the tanh's slope is one, so the density is the Gaussian's; at the mean it is 1 / (sigma sqrt(2 pi))."""
+    mean, log_std, key = jnp.full((1, 1), 0.3), jnp.full((1, 1), -30.0), jax.random.key(0)
+    action, log_prob = sample_with_log_prob(mean, log_std, key)
+    noise = float(jax.random.normal(key, (1, 1), jnp.float64)[0, 0])
+    np.testing.assert_allclose(action, [[math.tanh(0.3)]], atol=1e-12)
+    by_hand = -0.5 * noise**2 + 30.0 - 0.5 * math.log(2 * math.pi) - math.log(1.0 - math.tanh(0.3) ** 2)
+    np.testing.assert_allclose(log_prob, [by_hand], rtol=1e-10)
+
+
+def test_log_prob_is_the_density_of_the_action() -> None:
+    """Change of variables, numerically: p(a) = N(u; mean, std) |du/da|, with du/da from a finite difference."""
+    rng = np.random.default_rng(0)
+    mean, log_std = rng.normal(size=(5, 3)), rng.uniform(-1.5, 0.0, (5, 3))
+    action, log_prob = sample_with_log_prob(jnp.asarray(mean), jnp.asarray(log_std), jax.random.key(1))
+    a, step = np.asarray(action), 1e-6 * (1.0 - np.abs(np.asarray(action)))
+    u, std = np.arctanh(a), np.exp(log_std)
+    slope = (np.arctanh(a + step) - np.arctanh(a - step)) / (2.0 * step)
+    density = np.exp(-0.5 * ((u - mean) / std) ** 2) / (std * math.sqrt(2.0 * math.pi)) * slope
+    np.testing.assert_allclose(log_prob, np.log(density).sum(axis=-1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mean", [40.0, -40.0, 300.0])
+def test_saturated_log_prob_stays_exact(mean: float) -> None:
+    """Far out, tanh(u) rounds to one and log(1 - tanh^2) to -inf; its value is log 4 - 2 |u|."""
+    key = jax.random.key(2)
+    action, log_prob = sample_with_log_prob(jnp.full((1, 1), mean), jnp.zeros((1, 1)), key)
+    noise = float(jax.random.normal(key, (1, 1), jnp.float64)[0, 0])
+    u = mean + noise
+    by_hand = -0.5 * noise**2 - 0.5 * math.log(2.0 * math.pi) - (math.log(4.0) - 2.0 * abs(u))
+    np.testing.assert_allclose(log_prob, [by_hand], rtol=1e-12)
+    assert abs(float(action[0, 0])) == 1.0
+    gradient = jax.grad(lambda m: sample_with_log_prob(m, jnp.zeros((1, 1)), key)[1].sum())(jnp.full((1, 1), mean))
+    np.testing.assert_allclose(gradient, [[2.0 * math.copysign(1.0, mean)]], rtol=1e-12)
+
+
+def test_actions_depend_on_the_key_and_stay_in_bounds_in_float32() -> None:
+    mean, log_std = jnp.zeros((64, 2), jnp.float32), jnp.full((64, 2), 2.0, jnp.float32)
+    first, log_prob = sample_with_log_prob(mean, log_std, jax.random.key(0))
+    second, _ = sample_with_log_prob(mean, log_std, jax.random.key(1))
+    assert first.dtype == log_prob.dtype == jnp.float32
+    assert np.isfinite(log_prob).all()
+    assert np.abs(first).max() <= 1.0
+    assert not np.array_equal(first, second)
