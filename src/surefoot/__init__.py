@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surefoot.algorithms import Algorithm
-    from surefoot.algorithms.presets import crossq, crossq_wn, crossq_wn_r, sac
+    from surefoot.algorithms.presets import crossq, crossq_wn, crossq_wn_code, crossq_wn_r, sac
     from surefoot.errors import MissingDependency, RunFailure, UserError
     from surefoot.policy import load_policy
     from surefoot.tasks import get_task, list_tasks
@@ -26,6 +26,7 @@ _HOME = {
     "UserError": "surefoot.errors",
     "crossq": "surefoot.algorithms.presets",
     "crossq_wn": "surefoot.algorithms.presets",
+    "crossq_wn_code": "surefoot.algorithms.presets",
     "crossq_wn_r": "surefoot.algorithms.presets",
     "evaluate": "surefoot.training.api",
     "get_task": "surefoot.tasks",
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "crossq",
     "crossq_wn",
+    "crossq_wn_code",
     "crossq_wn_r",
     "evaluate",
     "get_task",

@@ -1,6 +1,6 @@
 """Algorithms: one learner, and the compositions that it can be."""
 
-from surefoot.algorithms.config import AdamW, Algorithm, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms.config import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
 from surefoot.algorithms.learner import ActorMetrics, CriticMetrics, Learner, LearnerState, NetworkState
 from surefoot.algorithms.serialization import from_data, to_data
 
@@ -11,6 +11,7 @@ __all__ = [
     "CriticMetrics",
     "Learner",
     "LearnerState",
+    "LinearDecay",
     "NetworkState",
     "PolyakTarget",
     "Temperature",

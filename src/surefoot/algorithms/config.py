@@ -23,11 +23,34 @@ def _finite(name: str, value: float, above: float | None = None, at_least: float
 
 
 @dataclass(frozen=True)
+class LinearDecay:
+    """A learning rate that falls linearly and then stays.
+
+    Attributes:
+        initial: learning rate at the first update.
+        final: learning rate from ``agent_steps`` on.
+        agent_steps: length of the fall, in agent steps after the warm-up. It is a number of its own and not the
+            length of the run, so that a run can be extended.
+    """
+
+    initial: float
+    final: float
+    agent_steps: int
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule that stops learning."""
+        _finite("initial learning rate", self.initial, above=0.0)
+        _finite("final learning rate", self.final, above=0.0)
+        if self.agent_steps < 1:
+            raise UserError(f"LinearDecay agent_steps must be at least 1, got {self.agent_steps}")
+
+
+@dataclass(frozen=True)
 class AdamW:
     """Adam with decoupled weight decay (plain Adam where the decay is zero).
 
     Attributes:
-        learning_rate: step size, constant.
+        learning_rate: step size, a constant or a LinearDecay.
         b1: decay of the gradient's running mean.
         b2: decay of the squared gradient's running mean.
         weight_decay: times the learning rate, subtracted from the decayed parameters at each step.
@@ -35,7 +58,7 @@ class AdamW:
             weight constraint holds), "all" takes every parameter.
     """
 
-    learning_rate: float = 3e-4
+    learning_rate: float | LinearDecay = 3e-4
     b1: float = 0.9
     b2: float = 0.999
     weight_decay: float = 0.0
@@ -43,7 +66,8 @@ class AdamW:
 
     def __post_init__(self) -> None:
         """Refuse settings under which nothing can be learned."""
-        _finite("learning_rate", self.learning_rate, above=0.0)
+        if not isinstance(self.learning_rate, LinearDecay):
+            _finite("learning_rate", self.learning_rate, above=0.0)
         _finite("weight_decay", self.weight_decay, at_least=0.0)
         for name in ("b1", "b2"):
             if not 0.0 <= getattr(self, name) < 1.0:

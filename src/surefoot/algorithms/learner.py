@@ -87,9 +87,10 @@ class Learner:
         self.target_entropy = algorithm.temperature.target_entropy * spec.action_size
         self.actor = networks.Actor(algorithm.actor, algorithm.log_std, spec.action_size)
         self.critic = networks.critic_ensemble(algorithm.critic, algorithm.num_critics)
-        self._actor_optimizer = make_optimizer(algorithm.actor_optimizer, algorithm.actor.hidden_layers)
-        self._critic_optimizer = make_optimizer(algorithm.critic_optimizer, algorithm.critic.hidden_layers)
-        self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer)
+        often, seldom = algorithm.utd, algorithm.utd / algorithm.policy_delay
+        self._critic_optimizer = make_optimizer(algorithm.critic_optimizer, often, algorithm.critic.hidden_layers)
+        self._actor_optimizer = make_optimizer(algorithm.actor_optimizer, seldom, algorithm.actor.hidden_layers)
+        self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer, seldom)
 
     # ---------------------------------------------------------------- init and act
 

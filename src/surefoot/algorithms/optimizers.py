@@ -7,21 +7,36 @@ from collections.abc import Iterable
 import jax
 import optax
 
-from surefoot.algorithms.config import AdamW
+from surefoot.algorithms.config import AdamW, LinearDecay
 from surefoot.networks import LayerPath
 from surefoot.types import PyTree
 
 
-def make_optimizer(config: AdamW, hidden_layers: Iterable[LayerPath] = ()) -> optax.GradientTransformation:
-    """Return the Optax transformation; ``hidden_layers`` are those that "unconstrained" leaves undecayed."""
+def make_optimizer(
+    config: AdamW, updates_per_agent_step: float, hidden_layers: Iterable[LayerPath] = ()
+) -> optax.GradientTransformation:
+    """Return the Optax transformation.
+
+    Args:
+        config: its numbers.
+        updates_per_agent_step: how often it steps, to turn a schedule's agent steps into its own count.
+        hidden_layers: those that "unconstrained" leaves undecayed.
+    """
+    learning_rate: optax.ScalarOrSchedule
+    if isinstance(config.learning_rate, LinearDecay):
+        decay = config.learning_rate
+        updates = max(1, round(decay.agent_steps * updates_per_agent_step))
+        learning_rate = optax.linear_schedule(decay.initial, decay.final, updates)
+    else:
+        learning_rate = config.learning_rate
     if config.weight_decay == 0.0:
-        return optax.adam(config.learning_rate, b1=config.b1, b2=config.b2)
+        return optax.adam(learning_rate, b1=config.b1, b2=config.b2)
     spared = frozenset(hidden_layers) if config.decay == "unconstrained" else frozenset()
 
     def decays(params: PyTree) -> PyTree:
         return jax.tree_util.tree_map_with_path(lambda path, _: _keys(path)[:-1] not in spared, params)
 
-    return optax.adamw(config.learning_rate, config.b1, config.b2, weight_decay=config.weight_decay, mask=decays)
+    return optax.adamw(learning_rate, config.b1, config.b2, weight_decay=config.weight_decay, mask=decays)
 
 
 def _keys(path: tuple[jax.tree_util.KeyEntry, ...]) -> LayerPath:

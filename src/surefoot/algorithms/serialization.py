@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from surefoot.algorithms.config import AdamW, Algorithm, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms.config import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
 from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, LogStdRange
 
 _PARTS = {
-    part.__name__: part for part in (AdamW, Algorithm, BatchNorm, LogStdRange, MLP, PolyakTarget, Temperature, UnitNorm)
+    part.__name__: part
+    for part in (AdamW, Algorithm, BatchNorm, LinearDecay, LogStdRange, MLP, PolyakTarget, Temperature, UnitNorm)
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surefoot.algorithms.config import Algorithm
-from surefoot.algorithms.presets.crossq import crossq, crossq_wn, crossq_wn_r
+from surefoot.algorithms.presets.crossq import crossq, crossq_wn, crossq_wn_code, crossq_wn_r
 from surefoot.algorithms.presets.sac import sac
 from surefoot.errors import UserError, suggest
 
@@ -55,6 +55,13 @@ _PRESETS = (
         crossq_wn_r,
     ),
     PresetInfo(
+        "crossq-wn-code",
+        "CrossQ + WN as its authors released it: a low initial temperature, a falling learning rate",
+        "Palenicek et al. 2025 (released with XQC, arXiv 2509.25174)",
+        _SCALING,
+        crossq_wn_code,
+    ),
+    PresetInfo(
         "crossq",
         "Batch-normalised SAC with a joint forward pass and a target network",
         "Palenicek et al. 2025 (v1, Table 1); Bhatt et al. 2024",
@@ -99,4 +106,4 @@ def get_preset(name: str, *, learning_rate: float | None = None, **overrides: An
     return algorithm.replace(**{field: value for field, value in overrides.items() if value is not None})
 
 
-__all__ = ["PresetInfo", "crossq", "crossq_wn", "crossq_wn_r", "get_preset", "list_presets", "sac"]
+__all__ = ["PresetInfo", "crossq", "crossq_wn", "crossq_wn_code", "crossq_wn_r", "get_preset", "list_presets", "sac"]

@@ -7,7 +7,7 @@ released with XQC.
 
 from __future__ import annotations
 
-from surefoot.algorithms.config import AdamW, Algorithm, Temperature, UnitNorm
+from surefoot.algorithms.config import AdamW, Algorithm, LinearDecay, Temperature, UnitNorm
 from surefoot.networks import MLP, BatchNorm
 
 
@@ -49,4 +49,21 @@ def crossq_wn_r(utd: int = 5) -> Algorithm:
         critic_optimizer=optimizer,
         actor_optimizer=optimizer,
         temperature=Temperature(initial=1.0, target_entropy=-0.5, optimizer=AdamW(learning_rate=1e-4)),  # R
+    )
+
+
+def crossq_wn_code(utd: int = 2) -> Algorithm:
+    """CrossQ + WN as its authors released it, in the configuration of that name in their XQC code.
+
+    It starts with a hundredth of the papers' temperature, which is what lets it learn within tens of thousands of
+    environment steps at a low UTD: log alpha moves by at most its learning rate per policy update, so that from 1.0
+    the papers' settings (1e-4, every third update) need 138,000 updates to come down to 0.01.
+    """
+    decay = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)  # code: over 1M env steps at action repeat 2
+    optimizer = AdamW(learning_rate=decay, weight_decay=0.01, decay="unconstrained")  # code
+    return crossq_wn(utd).replace(
+        name="crossq-wn-code",
+        critic_optimizer=optimizer,
+        actor_optimizer=optimizer,
+        temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(learning_rate=1e-4)),  # code
     )
