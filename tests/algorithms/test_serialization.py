@@ -1,0 +1,71 @@
+"""An algorithm survives JSON, and a description that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from surefoot.algorithms import Algorithm, PolyakTarget, from_data, to_data
+from surefoot.algorithms.presets import PresetInfo, crossq_wn, list_presets
+from surefoot.errors import UserError
+from surefoot.networks import LogStdRange
+
+
+@pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
+def test_presets_survive_json(preset: PresetInfo) -> None:
+    algorithm = preset.build()
+    text = json.dumps(to_data(algorithm), allow_nan=False)
+    assert from_data(json.loads(text)) == algorithm
+    assert json.dumps(to_data(from_data(json.loads(text)))) == text
+
+
+def test_values_that_no_preset_has_survive_json() -> None:
+    algorithm = crossq_wn().replace(
+        target=PolyakTarget(0.1),
+        discount=0.95,
+        action_repeat=4,
+        log_std=LogStdRange(-5.0, 1.0, "tanh"),
+        critic_loss_scale=0.1 + 0.2,
+    )
+    assert from_data(json.loads(json.dumps(to_data(algorithm)))) == algorithm
+    without = algorithm.replace(target=None)
+    assert from_data(json.loads(json.dumps(to_data(without)))) == without
+
+
+def test_a_description_is_readable() -> None:
+    data = to_data(crossq_wn())
+    assert data["part"] == "Algorithm"
+    assert data["critic"] == {
+        "part": "MLP",
+        "widths": [512, 512],
+        "norm": {"part": "BatchNorm", "momentum": 0.99, "epsilon": 1e-3},
+    }
+    assert data["weight_constraint"] == {"part": "UnitNorm"}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**to_data(Algorithm()), **changes}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "unknown part None"),
+        ({"part": "Algorithms"}, "unknown part 'Algorithms'"),
+        ({"part": ["Algorithm"]}, "unknown part"),
+        ({"part": "os.system", "command": "true"}, "unknown part 'os.system'"),
+        (changed(speed=3), "Algorithm does not fit.*speed"),
+        (changed(utd=0), "utd"),
+        (changed(target={"part": "PolyakTarget", "tau": 7}), "tau"),
+        (changed(target={"part": "PolyakTarget", "rate": 0.1}), "PolyakTarget does not fit.*rate"),
+        (changed(actor={"part": "MLP", "widths": []}), "widths"),
+        (changed(actor={"part": "MLP"}), "MLP does not fit.*widths"),
+        (changed(critic_loss_scale="large"), "Algorithm does not fit"),
+    ],
+)
+def test_garbage_is_refused_in_one_line(data: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        from_data(data)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,93 @@
+"""Bad values are refused when they are written down, in one line that names them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from surefoot.algorithms import AdamW, Algorithm, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms.presets import crossq_wn, sac
+from surefoot.errors import UserError
+from surefoot.networks import MLP, BatchNorm, LogStdRange
+
+BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+    *[(Algorithm, {name: value}) for name in ("num_critics", "utd", "policy_delay", "batch_size") for value in (0, -1)],
+    (Algorithm, {"warmup_transitions": 0}),
+    (Algorithm, {"utd": 1.5}),
+    (Algorithm, {"utd": True}),
+    (Algorithm, {"critic_loss_scale": 0.0}),
+    (Algorithm, {"critic_loss_scale": math.nan}),
+    (Algorithm, {"discount": -0.1}),
+    (Algorithm, {"discount": 1.1}),
+    (Algorithm, {"discount": math.nan}),
+    (Algorithm, {"action_repeat": 0}),
+    (Algorithm, {"critic_pass": "both"}),
+    (AdamW, {"learning_rate": 0.0}),
+    (AdamW, {"learning_rate": -1e-4}),
+    (AdamW, {"learning_rate": math.inf}),
+    (AdamW, {"weight_decay": -0.01}),
+    (AdamW, {"weight_decay": math.nan}),
+    (AdamW, {"b1": 1.0}),
+    (AdamW, {"b1": -0.1}),
+    (AdamW, {"b2": 1.5}),
+    (AdamW, {"decay": "some"}),
+    (PolyakTarget, {"tau": 0.0}),
+    (PolyakTarget, {"tau": 1.01}),
+    (PolyakTarget, {"tau": math.nan}),
+    (Temperature, {"initial": 0.0}),
+    (Temperature, {"initial": math.inf}),
+    (Temperature, {"target_entropy": math.nan}),
+    (MLP, {"widths": ()}),
+    (MLP, {"widths": (16, 0)}),
+    (BatchNorm, {"momentum": 1.0}),
+    (BatchNorm, {"momentum": -0.5}),
+    (BatchNorm, {"epsilon": 0.0}),
+    (LogStdRange, {"low": 2.0, "high": 2.0}),
+    (LogStdRange, {"low": math.nan}),
+    (LogStdRange, {"mapping": "sigmoid"}),
+]
+
+
+@pytest.mark.parametrize(("part", "arguments"), BAD, ids=lambda value: str(getattr(value, "__name__", value)))
+def test_a_bad_value_is_named(part: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        part(**arguments)
+    message = str(caught.value)
+    name, value = next(iter(arguments.items()))
+    assert name in message
+    assert str(value) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, None])
+def test_the_ends_of_the_discounts_range_are_allowed(value: float | None) -> None:
+    assert Algorithm(discount=value).discount == value
+
+
+def test_unit_norm_needs_normalisation_in_both_networks() -> None:
+    plain = MLP((8, 8))
+    for network in ("actor", "critic"):
+        with pytest.raises(UserError, match="weight_constraint UnitNorm needs normalisation"):
+            crossq_wn().replace(critic_pass="separate", **{network: plain})
+    with pytest.raises(UserError, match="weight_constraint"):
+        sac().replace(weight_constraint=UnitNorm())
+
+
+def test_a_joint_pass_needs_batch_normalisation() -> None:
+    with pytest.raises(UserError, match="critic_pass 'joint' needs a batch-normalised critic"):
+        sac().replace(critic_pass="joint")
+
+
+def test_replace_refuses_unknown_fields_and_checks_known_ones() -> None:
+    with pytest.raises(UserError, match="no field 'critics'; did you mean 'critic'"):
+        sac().replace(critics=3)
+    with pytest.raises(UserError, match="utd"):
+        sac().replace(utd=0)
+    assert sac().replace(utd=3) == sac(utd=3)
+
+
+def test_the_neutral_setting_is_soft_actor_critic() -> None:
+    assert sac().replace(name="custom", warmup_transitions=5_000) == Algorithm()

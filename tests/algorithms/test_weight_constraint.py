@@ -1,0 +1,136 @@
+"""Unit-norm hidden layers, at initialisation and after every update, and which parameters decay."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.algorithms import AdamW, Algorithm, LearnerState
+from surefoot.algorithms.optimizers import make_optimizer
+from surefoot.algorithms.presets import list_presets
+from surefoot.networks import dense_norm
+from surefoot.types import PyTree
+from tests.algorithms.support import (
+    ACTOR_WIDTHS,
+    CRITIC_WIDTHS,
+    compiled_update,
+    double,
+    fixed_batch,
+    fresh_state,
+    named_leaves,
+    tiny,
+)
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+CONSTRAINED = tiny()
+FREE = tiny(weight_constraint=None)
+UPDATES = 7
+
+
+def unit_norms(layer: PyTree) -> np.ndarray:
+    """Return the norm of each output unit's incoming weights and bias together, [..., units]."""
+    return np.sqrt(np.square(layer["kernel"]).sum(axis=-2) + np.square(layer["bias"]))
+
+
+def torsos(state: LearnerState) -> dict[str, PyTree]:
+    return {"actor": state.actor.params["torso"], "critic": state.critic.params["torso"]}
+
+
+def history(algorithm: Algorithm) -> list[LearnerState]:
+    """Return the states at initialisation and after each of some updates, of which every third moves the actor."""
+    states = [double(fresh_state(algorithm))]
+    for i in range(UPDATES):
+        state, _, _ = compiled_update(algorithm)(
+            states[-1], fixed_batch(i), jax.random.key(i), jnp.bool_((i + 1) % 3 == 0)
+        )
+        states.append(state)
+    return states
+
+
+@pytest.fixture(scope="module")
+def states(x64: None) -> list[LearnerState]:
+    return history(CONSTRAINED)
+
+
+def test_every_hidden_layer_has_unit_norm_at_the_start_and_after_every_update(states: list[LearnerState]) -> None:
+    for i, state in enumerate(states):
+        # The start is in float32, and the actor stays there until the third update.
+        for network, torso in torsos(state).items():
+            for layer in ("dense_0", "dense_1"):
+                norms = unit_norms(torso[layer])
+                np.testing.assert_allclose(norms, 1.0, atol=1e-6 if i < 3 else 1e-12, err_msg=f"{network} {layer}")
+
+
+def test_a_projected_layer_has_frobenius_norm_root_width(states: list[LearnerState]) -> None:
+    state = states[-1]
+    for i, width in enumerate(CRITIC_WIDTHS):
+        np.testing.assert_allclose(dense_norm(state.critic.params, [("torso", f"dense_{i}")]), [np.sqrt(width)] * 2)
+    for i, width in enumerate(ACTOR_WIDTHS):
+        np.testing.assert_allclose(dense_norm(state.actor.params, [("torso", f"dense_{i}")]), np.sqrt(width))
+
+
+def test_biases_move_under_the_projection(states: list[LearnerState]) -> None:
+    for torso in torsos(states[-1]).values():
+        assert np.abs(torso["dense_0"]["bias"]).max() > 1e-3
+
+
+def test_heads_are_not_projected(states: list[LearnerState]) -> None:
+    for head in (states[-1].critic.params["head"], states[-1].actor.params["mean"], states[-1].actor.params["log_std"]):
+        assert np.abs(unit_norms(head) - 1.0).min() > 1e-4
+
+
+def test_the_target_is_not_projected(states: list[LearnerState]) -> None:
+    for layer in ("dense_0", "dense_1"):
+        norms = unit_norms(states[-1].target_critic["torso"][layer])
+        # An average of unit vectors is shorter than one.
+        assert (norms < 1.0 - 1e-9).all()
+
+
+def test_without_the_constraint_nothing_is_projected() -> None:
+    states = history(FREE)
+    for state in (states[0], states[-1]):
+        for torso in torsos(state).values():
+            for layer in ("dense_0", "dense_1"):
+                assert np.abs(unit_norms(torso[layer]) - 1.0).max() > 1e-3
+
+
+# -------------------------------------------------------------------- weight decay
+
+HEADS_AND_NORMS = {
+    "critic": {"head", "input_norm", "norm_0", "norm_1"},
+    "actor": {"mean", "log_std", "input_norm", "norm_0", "norm_1"},
+}
+
+
+def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -> dict[str, np.ndarray]:
+    """Return by how much each leaf shrinks, relative to itself, in a step of which all gradients are zero."""
+    mlp = algorithm.actor if network == "actor" else algorithm.critic
+    optimizer = make_optimizer(config, mlp.hidden_layers)
+    ones = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(ones), ones)
+    return {name: -update for name, update in named_leaves(updates).items()}
+
+
+@pytest.mark.parametrize("network", ["actor", "critic"])
+def test_weight_decay_holds_for_exactly_the_heads_and_the_batch_norms(states: list[LearnerState], network: str) -> None:
+    params = getattr(states[0], network).params
+    config = AdamW(learning_rate=0.5, weight_decay=0.01, decay="unconstrained")
+    for name, shrunk in decayed(config, CONSTRAINED, params, network).items():
+        layer = name.split("'")[-4]
+        np.testing.assert_allclose(shrunk, 0.005 if layer in HEADS_AND_NORMS[network] else 0.0, err_msg=name)
+        assert layer in HEADS_AND_NORMS[network] | {"dense_0", "dense_1"}
+
+
+@pytest.mark.parametrize("network", ["actor", "critic"])
+def test_weight_decay_of_all_takes_every_parameter(states: list[LearnerState], network: str) -> None:
+    params = getattr(states[0], network).params
+    for name, shrunk in decayed(AdamW(0.5, weight_decay=0.01, decay="all"), CONSTRAINED, params, network).items():
+        np.testing.assert_allclose(shrunk, 0.005, err_msg=name)
+
+
+@pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
+def test_no_preset_decays_the_temperature(preset) -> None:
+    assert preset.build().temperature.optimizer.weight_decay == 0.0
