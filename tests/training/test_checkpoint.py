@@ -45,6 +45,12 @@ def counters(state: ReplayState) -> dict[str, np.ndarray]:
     return {name: np.asarray(getattr(state, name)) for name in ("num_frames", "num_transitions", "oldest")}
 
 
+def newest(state: ReplayState) -> np.ndarray:
+    """The observation to act on, per seed."""
+    last = (np.asarray(state.num_frames) - 1) % state.frames.shape[1]
+    return np.asarray(state.frames)[np.arange(SEEDS), last]
+
+
 def stored(state: ReplayState, seed: int) -> list[tuple]:
     """Every whole transition of one seed, oldest first."""
     one = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), state)
@@ -58,26 +64,37 @@ def stored(state: ReplayState, seed: int) -> list[tuple]:
     return found
 
 
-@pytest.mark.parametrize("pieces", [[5], [3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
+@pytest.mark.parametrize("pieces", [[5], [0, 3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
 def test_log_written_in_pieces_restores_the_ring(pieces: list[int]) -> None:
     random = np.random.default_rng(sum(pieces))
     state, mark, log = fresh(12), ckpt.NOTHING, []
     for steps in pieces:
         state = grow(state, steps, random)
-        piece = ckpt.replay_since(state, mark)
-        assert int(piece["start"]) >= mark.transitions
-        if piece["start"] < piece["stop"]:
-            log.append(piece)
+        if ckpt.replay_mark(state).transitions == mark.transitions:
+            continue
+        log.append(ckpt.replay_since(state, mark))
+        assert int(log[-1]["start"]) >= mark.transitions
         mark = ckpt.replay_mark(state)
+        assert mark == ckpt.segment_mark(log[-1])
         oldest = ckpt.oldest_transition(state)
         log = [piece for piece in log if int(piece["stop"]) >= oldest]
-    restored = ckpt.replay_restored(fresh(12), counters(state), log)
+    restored = ckpt.replay_restored(fresh(12), counters(state), log, newest(state))
     for seed in range(SEEDS):
         assert stored(restored, seed) == stored(state, seed)
     # What follows is the same as well.
     again = (grow(state, 20, np.random.default_rng(1)), grow(restored, 20, np.random.default_rng(1)))
     for seed in range(SEEDS):
         assert stored(again[0], seed) == stored(again[1], seed)
+
+
+def test_first_observation_survives_a_checkpoint_before_the_first_transition() -> None:
+    first = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.float32)
+    state = jax.vmap(lambda one: replay.init(SPEC, 12, 20, one))(jnp.asarray(first))
+    restored = ckpt.replay_restored(fresh(12), counters(state), [], newest(state))
+    grown = [grow(each, 1, np.random.default_rng(1)) for each in (state, restored)]
+    for seed in range(SEEDS):
+        assert stored(grown[0], seed) == stored(grown[1], seed)
+        assert stored(grown[1], seed)[0][0] == first[seed].tolist()
 
 
 def test_piece_costs_what_is_new() -> None:
@@ -93,7 +110,7 @@ def test_piece_costs_what_is_new() -> None:
 def test_larger_ring_takes_the_log_of_a_smaller_one() -> None:
     state = grow(fresh(30), 25, np.random.default_rng(0))
     piece = ckpt.replay_since(state, ckpt.NOTHING)
-    restored = ckpt.replay_restored(fresh(60), counters(state), [piece])
+    restored = ckpt.replay_restored(fresh(60), counters(state), [piece], newest(state))
     assert stored(restored, 0) == stored(state, 0)
 
 

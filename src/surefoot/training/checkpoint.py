@@ -80,6 +80,11 @@ def replay_mark(replay: ReplayState) -> ReplayMark:
     return ReplayMark(int(replay.num_transitions[0]), tuple(np.asarray(replay.num_frames).tolist()))
 
 
+def segment_mark(segment: Mapping[str, np.ndarray]) -> ReplayMark:
+    """Return how much of the log had been written once ``segment`` was."""
+    return ReplayMark(int(segment["stop"]), tuple((segment["first_frame"] + segment["frame_count"]).tolist()))
+
+
 def oldest_transition(replay: ReplayState) -> int:
     """Return the smallest number of a transition that any seed still holds."""
     return int(np.min(np.asarray(replay.oldest)))
@@ -110,7 +115,10 @@ def replay_since(replay: ReplayState, mark: ReplayMark) -> dict[str, np.ndarray]
 
 
 def replay_restored(
-    like: ReplayState, counters: Mapping[str, np.ndarray], segments: Sequence[Mapping[str, np.ndarray]]
+    like: ReplayState,
+    counters: Mapping[str, np.ndarray],
+    segments: Sequence[Mapping[str, np.ndarray]],
+    observation: np.ndarray,
 ) -> ReplayState:
     """Return the buffers [S] rebuilt from the log.
 
@@ -118,6 +126,7 @@ def replay_restored(
         like: freshly initialised buffers; their capacity may be larger than that of the buffers that were saved.
         counters: num_frames, num_transitions and oldest, each [S].
         segments: in order, reaching back to the oldest transition.
+        observation: [S, O] to act on, the newest frame; no segment has it before the first transition.
     """
     rings = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in like._asdict().items() if leaf.ndim > 1}
     capacity, ring = rings["rewards"].shape[1], rings["frames"].shape[1]
@@ -131,6 +140,7 @@ def replay_restored(
             rows = segment["frames"][begin : begin + count]
             rings["frames"][seed, np.arange(first, first + count) % ring] = rows
             begin += count
+    rings["frames"][np.arange(len(observation)), (counters["num_frames"] - 1) % ring] = observation
     return ReplayState(
         **{name: jnp.array(value) for name, value in rings.items()},
         **{name: jnp.array(counters[name]) for name in ("num_frames", "num_transitions", "oldest")},

@@ -91,12 +91,11 @@ class Recorder:
 
     def _append_segment(self, state: PopulationState) -> None:
         mark = ckpt.replay_mark(state.replay)
-        if mark == self._mark:
-            return
+        if mark.transitions == self._mark.transitions:
+            return  # Frames without a transition wait for the next segment.
         arrays = ckpt.replay_since(state.replay, self._mark)
         start, stop = int(arrays["start"]), int(arrays["stop"])
-        if start < stop:
-            self._segments.append((self._directory.write_segment(start, stop, arrays), stop))
+        self._segments.append((self._directory.write_segment(start, stop, arrays), stop))
         # A segment that ends where the oldest transition begins still holds that transition's first frame.
         oldest = ckpt.oldest_transition(state.replay)
         self._segments = [(name, end) for name, end in self._segments if end >= oldest]
@@ -121,7 +120,7 @@ class Recorder:
         host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
         fresh, _ = population.init(host.observation)
         segments = [self._directory.read_segment(path) for path in loaded.segments]
-        buffers = ckpt.replay_restored(fresh.replay, loaded.arrays["replay_counters"], segments)
+        buffers = ckpt.replay_restored(fresh.replay, loaded.arrays["replay_counters"], segments, host.observation)
         state = PopulationState(
             learner=ckpt.arrays_to_tree(fresh.learner, loaded.arrays["learner"]),
             replay=buffers,
@@ -129,7 +128,7 @@ class Recorder:
         )
         stops = [int(segment["stop"]) for segment in segments]
         self._segments = list(zip([path.name for path in loaded.segments], stops, strict=True))
-        self._mark = ckpt.replay_mark(buffers)
+        self._mark = ckpt.segment_mark(segments[-1]) if segments else ckpt.NOTHING
         self._scores = loaded.meta["scores"]
         return state, host
 
