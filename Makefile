@@ -25,7 +25,7 @@ setup: $(STAMP) ## Create .venv from the lock file with everything a developer n
 
 .PHONY: train
 train: setup ## Train CrossQ + WN on a real task, about five minutes on 2 cores (TASK=dog-run, ARGS="--utd 5 --seed 1")
-	$(BIN)/surefoot train $(TASK) --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
+	$(BIN)/surefoot train $(TASK) --algorithm crossq-wn-code --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
 
 .PHONY: test
 test: setup ## Run the whole test suite on the CPU (ARGS="tests/cli -k help")
@@ -61,8 +61,8 @@ evidence: $(addprefix evidence/,$(subst :,@,$(EVIDENCE))) ## Train the runs behi
 evidence/%: setup
 	@task='$(firstword $(subst @, ,$*))'; steps='$(lastword $(subst @, ,$*))'; run="runs/evidence/$$task"; \
 	if [ -d "$$run" ]; then $(BIN)/surefoot resume "$$run"; \
-	else $(BIN)/surefoot train "$$task" --utd 2 --env-steps "$$steps" --out "$$run" $(ARGS); fi && \
-	mkdir -p "results/$$task" && cp "$$run/config.json" "$$run/evaluations.csv" "results/$$task/"
+	else $(BIN)/surefoot train "$$task" --algorithm crossq-wn-code --utd 2 --evaluate-every 10_000 --env-steps "$$steps" --out "$$run" $(ARGS); fi && \
+	mkdir -p "results/$$task" && cp "$$run"/{config.json,evaluations.csv,training.csv} "results/$$task/"
 
 ##@ Housekeeping
 

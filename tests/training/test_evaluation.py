@@ -1,0 +1,84 @@
+"""Evaluation: paired episodes, waves of lanes, and what counts as success."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from surefoot.tasks import get_task
+from surefoot.training import evaluation
+from surefoot.training.evaluation import Episodes, Evaluator
+from surefoot.training.logs import evaluation_rows
+from tests.tasks import zoo
+
+
+def still(observation: np.ndarray) -> np.ndarray:
+    return np.zeros((*observation.shape[:2], 1), np.float32)
+
+
+def play(seeds: tuple[int, ...], episodes: int, task: Any = zoo.terminating, workers: int = 0) -> Episodes:
+    with Evaluator(get_task(task), seeds, episodes, num_workers=workers) as evaluator:
+        return evaluator.run(still)
+
+
+class Starts(zoo.Counter):
+    """The return is the episode's random start."""
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        observation, _, terminated, truncated, info = super().step(action)
+        return observation, float(observation[1]) if terminated else 0.0, terminated, truncated, info
+
+
+def starts() -> gymnasium.Env:
+    return Starts()
+
+
+def test_returns_and_lengths_are_those_of_whole_episodes() -> None:
+    played = play((0, 1), 3)
+    np.testing.assert_array_equal(played.returns, np.full((2, 3), 1.0 + 2.0 + 3.0))
+    np.testing.assert_array_equal(played.lengths, np.full((2, 3), zoo.EPISODE_STEPS))
+    assert played.success_any is None
+
+
+def test_every_evaluation_meets_the_same_episodes() -> None:
+    with Evaluator(get_task(starts), (0, 1), 4) as evaluator:
+        first, second = evaluator.run(still), evaluator.run(still)
+    np.testing.assert_array_equal(first.returns, second.returns)
+    assert len(np.unique(first.returns)) == 8
+
+
+def test_a_seed_meets_the_same_episodes_in_any_company_and_in_workers() -> None:
+    together = play((0, 1, 2), 3, starts).returns
+    np.testing.assert_array_equal(play((1,), 3, starts).returns, together[1:2])
+    np.testing.assert_array_equal(play((0, 1, 2), 3, starts, workers=2).returns, together)
+
+
+def test_more_episodes_than_lanes_are_played_in_waves(monkeypatch: Any) -> None:
+    expected = play((0, 1), 5, starts).returns
+    monkeypatch.setattr(evaluation, "_MOST_LANES", 4)
+    np.testing.assert_array_equal(play((0, 1), 5, starts).returns, expected)
+
+
+def test_success_rows_tell_any_last_and_first() -> None:
+    episodes = Episodes(
+        returns=np.array([[1.0, 2.0]]),
+        lengths=np.array([[100, 60]]),
+        success_any=np.array([[True, False]]),
+        success_last=np.array([[False, False]]),
+        first_success=np.array([[34, 0]]),
+    )
+    task = get_task("myo-key-turn")
+    solved, unsolved = evaluation_rows(task, (7,), {"env_steps": 10}, episodes)
+    assert (solved["seed"], solved["episode"], solved["env_steps"]) == (7, 0, 10)
+    assert (solved["success_any"], solved["success_last"], solved["first_success_env_step"]) == (True, False, 34)
+    assert (unsolved["success_any"], unsolved["first_success_env_step"]) == (False, None)
+    assert (solved["score"], unsolved["score"]) == (1.0, 0.0)
+
+
+def test_score_of_dm_control_is_a_thousandth_of_the_return() -> None:
+    episodes = Episodes(np.array([[250.0]]), np.array([[1000]]), None, None, None)
+    (row,) = evaluation_rows(get_task("cheetah-run"), (0,), {}, episodes)
+    assert row["score"] == 0.25
+    assert "success_any" not in row

@@ -1,0 +1,255 @@
+"""The loop's bookkeeping, from environment to files, and what it does when something breaks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.errors import RunFailure
+from surefoot.runs import RunDirectory
+from surefoot.tasks import get_task
+from surefoot.tasks.vector import WorkerVectorEnv
+from surefoot.training import api
+from surefoot.training.config import TrainConfig
+from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
+from surefoot.training.loop import TrainingLoop
+from surefoot.training.setup import make_plan
+from surefoot.training.signals import StopSignal
+from tests.tasks import zoo
+from tests.training.recording import Recording
+from tests.training.small import small
+
+ALGORITHM = small(surefoot.crossq_wn(utd=2))
+CADENCES = {"evaluate_every": 50, "checkpoint_every": 60, "log_every": 40, "evaluation_episodes": 2}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recording, surefoot.Run]:
+    watcher = Recording()
+    out = tmp_path_factory.mktemp("loop") / "run"
+    run = surefoot.train(
+        "probe-action", algorithm=ALGORITHM, env_steps=170, num_seeds=2, seed=5, out=out, observer=watcher, **CADENCES
+    )
+    return watcher, run
+
+
+def test_evaluations_come_at_step_0_at_the_cadence_and_at_the_end(watched: tuple[Recording, surefoot.Run]) -> None:
+    watcher, run = watched
+    told = [event.env_steps for event in watcher.events if isinstance(event, EvaluationDone)]
+    assert told == [0, 50, 100, 150, 170]
+    written = run.evaluations()
+    assert sorted(set(written["env_steps"].tolist())) == told
+    # One row per evaluation, seed and episode.
+    assert len(written["seed"]) == 5 * 2 * 2
+    assert set(written["seed"].tolist()) == {5, 6}
+
+
+def test_counters_keep_their_units(watched: tuple[Recording, surefoot.Run]) -> None:
+    _, run = watched
+    log = run.training()
+    assert sorted(set(log["env_steps"].tolist())) == [40, 80, 120, 160]
+    np.testing.assert_array_equal(log["agent_steps"], log["env_steps"])  # probes repeat no action
+    expected = 2 * np.maximum(0, log["agent_steps"] - ALGORITHM.warmup_transitions)
+    np.testing.assert_array_equal(log["grad_steps"], expected)
+    # Nothing was learned in the warm-up, and every row after it has its losses.
+    np.testing.assert_array_equal(np.isnan(log["critic_loss"]), log["grad_steps"] == 0)
+
+
+def test_run_tells_where_it_started_and_how_it_ended(watched: tuple[Recording, surefoot.Run]) -> None:
+    watcher, run = watched
+    started, finished = watcher.events[0], watcher.events[-1]
+    assert isinstance(started, RunStarted)
+    assert isinstance(finished, RunFinished)
+    assert (started.start_env_steps, started.env_steps, started.seeds) == (0, 170, (5, 6))
+    assert finished.completed
+    assert run.completed
+    assert finished.path == run.path
+    assert -2.0 < finished.random_return < 0.0
+
+
+def test_config_says_everything(watched: tuple[Recording, surefoot.Run]) -> None:
+    config = json.loads((watched[1].path / "config.json").read_text())
+    assert config["task"] == "probe-action"
+    assert config["seeds"] == [5, 6]
+    assert config["algorithm"]["utd"] == 2
+    assert config["resolved"]["discount"] == get_task("probe-action").discount
+    assert {"jax", "numpy", "python"} <= config["machine"]["versions"].keys()
+
+
+def test_policy_is_that_of_the_learner(watched: tuple[Recording, surefoot.Run]) -> None:
+    _, run = watched
+    config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, seed=5, env_steps=170, **CADENCES)
+    task = get_task("probe-action")
+    with TrainingLoop.make(config, make_plan(config, task), task, Recording()) as loop:
+        loop.restore(RunDirectory.open(run.path))
+        observation = np.random.default_rng(0).uniform(-1, 1, (2, 20, 2)).astype(np.float32)
+        trained = loop._population.act_deterministic(loop._state, observation)
+    for i, seed in enumerate((5, 6)):
+        np.testing.assert_allclose(run.policy(seed)(observation[i]), trained[i], atol=1e-5)
+
+
+def test_evaluate_plays_the_saved_policies(watched: tuple[Recording, surefoot.Run]) -> None:
+    _, run = watched
+    seeds, played = surefoot.evaluate(run.path, episodes=2)
+    log = run.evaluations()
+    last = log["env_steps"] == 170
+    assert seeds == (5, 6)
+    # The same episodes as training's last evaluation, with NumPy in place of JAX.
+    np.testing.assert_allclose(played.returns.reshape(-1), log["return"][last], atol=1e-3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("make", "terminates"), [(zoo.terminating, True), (zoo.truncating, False)])
+def test_a_time_limit_is_stored_as_no_termination(make: object, terminates: bool, workers: int, tmp_path: Path) -> None:
+    config = TrainConfig(
+        make, ALGORITHM, num_seeds=2, env_steps=101, out=tmp_path / "run", env_workers=workers, **CADENCES
+    )
+    task = get_task(make)
+    watcher = Recording()
+    with TrainingLoop.make(config, make_plan(config, task), task, watcher) as loop:
+        directory = RunDirectory.create(tmp_path / "run", {})
+        with directory.lock(), StopSignal() as stop:
+            loop.start(directory)
+            loop.run(stop)
+        replay = loop._state.replay
+    for seed in range(2):
+        one = jax.tree.map(lambda leaf, seed=seed: np.asarray(leaf[seed]), replay)
+        # Such short episodes need more frames than there is room for: the oldest transitions have left.
+        stored = np.arange(int(one.oldest), 101)
+        assert len(stored) > 80
+        frame = one.frame_of[stored]
+        current, following = one.frames[frame % len(one.frames)], one.frames[(frame + 1) % len(one.frames)]
+        # Episodes count 0, 1, 2, 3: no transition reaches over an episode's end, and none loses its last state.
+        np.testing.assert_array_equal(following[:, 0], current[:, 0] + 1.0)
+        np.testing.assert_array_equal(following[:, 1], current[:, 1])
+        np.testing.assert_array_equal(one.rewards[stored], following[:, 0])
+        ends = following[:, 0] == zoo.EPISODE_STEPS
+        np.testing.assert_array_equal(ends, stored % zoo.EPISODE_STEPS == zoo.EPISODE_STEPS - 1)
+        np.testing.assert_array_equal(one.terminated[stored], ends & terminates)
+
+
+# ---------------------------------------------------------------- what breaks
+
+
+def break_late(env: zoo.Counter) -> None:
+    """Return NaN from the 240th episode on, long after the first checkpoint."""
+    break_late.calls = getattr(break_late, "calls", 0) + 1
+    if break_late.calls > 60:
+        env.buffer[1] = np.nan
+
+
+def test_environment_that_breaks_is_one_line_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+    break_late.calls = 0
+    out = tmp_path / "run"
+    with pytest.raises(RunFailure) as failure:
+        surefoot.train(
+            zoo.failing(break_late), algorithm=ALGORITHM, env_steps=500, out=out, observer=Recording(), **CADENCES
+        )
+    line = str(failure.value)
+    assert "\n" not in line
+    for part in ("seed 0", "env step", "observation"):
+        assert part in line
+    checkpoint = RunDirectory.open(out).load_checkpoint()
+    assert checkpoint.env_steps > 0
+    assert not checkpoint.skipped
+
+
+def test_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import signal
+
+    killed = []
+    step_async = WorkerVectorEnv.step_async
+
+    def kill_once(self: WorkerVectorEnv, actions: np.ndarray) -> None:
+        if not killed and int(self.episodes[0]) == 40:
+            killed.append(self.worker_pids[1])
+            os.kill(killed[0], signal.SIGKILL)
+        step_async(self, actions)
+
+    monkeypatch.setattr(WorkerVectorEnv, "step_async", kill_once)
+    settings = {"num_seeds": 2, "env_workers": 2, "env_steps": 500, "observer": Recording(), **CADENCES}
+    with pytest.raises(RunFailure, match=r"seed 1, env step 1\d\d: .*worker") as failure:
+        surefoot.train(zoo.terminating, algorithm=ALGORITHM, out=tmp_path / "run", **settings)
+    assert "\n" not in str(failure.value)
+    assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps > 0
+
+
+def test_disk_that_fills_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from surefoot.runs import checkpoints
+
+    written = []
+    write_arrays = checkpoints.write_arrays
+
+    def full(stream, arrays):
+        written.append(None)
+        if len(written) > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_arrays(stream, arrays)
+
+    monkeypatch.setattr(checkpoints, "write_arrays", full)
+    with pytest.raises(RunFailure, match="No space left") as failure:
+        surefoot.train(
+            "probe-action", algorithm=ALGORITHM, env_steps=900, out=tmp_path / "run", observer=Recording(), **CADENCES
+        )
+    assert "\n" not in str(failure.value)
+    monkeypatch.undo()
+    assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps > 0
+
+
+def test_second_process_on_one_run_is_refused(watched: tuple[Recording, surefoot.Run]) -> None:
+    path = watched[1].path
+    with RunDirectory.open(path).lock(), pytest.raises(surefoot.UserError, match=r"pid|process"):
+        surefoot.resume(path, env_steps=180, observer=Recording())
+
+
+# ---------------------------------------------------------------- what is refused before anything is written
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"env_steps": 100}, "warm-up of 100 transitions"),
+        ({"env_steps": 0}, "env_steps must be at least 1, got 0"),
+        ({"env_steps": -5}, "env_steps must be at least 1, got -5"),
+        ({"num_seeds": 0}, "num_seeds must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be"),
+        ({"evaluation_episodes": 0}, "evaluation_episodes"),
+        ({"replay_capacity": 50}, "replay_capacity must hold"),
+        ({"replay_capacity": 10**13}, "lower --replay-capacity"),
+        ({"env_workers": -1}, "env_workers"),
+        ({"env_step": 100}, "no setting 'env_step'"),
+    ],
+)
+def test_bad_setting_is_one_line_and_writes_nothing(settings: dict, said: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(surefoot.UserError, match=said) as failure:
+        surefoot.train("probe-action", algorithm=ALGORITHM, out=out, **({"env_steps": 200} | settings))
+    assert "\n" not in str(failure.value)
+    assert not out.exists()
+
+
+def test_unsupported_spaces_write_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(surefoot.UserError, match="Discrete"):
+        surefoot.train("CartPole-v1", algorithm=ALGORITHM, env_steps=200, out=out)
+    assert not out.exists()
+
+
+def test_run_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    settings = {"algorithm": ALGORITHM, "env_steps": 101, "out": out, "observer": Recording(), **CADENCES}
+    surefoot.train("probe-action", **settings)
+    before = (out / "evaluations.csv").read_bytes()
+    with pytest.raises(surefoot.UserError, match="already holds a run"):
+        surefoot.train("probe-action", **settings)
+    assert (out / "evaluations.csv").read_bytes() == before
+    surefoot.train("probe-constant", overwrite=True, **settings)
+    assert api.RunDirectory.open(out).config["task"] == "probe-constant"
