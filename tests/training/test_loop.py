@@ -159,6 +159,12 @@ def test_environment_that_breaks_is_one_line_and_leaves_the_checkpoint(tmp_path:
     assert not checkpoint.skipped
 
 
+def test_environment_that_cannot_start_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunFailure, match=r"zoo:nan_on_reset, seed 0, at the start: .*observation") as failure:
+        surefoot.train(zoo.nan_on_reset, algorithm=ALGORITHM, env_steps=500, out=tmp_path / "run", **CADENCES)
+    assert "\n" not in str(failure.value)
+
+
 def test_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal

@@ -137,12 +137,20 @@ def test_finished_run_goes_on_with_more_steps_and_equals_a_longer_one(finished: 
     assert json.loads((finished / "config.json").read_text())["env_steps"] == 300
 
 
+def test_resuming_a_finished_run_changes_none_of_its_rows(finished: Path) -> None:
+    before = [(finished / name).read_bytes() for name in ("evaluations.csv", "training.csv")]
+    watcher = Recording()
+    assert surefoot.resume(finished, observer=watcher).completed
+    assert before == [(finished / name).read_bytes() for name in ("evaluations.csv", "training.csv")]
+    assert watcher.events[-1].final.returns == (10.0,)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"num_seeds": 3}, "num_seeds"),
         ({"algorithm": surefoot.crossq()}, "algorithm"),
-        ({"env_steps": 150}, "150"),
+        ({"env_steps": 150}, r"at least the \d+ that this run has done, got 150"),
         ({"env_steps": 0}, "env_steps"),
     ],
 )

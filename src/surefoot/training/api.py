@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from surefoot.algorithms import Algorithm, from_data
 from surefoot.algorithms.presets import crossq_wn
-from surefoot.errors import UserError
+from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
@@ -84,7 +85,7 @@ def train(
     RunDirectory.check_free(out, overwrite=config.overwrite)
     watcher = observer or PlainObserver()
     # Everything that can be refused is refused before the directory is made.
-    with TrainingLoop.make(config, plan, resolved, watcher) as loop:
+    with _naming_task(resolved), TrainingLoop.make(config, plan, resolved, watcher) as loop:
         directory = RunDirectory.create(out, describe(config, plan, resolved), overwrite=config.overwrite)
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
@@ -118,7 +119,12 @@ def resume(
     plan = make_plan(config, resolved)
     _refuse_other_plan(directory, plan)
     watcher = observer or PlainObserver()
-    with directory.lock(), TrainingLoop.make(config, plan, resolved, watcher) as loop, StopSignal() as stop:
+    with (
+        _naming_task(resolved),
+        directory.lock(),
+        TrainingLoop.make(config, plan, resolved, watcher) as loop,
+        StopSignal() as stop,
+    ):
         loop.restore(directory)
         described = describe(config, plan, resolved)
         kept = ("started", "command", "machine")
@@ -163,6 +169,15 @@ def evaluate(
     repeat = int(directory.config["resolved"]["action_repeat"])
     with Evaluator(resolved, seeds, episodes, repeat, env_workers) as evaluator:
         return seeds, evaluator.run(act)
+
+
+@contextlib.contextmanager
+def _naming_task(task: Task) -> Iterator[None]:
+    """Say in a failure of an environment that did not even start which task it was."""
+    try:
+        yield
+    except EnvironmentFailure as error:
+        raise RunFailure(f"{task.name}, seed {error.seed}, at the start: {error.detail}") from error
 
 
 def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:

@@ -6,7 +6,9 @@ rest of the run is in ``PopulationState`` (device) and ``HostState`` (host), and
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
@@ -16,7 +18,7 @@ from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Evaluator
-from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
+from surefoot.training.events import Observer, Progress, RunFinished, RunStarted
 from surefoot.training.host_state import HostState
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
@@ -44,7 +46,6 @@ class TrainingLoop:
         self._evaluator: Evaluator | None = None
         self._recorder: Recorder | None = None
         self._population: Population = make_population(config, plan, task, vector)
-        self._last_evaluation: EvaluationDone | None = None
         self._state: PopulationState
         self._host: HostState
         self._began = time.monotonic()
@@ -133,17 +134,23 @@ class TrainingLoop:
     def run(self, stop: StopSignal) -> RunFinished:
         """Go on to the last step, or to a signal; both end with a checkpoint and the policy on disk."""
         self._speed_mark = self._log_mark = (time.monotonic(), self._host.agent_steps)
-        try:
+        with self._naming_failures():
             while self._host.agent_steps < self._plan.agent_steps and not stop.received:
                 before = self._env_steps
                 self._agent_step()
                 self._keep_cadences(before)
+            return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
+
+    @contextlib.contextmanager
+    def _naming_failures(self) -> Iterator[None]:
+        """Say in an environment's failure which task and which step it was."""
+        try:
+            yield
         except EnvironmentFailure as error:
             raise RunFailure(
                 f"{self._task.name}, seed {error.seed}, env step {self._env_steps:,}: {error.detail}; the last "
                 f"checkpoint is intact (surefoot resume {self._directory.path})"
             ) from error
-        return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
 
     def _agent_step(self) -> None:
         host, warmup = self._host, self._config.algorithm.warmup_transitions
@@ -173,7 +180,8 @@ class TrainingLoop:
             self._report_progress()
 
     def _finish(self, completed: bool) -> RunFinished:
-        if completed and (self._last_evaluation is None or self._last_evaluation.env_steps != self._env_steps):
+        last = self._active_recorder.last_evaluation
+        if completed and (last is None or last.env_steps != self._env_steps):
             self._evaluate()
         self._checkpoint()
         finished = RunFinished(
@@ -181,7 +189,7 @@ class TrainingLoop:
             env_steps=self._env_steps,
             completed=completed,
             wall_seconds=self._wall_seconds,
-            final=self._last_evaluation if completed else None,
+            final=self._active_recorder.last_evaluation if completed else None,
             random_return=self._host.mean_random_return,
         )
         self._observer.on_finish(finished)
@@ -231,15 +239,7 @@ class TrainingLoop:
             episodes, workers = self._config.evaluation_episodes, self._config.env_workers
             self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
         played = self._evaluator.run(lambda observation: self._population.act_deterministic(self._state, observation))
-        self._active_recorder.evaluation(self._counts(), played)
-        self._last_evaluation = EvaluationDone(
-            env_steps=self._env_steps,
-            seeds=self._plan.seeds,
-            returns=tuple(played.returns.mean(axis=1).tolist()),
-            successes=None if played.success_any is None else tuple(played.success_any.mean(axis=1).tolist()),
-            wall_seconds=self._wall_seconds,
-        )
-        self._observer.on_evaluation(self._last_evaluation)
+        self._observer.on_evaluation(self._active_recorder.evaluation(self._counts(), played))
 
     def _checkpoint(self) -> None:
         self._active_recorder.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from surefoot.errors import UserError
 from surefoot.policy import PolicySpec, save_policy
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training import checkpoint as ckpt
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Episodes
+from surefoot.training.events import EvaluationDone
 from surefoot.training.export import policy_arrays, policy_layers
 from surefoot.training.host_state import HostState
 from surefoot.training.logs import TRAINING_COLUMNS, evaluation_rows, training_rows
@@ -39,12 +42,22 @@ class Recorder:
         self._segments: list[tuple[str, int]] = []
         self._mark = ckpt.NOTHING
         self._scores: list[float] | None = None
+        self.last_evaluation: EvaluationDone | None = None
+        """Of this run, resumed parts included."""
 
-    def evaluation(self, counts: dict[str, Any], episodes: Episodes) -> None:
-        """Append one evaluation of all seeds."""
+    def evaluation(self, counts: dict[str, Any], episodes: Episodes) -> EvaluationDone:
+        """Append one evaluation of all seeds, and return what there is to tell about it."""
         counts = {"algorithm": self._config.algorithm.name, "utd": self._config.algorithm.utd, **counts}
         self._evaluations.append(evaluation_rows(self._task, self._plan.seeds, counts, episodes))
         self._scores = episodes.scores(self._task).mean(axis=1).tolist()
+        self.last_evaluation = EvaluationDone(
+            env_steps=counts["env_steps"],
+            seeds=self._plan.seeds,
+            returns=tuple(episodes.returns.mean(axis=1).tolist()),
+            successes=None if episodes.success_any is None else tuple(episodes.success_any.mean(axis=1).tolist()),
+            wall_seconds=counts["wall_seconds"],
+        )
+        return self.last_evaluation
 
     def training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
         """Append one row per seed to the training log and start its next interval."""
@@ -68,6 +81,7 @@ class Recorder:
                 "evaluations_offset": self._evaluations.offset(),
                 "training_offset": self._training.offset(),
                 "scores": self._scores,
+                "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
             },
             segments=[name for name, _ in self._segments],
         )
@@ -114,6 +128,12 @@ class Recorder:
         loaded = self._directory.load_checkpoint()
         for line in loaded.skipped:
             message(line)
+        if (done := loaded.meta["counters"]["agent_steps"]) > self._plan.agent_steps:
+            repeat = self._plan.action_repeat
+            raise UserError(
+                f"env_steps must be at least the {done * repeat:,} that this run has done, "
+                f"got {self._plan.agent_steps * repeat:,}"
+            )
         self._directory.discard_after(loaded)
         self._evaluations.truncate(loaded.meta["evaluations_offset"])
         self._training.truncate(loaded.meta["training_offset"])
@@ -130,6 +150,9 @@ class Recorder:
         self._segments = list(zip([path.name for path in loaded.segments], stops, strict=True))
         self._mark = ckpt.segment_mark(segments[-1]) if segments else ckpt.NOTHING
         self._scores = loaded.meta["scores"]
+        if (last := loaded.meta["last_evaluation"]) is not None:
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in last.items()}
+            self.last_evaluation = EvaluationDone(**fields)
         return state, host
 
     def close(self) -> None:

@@ -141,8 +141,14 @@ def describe(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
         },
         "machine": describe_machine(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [_program(sys.argv[0]), *sys.argv[1:]],
     }
+
+
+def _program(path: str) -> str:
+    """Name what was run: "surefoot", however its command line was started, or a user's own script."""
+    name = Path(path).name
+    return "surefoot" if name == "__main__.py" else name
 
 
 def describe_machine() -> dict[str, Any]:
