@@ -7,46 +7,49 @@ from typing import Any
 
 import pytest
 
-from surefoot.algorithms import AdamW, Algorithm, PolyakTarget, UnitNorm
+from surefoot.algorithms import AdamW, Algorithm, LinearDecay, PolyakTarget, UnitNorm
 from surefoot.algorithms.presets import PresetInfo, crossq_wn, get_preset, list_presets
 from surefoot.errors import UserError
 from surefoot.networks import BatchNorm, LogStdRange
 
-# One column per preset. Rows: arXiv 2502.07523v1, Table 1 ("crossq", "crossq-wn", "sac") and the table of its revision
-# ("crossq-wn-r"); BN epsilon, log-std range and which parameters decay are the authors' code.
-COLUMNS = ("crossq", "crossq-wn", "crossq-wn-r", "sac")
-TABLE: dict[str, tuple[Any, Any, Any, Any]] = {
-    "critic_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, 3e-4),
-    "actor_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, 3e-4),
-    "temperature.optimizer.learning_rate": (1e-4, 1e-4, 1e-4, 3e-4),
-    "critic_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.0),
-    "actor_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.0),
-    "temperature.optimizer.weight_decay": (0.0, 0.0, 0.0, 0.0),
-    "temperature.initial": (1.0, 1.0, 1.0, 1.0),
-    "temperature.target_entropy": (-1.0, -1.0, -0.5, -1.0),
-    "critic.widths": ((512, 512), (512, 512), (512, 512), (256, 256)),
-    "actor.widths": ((256, 256), (256, 256), (256, 256), (256, 256)),
-    "critic.norm": (*[BatchNorm(momentum=0.99, epsilon=1e-3)] * 3, None),
-    "actor.norm": (*[BatchNorm(momentum=0.99, epsilon=1e-3)] * 3, None),
-    "num_critics": (2, 2, 2, 2),
-    "critic_pass": ("joint", "joint", "joint", "separate"),
-    "weight_constraint": (None, UnitNorm(), UnitNorm(), None),
-    "target": (PolyakTarget(tau=0.005),) * 4,
-    "log_std": (LogStdRange(low=-10.0, high=2.0, mapping="clip"),) * 4,
-    "critic_loss_scale": (0.5, 0.5, 0.5, 0.5),
-    "policy_delay": (3, 3, 3, 1),
-    "batch_size": (256, 256, 256, 256),
-    "warmup_transitions": (5_000, 5_000, 5_000, 10_000),
-    "utd": (1, 5, 5, 1),
-    "discount": (None, None, None, None),
-    "action_repeat": (None, None, None, None),
-    **{
-        f"{optimizer}.{beta}": (value,) * 4
-        for optimizer in ("critic_optimizer", "actor_optimizer", "temperature.optimizer")
-        for beta, value in (("b1", 0.9), ("b2", 0.999))
-    },
+# One column per preset: arXiv 2502.07523v1, Table 1 ("crossq", "crossq-wn", "sac"), the table of its revision
+# ("crossq-wn-r") and the authors' released configuration ("crossq-wn-code"), which also gives all of them BN's epsilon,
+# the log-std range and which parameters decay. A row of one value holds for every column.
+COLUMNS = ("crossq", "crossq-wn", "crossq-wn-r", "crossq-wn-code", "sac")
+NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
+FALLING = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)
+DIFFERENT: dict[str, tuple[Any, ...]] = {
+    "critic_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, FALLING, 3e-4),
+    "actor_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, FALLING, 3e-4),
+    "temperature.optimizer.learning_rate": (1e-4, 1e-4, 1e-4, 1e-4, 3e-4),
+    "critic_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.01, 0.0),
+    "actor_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.01, 0.0),
+    "temperature.initial": (1.0, 1.0, 1.0, 0.01, 1.0),
+    "temperature.target_entropy": (-1.0, -1.0, -0.5, -0.5, -1.0),
+    "critic.widths": ((512, 512), (512, 512), (512, 512), (512, 512), (256, 256)),
+    "critic.norm": (NORM, NORM, NORM, NORM, None),
+    "actor.norm": (NORM, NORM, NORM, NORM, None),
+    "critic_pass": ("joint", "joint", "joint", "joint", "separate"),
+    "weight_constraint": (None, UnitNorm(), UnitNorm(), UnitNorm(), None),
+    "policy_delay": (3, 3, 3, 3, 1),
+    "warmup_transitions": (5_000, 5_000, 5_000, 5_000, 10_000),
+    "utd": (1, 5, 5, 2, 1),
 }
-DECAYED = ("crossq-wn", "crossq-wn-r")
+SAME: dict[str, Any] = {
+    "actor.widths": (256, 256),
+    "num_critics": 2,
+    "target": PolyakTarget(tau=0.005),
+    "log_std": LogStdRange(low=-10.0, high=2.0, mapping="clip"),
+    "critic_loss_scale": 0.5,
+    "batch_size": 256,
+    "discount": None,
+    "action_repeat": None,
+    "temperature.optimizer.weight_decay": 0.0,
+    **{f"{name}.b1": 0.9 for name in ("critic_optimizer", "actor_optimizer", "temperature.optimizer")},
+    **{f"{name}.b2": 0.999 for name in ("critic_optimizer", "actor_optimizer", "temperature.optimizer")},
+}
+TABLE = DIFFERENT | {row: (value,) * len(COLUMNS) for row, value in SAME.items()}
+DECAYED = ("crossq-wn", "crossq-wn-r", "crossq-wn-code")
 
 
 def look_up(algorithm: Algorithm, path: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from surefoot.algorithms import AdamW, Algorithm, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
 from surefoot.algorithms.presets import crossq_wn, sac
 from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, LogStdRange
@@ -34,6 +34,9 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (AdamW, {"b1": -0.1}),
     (AdamW, {"b2": 1.5}),
     (AdamW, {"decay": "some"}),
+    (LinearDecay, {"initial": 0.0, "final": 1e-5, "agent_steps": 10}),
+    (LinearDecay, {"final": -1e-5, "initial": 1e-4, "agent_steps": 10}),
+    (LinearDecay, {"agent_steps": 0, "initial": 1e-4, "final": 1e-5}),
     (PolyakTarget, {"tau": 0.0}),
     (PolyakTarget, {"tau": 1.01}),
     (PolyakTarget, {"tau": math.nan}),

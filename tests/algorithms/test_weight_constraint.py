@@ -26,7 +26,7 @@ from tests.algorithms.support import (
 pytestmark = pytest.mark.usefixtures("x64")
 
 CONSTRAINED = tiny()
-FREE = tiny(weight_constraint=None)
+FREE = tiny(weight_constraint=None, policy_delay=1)
 UPDATES = 7
 
 
@@ -108,7 +108,7 @@ HEADS_AND_NORMS = {
 def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -> dict[str, np.ndarray]:
     """Return by how much each leaf shrinks, relative to itself, in a step of which all gradients are zero."""
     mlp = algorithm.actor if network == "actor" else algorithm.critic
-    optimizer = make_optimizer(config, mlp.hidden_layers)
+    optimizer = make_optimizer(config, 1.0, mlp.hidden_layers)
     ones = jax.tree.map(jnp.ones_like, params)
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(ones), ones)
     return {name: -update for name, update in named_leaves(updates).items()}

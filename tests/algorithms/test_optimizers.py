@@ -1,0 +1,52 @@
+"""The optimisers' schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+
+from surefoot.algorithms import AdamW, Learner, LinearDecay
+from surefoot.algorithms import learner as learner_module
+from surefoot.algorithms.optimizers import make_optimizer
+from tests.algorithms.support import DISCOUNT, SPEC, tiny
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def rates(learning_rate: float | LinearDecay, updates_per_agent_step: float, count: int) -> list[float]:
+    """Return the learning rate of the first updates: at no gradient and a decay of one, a parameter of one loses it."""
+    optimizer = make_optimizer(AdamW(learning_rate, weight_decay=1.0), updates_per_agent_step)
+    one, found = jnp.array(1.0), []
+    state = optimizer.init(one)
+    for _ in range(count):
+        change, state = optimizer.update(jnp.array(0.0), state, one)
+        found.append(-float(change))
+    return found
+
+
+def test_a_constant_learning_rate_is_constant() -> None:
+    assert rates(0.5, 1.0, 3) == pytest.approx([0.5] * 3)
+
+
+@pytest.mark.parametrize(("agent_steps", "updates_per_agent_step"), [(4, 1.0), (2, 2.0), (12, 1 / 3)])
+def test_a_schedule_falls_linearly_over_its_agent_steps_and_stays(
+    agent_steps: int, updates_per_agent_step: float
+) -> None:
+    """All three are four updates long."""
+    decay = LinearDecay(initial=0.9, final=0.1, agent_steps=agent_steps)
+    assert rates(decay, updates_per_agent_step, 6) == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1, 0.1])
+
+
+def test_each_optimiser_knows_how_often_it_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[float, float] = {}
+
+    def note(config: AdamW, updates_per_agent_step: float, *rest: Any) -> Any:
+        asked[config.b1] = updates_per_agent_step
+        return make_optimizer(config, updates_per_agent_step, *rest)
+
+    monkeypatch.setattr(learner_module, "make_optimizer", note)
+    algorithm = tiny(utd=6, policy_delay=3, critic_optimizer=AdamW(b1=0.1), actor_optimizer=AdamW(b1=0.2))
+    Learner(algorithm, SPEC, DISCOUNT)
+    assert asked == {0.1: 6, 0.2: 2, 0.9: 2}

@@ -1,0 +1,185 @@
+"""Many seeds in one program are as many programs of one seed: same keys, same indices, same arithmetic, no leaks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot import replay
+from surefoot.algorithms import Learner
+from surefoot.training.population import Population, PopulationState
+from surefoot.types import Batch, PyTree, Transition
+from tests.algorithms.support import (
+    BATCH,
+    DISCOUNT,
+    SPEC,
+    compiled_update,
+    double,
+    fixed_batch,
+    fixed_state,
+    learner,
+    named_leaves,
+    same_bits,
+    tiny,
+)
+
+SEEDS = (0, 1, 2)
+ALGORITHM = tiny(policy_delay=1, utd=1)
+STEPS = 6
+
+
+class Warm(NamedTuple):
+    """A population after its warm-up."""
+
+    population: Population
+    state: PopulationState
+    actions: list[np.ndarray]
+    """Of every step, [S, A]."""
+
+
+def experience(seeds: tuple[int, ...], step: int) -> Transition:
+    """Return what each seed met at a step, [S, ...]; it follows from the seed's own number."""
+    rows = []
+    for seed in seeds:
+        rng = np.random.default_rng((seed, step))
+        ended = step == 3
+        observation, first = rng.normal(size=(2, SPEC.observation_size)).astype(np.float32)
+        rows.append(
+            Transition(
+                action=rng.uniform(-1, 1, SPEC.action_size).astype(np.float32),
+                reward=np.float32(rng.normal()),
+                next_observation=observation,
+                terminated=np.bool_(ended),
+                observation=first if ended else observation,
+                ended=np.bool_(ended),
+            )
+        )
+    return Transition(*map(np.stack, zip(*rows, strict=True)))
+
+
+def warm_up(seeds: tuple[int, ...]) -> Warm:
+    population = Population(Learner(ALGORITHM, SPEC, DISCOUNT), seeds, capacity=STEPS + 2, frames=STEPS + 6)
+    start = np.stack([np.random.default_rng((seed, 99)).normal(size=SPEC.observation_size) for seed in seeds])
+    state, action = population.init(start.astype(np.float32))
+    actions = [np.asarray(action)]
+    for step in range(STEPS):
+        state, action = population.explore(state, experience(seeds, step), uniform=True)
+        actions.append(np.asarray(action))
+    return Warm(population, state, actions)
+
+
+def of_seed(tree: PyTree, index: int) -> PyTree:
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+@pytest.fixture(scope="module")
+def together() -> Warm:
+    return warm_up(SEEDS)
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[Warm]:
+    return [warm_up((seed,)) for seed in SEEDS]
+
+
+def next_batch(state: PopulationState, index: int) -> Batch:
+    """The batch that a seed would draw next: the key is split in three, the second is for the indices."""
+    _, sample_key, _ = jax.random.split(of_seed(state.learner.key, index), 3)
+    return replay.sample(of_seed(state.replay, index), sample_key, BATCH)
+
+
+# -------------------------------------------------------------------- bit for bit
+
+
+def test_keys_actions_and_replay_are_those_of_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+    for index, single in enumerate(alone):
+        assert same_bits(of_seed(together.state.learner.key, index), of_seed(single.state.learner.key, 0))
+        assert same_bits(of_seed(together.state.replay, index), of_seed(single.state.replay, 0))
+        for ours, theirs in zip(together.actions, single.actions, strict=True):
+            np.testing.assert_array_equal(ours[index], theirs[0])
+
+
+def test_replay_indices_are_those_of_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+    for index, single in enumerate(alone):
+        assert same_bits(next_batch(together.state, index), next_batch(single.state, 0))
+
+
+def test_seeds_draw_different_numbers(together: Warm) -> None:
+    for actions in together.actions:
+        assert len({row.tobytes() for row in actions}) == len(SEEDS)
+        assert np.abs(actions).max() <= 1.0
+    assert len({row.tobytes() for row in np.concatenate(together.actions)}) == len(SEEDS) * (STEPS + 1)
+    keys = np.asarray(jax.random.key_data(together.state.learner.key))
+    assert len({row.tobytes() for row in keys}) == len(SEEDS)
+
+
+def test_initial_networks_are_those_of_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+    for index, single in enumerate(alone):
+        ours = named_leaves(of_seed(together.state.learner, index))
+        for name, leaf in named_leaves(of_seed(single.state.learner, 0)).items():
+            np.testing.assert_allclose(ours[name], leaf, atol=1e-5, err_msg=name)
+
+
+# -------------------------------------------------------------------- one update, in float64
+
+
+def train(
+    population: Population, state: PopulationState, seeds: tuple[int, ...] = SEEDS
+) -> tuple[PopulationState, jax.Array]:
+    """Take one agent step with its update from a copy of the state, in float64."""
+    with jax.enable_x64(True):
+        own = jax.tree.map(lambda x: x.copy(), state)
+        return population.train(double(own), double_inputs(experience(seeds, STEPS)), 0)
+
+
+def double_inputs(transition: Transition) -> Transition:
+    return Transition(*(x.astype(np.float64) if x.dtype == np.float32 else x for x in transition))
+
+
+def test_one_update_from_the_same_state_agrees_with_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+    """The initial networks may differ in a last bit of float32, so each seed alone starts from the same state."""
+    ours, our_actions = train(together.population, together.state)
+    for index, seed in enumerate(SEEDS):
+        start = jax.tree.map(lambda x, i=index: x[i : i + 1], together.state)
+        theirs, their_actions = train(alone[0].population, start, (seed,))
+        mine = named_leaves(of_seed(ours, index))
+        for name, leaf in named_leaves(of_seed(theirs, 0)).items():
+            np.testing.assert_allclose(mine[name], leaf, rtol=1e-9, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(our_actions[index], their_actions[0], rtol=1e-9, atol=1e-9)
+        assert same_bits(of_seed(ours.learner.key, index), of_seed(theirs.learner.key, 0))
+
+
+def test_jitted_agrees_with_not_jitted() -> None:
+    with jax.enable_x64(True):
+        arguments = fixed_state(ALGORITHM), fixed_batch(), jax.random.key(0), jnp.bool_(True)
+        compiled, plain = compiled_update(ALGORITHM)(*arguments), learner(ALGORITHM).update(*arguments)
+    left, right = named_leaves(compiled), named_leaves(plain)
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+# -------------------------------------------------------------------- one seed's NaN
+
+
+def poison(state: PopulationState, where: str, index: int) -> PopulationState:
+    if where == "replay":
+        return state._replace(replay=state.replay._replace(frames=state.replay.frames.at[index].set(jnp.nan)))
+    network = getattr(state.learner, where)
+    params = jax.tree.map(lambda x: x.at[index].set(jnp.nan), network.params)
+    return state._replace(learner=state.learner._replace(**{where: network._replace(params=params)}))
+
+
+@pytest.mark.parametrize("where", ["critic", "actor", "replay"])
+def test_a_nan_in_one_seed_leaves_the_bits_of_the_others_alone(together: Warm, where: str) -> None:
+    healthy, healthy_actions = train(together.population, together.state)
+    ill, ill_actions = train(together.population, poison(together.state, where, 1))
+    assert np.isnan(np.asarray(ill.metrics.critic.critic_loss)[1])
+    for index in (0, 2):
+        assert same_bits(of_seed(healthy, index), of_seed(ill, index))
+        np.testing.assert_array_equal(healthy_actions[index], ill_actions[index])
+        assert all(np.isfinite(leaf).all() for leaf in named_leaves(of_seed(ill, index)).values())

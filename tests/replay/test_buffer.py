@@ -1,0 +1,226 @@
+"""The replay buffer against a plain list of transitions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from surefoot import replay
+from surefoot.replay import ReplayState
+from surefoot.types import Batch, EnvSpec, Transition
+
+SPEC = EnvSpec(observation_size=2, action_size=1)
+CAPACITY = 6
+TIGHT, WIDE = CAPACITY + 2, 2 * CAPACITY + 4
+DRAWS = 128
+
+add = jax.jit(replay.add)
+sample = jax.jit(replay.sample, static_argnums=2)
+begin_episode = jax.jit(replay.begin_episode)
+
+
+class Stored(NamedTuple):
+    """A transition as the list remembers it, in Python numbers."""
+
+    observation: tuple[float, ...]
+    action: tuple[float, ...]
+    reward: float
+    next_observation: tuple[float, ...]
+    terminated: bool
+
+
+class Story:
+    """Writes the same transitions into a buffer and into a list; every observation is a number of its own."""
+
+    def __init__(self, frames: int, capacity: int = CAPACITY) -> None:
+        self.count = 0
+        self.observation = self.fresh()
+        self.stored: list[Stored] = []
+        self.starts: list[int] = []
+        self.capacity, self.frames = capacity, frames
+        self.frame_numbers: list[int] = []
+        self.num_frames = 1
+        self.state = replay.init(SPEC, capacity, frames, jnp.asarray(self.observation))
+
+    def fresh(self) -> np.ndarray:
+        self.count += 1
+        return np.array([self.count, -self.count], np.float32)
+
+    def step(self, terminated: bool = False, truncated: bool = False) -> None:
+        ended = terminated or truncated
+        number = len(self.stored)
+        action, reward = np.array([number / 64], np.float32), np.float32(number + 0.5)
+        following = self.fresh()
+        current = self.fresh() if ended else following
+        self.stored.append(Stored(*map(tuple, (self.observation, action)), float(reward), tuple(following), terminated))
+        self.frame_numbers.append(self.num_frames - 1)
+        self.num_frames += 2 if ended else 1
+        self.observation = current
+        self.state = add(
+            self.state, Transition(action, reward, following, np.bool_(terminated), current, np.bool_(ended))
+        )
+
+    def abandon(self) -> None:
+        """Begin a new episode where the last one did not end."""
+        self.observation = self.fresh()
+        self.num_frames += 1
+        self.state = begin_episode(self.state, self.observation, np.bool_(True))
+
+    def expected(self) -> list[Stored]:
+        """The newest transitions that fit, and whose two observations have not been written over."""
+        whole = [
+            transition
+            for number, transition in list(enumerate(self.stored))[-self.capacity :]
+            if self.frame_numbers[number] >= self.num_frames - self.frames
+        ]
+        return whole
+
+
+def transitions(batch: Batch) -> list[Stored]:
+    rows = zip(*map(np.asarray, batch), strict=True)
+    return [Stored(tuple(o), tuple(a), float(r), tuple(n), bool(t)) for o, a, r, n, t in rows]
+
+
+def held(state: ReplayState) -> list[Stored]:
+    """Every transition that sampling can return, oldest first, read off where ``sample`` would read it."""
+    found = []
+    for number in range(int(state.oldest), int(state.num_transitions)):
+        position, frames = number % len(state.rewards), state.frames
+        frame = int(state.frame_of[position])
+        found.append(
+            Stored(
+                tuple(np.asarray(frames[frame % len(frames)])),
+                tuple(np.asarray(state.actions[position])),
+                float(state.rewards[position]),
+                tuple(np.asarray(frames[(frame + 1) % len(frames)])),
+                bool(state.terminated[position]),
+            )
+        )
+    return found
+
+
+steps = st.sampled_from(["go on", "go on", "go on", "terminate", "truncate", "abandon"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames=st.sampled_from([TIGHT, WIDE]), story=st.lists(steps, max_size=4 * CAPACITY))
+def test_the_buffer_holds_exactly_what_the_list_remembers(frames: int, story: list[str]) -> None:
+    told = Story(frames)
+    told.step()
+    for event in story:
+        if event == "abandon":
+            told.abandon()
+        else:
+            told.step(terminated=event == "terminate", truncated=event == "truncate")
+    assert int(told.state.num_transitions) == len(told.stored)
+    assert int(told.state.num_frames) == told.num_frames
+    if told.expected():
+        assert held(told.state) == told.expected()
+        drawn = transitions(sample(told.state, jax.random.key(len(story)), DRAWS))
+        assert set(drawn) <= set(told.expected())
+
+
+def test_next_observations_across_episode_ends_are_the_transitions_own() -> None:
+    told = Story(WIDE)
+    for terminated, truncated in ((False, False), (True, False), (False, False), (False, True), (False, False)):
+        told.step(terminated, truncated)
+    drawn = set(transitions(sample(told.state, jax.random.key(0), DRAWS)))
+    assert drawn == set(told.stored), "every transition comes up, and nothing that never happened"
+    # Observations are 1, 2, 3 | 4, 5, 6 | 7, 8; the transition from 3 to 4 never happened.
+    pairs = {(t.observation[0], t.next_observation[0], t.terminated) for t in drawn}
+    assert pairs == {(1, 2, False), (2, 3, True), (4, 5, False), (5, 6, False), (7, 8, False)}
+
+
+def test_truncation_is_not_termination() -> None:
+    told = Story(WIDE)
+    told.step(truncated=True)
+    assert not np.asarray(sample(told.state, jax.random.key(0), 1).terminated).any()
+    told.step(terminated=True)
+    assert np.asarray(sample(told.state, jax.random.key(0), DRAWS).terminated).any()
+
+
+def test_the_oldest_leave_when_the_buffer_is_full() -> None:
+    told = Story(WIDE)
+    for _ in range(2 * CAPACITY + 3):
+        told.step()
+    assert held(told.state) == told.stored[-CAPACITY:]
+
+
+def test_the_oldest_leave_early_where_frames_run_short() -> None:
+    """Episodes of one step take two frames each: eight frames hold four such transitions."""
+    told = Story(TIGHT)
+    for _ in range(10):
+        told.step(terminated=True)
+    assert 0 < len(held(told.state)) < CAPACITY
+    assert held(told.state) == told.stored[-len(held(told.state)) :] == told.expected()
+
+
+def test_frame_capacity_keeps_every_transition_of_episodes_that_are_long_enough() -> None:
+    """With every episode of exactly the shortest length, the capacity in transitions is what binds."""
+    capacity, shortest = 12, 3
+    told = Story(replay.frame_capacity(capacity, shortest), capacity)
+    for number in range(5 * capacity):
+        told.step(truncated=number % shortest == shortest - 1)
+        assert len(held(told.state)) == min(number + 1, capacity)
+
+
+def test_sampling_is_uniform_over_what_is_stored() -> None:
+    told = Story(WIDE)
+    for number in range(CAPACITY + 4):
+        told.step(terminated=number % 3 == 2)
+    draws = 6_000
+    counts = Counter(t.reward for t in transitions(sample(told.state, jax.random.key(1), draws)))
+    assert len(counts) == len(told.expected()) == CAPACITY
+    mean = draws / CAPACITY
+    chi_square = sum((count - mean) ** 2 / mean for count in counts.values())
+    assert chi_square < 25.0  # 5 degrees of freedom: once in 7,000 keys, and this key is fixed
+
+
+def test_sampling_depends_on_the_key_alone() -> None:
+    told = Story(WIDE)
+    for _ in range(CAPACITY):
+        told.step()
+    one, again, other = (transitions(sample(told.state, jax.random.key(key), 32)) for key in (0, 0, 1))
+    assert one == again != other
+
+
+def test_begin_episode_changes_nothing_where_it_is_not_asked_to() -> None:
+    told = Story(WIDE)
+    told.step()
+    same = begin_episode(told.state, told.fresh(), np.bool_(False))
+    for before, after in zip(told.state, same, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_batches_are_float32_and_shaped_by_the_spec() -> None:
+    told = Story(WIDE)
+    told.step()
+    batch = sample(told.state, jax.random.key(0), 5)
+    assert [leaf.shape for leaf in batch] == [(5, 2), (5, 1), (5,), (5, 2), (5,)]
+    assert {leaf.dtype for leaf in batch} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize(("capacity", "frames"), [(6, 8), (100, 130)])
+def test_nbytes_is_what_the_arrays_take(capacity: int, frames: int) -> None:
+    spec = EnvSpec(17, 6)
+    state = jax.eval_shape(lambda: replay.init(spec, capacity, frames, jnp.zeros(17)))
+    assert replay.nbytes(spec, capacity, frames) == sum(leaf.size * leaf.dtype.itemsize for leaf in state)
+
+
+def test_ten_seeds_of_dog_run_take_five_gigabytes() -> None:
+    """500,000 transitions of 223 observations, 500 agent steps an episode; stored twice they would take 9.7 GB."""
+    spec, capacity = EnvSpec(223, 38), 500_000
+    total = 10 * replay.nbytes(spec, capacity, replay.frame_capacity(capacity, 500))
+    assert 5.2e9 < total < 5.4e9
+
+
+def test_too_few_frames_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least capacity \\+ 2 = 8, got 7"):
+        replay.init(SPEC, 6, 7, jnp.zeros(2))
