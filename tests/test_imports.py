@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay": {"types", "runs", "errors"},
     "algorithms": {"networks", "replay", "types", "runs", "errors"},
     "training": {"algorithms", "networks", "replay", "types", "tasks", "policy", "runs", "errors"},
-    "benchmark": {"training", "algorithms", "networks", "replay", "types", "runs", "errors"},
+    "benchmark": {"training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
     "cli": {"benchmark", "training", "algorithms", "tasks", "runs", "errors"},
 }
 """For each room, the rooms it may import anywhere, also inside a function."""
