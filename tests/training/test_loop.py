@@ -25,7 +25,13 @@ from tests.training.recording import Recording
 from tests.training.small import small
 
 ALGORITHM = small(surefoot.crossq_wn(utd=2))
-CADENCES = {"evaluate_every": 50, "checkpoint_every": 60, "log_every": 40, "evaluation_episodes": 2}
+CADENCES = {
+    "evaluate_every": 50,
+    "checkpoint_every": 60,
+    "log_every": 40,
+    "evaluation_episodes": 2,
+    "replay_capacity": 300,  # one shape for all, compiled once
+}
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ ALGORITHMS = {
 def train(probe: str, algorithm: Algorithm, out: Path) -> TrainingLoop:
     task = get_task(probe)
     config = TrainConfig(
-        probe, algorithm, env_steps=900, out=out, evaluate_every=900, checkpoint_every=900, evaluation_episodes=1
+        probe, algorithm, env_steps=900, replay_capacity=900, out=out, evaluate_every=900, evaluation_episodes=1
     )
     with TrainingLoop.make(config, make_plan(config, task), task, Recording()) as loop:
         directory = RunDirectory.create(out, {})

@@ -22,7 +22,7 @@ from surefoot.training.events import Observer, Progress, RunFinished, RunStarted
 from surefoot.training.host_state import HostState
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
-from surefoot.training.setup import Plan, device_name, make_population, replay_bytes
+from surefoot.training.setup import Plan, check_memory, device_name, make_population, replay_bytes
 from surefoot.training.signals import StopSignal
 from surefoot.types import EnvSpec, Transition
 
@@ -53,6 +53,9 @@ class TrainingLoop:
     @classmethod
     def make(cls, config: TrainConfig, plan: Plan, task: Task, observer: Observer) -> Self:
         """Make the environments, then the loop."""
+        if task.observation_size is not None and task.action_size is not None:
+            # Before many environments are built, which can take minutes.
+            check_memory(plan, task, EnvSpec(task.observation_size, task.action_size))
         vector = make_vector(
             task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers
         )

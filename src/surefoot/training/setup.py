@@ -75,9 +75,8 @@ def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorE
         UserError: they do not fit into the device's free memory.
     """
     spec = EnvSpec(vector.observation_size, vector.action_size)
-    frames = _frames(plan, task)
-    _check_memory(replay_bytes(plan, task, spec), plan, config)
-    return Population(Learner(config.algorithm, spec, plan.discount), plan.seeds, plan.capacity, frames)
+    check_memory(plan, task, spec)
+    return Population(Learner(config.algorithm, spec, plan.discount), plan.seeds, plan.capacity, _frames(plan, task))
 
 
 def replay_bytes(plan: Plan, task: Task, spec: EnvSpec) -> int:
@@ -92,13 +91,18 @@ def _frames(plan: Plan, task: Task) -> int:
     return replay.frame_capacity(plan.capacity, shortest)
 
 
-def _check_memory(needed: int, plan: Plan, config: TrainConfig) -> None:
-    free = free_memory()
+def check_memory(plan: Plan, task: Task, spec: EnvSpec) -> None:
+    """Refuse replay buffers that do not fit.
+
+    Raises:
+        UserError: with the estimate and what to change.
+    """
+    needed, free = replay_bytes(plan, task, spec), free_memory()
     if needed > free:
         raise UserError(
             f"the replay buffers need {needed / 1e9:.1f} GB ({len(plan.seeds)} seeds x {plan.capacity:,} transitions), "
             f"but {free / 1e9:.1f} GB are free on {device_name()}: lower --replay-capacity"
-            f"{' or --num-seeds' if config.num_seeds > 1 else ''}"
+            f"{' or --num-seeds' if len(plan.seeds) > 1 else ''}"
         )
 
 
