@@ -128,12 +128,13 @@ def test_initial_networks_are_those_of_a_seed_alone(together: Warm, alone: list[
 
 
 def train(
-    population: Population, state: PopulationState, seeds: tuple[int, ...] = SEEDS
+    population: Population, state: PopulationState, seeds: tuple[int, ...] = SEEDS, last: Transition | None = None
 ) -> tuple[PopulationState, jax.Array]:
     """Take one agent step with its update from a copy of the state, in float64."""
+    last = experience(seeds, STEPS) if last is None else last
     with jax.enable_x64(True):
         own = jax.tree.map(lambda x: x.copy(), state)
-        return population.train(double(own), double_inputs(experience(seeds, STEPS)), 0)
+        return population.train(double(own), double_inputs(last), 0)
 
 
 def double_inputs(transition: Transition) -> Transition:
@@ -151,6 +152,20 @@ def test_one_update_from_the_same_state_agrees_with_a_seed_alone(together: Warm,
             np.testing.assert_allclose(mine[name], leaf, rtol=1e-9, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(our_actions[index], their_actions[0], rtol=1e-9, atol=1e-9)
         assert same_bits(of_seed(ours.learner.key, index), of_seed(theirs.learner.key, 0))
+
+
+def test_each_seed_learns_from_the_batch_that_its_own_key_draws(together: Warm) -> None:
+    """Where every transition is terminal, the target is the reward, and its mean tells which batch was drawn."""
+    ended = np.ones(len(SEEDS), bool)
+    last = experience(SEEDS, STEPS)._replace(terminated=ended, ended=ended)
+    buffers = together.state.replay
+    buffers = buffers._replace(terminated=jnp.ones_like(buffers.terminated))
+    after, _ = train(together.population, together.state._replace(replay=buffers), last=last)
+    with jax.enable_x64(True):
+        full = together.state._replace(replay=jax.vmap(replay.add)(buffers, last))
+        means = [float(next_batch(full, index).reward.mean(dtype=jnp.float64)) for index in range(len(SEEDS))]
+    np.testing.assert_allclose(after.metrics.critic.target_mean, means, rtol=1e-12)
+    assert len(set(means)) == len(SEEDS)
 
 
 def test_jitted_agrees_with_not_jitted() -> None:
