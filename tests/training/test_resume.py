@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,17 @@ def test_changes_that_alter_what_was_trained_are_refused(finished: Path, changes
     with pytest.raises(UserError, match=said):
         surefoot.resume(finished, **changes)
     assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+
+
+def test_run_killed_before_its_first_checkpoint_begins_again(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "checkpoints")
+    shutil.rmtree(out / "replay")
+    watcher = Recording()
+    assert surefoot.resume(out, observer=watcher).completed
+    assert any("begins again" in line for line in watcher.messages)
+    assert_same_run(finished, out)
 
 
 def test_resuming_something_else_is_one_line(tmp_path: Path) -> None:

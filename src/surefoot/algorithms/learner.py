@@ -178,7 +178,7 @@ class Learner:
         if self.algorithm.target is not None:
             # An average of projected weights, itself never projected.
             target_critic = optax.incremental_update(critic.params, target_critic, self.algorithm.target.tau)
-        metrics = CriticMetrics(loss, jnp.mean(q), jnp.mean(target), optax.global_norm(grads))
+        metrics = CriticMetrics(loss, jnp.mean(q), jnp.mean(target), optax.tree.norm(grads))
         return state._replace(critic=critic, target_critic=target_critic), metrics
 
     def _critic_values(
@@ -214,7 +214,7 @@ class Learner:
         gradient = jax.grad(temperature_loss)(state.log_alpha, entropy, self.target_entropy)
         change, opt_state = self._temperature_optimizer.update(gradient, state.temperature_opt_state, state.log_alpha)
         log_alpha = state.log_alpha + change
-        metrics = ActorMetrics(loss, entropy, jnp.exp(log_alpha), optax.global_norm(grads))
+        metrics = ActorMetrics(loss, entropy, jnp.exp(log_alpha), optax.tree.norm(grads))
         state = state._replace(actor=actor, log_alpha=log_alpha, temperature_opt_state=opt_state)
         return state, critic_metrics, metrics
 

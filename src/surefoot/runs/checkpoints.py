@@ -120,6 +120,10 @@ class CheckpointStore:
             self._prune(env_steps)
         return path
 
+    def any(self) -> bool:
+        """Say whether there is a checkpoint, good or not."""
+        return bool(self._newest_first())
+
     def load(self) -> Checkpoint:
         """Load the newest checkpoint that verifies."""
         skipped: list[str] = []

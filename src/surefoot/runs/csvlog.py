@@ -117,6 +117,10 @@ class CsvLog:
             self._end = self._stream.seek(offset)
             os.fsync(self._stream.fileno())
 
+    def clear(self) -> None:
+        """Drop every row."""
+        self.truncate(len(_encode([self.columns])))
+
     def close(self) -> None:
         """Close the file."""
         self._stream.close()

@@ -219,6 +219,10 @@ class RunDirectory:
         """
         return self._store.save(env_steps, arrays, meta, segments)
 
+    def has_checkpoints(self) -> bool:
+        """Say whether a checkpoint was ever made, good or not."""
+        return self._store.any()
+
     def load_checkpoint(self) -> Checkpoint:
         """Load the newest checkpoint whose every checksum is right, that of its replay segments included.
 

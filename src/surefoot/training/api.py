@@ -125,7 +125,11 @@ def resume(
         TrainingLoop.make(config, plan, resolved, watcher) as loop,
         StopSignal() as stop,
     ):
-        loop.restore(directory)
+        if directory.has_checkpoints():
+            loop.restore(directory)
+        else:
+            watcher.on_message("this run was stopped before its first checkpoint: it begins again")
+            loop.start(directory)
         described = describe(config, plan, resolved)
         kept = ("started", "command", "machine")
         directory.update_config(

@@ -82,6 +82,7 @@ class TrainingLoop:
     def start(self, directory: RunDirectory) -> None:
         """Begin at step 0, in a directory whose lock is held."""
         self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
+        self._recorder.clear()
         observation = self._vector.reset([0] * len(self._plan.seeds))
         self._state, action = self._population.init(observation)
         self._host = HostState.start(observation, np.asarray(action))

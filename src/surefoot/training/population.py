@@ -58,9 +58,9 @@ class Population:
         self.seeds = tuple(seeds)
         self.capacity = capacity
         self.frames = frames
-        self._store = jax.jit(self._over_seeds(self._store_one), donate_argnums=0)
-        self._store_and_act = jax.jit(self._over_seeds(self._store_and_act_one), donate_argnums=0)
-        self._train = jax.jit(self._over_seeds(self._train_one, shared=1), donate_argnums=0)
+        self._store = jax.jit(self._store_all, donate_argnums=0)
+        self._store_and_act = jax.jit(self._store_and_act_all, donate_argnums=0)
+        self._train = jax.jit(self._train_all, donate_argnums=0)
         self._deterministic = jax.jit(self._over_seeds(learner.act_deterministic))
         self._norms = jax.jit(self._over_seeds(self._norms_one))
         self._reset_metrics = jax.jit(self._over_seeds(lambda sums: jax.tree.map(jnp.zeros_like, sums)))
@@ -98,8 +98,7 @@ class Population:
 
     def begin_episodes(self, state: PopulationState, observation: np.ndarray, begin: np.ndarray) -> PopulationState:
         """Tell the buffers of the seeds in ``begin`` [S] that their unfinished episode gave way to ``observation``."""
-        started = jax.jit(self._over_seeds(replay.begin_episode))(state.replay, observation, begin)
-        return state._replace(replay=started)
+        return state._replace(replay=jax.jit(jax.vmap(replay.begin_episode))(state.replay, observation, begin))
 
     def act_deterministic(self, state: PopulationState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
@@ -111,10 +110,78 @@ class Population:
         norms = jax.tree.map(np.asarray, self._norms(state.learner))
         return state._replace(metrics=self._reset_metrics(state.metrics)), sums, norms
 
+    # ---------------------------------------------------------------- for all seeds
+
+    def _store_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
+        stored = jax.vmap(replay.add)(state.replay, transition)
+        learner, action = self._over_seeds(self._uniform_action)(state.learner)
+        return PopulationState(learner, stored, state.metrics), action
+
+    def _store_and_act_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
+        stored = jax.vmap(replay.add)(state.replay, transition)
+        learner, action = self._over_seeds(self._policy_action)(state.learner, transition.observation)
+        return PopulationState(learner, stored, state.metrics), action
+
+    def _train_all(
+        self, state: PopulationState, transition: Transition, grad_steps: jax.Array
+    ) -> tuple[PopulationState, jax.Array]:
+        algorithm = self.learner.algorithm
+        # The buffers are mapped over and never stripped, whatever the number of seeds: XLA would copy a stripped ring
+        # as a whole in every call.
+        stored = jax.vmap(replay.add)(state.replay, transition)
+        draw = jax.vmap(lambda buffer, key: replay.sample(buffer, key, algorithm.batch_size))
+
+        def update(
+            carry: tuple[LearnerState, MetricSums], i: jax.Array
+        ) -> tuple[tuple[LearnerState, MetricSums], None]:
+            learner, sums = carry
+            keys = self._each(lambda key: jax.random.split(key, 3))(learner.key)
+            key, sample_key, update_key = keys[..., 0], keys[..., 1], keys[..., 2]
+            batch = self._strip(draw(stored, self._clothe(sample_key)))
+            # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
+            update_policy = (grad_steps + i + 1) % algorithm.policy_delay == 0
+            step = self._each(self.learner.update, shared=1)
+            learner, critic, actor = step(learner._replace(key=key), batch, update_key, update_policy)
+            sums = self._each(_accumulate, shared=1)(sums, critic, actor, update_policy)
+            return (learner, sums), None
+
+        start = self._strip((state.learner, state.metrics))
+        (learner, sums), _ = jax.lax.scan(update, start, jnp.arange(algorithm.utd))
+        learner, action = self._each(self._policy_action)(learner, self._strip(transition.observation))
+        learner, sums, action = self._clothe((learner, sums, action))
+        return PopulationState(learner, stored, sums), action
+
+    def _over_seeds(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Turn a function of one seed into one of arguments and results with a leading axis S."""
+        return lambda *arguments: self._clothe(self._each(function)(*self._strip(arguments)))
+
+    def _each(self, function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
+        """Map over the leading axis of all arguments but the last ``shared`` ones.
+
+        A single seed is not mapped: XLA's batched matrix products on CPU cost about a tenth more than plain ones, even
+        for a batch of one. Its arguments come from ``_strip`` and its results go to ``_clothe``.
+        """
+        if len(self.seeds) == 1:
+            return function
+
+        def mapped(*arguments: Any) -> Any:
+            axes = (0,) * (len(arguments) - shared) + (None,) * shared
+            return jax.vmap(function, in_axes=axes)(*arguments)
+
+        return mapped
+
+    def _strip(self, tree: Any) -> Any:
+        """Take the axis S off where there is one seed."""
+        return jax.tree.map(lambda x: x[0], tree) if len(self.seeds) == 1 else tree
+
+    def _clothe(self, tree: Any) -> Any:
+        """Put the axis S back where there is one seed."""
+        return jax.tree.map(lambda x: jnp.asarray(x)[None], tree) if len(self.seeds) == 1 else tree
+
     # ---------------------------------------------------------------- for one seed
 
     def _init_one(self, key: jax.Array, observation: jax.Array) -> tuple[PopulationState, jax.Array]:
-        learner = self.learner.init(key)
+        learner, action = self._uniform_action(self.learner.init(key))
         zero = jnp.zeros(())
         sums = MetricSums(
             CriticMetrics(*[zero] * len(CriticMetrics._fields)),
@@ -123,66 +190,23 @@ class Population:
             jnp.int32(0),
         )
         buffer = replay.init(self.learner.spec, self.capacity, self.frames, observation)
-        return self._uniform_action(PopulationState(learner, buffer, sums))
+        return PopulationState(learner, buffer, sums), action
 
-    def _store_one(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
-        return self._uniform_action(state._replace(replay=replay.add(state.replay, transition)))
-
-    def _store_and_act_one(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
-        return self._policy_action(state._replace(replay=replay.add(state.replay, transition)), transition.observation)
-
-    def _train_one(
-        self, state: PopulationState, transition: Transition, grad_steps: jax.Array
-    ) -> tuple[PopulationState, jax.Array]:
-        algorithm = self.learner.algorithm
-        buffer = replay.add(state.replay, transition)
-
-        def update(
-            carry: tuple[LearnerState, MetricSums], i: jax.Array
-        ) -> tuple[tuple[LearnerState, MetricSums], None]:
-            learner, sums = carry
-            key, sample_key, update_key = jax.random.split(learner.key, 3)
-            batch = replay.sample(buffer, sample_key, algorithm.batch_size)
-            # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
-            update_policy = (grad_steps + i + 1) % algorithm.policy_delay == 0
-            learner, critic, actor = self.learner.update(learner._replace(key=key), batch, update_key, update_policy)
-            return (learner, _accumulate(sums, critic, actor, update_policy)), None
-
-        (learner, sums), _ = jax.lax.scan(update, (state.learner, state.metrics), jnp.arange(algorithm.utd))
-        return self._policy_action(PopulationState(learner, buffer, sums), transition.observation)
-
-    def _uniform_action(self, state: PopulationState) -> tuple[PopulationState, jax.Array]:
-        key, action_key = jax.random.split(state.learner.key)
+    def _uniform_action(self, learner: LearnerState) -> tuple[LearnerState, jax.Array]:
+        key, action_key = jax.random.split(learner.key)
         action = jax.random.uniform(action_key, (self.learner.spec.action_size,), minval=-1.0, maxval=1.0)
-        return state._replace(learner=state.learner._replace(key=key)), action
+        return learner._replace(key=key), action
 
-    def _policy_action(self, state: PopulationState, observation: Array) -> tuple[PopulationState, jax.Array]:
-        key, action_key = jax.random.split(state.learner.key)
-        action = self.learner.act(state.learner, observation, action_key)
-        return state._replace(learner=state.learner._replace(key=key)), action
+    def _policy_action(self, learner: LearnerState, observation: Array) -> tuple[LearnerState, jax.Array]:
+        key, action_key = jax.random.split(learner.key)
+        action = self.learner.act(learner, observation, action_key)
+        return learner._replace(key=key), action
 
     def _norms_one(self, learner: LearnerState) -> WeightNorms:
         algorithm = self.learner.algorithm
         critic = networks.dense_norm(learner.critic.params, (*algorithm.critic.hidden_layers, ("head",)))
         actor = networks.dense_norm(learner.actor.params, (*algorithm.actor.hidden_layers, ("mean",), ("log_std",)))
         return WeightNorms(jnp.mean(critic), actor)
-
-    def _over_seeds(self, function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
-        """Map over the leading axis of all arguments but the last ``shared`` ones.
-
-        A single seed is not mapped but squeezed: XLA's batched matrix products on CPU cost about a tenth more than
-        plain ones even for a batch of one.
-        """
-
-        def mapped(*arguments: Any) -> Any:
-            if len(self.seeds) > 1:
-                axes = (0,) * (len(arguments) - shared) + (None,) * shared
-                return jax.vmap(function, in_axes=axes)(*arguments)
-            split = len(arguments) - shared
-            own = jax.tree.map(lambda x: x[0], arguments[:split])
-            return jax.tree.map(lambda x: jnp.asarray(x)[None], function(*own, *arguments[split:]))
-
-        return mapped
 
 
 def _accumulate(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, update_policy: jax.Array) -> MetricSums:

@@ -45,6 +45,11 @@ class Recorder:
         self.last_evaluation: EvaluationDone | None = None
         """Of this run, resumed parts included."""
 
+    def clear(self) -> None:
+        """Drop the rows of a run that was killed before its first checkpoint."""
+        self._evaluations.clear()
+        self._training.clear()
+
     def evaluation(self, counts: dict[str, Any], episodes: Episodes) -> EvaluationDone:
         """Append one evaluation of all seeds, and return what there is to tell about it."""
         counts = {"algorithm": self._config.algorithm.name, "utd": self._config.algorithm.utd, **counts}
