@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from surefoot.algorithms import Algorithm, PolyakTarget, from_data, to_data
+from surefoot.algorithms import Algorithm, PolyakTarget, algorithm_from_data, from_data, to_data
 from surefoot.algorithms.presets import PresetInfo, crossq_wn, list_presets
 from surefoot.errors import UserError
 from surefoot.networks import LogStdRange
@@ -62,10 +62,26 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(target={"part": "PolyakTarget", "rate": 0.1}), "PolyakTarget does not fit.*rate"),
         (changed(actor={"part": "MLP", "widths": []}), "widths"),
         (changed(actor={"part": "MLP"}), "MLP does not fit.*widths"),
-        (changed(critic_loss_scale="large"), "Algorithm does not fit"),
+        (changed(critic_loss_scale="large"), "critic_loss_scale must be a number, got 'large'"),
+        (changed(actor=3), "actor must be of type MLP, got 3"),
+        (changed(critic=None), "critic must be of type MLP, got None"),
+        (changed(target={"part": "UnitNorm"}), r"target must be of type PolyakTarget or None, got UnitNorm\(\)"),
+        (
+            changed(actor={"part": "MLP", "widths": [16], "norm": {"part": "UnitNorm"}}),
+            r"MLP norm must be of type BatchNorm or None, got UnitNorm\(\)",
+        ),
+        (changed(actor={"part": "MLP", "widths": [16.5]}), "widths must be .*, got .16.5"),
     ],
 )
 def test_garbage_is_refused_in_one_line(data: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         from_data(data)
     assert "\n" not in str(caught.value)
+
+
+def test_an_algorithms_description_is_an_algorithms() -> None:
+    assert algorithm_from_data(to_data(crossq_wn())) == crossq_wn()
+    for data in (None, 3, "Algorithm", [to_data(Algorithm())], to_data(PolyakTarget())):
+        with pytest.raises(UserError, match=r"description must be .* 'Algorithm', got ") as caught:
+            algorithm_from_data(data)
+        assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from surefoot.algorithms import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
@@ -51,6 +52,35 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (LogStdRange, {"low": 2.0, "high": 2.0}),
     (LogStdRange, {"low": math.nan}),
     (LogStdRange, {"mapping": "sigmoid"}),
+    # Of the wrong type.
+    (Algorithm, {"name": 3}),
+    (Algorithm, {"utd": "2"}),
+    (Algorithm, {"utd": None}),
+    (Algorithm, {"num_critics": 2.0}),
+    (Algorithm, {"action_repeat": 1.5}),
+    (Algorithm, {"action_repeat": True}),
+    (Algorithm, {"discount": "x"}),
+    (Algorithm, {"discount": True}),
+    (Algorithm, {"actor": 3}),
+    (Algorithm, {"critic": None}),
+    (Algorithm, {"critic_pass": ["joint"]}),
+    (Algorithm, {"target": UnitNorm()}),
+    (Algorithm, {"temperature": AdamW()}),
+    (Algorithm, {"weight_constraint": UnitNorm}),
+    (AdamW, {"learning_rate": "fast"}),
+    (AdamW, {"b1": None}),
+    (AdamW, {"decay": None}),
+    (LinearDecay, {"agent_steps": 2.5, "initial": 1e-3, "final": 1e-4}),
+    (LinearDecay, {"initial": 1e-3j, "final": 1e-4, "agent_steps": 2}),
+    (PolyakTarget, {"tau": ()}),
+    (Temperature, {"optimizer": 1e-3}),
+    (MLP, {"widths": (16.5,)}),
+    (MLP, {"widths": 16}),
+    (MLP, {"widths": (True,)}),
+    (MLP, {"widths": "16"}),
+    (MLP, {"norm": UnitNorm(), "widths": (16,)}),
+    (BatchNorm, {"epsilon": "small"}),
+    (LogStdRange, {"high": None}),
 ]
 
 
@@ -63,6 +93,40 @@ def test_a_bad_value_is_named(part: Callable[..., Any], arguments: dict[str, Any
     assert name in message
     assert str(value) in message
     assert "\n" not in message
+
+
+def test_a_wrong_type_is_told_what_was_expected() -> None:
+    for part, arguments, message in [
+        (AdamW, {"learning_rate": "fast"}, "AdamW learning_rate must be a number or of type LinearDecay, got 'fast'"),
+        (MLP, {"widths": (16.5,)}, "MLP widths must be a list or tuple whose every entry is an integer, got (16.5,)"),
+        (Algorithm, {"action_repeat": 1.5}, "Algorithm action_repeat must be an integer or None, got 1.5"),
+        (Algorithm, {"critic_pass": "both"}, "Algorithm critic_pass must be 'joint' or 'separate', got 'both'"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            part(**arguments)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [np.eye(20), "fast" * 200, 10**400], ids=["array", "text", "integer"])
+def test_a_value_of_any_length_is_refused_on_one_line(value: Any) -> None:
+    with pytest.raises(UserError, match=r"^PolyakTarget tau must be a number, got \S") as caught:
+        PolyakTarget(value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_numbers_of_any_kind_become_pythons_own() -> None:
+    algorithm = Algorithm(utd=np.int64(2), action_repeat=np.uint8(3), discount=np.float32(0.5), critic_loss_scale=1)  # type: ignore[arg-type]
+    assert algorithm == Algorithm(utd=2, action_repeat=3, discount=0.5, critic_loss_scale=1.0)
+    fields = (algorithm.utd, algorithm.action_repeat, algorithm.discount, algorithm.critic_loss_scale)
+    assert [type(value) for value in fields] == [int, int, float, float]
+
+
+def test_widths_may_be_a_list() -> None:
+    torso = MLP([16, np.int32(8)])  # type: ignore[arg-type]
+    assert torso == MLP((16, 8))
+    assert hash(torso) == hash(MLP((16, 8)))
+    assert [type(width) for width in torso.widths] == [int, int]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, None])

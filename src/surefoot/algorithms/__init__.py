@@ -2,7 +2,7 @@
 
 from surefoot.algorithms.config import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
 from surefoot.algorithms.learner import ActorMetrics, CriticMetrics, Learner, LearnerState, NetworkState
-from surefoot.algorithms.serialization import from_data, to_data
+from surefoot.algorithms.serialization import algorithm_from_data, from_data, to_data
 
 __all__ = [
     "ActorMetrics",
@@ -16,6 +16,7 @@ __all__ = [
     "PolyakTarget",
     "Temperature",
     "UnitNorm",
+    "algorithm_from_data",
     "from_data",
     "to_data",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from surefoot.algorithms.config import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
 from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, LogStdRange
+from surefoot.networks.validation import one_line
 
 _PARTS = {
     part.__name__: part
@@ -42,5 +43,19 @@ def from_data(data: Any) -> Any:
         )
     try:
         return part(**fields)
-    except (TypeError, ValueError) as error:
+    except (TypeError, UserError) as error:  # TypeError: a field that is unknown or missing
         raise UserError(f"the description of {part.__name__} does not fit: {error}") from error
+
+
+def algorithm_from_data(data: Any) -> Algorithm:
+    """Return the algorithm that ``to_data`` described.
+
+    Raises:
+        UserError: anything else, or a description that ``from_data`` refuses.
+    """
+    algorithm = from_data(data)
+    if not isinstance(algorithm, Algorithm):
+        raise UserError(
+            f"an algorithm's description must be an object whose 'part' is 'Algorithm', got {one_line(data)}"
+        )
+    return algorithm

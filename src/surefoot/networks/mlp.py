@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from surefoot.errors import UserError
+from surefoot.networks.validation import check_types
 
 type LayerPath = tuple[str, ...]
 """Where a layer stands in a parameter tree."""
@@ -38,6 +39,7 @@ class BatchNorm:
 
     def __post_init__(self) -> None:
         """Refuse values that normalise nothing."""
+        check_types(self)
         if not 0.0 <= self.momentum < 1.0:
             raise UserError(f"BatchNorm momentum must be in [0, 1), got {self.momentum}")
         if not self.epsilon > 0.0:
@@ -49,7 +51,7 @@ class MLP:
     """The shape of a network's torso.
 
     Attributes:
-        widths: units of each hidden layer.
+        widths: units of each hidden layer; a list becomes a tuple.
         norm: batch normalisation, or None for a plain perceptron.
     """
 
@@ -58,6 +60,7 @@ class MLP:
 
     def __post_init__(self) -> None:
         """Refuse an empty or impossible torso."""
+        check_types(self)
         if not self.widths or min(self.widths) < 1:
             raise UserError(f"MLP widths must be one or more positive integers, got {self.widths}")
 
@@ -135,10 +138,9 @@ class LogStdRange:
 
     def __post_init__(self) -> None:
         """Refuse an empty range."""
+        check_types(self)
         if not self.low < self.high:
             raise UserError(f"LogStdRange needs low < high, got low={self.low}, high={self.high}")
-        if self.mapping not in ("clip", "tanh"):
-            raise UserError(f"LogStdRange mapping must be 'clip' or 'tanh', got {self.mapping!r}")
 
     def __call__(self, raw: jax.Array) -> jax.Array:
         """Map the head's raw output into the range."""

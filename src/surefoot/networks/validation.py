@@ -1,0 +1,69 @@
+"""The types of a part's fields, checked against its own annotations when it is built."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from numbers import Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from surefoot.errors import UserError
+
+_NAMES = {int: "an integer", float: "a number", str: "a string", NoneType: "None"}
+
+
+def check_types(part: Any) -> None:
+    """Make every field of a frozen dataclass exactly what its annotation says, or refuse it.
+
+    Whole numbers of any kind, NumPy's too, become ``int``; real numbers ``float``; lists ``tuple``. Annotations may be
+    int, float, str, None, classes, Literal strings, ``tuple[X, ...]`` and unions of these.
+
+    Raises:
+        UserError: a field of another type.
+    """
+    for name, hint in get_type_hints(type(part)).items():
+        value = getattr(part, name)
+        try:
+            object.__setattr__(part, name, _convert(value, hint))
+        except (TypeError, OverflowError):
+            raise UserError(f"{type(part).__name__} {name} must be {_expected(hint)}, got {one_line(value)}") from None
+
+
+def one_line(value: Any) -> str:
+    """Return ``repr(value)`` on one line of at most 200 characters, whatever it is."""
+    return " ".join(repr(value).split())[:200]
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        for argument in arguments:
+            with contextlib.suppress(TypeError):
+                return _convert(value, argument)
+    elif origin is Literal:
+        if isinstance(value, str) and value in arguments:
+            return value
+    elif origin is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(_convert(entry, arguments[0]) for entry in value)
+    elif isinstance(value, bool):
+        pass  # Python counts it as a number; no field here does
+    elif hint is int:
+        return operator.index(value)
+    elif hint is float and isinstance(value, Real):
+        return float(value)
+    elif isinstance(value, hint):
+        return value
+    raise TypeError
+
+
+def _expected(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple:
+        return f"a list or tuple whose every entry is {_expected(arguments[0])}"
+    if arguments:
+        return " or ".join(map(_expected, arguments))
+    return _NAMES.get(hint) or f"of type {hint.__name__}"
