@@ -207,7 +207,7 @@ def test_disk_that_fills_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, m
         return write_arrays(stream, arrays)
 
     monkeypatch.setattr(checkpoints, "write_arrays", full)
-    with pytest.raises(RunFailure, match="No space left") as failure:
+    with pytest.raises(RunFailure, match=r"probe-action, env step \d+: .*No space left") as failure:
         surefoot.train(
             "probe-action", algorithm=ALGORITHM, env_steps=900, out=tmp_path / "run", observer=Recording(), **CADENCES
         )
@@ -237,6 +237,8 @@ def test_second_process_on_one_run_is_refused(watched: tuple[Recording, surefoot
         ({"replay_capacity": 50}, "replay_capacity must hold"),
         ({"replay_capacity": 10**13}, "lower --replay-capacity"),
         ({"env_workers": -1}, "env_workers"),
+        ({"env_steps": 200.5}, "env_steps must be a whole number, got 200.5"),
+        ({"seed": "one"}, "seed must be a whole number, got 'one'"),
         ({"env_step": 100}, "no setting 'env_step'"),
     ],
 )
@@ -246,6 +248,12 @@ def test_bad_setting_is_one_line_and_writes_nothing(settings: dict, said: str, t
         surefoot.train("probe-action", algorithm=ALGORITHM, out=out, **({"env_steps": 200} | settings))
     assert "\n" not in str(failure.value)
     assert not out.exists()
+
+
+def test_whole_numbers_may_come_as_floats_or_from_numpy() -> None:
+    config = TrainConfig("probe-action", ALGORITHM, env_steps=2e5, seed=np.int64(3), replay_capacity=1e5)
+    assert (config.env_steps, config.seed, config.replay_capacity) == (200_000, 3, 100_000)
+    assert {type(config.env_steps), type(config.seed), type(config.replay_capacity)} == {int}
 
 
 def test_unsupported_spaces_write_nothing(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_resuming_a_finished_run_changes_none_of_its_rows(finished: Path) -> Non
     [
         ({"num_seeds": 3}, "num_seeds"),
         ({"algorithm": surefoot.crossq()}, "algorithm"),
-        ({"env_steps": 150}, r"at least the \d+ that this run has done, got 150"),
+        ({"env_steps": 150}, r"can only grow when a run is resumed: it was \d+, got 150"),
         ({"env_steps": 0}, "env_steps"),
     ],
 )
@@ -171,6 +171,17 @@ def test_run_killed_before_its_first_checkpoint_begins_again(finished: Path, tmp
     assert surefoot.resume(out, observer=watcher).completed
     assert any("begins again" in line for line in watcher.messages)
     assert_same_run(finished, out)
+
+
+def test_edited_config_is_refused(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    config = (out / "config.json").read_text()
+    (out / "config.json").write_text(config.replace('"policy_delay": 3', '"policy_delay": 2'))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"trained with policy_delay 3, which config.json now gives as 2"):
+        surefoot.resume(out, observer=Recording())
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_resuming_something_else_is_one_line(tmp_path: Path) -> None:
@@ -205,3 +216,23 @@ def test_callable_is_passed_again_and_an_environment_that_cannot_be_replayed_sta
     watcher = Recording()
     assert surefoot.resume(out, task=forgetful, env_steps=260, observer=watcher).completed
     assert any("a new episode starts" in line for line in watcher.messages)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"num_seeds": 1', '"num_seeds": "one"', "num_seeds is 'one', expected int"),
+        ('"task":', '"tusk":', "task is None, expected str"),
+        ('"part": "Algorithm"', '"part": "MLP"', "MLP"),
+        ('"resolved":', '"solved":', "resolved is None, expected dict"),
+    ],
+)
+def test_damaged_config_is_one_line(old: str, new: str, said: str, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    config = (out / "config.json").read_text()
+    assert old in config
+    (out / "config.json").write_text(config.replace(old, new))
+    with pytest.raises(UserError, match=said) as refusal:
+        surefoot.resume(out, observer=Recording())
+    assert "\n" not in str(refusal.value)

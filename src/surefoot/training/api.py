@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.algorithms import Algorithm, from_data
+from surefoot.algorithms import Algorithm, algorithm_from_data
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy, load_policy
@@ -161,18 +161,17 @@ def evaluate(
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
     directory = RunDirectory.open(path)
-    resolved = _stored_task(directory, task)
-    seeds = tuple(int(seed) for seed in directory.config["seeds"])
-    policies = [load_policy(directory.path, seed) for seed in seeds]
+    config, resolved = _stored_config(directory, task, {})
+    plan = make_plan(config, resolved)
+    policies = [load_policy(directory.path, seed) for seed in plan.seeds]
     span = policies[0].action_high - policies[0].action_low
 
     def act(observation: np.ndarray) -> np.ndarray:
         actions = np.stack([policy(own) for policy, own in zip(policies, observation, strict=True)])
         return 2.0 * (actions - policies[0].action_low) / span - 1.0
 
-    repeat = int(directory.config["resolved"]["action_repeat"])
-    with Evaluator(resolved, seeds, episodes, repeat, env_workers) as evaluator:
-        return seeds, evaluator.run(act)
+    with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
+        return plan.seeds, evaluator.run(act)
 
 
 @contextlib.contextmanager
@@ -207,33 +206,42 @@ def _stored_config(
         raise UserError(
             f"a resumed run cannot change {unknown[0]!r}: only {', '.join(_CHANGEABLE)} leave what is trained as it is"
         )
-    stored = directory.config
     resolved = _stored_task(directory, task)
-    try:
-        names = ("num_seeds", "seed", "replay_capacity", *_CHANGEABLE)
-        settings = {name: stored[name] for name in names} | changes
-        config = TrainConfig(task=task or stored["task"], algorithm=from_data(stored["algorithm"]), **settings)
-    except KeyError as error:
-        raise UserError(f"{directory.path / 'config.json'} has no entry {error}") from error
+    settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", *_CHANGEABLE[:-1])}
+    settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
+    algorithm = algorithm_from_data(_entry(directory, "algorithm", dict))
+    stored = settings["env_steps"]
+    config = TrainConfig(task=task or resolved.name, algorithm=algorithm, **(settings | changes))
+    if config.env_steps < stored:
+        raise UserError(f"env_steps can only grow when a run is resumed: it was {stored:,}, got {config.env_steps:,}")
     return config, resolved
 
 
 def _stored_task(directory: RunDirectory, task: Callable[[], Any] | None) -> Task:
-    stored = directory.config
-    if stored.get("suite") == "callable" and task is None:
+    name = _entry(directory, "task", str)
+    if _entry(directory, "suite", str) == "callable" and task is None:
         raise UserError(
-            f"this run was trained on the callable {stored['task']}, which a run directory cannot hold: pass it again "
+            f"this run was trained on the callable {name}, which a run directory cannot hold: pass it again "
             "from Python with task="
         )
-    resolved = get_task(task or stored["task"])
-    if resolved.name != stored["task"]:
-        raise UserError(f"this run was trained on {stored['task']!r}, not on {resolved.name!r}")
+    resolved = get_task(task or name)
+    if resolved.name != name:
+        raise UserError(f"this run was trained on {name!r}, not on {resolved.name!r}")
     return resolved
+
+
+def _entry(directory: RunDirectory, name: str, kind: Any) -> Any:
+    """Return an entry of config.json, which somebody may have edited."""
+    value = directory.config.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        expected = getattr(kind, "__name__", str(kind))
+        raise UserError(f"{directory.path / 'config.json'}: {name} is {value!r}, expected {expected}")
+    return value
 
 
 def _refuse_other_plan(directory: RunDirectory, plan: Plan) -> None:
     """Refuse to go on where the task's own settings have changed since."""
-    stored = directory.config["resolved"]
+    stored = _entry(directory, "resolved", dict)
     for name in ("action_repeat", "discount"):
-        if stored[name] != getattr(plan, name):
-            raise UserError(f"this run was trained with {name} {stored[name]}, which is now {getattr(plan, name)}")
+        if stored.get(name) != getattr(plan, name):
+            raise UserError(f"this run was trained with {name} {stored.get(name)}, which is now {getattr(plan, name)}")

@@ -6,7 +6,7 @@ checkpoint costs what is new. A ring's content follows from the log, because an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +31,7 @@ def tree_to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
 
 
 def arrays_to_tree(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """Return a tree shaped ``like`` the given one with leaves from ``arrays``.
+    """Return a tree shaped ``like`` the given one, of arrays or of shapes, with leaves from ``arrays``.
 
     Raises:
         UserError: the arrays are of another algorithm, task or version.
@@ -39,7 +39,7 @@ def arrays_to_tree(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
 
     def restore(path: Any, leaf: jax.Array) -> jax.Array:
         name = jax.tree_util.keystr(path)
-        expected = _raw(leaf)
+        expected = jax.eval_shape(_raw, leaf)
         if (found := arrays.get(name)) is None:
             raise UserError(f"the checkpoint has no array {name}: it was made by another algorithm or version")
         if found.shape != expected.shape or found.dtype != expected.dtype:
@@ -114,37 +114,45 @@ def replay_since(replay: ReplayState, mark: ReplayMark) -> dict[str, np.ndarray]
     return {**span, **arrays, "frames": np.concatenate(frames), "first_frame": first, "frame_count": counts}
 
 
-def replay_restored(
-    like: ReplayState,
-    counters: Mapping[str, np.ndarray],
-    segments: Sequence[Mapping[str, np.ndarray]],
-    observation: np.ndarray,
-) -> ReplayState:
-    """Return the buffers [S] rebuilt from the log.
+class ReplayRings:
+    """Buffers [S] while they are rebuilt from the log.
 
     Args:
-        like: freshly initialised buffers; their capacity may be larger than that of the buffers that were saved.
-        counters: num_frames, num_transitions and oldest, each [S].
-        segments: in order, reaching back to the oldest transition.
-        observation: [S, O] to act on, the newest frame; no segment has it before the first transition.
+        like: buffers of that shape, or their shapes; their capacity may be larger than that of the ones that were
+            saved.
     """
-    rings = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in like._asdict().items() if leaf.ndim > 1}
-    capacity, ring = rings["rewards"].shape[1], rings["frames"].shape[1]
-    for segment in segments:
+
+    def __init__(self, like: ReplayState) -> None:
+        self._rings = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in like._asdict().items() if leaf.ndim > 1}
+
+    def write(self, segment: Mapping[str, np.ndarray]) -> None:
+        """Write the next segment; together they must reach back to the oldest transition."""
+        rings = self._rings
         stop = int(segment["stop"])
-        positions = np.arange(stop - segment["rewards"].shape[1], stop) % capacity
+        positions = np.arange(stop - segment["rewards"].shape[1], stop) % rings["rewards"].shape[1]
         for name in ("actions", "rewards", "terminated", "frame_of"):
             rings[name][:, positions] = segment[name]
         begin = 0
         for seed, (first, count) in enumerate(zip(segment["first_frame"], segment["frame_count"], strict=True)):
-            rows = segment["frames"][begin : begin + count]
-            rings["frames"][seed, np.arange(first, first + count) % ring] = rows
+            places = np.arange(first, first + count) % rings["frames"].shape[1]
+            rings["frames"][seed, places] = segment["frames"][begin : begin + count]
             begin += count
-    rings["frames"][np.arange(len(observation)), (counters["num_frames"] - 1) % ring] = observation
-    return ReplayState(
-        **{name: jnp.array(value) for name, value in rings.items()},
-        **{name: jnp.array(counters[name]) for name in ("num_frames", "num_transitions", "oldest")},
-    )
+
+    def finish(self, counters: Mapping[str, np.ndarray], observation: np.ndarray) -> ReplayState:
+        """Return the buffers on the device, and let go of the rings.
+
+        Args:
+            counters: num_frames, num_transitions and oldest, each [S].
+            observation: [S, O] to act on, the newest frame; no segment has it before the first transition.
+        """
+        frames = self._rings["frames"]
+        frames[np.arange(len(observation)), (counters["num_frames"] - 1) % frames.shape[1]] = observation
+        del frames
+        return ReplayState(
+            # One by one, so that no more than one ring exists twice.
+            **{name: jnp.array(self._rings.pop(name)) for name in list(self._rings)},
+            **{name: jnp.array(counters[name]) for name in ("num_frames", "num_transitions", "oldest")},
+        )
 
 
 @jax.jit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,18 @@ from typing import Any
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.errors import UserError
+
+_CADENCES = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return ``value`` as a plain int: of NumPy's integers and of floats such as 2e5, but not of 2.5."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, got {value!r}") from None
 
 
 @dataclass(frozen=True)
@@ -48,8 +61,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
-        positive = ("num_seeds", "env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
-        for name in positive:
+        for name in ("num_seeds", "seed", *_CADENCES, "replay_capacity", "env_workers"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _whole(name, value))
+        for name in ("num_seeds", *_CADENCES):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"{name} must be at least 1, got {value}")
         if not 0 <= self.seed < 2**31 - self.num_seeds:

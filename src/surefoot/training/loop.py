@@ -147,19 +147,20 @@ class TrainingLoop:
 
     @contextlib.contextmanager
     def _naming_failures(self) -> Iterator[None]:
-        """Say in an environment's failure which task and which step it was."""
+        """Say in a failure which task, which step and, where it is one seed's, which seed it was."""
         try:
             yield
-        except EnvironmentFailure as error:
+        except RunFailure as error:
+            seed, detail = (
+                (f", seed {error.seed}", error.detail) if isinstance(error, EnvironmentFailure) else ("", error)
+            )
             raise RunFailure(
-                f"{self._task.name}, seed {error.seed}, env step {self._env_steps:,}: {error.detail}; the last "
-                f"checkpoint is intact (surefoot resume {self._directory.path})"
+                f"{self._task.name}{seed}, env step {self._env_steps:,}: {detail}; the last checkpoint is intact "
+                f"(surefoot resume {self._directory.path})"
             ) from error
 
     def _agent_step(self) -> None:
         host, warmup = self._host, self._config.algorithm.warmup_transitions
-        if not (finite := np.isfinite(host.action).all(axis=1)).all():
-            raise EnvironmentFailure(self._plan.seeds[int(np.argmin(finite))], "the policy's action is not finite")
         taken = host.action
         step = self._vector.step(taken)
         transition = _transition(taken, step)
@@ -170,6 +171,9 @@ class TrainingLoop:
         else:
             self._state, action = self._population.explore(self._state, transition, host.agent_steps < warmup)
         host.action = np.array(action)
+        # Before anything is saved: the last checkpoint is to be one from which the run can go on.
+        if not (finite := np.isfinite(host.action).all(axis=1)).all():
+            raise EnvironmentFailure(self._plan.seeds[int(np.argmin(finite))], "the policy's action is not finite")
 
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""
@@ -184,16 +188,18 @@ class TrainingLoop:
             self._report_progress()
 
     def _finish(self, completed: bool) -> RunFinished:
-        last = self._active_recorder.last_evaluation
+        last = self._recorder_now.last_evaluation
         if completed and (last is None or last.env_steps != self._env_steps):
             self._evaluate()
-        self._checkpoint()
+            self._checkpoint()
+        elif self._recorder_now.checkpoint_env_steps != self._env_steps:
+            self._checkpoint()
         finished = RunFinished(
             path=self._directory.path,
             env_steps=self._env_steps,
             completed=completed,
             wall_seconds=self._wall_seconds,
-            final=self._active_recorder.last_evaluation if completed else None,
+            final=self._recorder_now.last_evaluation if completed else None,
             random_return=self._host.mean_random_return,
         )
         self._observer.on_finish(finished)
@@ -236,17 +242,17 @@ class TrainingLoop:
         env_rate, grad_rate = self._speeds(self._log_mark)
         self._log_mark = (time.monotonic(), self._host.agent_steps)
         counts = {**self._counts(), "env_steps_per_second": env_rate, "grad_steps_per_second": grad_rate}
-        self._active_recorder.training(counts, self._host, sums, norms)
+        self._recorder_now.training(counts, self._host, sums, norms)
 
     def _evaluate(self) -> None:
         if self._evaluator is None:
             episodes, workers = self._config.evaluation_episodes, self._config.env_workers
             self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
         played = self._evaluator.run(lambda observation: self._population.act_deterministic(self._state, observation))
-        self._observer.on_evaluation(self._active_recorder.evaluation(self._counts(), played))
+        self._observer.on_evaluation(self._recorder_now.evaluation(self._counts(), played))
 
     def _checkpoint(self) -> None:
-        self._active_recorder.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
+        self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
 
     def _report_progress(self) -> None:
         env_rate, grad_rate = self._speeds(self._speed_mark)
@@ -267,7 +273,7 @@ class TrainingLoop:
         )
 
     @property
-    def _active_recorder(self) -> Recorder:
+    def _recorder_now(self) -> Recorder:
         assert self._recorder is not None, "start or restore comes first"
         return self._recorder
 

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
+from surefoot.algorithms import to_data
 from surefoot.errors import UserError
 from surefoot.policy import PolicySpec, save_policy
 from surefoot.runs import RunDirectory
@@ -44,6 +46,8 @@ class Recorder:
         self._scores: list[float] | None = None
         self.last_evaluation: EvaluationDone | None = None
         """Of this run, resumed parts included."""
+        self.checkpoint_env_steps: int | None = None
+        """Where the newest checkpoint stands."""
 
     def clear(self) -> None:
         """Drop the rows of a run that was killed before its first checkpoint."""
@@ -85,11 +89,13 @@ class Recorder:
                 "counters": {**host.counters(), "wall_seconds": wall_seconds},
                 "evaluations_offset": self._evaluations.offset(),
                 "training_offset": self._training.offset(),
+                "identity": self._identity(),
                 "scores": self._scores,
                 "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
             },
             segments=[name for name, _ in self._segments],
         )
+        self.checkpoint_env_steps = env_steps
         save_policy(self._directory.policy_path, self._policy_spec(env_steps), policy_arrays(state.learner.actor))
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:
@@ -133,34 +139,54 @@ class Recorder:
         loaded = self._directory.load_checkpoint()
         for line in loaded.skipped:
             message(line)
-        if (done := loaded.meta["counters"]["agent_steps"]) > self._plan.agent_steps:
-            repeat = self._plan.action_repeat
-            raise UserError(
-                f"env_steps must be at least the {done * repeat:,} that this run has done, "
-                f"got {self._plan.agent_steps * repeat:,}"
-            )
+        _refuse_other(loaded.meta, self._identity())
+        host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
+        fresh, _ = jax.eval_shape(population.init, host.observation)
+        rings, segments, mark = ckpt.ReplayRings(fresh.replay), [], ckpt.NOTHING
+        for path in loaded.segments:
+            segment = self._directory.read_segment(path)
+            rings.write(segment)
+            mark = ckpt.segment_mark(segment)
+            segments.append((path.name, mark.transitions))
+        state = PopulationState(
+            learner=ckpt.arrays_to_tree(fresh.learner, loaded.arrays["learner"]),
+            replay=rings.finish(loaded.arrays["replay_counters"], host.observation),
+            metrics=ckpt.arrays_to_tree(fresh.metrics, loaded.arrays["metrics"]),
+        )
+        self._segments, self._mark = segments, mark
+        # Only now is it certain that the run goes on from here.
         self._directory.discard_after(loaded)
         self._evaluations.truncate(loaded.meta["evaluations_offset"])
         self._training.truncate(loaded.meta["training_offset"])
-        host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
-        fresh, _ = population.init(host.observation)
-        segments = [self._directory.read_segment(path) for path in loaded.segments]
-        buffers = ckpt.replay_restored(fresh.replay, loaded.arrays["replay_counters"], segments, host.observation)
-        state = PopulationState(
-            learner=ckpt.arrays_to_tree(fresh.learner, loaded.arrays["learner"]),
-            replay=buffers,
-            metrics=ckpt.arrays_to_tree(fresh.metrics, loaded.arrays["metrics"]),
-        )
-        stops = [int(segment["stop"]) for segment in segments]
-        self._segments = list(zip([path.name for path in loaded.segments], stops, strict=True))
-        self._mark = ckpt.segment_mark(segments[-1]) if segments else ckpt.NOTHING
+        self.checkpoint_env_steps = loaded.env_steps
         self._scores = loaded.meta["scores"]
         if (last := loaded.meta["last_evaluation"]) is not None:
             fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in last.items()}
             self.last_evaluation = EvaluationDone(**fields)
         return state, host
 
+    def _identity(self) -> dict[str, Any]:
+        """What must not change between a checkpoint and the run that goes on from it, as JSON values."""
+        return {
+            "task": self._task.name,
+            "algorithm": to_data(self._config.algorithm),
+            "seeds": list(self._plan.seeds),
+            "action_repeat": self._plan.action_repeat,
+            "discount": self._plan.discount,
+        }
+
     def close(self) -> None:
         """Close the logs."""
         self._evaluations.close()
         self._training.close()
+
+
+def _refuse_other(meta: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Refuse to go on with another run than the one that made the checkpoint, such as one whose config was edited."""
+    for name, value in identity.items():
+        if (stored := meta["identity"][name]) != value:
+            if isinstance(value, dict):
+                name, value, stored = next(
+                    (key, value[key], stored.get(key)) for key in value if value[key] != stored.get(key)
+                )
+            raise UserError(f"this run was trained with {name} {stored!r}, which config.json now gives as {value!r}")

@@ -111,11 +111,24 @@ def free_memory() -> int:
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return min(_free_on_machine(), _free_in_container())
+
+
+def _free_on_machine() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
         return sys.maxsize  # Not Linux: nothing to compare with, and the allocation itself will tell.
+
+
+def _free_in_container() -> int:
+    """Return what the control group (of a container or a cluster's job) leaves."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return sys.maxsize  # No group, or one without a limit ("max").
 
 
 def device_name() -> str:
@@ -179,6 +192,8 @@ def _versions() -> dict[str, str]:
 def _git_revision() -> str | None:
     """Return the revision of this library's checkout, with "-dirty" where it was changed; None outside of one."""
     folder = Path(__file__).parent
+    if not (folder.parents[2] / "pyproject.toml").exists():
+        return None  # Installed: a repository around it would be the user's own.
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
