@@ -77,19 +77,22 @@ help: ## Print this list
 	/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 $(STAMP): uv.lock pyproject.toml .python-version $(if $(filter uv,$(UV)),,$(UV))
-	@# Any supported Python already here will do; without one, uv fetches the one that .python-version names.
-	python=$$(for v in 3.12 3.13; do $(UV) python find --system $$v >/dev/null 2>&1 && echo $$v && break; done); \
-	$(UV) sync --frozen $${python:+--python $$python} --extra dmc --extra myosuite $(addprefix --extra ,$(EXTRA))
+	@# .python-version names the Python: the simulators have no wheels for every one that surefoot itself supports.
+	$(UV) sync --frozen --extra dmc --extra myosuite $(addprefix --extra ,$(EXTRA))
 	@rm -f .venv/.setup-*
 	@touch $@
 
 .uv/bin/uv:
 	@rm -rf .uv
 	@# The first python3 may be a pyenv shim without the version this folder asks for: try the system's as well.
+	@# pip goes first, because it knows the mirror that a machine may be set up for.
 	@for python in python3 /usr/bin/python3; do \
 	  if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
 	    $$python -m venv .uv && .uv/bin/python -m pip install --quiet 'uv>=0.9' && exit 0; exit 1; \
 	  fi; \
+	done; \
+	for python in python3 /usr/bin/python3; do \
+	  if $$python -c '' 2>/dev/null; then $$python scripts/fetch_uv.py $@ && exit 0; break; fi; \
 	done; \
 	echo "surefoot needs uv or a python3 that can make virtual environments: sudo apt-get install python3-venv" >&2; \
 	exit 1

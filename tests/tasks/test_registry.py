@@ -1,4 +1,5 @@
 import functools
+import re
 import subprocess
 import sys
 
@@ -79,6 +80,33 @@ def test_unknown_version_says_which_exist():
 def test_unknown_module_is_a_user_error():
     with pytest.raises(UserError, match="no_such_module"):
         get_task("no_such_module:Thing-v0")
+
+
+@pytest.mark.parametrize("module", ["./env.py", "..envs", "."])
+def test_what_is_no_modules_name_is_a_user_error(module):
+    with pytest.raises(UserError, match=rf"'{re.escape(module)}' is not a module's name; expected module:id"):
+        get_task(f"{module}:Foo-v0")
+
+
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        ("import no_such_module", "no module named 'no_such_module'"),
+        ("raise ValueError('of\\nno use')", "'broken_envs' cannot be imported: ValueError: of no use"),
+        ("def f(:", "'broken_envs' cannot be imported: SyntaxError: "),
+    ],
+)
+def test_a_module_that_raises_is_a_user_error(tmp_path, monkeypatch, source, detail):
+    (tmp_path / "broken_envs.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=f"task 'broken_envs:Foo-v0': .*{detail}") as caught:
+        get_task("broken_envs:Foo-v0")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_environment_that_moved_to_another_package_is_a_user_error():
+    with pytest.raises(UserError, match=r"'HalfCheetah-v3' cannot be made: .*moved to the gymnasium-robotics"):
+        get_task("HalfCheetah-v3").make()
 
 
 def test_registered_ids_and_callables():

@@ -1,6 +1,7 @@
 """Many lanes, in this process and in workers: the same contract, tested in both."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks import episode_seed, get_task, make_vector
+from surefoot.tasks import episode_seed, get_task, make_vector, usable_cores, workers
 from surefoot.tasks.vector import choose_workers
 from tests.tasks import zoo
 
@@ -164,6 +165,29 @@ def test_failures_on_the_way_to_the_first_step(num_workers):
         make_vector(discrete, [5, 6], "train", num_workers=num_workers)
 
 
+@pytest.mark.parametrize(("promised", "size"), [(2, 3), (2, 1)])
+def test_an_observation_of_another_size_than_its_space(promised, size):
+    detail = rf"seed 5: .*flat shape \({size},\), but its space promises \({promised},\)"
+    on_reset, on_step = (
+        get_task(functools.partial(zoo.Misfit, promised, *sizes)) for sizes in ((size, promised), (promised, size))
+    )
+    with make_vector(on_reset, [5], "train") as env, pytest.raises(EnvironmentFailure, match=detail):
+        env.reset([0])
+    with make_vector(on_step, [5], "train") as env:
+        env.reset([0])
+        with pytest.raises(EnvironmentFailure, match=detail):
+            env.step(ZERO[:1])
+        with pytest.raises(EnvironmentFailure, match=detail):
+            env.restore([0], [ZERO[:1]])
+
+
+def test_closing_never_raises_and_reaches_every_environment(monkeypatch):
+    monkeypatch.setattr(zoo.RaisesOnClose, "closed", 0)
+    with make_vector(get_task(zoo.RaisesOnClose), [5, 6], "train") as env:
+        env.reset([0, 0])
+    assert zoo.RaisesOnClose.closed == 2
+
+
 @MODES
 def test_success_and_env_steps_of_a_real_task(num_workers):
     task = get_task("myo-pen-twirl")
@@ -195,6 +219,15 @@ def test_an_environment_that_takes_its_process_down():
         env.reset([0])
         env.step(ZERO[:1])
         with pytest.raises(EnvironmentFailure, match="SIGKILL"):
+            env.step(ZERO[:1])
+
+
+def test_a_worker_that_hangs_up_and_lingers_is_not_said_to_be_killed(monkeypatch):
+    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
+    with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_goes_on)), [5], "train", num_workers=1) as env:
+        env.reset([0])
+        env.step(ZERO[:1])
+        with pytest.raises(EnvironmentFailure, match=r"died \(it closed its pipe and had not exited 0\.1 s later\)"):
             env.step(ZERO[:1])
 
 
@@ -279,6 +312,14 @@ def test_the_default_number_of_workers(monkeypatch):
     for cores in ({0}, {0, 1}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: cores)
         assert choose_workers(10) == 0
+
+
+def test_usable_cores_where_the_system_sets_no_bounds(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4, 7})
+    assert usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cores() == 6
 
 
 def test_more_workers_than_lanes_are_not_started():

@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -82,6 +83,11 @@ def hangs(env: Counter) -> None:
     time.sleep(3600)
 
 
+def exits_while_a_thread_goes_on(env: Counter) -> None:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    sys.exit(3)
+
+
 def raising_when_made() -> gymnasium.Env:
     raise RuntimeError("no such robot")
 
@@ -95,6 +101,29 @@ class _NanOnReset(Counter):
 
 def nan_on_reset() -> gymnasium.Env:
     return _NanOnReset()
+
+
+class Misfit(Counter):
+    """Promises observations of `promised` numbers, and returns `on_reset` and `on_step` of them."""
+
+    def __init__(self, promised: int, on_reset: int, on_step: int) -> None:
+        super().__init__()
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (promised,))
+        self._on_reset_size, self._on_step_size = on_reset, on_step
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        return np.zeros(self._on_reset_size), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        return np.zeros(self._on_step_size), 0.0, False, False, {}
+
+
+class RaisesOnClose(Counter):
+    closed = 0
+
+    def close(self) -> None:
+        RaisesOnClose.closed += 1
+        raise RuntimeError("the simulator is gone")
 
 
 class Echo(gymnasium.Env):

@@ -2,6 +2,15 @@
 
 from surefoot.tasks.registry import Task, get_task, list_tasks
 from surefoot.tasks.seeding import episode_seed
-from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector
+from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector, usable_cores
 
-__all__ = ["Task", "VectorEnv", "VectorStep", "episode_seed", "get_task", "list_tasks", "make_vector"]
+__all__ = [
+    "Task",
+    "VectorEnv",
+    "VectorStep",
+    "episode_seed",
+    "get_task",
+    "list_tasks",
+    "make_vector",
+    "usable_cores",
+]

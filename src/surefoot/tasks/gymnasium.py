@@ -58,14 +58,11 @@ def find_spec(env_id: str) -> gymnasium.envs.registration.EnvSpec:
 
     Raises:
         gymnasium.error.Error: there is no such environment; the message says what is missing.
-        UserError: the module cannot be found.
+        UserError: the module cannot be imported.
     """
     module, _, registered = env_id.rpartition(":")
     if module:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise UserError(f"task '{env_id}': no module named '{error.name}' can be imported") from error
+        _import_named(module, env_id)
     return gymnasium.spec(registered)
 
 
@@ -75,11 +72,11 @@ def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> GymnasiumSimul
     The specification, not the id, is what travels to worker processes: those have not run the code that registered it.
 
     Raises:
-        UserError: a package the environment needs is not installed, or a space is not supported.
+        UserError: Gymnasium cannot make it, say for want of a package, or a space is not supported.
     """
     try:
         env = gymnasium.make(spec, disable_env_checker=True)
-    except gymnasium.error.DependencyNotInstalled as error:
+    except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}") from error
     return GymnasiumSimulation(env, spec.id)
 
@@ -94,3 +91,16 @@ def make_from_callable(factory: Callable[[], Any], name: str) -> GymnasiumSimula
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
     return GymnasiumSimulation(env, name)
+
+
+def _import_named(module: str, env_id: str) -> None:
+    expected = "expected module:id, such as my_package.envs:MyEnv-v0"
+    if module.startswith("."):  # a file's path, or a relative import, which is relative to nothing here
+        raise UserError(f"task '{env_id}': '{module}' is not a module's name; {expected}")
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"task '{env_id}': no module named '{error.name}' can be imported; {expected}") from error
+    except Exception as error:  # the module is foreign code: it may raise anything
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"task '{env_id}': the module '{module}' cannot be imported: {message}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,10 +81,9 @@ class Lanes:
         next_observation = self._observation.copy()
         active = self._running.copy()
         for lane in np.flatnonzero(active).tolist():
-            with _failing_as(self._seeds[lane]):
-                next_observation[lane], reward[lane], terminated[lane], truncated[lane], info = self._envs[lane].step(
-                    actions[lane]
-                )
+            next_observation[lane], reward[lane], terminated[lane], truncated[lane], info = self._step_lane(
+                lane, actions[lane]
+            )
             env_steps[lane], success[lane] = info["env_steps"], info.get("success", False)
         self._require_finite(next_observation, reward)
         observation = next_observation.copy()
@@ -102,10 +101,9 @@ class Lanes:
     def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
         """Reset lane i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations [N, O]."""
         observation = self.reset(episodes)
-        for lane, env in enumerate(self._envs):
+        for lane in range(len(self._envs)):
             for action in actions[lane]:
-                with _failing_as(self._seeds[lane]):
-                    observation[lane], _, terminated, truncated, _ = env.step(action)
+                observation[lane], _, terminated, truncated, _ = self._step_lane(lane, action)
                 if terminated or truncated:
                     self._running[lane] = False
                     break
@@ -113,9 +111,12 @@ class Lanes:
         return observation
 
     def close(self) -> None:
-        """Close every environment."""
+        """Close every environment, whatever one of them raises."""
         for env in self._envs:
-            env.close()
+            # Nothing is asked of an environment any more, so what it raises now is of no use, but would end a run that
+            # has finished, or hide the failure that made the caller close.
+            with contextlib.suppress(Exception):
+                env.close()
         self._envs = []
 
     def _reset_lane(self, lane: int) -> np.ndarray:
@@ -124,9 +125,25 @@ class Lanes:
             observation, _ = self._envs[lane].reset(
                 seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[lane]))
             )
+        self._require_size(lane, observation)
         if not np.isfinite(observation).all():
             raise EnvironmentFailure(seed, "the environment returned a non-finite observation on reset")
         return observation
+
+    def _step_lane(self, lane: int, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        with _failing_as(self._seeds[lane]):
+            step = self._envs[lane].step(action)
+        self._require_size(lane, step[0])
+        return step
+
+    def _require_size(self, lane: int, observation: np.ndarray) -> None:
+        # Left to NumPy, a single number would fill the whole row.
+        if observation.shape != (self.observation_size,):
+            raise EnvironmentFailure(
+                self._seeds[lane],
+                f"the environment returned an observation of flat shape {observation.shape}, "
+                f"but its space promises ({self.observation_size},)",
+            )
 
     def _require_finite(self, observation: np.ndarray, reward: np.ndarray) -> None:
         for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):

@@ -16,7 +16,7 @@ from surefoot.tasks.lanes import Lanes, VectorStep
 from surefoot.tasks.registry import Task
 from surefoot.tasks.workers import Worker
 
-__all__ = ["VectorEnv", "VectorStep", "make_vector"]
+__all__ = ["VectorEnv", "VectorStep", "make_vector", "usable_cores"]
 
 
 def make_vector(
@@ -60,9 +60,13 @@ def choose_workers(lanes: int) -> int:
     more than four lanes of cheetah-run take (0.3 ms), and two workers brought four lanes of dog-run from 12 ms to
     10 ms only, for cores that the learner's own updates fill.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(lanes, cores - 1)
+    workers = min(lanes, usable_cores() - 1)
     return workers if workers > 1 else 0
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on: all of the machine's where the system (macOS) sets no bounds."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class VectorEnv(abc.ABC):

@@ -33,6 +33,9 @@ _ONE_THREAD = (
 )
 """A worker's matrices are tiny; libraries that start a thread per core in every worker only get in the way."""
 
+_PATIENCE = 2.0
+"""Seconds a process has to exit once nobody speaks to it any more."""
+
 
 class Worker:
     """A fresh interpreter that holds `Lanes`, spoken to through a pipe: one request, one reply, in order.
@@ -107,18 +110,22 @@ class Worker:
         """Close the pipe, which ends the process as soon as it is idle."""
         self._pipe.close()
 
-    def join(self) -> None:
-        """Wait for the end of a process that was hung up on, and force it where an environment hangs."""
+    def join(self) -> bool:
+        """Wait for the end of a process that was hung up on; force it where an environment hangs, and return True."""
         try:
-            self._process.wait(timeout=2.0)
+            self._process.wait(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+            return True
+        return False
 
     def _death(self) -> EnvironmentFailure:
-        self.join()
-        code = self._process.returncode
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if self.join():  # our own signal says nothing about the cause
+            how = f"it closed its pipe and had not exited {_PATIENCE:g} s later"
+        else:
+            code = self._process.returncode
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         seeds = f"seeds {self._seeds[0]} to {self._seeds[-1]}" if len(set(self._seeds)) > 1 else "it"
         return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
 
