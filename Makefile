@@ -62,7 +62,8 @@ evidence/%: setup
 	@task='$(firstword $(subst @, ,$*))'; steps='$(lastword $(subst @, ,$*))'; run="runs/evidence/$$task"; \
 	if [ -d "$$run" ]; then $(BIN)/surefoot resume "$$run"; \
 	else $(BIN)/surefoot train "$$task" --algorithm crossq-wn-code --utd 2 --evaluate-every 10_000 --env-steps "$$steps" --out "$$run" $(ARGS); fi && \
-	mkdir -p "results/$$task" && cp "$$run"/{config.json,evaluations.csv,training.csv} "results/$$task/"
+	kept="results/crossq-wn-code/$$task" && mkdir -p "$$kept" && \
+	cp "$$run"/{config.json,evaluations.csv,training.csv} "$$kept/"
 
 ##@ Housekeeping
 

@@ -49,11 +49,11 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> TrainingLoop:
     return loop
 
 
-def stored(loop: TrainingLoop) -> tuple[np.ndarray, np.ndarray]:
-    """Observations [N, O] and actions [N, A] of the newest transitions."""
+def stored(loop: TrainingLoop) -> np.ndarray:
+    """Observations [N, O] of the newest transitions."""
     replay = jax.tree.map(lambda leaf: np.asarray(leaf[0]), loop._state.replay)
     newest = np.arange(int(replay.num_transitions) - 200, int(replay.num_transitions))
-    return replay.frames[replay.frame_of[newest]], replay.actions[newest]
+    return replay.frames[replay.frame_of[newest % len(replay.rewards)] % len(replay.frames)]
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -61,7 +61,7 @@ def stored(loop: TrainingLoop) -> tuple[np.ndarray, np.ndarray]:
 def test_probe_is_learned_to_its_known_value(probe: str, name: str, tmp_path: Path) -> None:
     loop = train(probe, ALGORITHMS[name], tmp_path / "run")
     learner = jax.tree.map(lambda leaf: leaf[0], loop._state.learner)
-    observation, _ = stored(loop)
+    observation = stored(loop)
     actor = loop._population.learner.act_deterministic(learner.actor, observation)
     variables = {"params": learner.critic.params, "batch_stats": learner.critic.batch_stats}
     q = np.asarray(loop._population.learner.critic.apply(variables, observation, actor, False)).min(axis=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import jax
 from surefoot import replay
 from surefoot.algorithms import Learner, to_data
 from surefoot.errors import UserError
-from surefoot.tasks import Task, VectorEnv
+from surefoot.tasks import Task, VectorEnv, usable_cores
 from surefoot.training.config import TrainConfig
 from surefoot.training.population import Population
 from surefoot.types import EnvSpec
@@ -135,7 +134,7 @@ def device_name() -> str:
     """Name the default device for a person."""
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return f"CPU, {len(os.sched_getaffinity(0))} cores"
+        return f"CPU, {usable_cores()} core{'s' if usable_cores() > 1 else ''}"
     return f"{device.device_kind} ({device.platform}:{device.id})"
 
 
@@ -174,7 +173,7 @@ def describe_machine() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **_versions()},
         "git_revision": _git_revision(),
         "device": device_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "platform": platform.platform(),
     }
 
