@@ -107,7 +107,7 @@ def resume(
         path: the run directory.
         task: the callable that made the environment, where one did: code is not stored in a run directory.
         observer: who watches.
-        **changes: what may differ from the run's configuration: env_steps (not less than already done),
+        **changes: what may differ from the run's configuration: env_steps (more only),
             evaluate_every, evaluation_episodes, checkpoint_every, log_every, env_workers.
 
     Raises:
