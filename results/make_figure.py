@@ -1,6 +1,6 @@
 """Draw docs/assets/learning-curves.png and print the README's table, from the files in this folder alone.
 
-    .venv/bin/python results/make_figure.py
+.venv/bin/python results/make_figure.py
 """
 
 from __future__ import annotations
