@@ -171,6 +171,35 @@ def test_environment_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(failure.value)
 
 
+def diverge(loop: TrainingLoop, seeds: list[int]) -> None:
+    """Put a NaN into the actors of some seeds, as an update that overflows would."""
+    head = loop._state.learner.actor.params["mean"]
+    head["bias"] = head["bias"].at[np.array(seeds)].set(np.nan)
+
+
+@pytest.mark.parametrize("lost", [[1], [0, 1]])
+def test_seed_that_diverges_is_told_once_and_the_others_go_on(lost: list[int], tmp_path: Path) -> None:
+    config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, env_steps=170, out=tmp_path / "run", **CADENCES)
+    task, watcher = get_task("probe-action"), Recording()
+    with TrainingLoop.make(config, make_plan(config, task), task, watcher) as loop:
+        directory = RunDirectory.create(tmp_path / "run", {})
+        with directory.lock(), StopSignal() as stop:
+            loop.start(directory)
+            diverge(loop, lost)
+            if len(lost) == 2:
+                with pytest.raises(RunFailure, match=r"probe-action, seed 0, env step \d+: .*no other seed is left"):
+                    loop.run(stop)
+                return
+            loop.run(stop)
+    assert [line.split(":")[0] for line in watcher.messages] == ["seed 1 diverged at env step 50"]
+    log = surefoot.Run(tmp_path / "run", completed=True).evaluations()
+    late = log["env_steps"] > 0
+    np.testing.assert_array_equal(np.isnan(log["return"][late]), log["seed"][late] == 1)
+    assert surefoot.load_policy(tmp_path / "run").seed == 0
+    with pytest.raises(surefoot.UserError, match="1"):
+        surefoot.load_policy(tmp_path / "run", seed=1)
+
+
 def test_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal

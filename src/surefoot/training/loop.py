@@ -46,6 +46,7 @@ class TrainingLoop:
         self._evaluator: Evaluator | None = None
         self._recorder: Recorder | None = None
         self._population: Population = make_population(config, plan, task, vector)
+        self._diverged = np.zeros(len(plan.seeds), bool)
         self._state: PopulationState
         self._host: HostState
         self._began = time.monotonic()
@@ -170,10 +171,27 @@ class TrainingLoop:
             self._state, action = self._population.train(self._state, transition, grad_steps)
         else:
             self._state, action = self._population.explore(self._state, transition, host.agent_steps < warmup)
-        host.action = np.array(action)
-        # Before anything is saved: the last checkpoint is to be one from which the run can go on.
-        if not (finite := np.isfinite(host.action).all(axis=1)).all():
-            raise EnvironmentFailure(self._plan.seeds[int(np.argmin(finite))], "the policy's action is not finite")
+        host.action = self._without_diverged(np.array(action))
+
+    def _without_diverged(self, action: np.ndarray) -> np.ndarray:
+        """Return the actions [S, ...] with zeros for seeds whose networks are not finite any more.
+
+        Such a seed is lost, but shares nothing with the others: they go on.
+        """
+        rows = action.reshape(len(action), -1)
+        diverged = ~np.isfinite(rows).all(axis=1)
+        for i in np.flatnonzero(diverged & ~self._diverged):
+            self._observer.on_message(
+                f"seed {self._plan.seeds[i]} diverged at env step {self._env_steps:,}: its policy is not finite any "
+                "more; it takes zero actions from here on, and its evaluations are NaN"
+            )
+        self._diverged |= diverged
+        if self._diverged.all():
+            raise EnvironmentFailure(
+                self._plan.seeds[0], "the policy is not finite any more, and no other seed is left"
+            )
+        rows[self._diverged] = 0.0
+        return rows.reshape(action.shape)
 
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""
@@ -248,8 +266,13 @@ class TrainingLoop:
         if self._evaluator is None:
             episodes, workers = self._config.evaluation_episodes, self._config.env_workers
             self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
-        played = self._evaluator.run(lambda observation: self._population.act_deterministic(self._state, observation))
+        played = self._evaluator.run(self._act)
+        played.returns[self._diverged] = np.nan
         self._observer.on_evaluation(self._recorder_now.evaluation(self._counts(), played))
+
+    def _act(self, observation: np.ndarray) -> np.ndarray:
+        """Return deterministic actions [S, E, A] for observations [S, E, O]."""
+        return self._without_diverged(np.array(self._population.act_deterministic(self._state, observation)))
 
     def _checkpoint(self) -> None:
         self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
