@@ -27,7 +27,8 @@ def main() -> None:
     figure, axes = plt.subplots(1, len(shown), figsize=(3.6 * len(shown), 3.1), constrained_layout=True)
     for axis, run in zip(np.atleast_1d(axes), shown, strict=True):
         draw(axis, run, published)
-    np.atleast_1d(axes)[0].legend(fontsize=7, loc="upper left")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4)
     OUT.parent.mkdir(exist_ok=True)
     figure.savefig(OUT, dpi=150)
     print("| task | algorithm | UTD | env steps | seeds | result | wall-clock | neighbours at this step |")
