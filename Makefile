@@ -24,7 +24,7 @@ BIN := .venv/bin
 setup: $(STAMP) ## Create .venv from the lock file with everything a developer needs (EXTRA=cuda adds the GPU build of JAX)
 
 .PHONY: train
-train: setup ## Train CrossQ + WN on a real task, about five minutes on 2 cores (TASK=dog-run, ARGS="--utd 5 --seed 1")
+train: setup ## Train CrossQ + WN on a real task, five to ten minutes on 2 cores (TASK=dog-run, ARGS="--utd 5 --seed 1")
 	$(BIN)/surefoot train $(TASK) --algorithm crossq-wn-code --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
 
 .PHONY: test

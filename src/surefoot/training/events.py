@@ -20,7 +20,7 @@ class RunStarted:
     start_env_steps: int
     """0 for a new run, the checkpoint's env_steps for a resumed one."""
     device: str
-    """For a person: "NVIDIA H100 80GB HBM3 (cuda:0)" or "CPU, 2 cores"."""
+    """For a person: "NVIDIA H100 80GB HBM3 (gpu:0)" or "CPU, 2 cores"."""
     replay_bytes: int
     env_workers: int
 
