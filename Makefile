@@ -12,6 +12,8 @@ space := $(empty) $(empty)
 
 # The stamp's name remembers the extras, so that `make train` keeps what `make setup EXTRA=cuda` installed.
 EXTRA ?= $(filter-out base,$(subst +,$(space),$(patsubst .venv/.setup-%,%,$(firstword $(wildcard .venv/.setup-*)))))
+# What the tests and the examples use; the GPU build of JAX is the one extra that a machine decides.
+EXTRAS := dmc myosuite mujoco export minari tensorboard video wandb
 STAMP := .venv/.setup-$(subst $(space),+,$(or $(strip $(EXTRA)),base))
 
 # uv from PATH where it works (a pyenv shim may be there and not), else our own.
@@ -79,7 +81,7 @@ help: ## Print this list
 
 $(STAMP): uv.lock pyproject.toml .python-version $(if $(filter uv,$(UV)),,$(UV))
 	@# .python-version names the Python: the simulators have no wheels for every one that surefoot itself supports.
-	$(UV) sync --frozen --extra dmc --extra myosuite $(addprefix --extra ,$(EXTRA))
+	$(UV) sync --frozen $(addprefix --extra ,$(EXTRAS) $(EXTRA))
 	@rm -f .venv/.setup-*
 	@touch $@
 
