@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
+from surefoot.training.callbacks import Callback
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
@@ -56,6 +57,7 @@ def train(
     *,
     algorithm: Algorithm | None = None,
     observer: Observer | None = None,
+    callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Run:
     """Train, save and evaluate.
@@ -65,6 +67,7 @@ def train(
             gymnasium.Env with Box (or Dict of Box) observations and Box actions.
         algorithm: what to train, CrossQ + WN by default.
         observer: who watches; by default one plain line is printed per evaluation.
+        callbacks: your own code inside the run; see ``Callback``.
         **settings: fields of ``TrainConfig``: num_seeds, seed, env_steps, evaluate_every, evaluation_episodes,
             checkpoint_every, log_every, replay_capacity, env_workers, out, overwrite.
 
@@ -85,7 +88,7 @@ def train(
     RunDirectory.check_free(out, overwrite=config.overwrite)
     watcher = observer or PlainObserver()
     # Everything that can be refused is refused before the directory is made.
-    with _naming_task(resolved), TrainingLoop.make(config, plan, resolved, watcher) as loop:
+    with _naming_task(resolved), TrainingLoop.make(config, plan, resolved, watcher, callbacks) as loop:
         directory = RunDirectory.create(out, describe(config, plan, resolved), overwrite=config.overwrite)
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
@@ -97,6 +100,7 @@ def resume(
     *,
     task: Callable[[], Any] | None = None,
     observer: Observer | None = None,
+    callbacks: Sequence[Callback] = (),
     **changes: Any,
 ) -> Run:
     """Go on with a run from its last good checkpoint.
@@ -107,6 +111,7 @@ def resume(
         path: the run directory.
         task: the callable that made the environment, where one did: code is not stored in a run directory.
         observer: who watches.
+        callbacks: your own code inside the run; see ``Callback``.
         **changes: what may differ from the run's configuration: env_steps (more only),
             evaluate_every, evaluation_episodes, checkpoint_every, log_every, env_workers.
 
@@ -122,7 +127,7 @@ def resume(
     with (
         _naming_task(resolved),
         directory.lock(),
-        TrainingLoop.make(config, plan, resolved, watcher) as loop,
+        TrainingLoop.make(config, plan, resolved, watcher, callbacks) as loop,
         StopSignal() as stop,
     ):
         if directory.has_checkpoints():

@@ -66,6 +66,15 @@ class RunFinished:
     """Mean return over the warm-up's uniform random episodes: the bar any policy must clear. NaN if none finished."""
 
 
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint, and the policy as it was then, are on disk."""
+
+    path: Path
+    """The run directory."""
+    env_steps: int
+
+
 class Observer(Protocol):
     """Anything that watches a run. Methods must return quickly; what they raise ends the run."""
 

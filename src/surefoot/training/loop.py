@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -16,9 +16,10 @@ import numpy as np
 from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
+from surefoot.training.callbacks import Callback, StepView, StopTraining
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Evaluator
-from surefoot.training.events import Observer, Progress, RunFinished, RunStarted
+from surefoot.training.events import CheckpointSaved, Observer, Progress, RunFinished, RunStarted
 from surefoot.training.host_state import HostState
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
@@ -38,10 +39,20 @@ class TrainingLoop:
         task: what to learn.
         vector: S training environments.
         observer: who watches.
+        callbacks: the user's own code, called in this order after the observer.
     """
 
-    def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, observer: Observer) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        plan: Plan,
+        task: Task,
+        vector: VectorEnv,
+        observer: Observer,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         self._config, self._plan, self._task, self._observer = config, plan, task, observer
+        self._callbacks = tuple(callbacks)
         self._vector = vector
         self._evaluator: Evaluator | None = None
         self._recorder: Recorder | None = None
@@ -52,7 +63,9 @@ class TrainingLoop:
         self._began = time.monotonic()
 
     @classmethod
-    def make(cls, config: TrainConfig, plan: Plan, task: Task, observer: Observer) -> Self:
+    def make(
+        cls, config: TrainConfig, plan: Plan, task: Task, observer: Observer, callbacks: Sequence[Callback] = ()
+    ) -> Self:
         """Make the environments, then the loop."""
         if task.observation_size is not None and task.action_size is not None:
             # Before many environments are built, which can take minutes.
@@ -61,7 +74,7 @@ class TrainingLoop:
             task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers
         )
         try:
-            return cls(config, plan, task, vector, observer)
+            return cls(config, plan, task, vector, observer, callbacks)
         except BaseException:
             vector.close()
             raise
@@ -119,20 +132,21 @@ class TrainingLoop:
     def _announce(self, directory: RunDirectory) -> None:
         self._directory = directory
         spec = EnvSpec(self._vector.observation_size, self._vector.action_size)
-        self._observer.on_start(
-            RunStarted(
-                path=directory.path,
-                task=self._task.name,
-                algorithm=self._config.algorithm.name,
-                utd=self._config.algorithm.utd,
-                seeds=self._plan.seeds,
-                env_steps=self._plan.agent_steps * self._plan.action_repeat,
-                start_env_steps=self._env_steps,
-                device=device_name(),
-                replay_bytes=replay_bytes(self._plan, self._task, spec),
-                env_workers=self._vector.num_workers,
-            )
+        started = RunStarted(
+            path=directory.path,
+            task=self._task.name,
+            algorithm=self._config.algorithm.name,
+            utd=self._config.algorithm.utd,
+            seeds=self._plan.seeds,
+            env_steps=self._plan.agent_steps * self._plan.action_repeat,
+            start_env_steps=self._env_steps,
+            device=device_name(),
+            replay_bytes=replay_bytes(self._plan, self._task, spec),
+            env_workers=self._vector.num_workers,
         )
+        self._observer.on_start(started)
+        for callback in self._callbacks:
+            callback.on_start(started)
 
     # ---------------------------------------------------------------- run
 
@@ -140,10 +154,11 @@ class TrainingLoop:
         """Go on to the last step, or to a signal; both end with a checkpoint and the policy on disk."""
         self._speed_mark = self._log_mark = (time.monotonic(), self._host.agent_steps)
         with self._naming_failures():
-            while self._host.agent_steps < self._plan.agent_steps and not stop.received:
-                before = self._env_steps
-                self._agent_step()
-                self._keep_cadences(before)
+            with contextlib.suppress(StopTraining):
+                while self._host.agent_steps < self._plan.agent_steps and not stop.received:
+                    before = self._env_steps
+                    self._agent_step()
+                    self._keep_cadences(before)
             return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
 
     @contextlib.contextmanager
@@ -172,6 +187,8 @@ class TrainingLoop:
         else:
             self._state, action = self._population.explore(self._state, transition, host.agent_steps < warmup)
         host.action = self._without_diverged(np.array(action))
+        if self._callbacks:
+            self._show_step(taken, step)
 
     def _without_diverged(self, action: np.ndarray) -> np.ndarray:
         """Return the actions [S, ...] with zeros for seeds whose networks are not finite any more.
@@ -221,6 +238,8 @@ class TrainingLoop:
             random_return=self._host.mean_random_return,
         )
         self._observer.on_finish(finished)
+        for callback in self._callbacks:
+            callback.on_finish(finished)
         return finished
 
     # ---------------------------------------------------------------- counters
@@ -268,7 +287,10 @@ class TrainingLoop:
             self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
         played = self._evaluator.run(self._act)
         played.returns[self._diverged] = np.nan
-        self._observer.on_evaluation(self._recorder_now.evaluation(self._counts(), played))
+        done = self._recorder_now.evaluation(self._counts(), played)
+        self._observer.on_evaluation(done)
+        for callback in self._callbacks:
+            callback.on_evaluation(done)
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
@@ -276,6 +298,16 @@ class TrainingLoop:
 
     def _checkpoint(self) -> None:
         self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
+        for callback in self._callbacks:
+            callback.on_checkpoint(CheckpointSaved(self._directory.path, self._env_steps))
+
+    def _show_step(self, taken: np.ndarray, step: VectorStep) -> None:
+        seen = [array.view() for array in (step.observation, taken, step.reward, step.terminated, step.truncated)]
+        for array in seen:
+            array.flags.writeable = False
+        view = StepView(self._env_steps, self._host.agent_steps, self._grad_steps, self._plan.seeds, *seen)
+        for callback in self._callbacks:
+            callback.on_step(view)
 
     def _report_progress(self) -> None:
         env_rate, grad_rate = self._speeds(self._speed_mark)
