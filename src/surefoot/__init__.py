@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from surefoot.policy import load_policy
     from surefoot.tasks import get_task, list_tasks
     from surefoot.training.api import Run, evaluate, resume, train
+    from surefoot.training.callbacks import Callback, StopTraining
 
     __version__: str
 
 _HOME = {
     "Algorithm": "surefoot.algorithms",
+    "Callback": "surefoot.training.callbacks",
     "MissingDependency": "surefoot.errors",
     "Run": "surefoot.training.api",
     "RunFailure": "surefoot.errors",
+    "StopTraining": "surefoot.training.callbacks",
     "UserError": "surefoot.errors",
     "crossq": "surefoot.algorithms.presets",
     "crossq_wn": "surefoot.algorithms.presets",
@@ -39,9 +42,11 @@ _HOME = {
 
 __all__ = [
     "Algorithm",
+    "Callback",
     "MissingDependency",
     "Run",
     "RunFailure",
+    "StopTraining",
     "UserError",
     "__version__",
     "crossq",

@@ -17,7 +17,7 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
-from surefoot.training.callbacks import Callback
+from surefoot.training.callbacks import Callback, Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
@@ -81,16 +81,16 @@ def train(
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     if unknown := sorted(settings.keys() - names):
         raise UserError(f"train has no setting {unknown[0]!r}, expected one of {', '.join(sorted(names))}")
+    watchers = Watchers(observer or PlainObserver(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
     resolved = get_task(task)
     plan = make_plan(config, resolved)
     out = config.out or _free_path(resolved, config.algorithm)
     RunDirectory.check_free(out, overwrite=config.overwrite)
-    watcher = observer or PlainObserver()
     # Everything that can be refused is refused before the directory is made.
-    with _naming_task(resolved), TrainingLoop.make(config, plan, resolved, watcher, callbacks) as loop:
+    with _naming_task(resolved, watchers), TrainingLoop.make(config, plan, resolved, watchers) as loop:
         directory = RunDirectory.create(out, describe(config, plan, resolved), overwrite=config.overwrite)
-        with directory.lock(), StopSignal() as stop:
+        with directory.lock(), StopSignal() as stop, watchers:
             loop.start(directory)
             return _run(loop, stop, directory)
 
@@ -119,21 +119,22 @@ def resume(
         UserError: there is no run or no good checkpoint, or a change would alter what is being trained.
         RunFailure: something broke on the way; the last checkpoint is intact.
     """
+    watchers = Watchers(observer or PlainObserver(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved = _stored_config(directory, task, changes)
     plan = make_plan(config, resolved)
     _refuse_other_plan(directory, plan)
-    watcher = observer or PlainObserver()
     with (
-        _naming_task(resolved),
+        _naming_task(resolved, watchers),
         directory.lock(),
-        TrainingLoop.make(config, plan, resolved, watcher, callbacks) as loop,
+        TrainingLoop.make(config, plan, resolved, watchers) as loop,
         StopSignal() as stop,
+        watchers,
     ):
         if directory.has_checkpoints():
             loop.restore(directory)
         else:
-            watcher.on_message("this run was stopped before its first checkpoint: it begins again")
+            watchers.on_message("this run was stopped before its first checkpoint: it begins again")
             loop.start(directory)
         described = describe(config, plan, resolved)
         kept = ("started", "command", "machine")
@@ -180,11 +181,13 @@ def evaluate(
 
 
 @contextlib.contextmanager
-def _naming_task(task: Task) -> Iterator[None]:
+def _naming_task(task: Task, watchers: Watchers) -> Iterator[None]:
     """Say in a failure of an environment that did not even start which task it was."""
     try:
         yield
     except EnvironmentFailure as error:
+        if error is watchers.raised:
+            raise
         raise RunFailure(f"{task.name}, seed {error.seed}, at the start: {error.detail}") from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
@@ -16,10 +16,11 @@ import numpy as np
 from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
-from surefoot.training.callbacks import Callback, StepView, StopTraining
+from surefoot.training.callbacks import StepView, Watchers
 from surefoot.training.config import TrainConfig
+from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Evaluator
-from surefoot.training.events import CheckpointSaved, Observer, Progress, RunFinished, RunStarted
+from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
 from surefoot.training.host_state import HostState
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
@@ -38,34 +39,22 @@ class TrainingLoop:
         plan: its resolved numbers.
         task: what to learn.
         vector: S training environments.
-        observer: who watches.
-        callbacks: the user's own code, called in this order after the observer.
+        watchers: who is told of it.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        plan: Plan,
-        task: Task,
-        vector: VectorEnv,
-        observer: Observer,
-        callbacks: Sequence[Callback] = (),
-    ) -> None:
-        self._config, self._plan, self._task, self._observer = config, plan, task, observer
-        self._callbacks = tuple(callbacks)
+    def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, watchers: Watchers) -> None:
+        self._config, self._plan, self._task, self._watchers = config, plan, task, watchers
         self._vector = vector
         self._evaluator: Evaluator | None = None
         self._recorder: Recorder | None = None
         self._population: Population = make_population(config, plan, task, vector)
-        self._diverged = np.zeros(len(plan.seeds), bool)
+        self._divergence = Divergence(plan.seeds, watchers.on_message)
         self._state: PopulationState
         self._host: HostState
         self._began = time.monotonic()
 
     @classmethod
-    def make(
-        cls, config: TrainConfig, plan: Plan, task: Task, observer: Observer, callbacks: Sequence[Callback] = ()
-    ) -> Self:
+    def make(cls, config: TrainConfig, plan: Plan, task: Task, watchers: Watchers) -> Self:
         """Make the environments, then the loop."""
         if task.observation_size is not None and task.action_size is not None:
             # Before many environments are built, which can take minutes.
@@ -74,7 +63,7 @@ class TrainingLoop:
             task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers
         )
         try:
-            return cls(config, plan, task, vector, observer, callbacks)
+            return cls(config, plan, task, vector, watchers)
         except BaseException:
             vector.close()
             raise
@@ -107,7 +96,7 @@ class TrainingLoop:
     def restore(self, directory: RunDirectory) -> None:
         """Continue from the last good checkpoint of a directory whose lock is held."""
         self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
-        self._state, self._host = self._recorder.restore(self._population, self._observer.on_message)
+        self._state, self._host = self._recorder.restore(self._population, self._watchers.on_message)
         self._restore_environments()
         self._announce(directory)
 
@@ -120,7 +109,7 @@ class TrainingLoop:
         if not lost.any():
             return
         for i in np.flatnonzero(lost):
-            self._observer.on_message(
+            self._watchers.on_message(
                 f"seed {self._plan.seeds[i]}: seed and actions did not bring the environment back to where it was, so "
                 "a new episode starts; from here on the run is not the one an uninterrupted one would have been"
             )
@@ -144,21 +133,21 @@ class TrainingLoop:
             replay_bytes=replay_bytes(self._plan, self._task, spec),
             env_workers=self._vector.num_workers,
         )
-        self._observer.on_start(started)
-        for callback in self._callbacks:
-            callback.on_start(started)
+        self._watchers.on_start(started)
 
     # ---------------------------------------------------------------- run
 
     def run(self, stop: StopSignal) -> RunFinished:
-        """Go on to the last step, or to a signal; both end with a checkpoint and the policy on disk."""
+        """Go on to the last step, or until a signal or a callback asks for the end.
+
+        All of these end with a checkpoint and the policy on disk.
+        """
         self._speed_mark = self._log_mark = (time.monotonic(), self._host.agent_steps)
         with self._naming_failures():
-            with contextlib.suppress(StopTraining):
-                while self._host.agent_steps < self._plan.agent_steps and not stop.received:
-                    before = self._env_steps
-                    self._agent_step()
-                    self._keep_cadences(before)
+            while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
+                before = self._env_steps
+                self._agent_step()
+                self._keep_cadences(before)
             return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
 
     @contextlib.contextmanager
@@ -167,6 +156,8 @@ class TrainingLoop:
         try:
             yield
         except RunFailure as error:
+            if error is self._watchers.raised:
+                raise  # Theirs, not the run's: it reaches the caller as it is.
             seed, detail = (
                 (f", seed {error.seed}", error.detail) if isinstance(error, EnvironmentFailure) else ("", error)
             )
@@ -186,29 +177,8 @@ class TrainingLoop:
             self._state, action = self._population.train(self._state, transition, grad_steps)
         else:
             self._state, action = self._population.explore(self._state, transition, host.agent_steps < warmup)
-        host.action = self._without_diverged(np.array(action))
-        if self._callbacks:
-            self._show_step(taken, step)
-
-    def _without_diverged(self, action: np.ndarray) -> np.ndarray:
-        """Return the actions [S, ...] with zeros for seeds whose networks are not finite any more.
-
-        Such a seed is lost, but shares nothing with the others: they go on.
-        """
-        rows = action.reshape(len(action), -1)
-        diverged = ~np.isfinite(rows).all(axis=1)
-        for i in np.flatnonzero(diverged & ~self._diverged):
-            self._observer.on_message(
-                f"seed {self._plan.seeds[i]} diverged at env step {self._env_steps:,}: its policy is not finite any "
-                "more; it takes zero actions from here on, and its evaluations are NaN"
-            )
-        self._diverged |= diverged
-        if self._diverged.all():
-            raise EnvironmentFailure(
-                self._plan.seeds[0], "the policy is not finite any more, and no other seed is left"
-            )
-        rows[self._diverged] = 0.0
-        return rows.reshape(action.shape)
+        host.action = self._divergence.silence(np.array(action), self._env_steps)
+        self._watchers.on_step(lambda: self._view(taken, step))
 
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""
@@ -237,9 +207,7 @@ class TrainingLoop:
             final=self._recorder_now.last_evaluation if completed else None,
             random_return=self._host.mean_random_return,
         )
-        self._observer.on_finish(finished)
-        for callback in self._callbacks:
-            callback.on_finish(finished)
+        self._watchers.on_finish(finished)
         return finished
 
     # ---------------------------------------------------------------- counters
@@ -286,35 +254,37 @@ class TrainingLoop:
             episodes, workers = self._config.evaluation_episodes, self._config.env_workers
             self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
         played = self._evaluator.run(self._act)
-        played.returns[self._diverged] = np.nan
-        done = self._recorder_now.evaluation(self._counts(), played)
-        self._observer.on_evaluation(done)
-        for callback in self._callbacks:
-            callback.on_evaluation(done)
+        played.returns[self._divergence.lost] = np.nan
+        self._watchers.on_evaluation(self._recorder_now.evaluation(self._counts(), played))
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
-        return self._without_diverged(np.array(self._population.act_deterministic(self._state, observation)))
+        actions = np.array(self._population.act_deterministic(self._state, observation))
+        return self._divergence.silence(actions, self._env_steps)
 
     def _checkpoint(self) -> None:
         self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
-        for callback in self._callbacks:
-            callback.on_checkpoint(CheckpointSaved(self._directory.path, self._env_steps))
+        self._watchers.on_checkpoint(CheckpointSaved(self._directory.path, self._env_steps))
 
-    def _show_step(self, taken: np.ndarray, step: VectorStep) -> None:
-        seen = [array.view() for array in (step.observation, taken, step.reward, step.terminated, step.truncated)]
-        for array in seen:
-            array.flags.writeable = False
-        view = StepView(self._env_steps, self._host.agent_steps, self._grad_steps, self._plan.seeds, *seen)
-        for callback in self._callbacks:
-            callback.on_step(view)
+    def _view(self, taken: np.ndarray, step: VectorStep) -> StepView:
+        return StepView(
+            env_steps=self._env_steps,
+            agent_steps=self._host.agent_steps,
+            grad_steps=self._grad_steps,
+            seeds=self._plan.seeds,
+            observation=step.observation,
+            action=taken,
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+        )
 
     def _report_progress(self) -> None:
         env_rate, grad_rate = self._speeds(self._speed_mark)
         self._speed_mark = (time.monotonic(), self._host.agent_steps)
         left = (self._plan.agent_steps * self._plan.action_repeat - self._env_steps) * len(self._plan.seeds)
         in_warmup = self._grad_steps == 0
-        self._observer.on_progress(
+        self._watchers.on_progress(
             Progress(
                 env_steps=self._env_steps,
                 agent_steps=self._host.agent_steps,

@@ -69,8 +69,7 @@ class Population:
 
     def init(self, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
         """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
-        keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
-        return jax.jit(self._over_seeds(self._init_one))(keys, jnp.asarray(observation))
+        return jax.jit(self._over_seeds(self._init_one))(self._root_keys(), jnp.asarray(observation))
 
     def explore(
         self, state: PopulationState, transition: Transition, uniform: bool
@@ -125,10 +124,20 @@ class Population:
     def _train_all(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array
     ) -> tuple[PopulationState, jax.Array]:
-        algorithm = self.learner.algorithm
         # The buffers are mapped over and never stripped, whatever the number of seeds: XLA would copy a stripped ring
         # as a whole in every call.
         stored = jax.vmap(replay.add)(state.replay, transition)
+        start = self._strip((state.learner, state.metrics))
+        learner, sums = self._updates(start, stored, grad_steps, self.learner.algorithm.utd)
+        learner, action = self._each(self._policy_action)(learner, self._strip(transition.observation))
+        learner, sums, action = self._clothe((learner, sums, action))
+        return PopulationState(learner, stored, sums), action
+
+    def _updates(
+        self, start: tuple[LearnerState, MetricSums], stored: ReplayState, grad_steps: jax.Array, count: int
+    ) -> tuple[LearnerState, MetricSums]:
+        """Do ``count`` gradient updates of learners and sums without their axis S where there is one seed."""
+        algorithm = self.learner.algorithm
         draw = jax.vmap(lambda buffer, key: replay.sample(buffer, key, algorithm.batch_size))
 
         def update(
@@ -145,11 +154,7 @@ class Population:
             sums = self._each(_accumulate, shared=1)(sums, critic, actor, update_policy)
             return (learner, sums), None
 
-        start = self._strip((state.learner, state.metrics))
-        (learner, sums), _ = jax.lax.scan(update, start, jnp.arange(algorithm.utd))
-        learner, action = self._each(self._policy_action)(learner, self._strip(transition.observation))
-        learner, sums, action = self._clothe((learner, sums, action))
-        return PopulationState(learner, stored, sums), action
+        return jax.lax.scan(update, start, jnp.arange(count))[0]
 
     def _over_seeds(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Turn a function of one seed into one of arguments and results with a leading axis S."""
@@ -180,17 +185,17 @@ class Population:
 
     # ---------------------------------------------------------------- for one seed
 
+    def _root_keys(self) -> jax.Array:
+        return jnp.stack([jax.random.key(seed) for seed in self.seeds])
+
     def _init_one(self, key: jax.Array, observation: jax.Array) -> tuple[PopulationState, jax.Array]:
-        learner, action = self._uniform_action(self.learner.init(key))
-        zero = jnp.zeros(())
-        sums = MetricSums(
-            CriticMetrics(*[zero] * len(CriticMetrics._fields)),
-            ActorMetrics(*[zero] * len(ActorMetrics._fields)),
-            jnp.int32(0),
-            jnp.int32(0),
-        )
+        state = self._fresh_one(key, observation)
+        learner, action = self._uniform_action(state.learner)
+        return state._replace(learner=learner), action
+
+    def _fresh_one(self, key: jax.Array, observation: jax.Array) -> PopulationState:
         buffer = replay.init(self.learner.spec, self.capacity, self.frames, observation)
-        return PopulationState(learner, buffer, sums), action
+        return PopulationState(self.learner.init(key), buffer, no_sums())
 
     def _uniform_action(self, learner: LearnerState) -> tuple[LearnerState, jax.Array]:
         key, action_key = jax.random.split(learner.key)
@@ -207,6 +212,17 @@ class Population:
         critic = networks.dense_norm(learner.critic.params, (*algorithm.critic.hidden_layers, ("head",)))
         actor = networks.dense_norm(learner.actor.params, (*algorithm.actor.hidden_layers, ("mean",), ("log_std",)))
         return WeightNorms(jnp.mean(critic), actor)
+
+
+def no_sums() -> MetricSums:
+    """Return sums over no update, of one seed."""
+    zero = jnp.zeros(())
+    return MetricSums(
+        CriticMetrics(*[zero] * len(CriticMetrics._fields)),
+        ActorMetrics(*[zero] * len(ActorMetrics._fields)),
+        jnp.int32(0),
+        jnp.int32(0),
+    )
 
 
 def _accumulate(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, update_policy: jax.Array) -> MetricSums:
