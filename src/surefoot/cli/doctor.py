@@ -60,6 +60,8 @@ class Doctor:
 
 def examine() -> Report:
     """Look at this machine. Starts JAX's backend, which on a GPU takes some of its memory until the process ends."""
+    from surefoot.tasks import usable_cores
+
     backend, devices, error = machine.jax_devices()
     gpus = machine.nvidia_gpus()
     total, free = machine.memory()
@@ -70,7 +72,7 @@ def examine() -> Report:
         jax_error=error,
         gpus=gpus,
         gl=machine.gl_backends(),
-        cores=machine.cores(),
+        cores=usable_cores(),
         memory_total=total,
         memory_free=free,
         disk_free=machine.disk_free(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import shutil
 import subprocess
@@ -85,11 +84,6 @@ def _loads(library: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def cores() -> int:
-    """Processor cores this process may use, which a container or a batch system can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory() -> tuple[int | None, int | None]:

@@ -31,7 +31,7 @@ class BatchNorm:
     Attributes:
         momentum: running = momentum * running + (1 - momentum) * batch, with the biased variance (Flax's convention,
             the opposite of PyTorch's).
-        epsilon: added to the variance.
+        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
     """
 
     momentum: float = 0.99
@@ -42,8 +42,8 @@ class BatchNorm:
         check_types(self)
         if not 0.0 <= self.momentum < 1.0:
             raise UserError(f"BatchNorm momentum must be in [0, 1), got {self.momentum}")
-        if not self.epsilon > 0.0:
-            raise UserError(f"BatchNorm epsilon must be positive, got {self.epsilon}")
+        if not 1e-30 <= self.epsilon <= 1e30:
+            raise UserError(f"BatchNorm epsilon must be between 1e-30 and 1e30, got {self.epsilon}")
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class LogStdRange:
     """How the log-standard-deviation head is kept in bounds.
 
     Attributes:
-        low: smallest log standard deviation of the Gaussian before the tanh.
-        high: largest.
+        low: smallest log standard deviation of the Gaussian before the tanh; at least -50, as in a policy file.
+        high: largest; at most 50.
         mapping: "clip" cuts at the bounds (CrossQ's family); "tanh" squashes into them (BRO, SR-SAC, SimBa).
     """
 
@@ -139,8 +139,8 @@ class LogStdRange:
     def __post_init__(self) -> None:
         """Refuse an empty range."""
         check_types(self)
-        if not self.low < self.high:
-            raise UserError(f"LogStdRange needs low < high, got low={self.low}, high={self.high}")
+        if not -50.0 <= self.low < self.high <= 50.0:
+            raise UserError(f"LogStdRange needs -50 <= low < high <= 50, got low={self.low}, high={self.high}")
 
     def __call__(self, raw: jax.Array) -> jax.Array:
         """Map the head's raw output into the range."""

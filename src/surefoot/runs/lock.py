@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 
 from surefoot.errors import UserError
+from surefoot.runs.atomic import disk_errors
 
 
 class RunLock:
@@ -27,7 +28,8 @@ class RunLock:
         """Take the lock, or refuse at once.
 
         Raises:
-            UserError: another holder has it (named by its process id), or the lock file cannot be opened.
+            UserError: another holder has it (named by its process id), or the lock file cannot be opened or locked.
+            RunFailure: the disk refused the process id.
         """
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -35,8 +37,6 @@ class RunLock:
             raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -46,6 +46,13 @@ class RunLock:
         except OSError as error:
             os.close(descriptor)
             raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
+        try:
+            with disk_errors("write", self._path):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
 
     def release(self) -> None:

@@ -2,6 +2,7 @@
 
 from surefoot.tasks.registry import Task, get_task, list_tasks
 from surefoot.tasks.seeding import episode_seed
+from surefoot.tasks.stored import stored_task
 from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector, usable_cores
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "get_task",
     "list_tasks",
     "make_vector",
+    "stored_task",
     "usable_cores",
 ]

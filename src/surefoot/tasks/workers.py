@@ -33,8 +33,8 @@ _ONE_THREAD = (
 )
 """A worker's matrices are tiny; libraries that start a thread per core in every worker only get in the way."""
 
-_PATIENCE = 2.0
-"""Seconds a process has to exit once nobody speaks to it any more."""
+_PATIENCE = 2
+"""Seconds a process has to close its environments and exit once nobody speaks to it any more."""
 
 
 class Worker:
@@ -45,7 +45,8 @@ class Worker:
     cloudpickle, so that callables defined in that script need no import.
 
     The worker has its own process group and ignores SIGINT and SIGTERM: a signal to stop is the parent's to act on,
-    which may still want a checkpoint. It exits when the pipe closes, however the parent ended.
+    which may still want a checkpoint. When the pipe closes, however the parent ended, it closes its environments and
+    exits.
     """
 
     def __init__(
@@ -131,27 +132,41 @@ class Worker:
 
 
 def serve(descriptor: str) -> None:
-    """Run a worker: make its lanes, then answer requests until the parent closes the pipe or is gone."""
+    """Run a worker: make its lanes, answer requests until the parent closes the pipe or is gone, and close them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Connection(int(descriptor))
-    with contextlib.suppress(EOFError, ConnectionError):
-        lanes: Lanes | None = None
-        while True:
-            request = pipe.recv_bytes()
-            try:
-                if lanes is None:
-                    lanes = _load(request)
-                    sizes = (lanes.observation_size, lanes.observation_keys, lanes.action_low, lanes.action_high)
-                    reply: tuple[str, Any] = ("value", sizes)
-                else:
-                    method, arguments = pickle.loads(request)
-                    reply = ("value", getattr(lanes, method)(*arguments))
-            except EnvironmentFailure as error:
-                reply = ("failure", (error.seed, error.detail))
-            except UserError as error:
-                reply = ("user_error", str(error))
-            pipe.send(reply)
+    lanes: Lanes | None = None
+    try:
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                request = pipe.recv_bytes()
+                try:
+                    if lanes is None:
+                        lanes = _load(request)
+                        sizes = (lanes.observation_size, lanes.observation_keys, lanes.action_low, lanes.action_high)
+                        reply: tuple[str, Any] = ("value", sizes)
+                    else:
+                        method, arguments = pickle.loads(request)
+                        reply = ("value", getattr(lanes, method)(*arguments))
+                except EnvironmentFailure as error:
+                    reply = ("failure", (error.seed, error.detail))
+                except UserError as error:
+                    reply = ("user_error", str(error))
+                pipe.send(reply)
+    finally:
+        if lanes is not None:
+            _close(lanes)
+
+
+def _close(lanes: Lanes) -> None:
+    """Close the environments, which may hold a robot or a port; one that hangs ends with the process.
+
+    The parent may be gone, so that nobody else would end it. The alarm's own handler does so in foreign code too.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_PATIENCE)
+    lanes.close()
 
 
 def _load(request: bytes) -> Lanes:

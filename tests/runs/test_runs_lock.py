@@ -1,0 +1,44 @@
+"""The lock file: what keeps a run from being locked, and whose fault it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surefoot.errors import RunFailure, UserError
+from surefoot.runs.lock import RunLock
+
+
+def test_it_names_its_process_and_is_free_again_after_release(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path / ".lock")
+    lock.acquire()
+    assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    with pytest.raises(UserError, match=f"in use by process {os.getpid()}; wait"):
+        RunLock(tmp_path / ".lock").acquire()
+    lock.release()
+    RunLock(tmp_path / ".lock").acquire()
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
+def test_a_full_disk_is_no_mistake_of_the_user_and_leaves_it_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lock = RunLock(tmp_path / ".lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(RunFailure, match=r"\.lock: No space left on device"):
+            lock.acquire()
+    assert not lock.held
+    RunLock(tmp_path / ".lock").acquire()
+
+
+def test_a_lock_file_that_cannot_be_made_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot lock .*absent: No such file"):
+        RunLock(tmp_path / "absent" / ".lock").acquire()
