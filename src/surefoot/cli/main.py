@@ -15,6 +15,7 @@ from surefoot.cli.evaluate import Evaluate
 from surefoot.cli.listing import Algorithms, Tasks
 from surefoot.cli.parse import parse
 from surefoot.cli.train import Resume, Train
+from surefoot.cli.watch import Watch
 from surefoot.errors import RunFailure, UserError
 
 COMMANDS: dict[str, type] = {
@@ -23,6 +24,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": Evaluate,
     "tasks": Tasks,
     "algorithms": Algorithms,
+    "watch": Watch,
     "doctor": Doctor,
 }
 

@@ -1,0 +1,175 @@
+"""Runs as a table of text, as wide as the terminal allows: columns that matter least give way first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from surefoot.cli.display import duration_text, path_text
+from surefoot.runs.progress import RunProgress, RunState
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII_BLOCKS = "_.-=+*%#"
+
+_GAP = 2
+_CURVE_WIDTH, _LEAST_CURVE_WIDTH = 24, 8
+_LEAST_RUN_WIDTH = 16
+_GIVE_WAY = ("updates/s", "env steps/s", "seeds", "algorithm", "run", "task", "min..max", "time")
+"""Columns that a narrow terminal does without, in this order; at its turn, "run" only becomes narrower."""
+_TO_THE_RIGHT = frozenset({"seeds", "env steps", "score", "env steps/s", "updates/s", "time"})
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells padded to their columns' widths.
+
+    Attributes:
+        columns: their names.
+        header: the same, padded.
+        rows: one for each run, in order.
+    """
+
+    columns: tuple[str, ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def make_table(runs: Sequence[RunProgress], width: int | None, blocks: str = BLOCKS) -> Table:
+    """Lay out runs.
+
+    Args:
+        runs: one row each.
+        width: characters in a line; None leaves out nothing and cuts nothing.
+        blocks: characters of a sparkline, from low to high.
+    """
+    cells = [_cells(run) for run in runs]
+    names = list(cells[0]) if cells else ["run"]
+    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in names if name != "curve"}
+    widths["curve"] = min(_CURVE_WIDTH, max(len("curve"), *(len(run.evaluations) for run in runs)))
+    if width is not None:
+        _narrow(names, widths, width)
+    for row, run in zip(cells, runs, strict=True):
+        row["curve"] = sparkline([evaluation.score for evaluation in run.evaluations], widths["curve"], blocks)
+
+    def padded(row: dict[str, str]) -> tuple[str, ...]:
+        return tuple(_pad(_cut(row[name], widths[name]), widths[name], name) for name in names)
+
+    return Table(tuple(names), padded({name: name for name in names}), tuple(padded(row) for row in cells))
+
+
+def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS) -> str:
+    """A curve of at most ``width`` characters, from its own lowest to its own highest value; NaN leaves a gap."""
+    count = min(width, len(values))
+    bins = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
+    means = [_mean_of_known(part) for part in bins]
+    known = [value for value in means if math.isfinite(value)]
+    if not known:
+        return " " * count
+    low, span = min(known), max(known) - min(known)
+
+    def block(value: float) -> str:
+        if not math.isfinite(value):
+            return " "
+        return blocks[round((value - low) / span * (len(blocks) - 1))] if span > 0 else blocks[0]
+
+    return "".join(map(block, means))
+
+
+def counts_text(runs: Sequence[RunProgress]) -> str:
+    """How many runs there are, and how many in each state: ``"3 runs: 1 running, 2 finished"``."""
+    counts = [(state, sum(run.state is state for run in runs)) for state in RunState]
+    parts = ", ".join(f"{count} {state}" for state, count in counts if count)
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {parts}"
+
+
+def count_text(count: int) -> str:
+    """A whole number in at most five characters, for a person: ``"950"``, ``"52k"``, ``"44.5k"``, ``"1.25M"``."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            digits = 2 if count < 10 * size else 1 if count < 100 * size else 0
+            scaled = math.floor(count / size * 10**digits) / 10**digits  # never rounded up to a step not yet made
+            return f"{scaled:.{digits}f}".rstrip("0").rstrip(".") + unit if digits else f"{scaled:.0f}{unit}"
+    return str(count)
+
+
+def number_text(value: float) -> str:
+    """A score for a person, three digits or so: ``"0.393"``, ``"46.2"``, ``"-2,111"``; NaN is ``"-"``."""
+    if not math.isfinite(value):
+        return "-"
+    size = abs(value)
+    return f"{value:,.{3 if size < 10 else 1 if size < 1000 else 0}f}"
+
+
+def _cells(run: RunProgress) -> dict[str, str]:
+    """The cells of one run by column; the curve comes when its width is known."""
+    if run.state is RunState.UNREADABLE:
+        names = ("task", "algorithm", "seeds", "env steps", "score", "min..max", "curve")
+        more = ("env steps/s", "updates/s", "time")
+        return {"run": path_text(run.path), "state": run.state.value} | dict.fromkeys((*names, *more), "")
+    last = run.evaluations[-1] if run.evaluations else None
+    return {
+        "run": path_text(run.path),
+        "state": run.state.value,
+        "task": run.task,
+        "algorithm": run.algorithm,
+        "seeds": _seeds_text(run.seeds),
+        "env steps": f"{count_text(run.env_steps)}/{count_text(run.total_env_steps)}",
+        "score": "-" if last is None else number_text(last.score),
+        "min..max": "" if last is None else _range_text(last.scores, last.diverged),
+        "curve": "",
+        "env steps/s": "" if run.env_steps_per_second is None else f"{run.env_steps_per_second:,.0f}",
+        "updates/s": "" if run.grad_steps_per_second is None else f"{run.grad_steps_per_second:,.0f}",
+        "time": _time_text(run),
+    }
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{min(seeds)}-{max(seeds)}" if seeds else "-"
+
+
+def _range_text(scores: Sequence[float], diverged: int) -> str:
+    known = [score for score in scores if not math.isnan(score)]
+    parts = [f"{number_text(min(known))}..{number_text(max(known))}"] if len(known) > 1 else []
+    return ", ".join([*parts, *([f"{diverged} diverged"] if diverged else [])])
+
+
+def _time_text(run: RunProgress) -> str:
+    """The time left of a run that goes on, the time taken by one that does not."""
+    if run.state is not RunState.RUNNING:
+        return duration_text(run.wall_seconds)
+    return "" if run.seconds_left is None else f"{duration_text(run.seconds_left)} left"
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _narrow(names: list[str], widths: dict[str, int], width: int) -> None:
+    """Make the columns fit a line: a shorter curve and shorter names of runs first, then fewer columns."""
+    full_run, full_curve = widths["run"], widths["curve"]
+
+    def excess() -> int:
+        return sum(widths[name] for name in names) + _GAP * (len(names) - 1) - width
+
+    widths["run"] = min(full_run, max(_LEAST_RUN_WIDTH, width // 4))
+    for name in (*_GIVE_WAY, ""):
+        widths["curve"] = full_curve
+        widths["curve"] = max(min(_LEAST_CURVE_WIDTH, full_curve), full_curve - max(0, excess()))
+        if excess() <= 0:
+            break
+        if name == "run":
+            widths["run"] = min(full_run, _LEAST_RUN_WIDTH)
+        elif name in names:
+            names.remove(name)
+    widths["run"] = max(1, min(full_run, widths["run"] - excess()))  # takes what is free, gives what still lacks
+
+
+def _cut(text: str, width: int) -> str:
+    """The end of a text that is too long: of a path, that is what tells it from the others."""
+    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+
+
+def _pad(text: str, width: int, name: str) -> str:
+    return text.rjust(width) if name in _TO_THE_RIGHT else text.ljust(width)

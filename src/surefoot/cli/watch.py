@@ -1,0 +1,114 @@
+"""``surefoot watch``: where runs stand, from their files alone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from surefoot.runs.progress import RunProgress, RunsReader
+
+_REFRESH_SECONDS = 2.0
+_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
+_SHOWN_FIRST = ("running", "unreadable", "failed")
+"""What a terminal that is too low for all runs shows in any case."""
+
+RunPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Show running and finished runs in a table that renews itself, from their files alone; Ctrl-C leaves."""
+
+    path: RunPaths = (Path("runs"),)
+    """Run directories, or directories that hold some; runs that appear there later are shown, too."""
+    once: bool = False
+    """Print the table once. Where standard output is no terminal, that is always so."""
+
+    def run(self) -> int:
+        """Show the runs; return the exit code."""
+        from rich.console import Console
+
+        from surefoot.runs.progress import RunsReader
+
+        reader = RunsReader(self.path)
+        console = Console()
+        on_terminal = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+        if on_terminal and not self.once:
+            _show_live(reader, console)
+        else:
+            runs = reader.read()
+            print("\n".join(plain_lines(runs, console.width if on_terminal else None, _blocks())))
+        return 0
+
+
+def plain_lines(runs: Sequence[RunProgress], width: int | None, blocks: str) -> list[str]:
+    """The table, and one line below it for every run that cannot be read."""
+    from surefoot.cli.runs_table import make_table
+
+    table = make_table(runs, width, blocks)
+    return [
+        *("  ".join(cells).rstrip() for cells in (table.header, *table.rows)),
+        *(f"unreadable: {run.problem}" for run in runs if run.problem),
+    ]
+
+
+def screen(runs: Sequence[RunProgress], width: int, height: int, blocks: str) -> Text:
+    """The table for a terminal of that many characters and lines, with how many runs do what below it."""
+    from rich.text import Text
+
+    from surefoot.cli.runs_table import counts_text, make_table
+
+    problems = [run for run in runs if run.problem]
+    shown = _most_wanted(runs, max(1, height - 4 - len(problems)))
+    table = make_table(shown, width, blocks)
+    text = Text(no_wrap=True, overflow="ellipsis").append("  ".join(table.header).rstrip(), style="bold")
+    for run, cells in zip(shown, table.rows, strict=True):
+        text.append("\n")
+        for index, (name, cell) in enumerate(zip(table.columns, cells, strict=True)):
+            style = _STYLES[run.state] if name in ("state", "curve") else ""
+            text.append("  " if index else "").append(cell, style=style)
+    for run in problems:
+        text.append(f"\nunreadable: {run.problem}", style=_STYLES[run.state])
+    hidden = f" ({len(runs) - len(shown)} not shown)" if len(shown) < len(runs) else ""
+    return text.append(f"\n\n{counts_text(runs)}{hidden} · {time.strftime('%H:%M:%S')} · Ctrl-C leaves", style="dim")
+
+
+def _show_live(reader: RunsReader, console: Console) -> None:
+    """Renew the table until Ctrl-C, and leave its last state on the screen."""
+    from rich.live import Live
+
+    blocks = _blocks()
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                live.update(screen(reader.read(), console.width, console.height, blocks), refresh=True)
+                time.sleep(_REFRESH_SECONDS)
+        except KeyboardInterrupt:
+            return
+
+
+def _most_wanted(runs: Sequence[RunProgress], count: int) -> list[RunProgress]:
+    """As many runs as there is room for, in their order: those that run or broke, then those that changed last."""
+
+    def key(run: RunProgress) -> tuple[int, float]:
+        return _SHOWN_FIRST.index(run.state) if run.state in _SHOWN_FIRST else len(_SHOWN_FIRST), -run.changed
+
+    kept = {run.path for run in sorted(runs, key=key)[:count]}
+    return [run for run in runs if run.path in kept]
+
+
+def _blocks() -> str:
+    """What standard output can show."""
+    from surefoot.cli.runs_table import ASCII_BLOCKS, BLOCKS
+
+    return BLOCKS if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII_BLOCKS

@@ -1,0 +1,351 @@
+"""Watching runs: what their files tell while they grow, and how a person sees it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surefoot.cli import watch
+from surefoot.cli.main import main
+from surefoot.cli.runs_table import ASCII_BLOCKS, BLOCKS, count_text, make_table, number_text, sparkline
+from surefoot.errors import UserError
+from surefoot.runs import EVALUATION_COLUMNS
+from surefoot.runs.directory import RunDirectory
+from surefoot.runs.progress import RunProgress, RunReader, RunsReader, RunState
+
+TRAINING_COLUMNS = ("seed", "env_steps", "grad_steps", "critic_loss", "wall_seconds")
+
+
+class FakeRun:
+    """A run directory that is written the way training writes one."""
+
+    def __init__(self, path: Path, seeds: tuple[int, ...] = (0, 1), env_steps: int = 10_000) -> None:
+        config: dict[str, Any] = {
+            "task": "dog-run",
+            "algorithm": {"name": "crossq-wn"},
+            "seeds": list(seeds),
+            "resolved": {"agent_steps": env_steps // 2, "action_repeat": 2},
+        }
+        self.seeds = seeds
+        self.directory = RunDirectory.create(path, config)
+        self.path = self.directory.path
+
+    def evaluate(self, env_steps: int, returns: tuple[float, ...], wall_seconds: float = 0.0) -> None:
+        """Log two episodes per seed, one unit below and one above its mean return; scores are returns / 1000."""
+        log = self.directory.evaluations()
+        log.append(
+            [
+                {"seed": seed, "env_steps": env_steps, "episode": episode, "return": value + side}
+                | {"score": (value + side) / 1000, "wall_seconds": wall_seconds}
+                for seed, value in zip(self.seeds, returns, strict=True)
+                for episode, side in enumerate((-1.0, 1.0))
+            ]
+        )
+        log.close()
+
+    def train(self, env_steps: int, grad_steps: int, wall_seconds: float) -> None:
+        """Log one row per seed."""
+        log = self.directory.training(TRAINING_COLUMNS)
+        counts = {"env_steps": env_steps, "grad_steps": grad_steps, "wall_seconds": wall_seconds}
+        log.append([{"seed": seed, **counts} for seed in self.seeds])
+        log.close()
+
+    def checkpoint(self, env_steps: int) -> None:
+        (self.path / "checkpoints" / f"env_steps_{env_steps:012d}").mkdir(parents=True)
+
+
+def finished_run(path: Path) -> FakeRun:
+    run = FakeRun(path)
+    run.evaluate(0, (10.0, 20.0))
+    run.evaluate(10_000, (500.0, 600.0), wall_seconds=75.0)
+    return run
+
+
+def test_a_finished_run_is_summed_up(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "dog")
+    seen = RunReader(run.path).read()
+    assert (seen.state, seen.task, seen.algorithm, seen.seeds) == (RunState.FINISHED, "dog-run", "crossq-wn", (0, 1))
+    assert (seen.env_steps, seen.total_env_steps, seen.wall_seconds) == (10_000, 10_000, 75.0)
+    first, last = seen.evaluations
+    assert first.env_steps == 0
+    assert first.returns == (10.0, 20.0)
+    assert last.scores == pytest.approx((0.5, 0.6))
+    assert last.score == pytest.approx(0.55)
+    assert seen.seconds_left is None
+    assert seen.problem is None
+
+
+def test_a_run_whose_lock_is_held_runs_and_stays_lockable(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog")
+    reader = RunReader(run.path)
+    assert reader.read().state is RunState.STOPPED
+    with run.directory.lock():
+        assert reader.read().state is RunState.RUNNING
+    assert reader.read().state is RunState.STOPPED
+    run.directory.acquire()  # looking left no lock behind
+    run.directory.release()
+
+
+def test_a_run_stopped_in_good_order_is_told_from_one_that_lost_rows(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog")
+    run.train(1_000, 0, 10.0)
+    run.checkpoint(1_000)
+    reader = RunReader(run.path)
+    assert reader.read().state is RunState.STOPPED
+    run.train(2_000, 0, 20.0)
+    assert reader.read().state is RunState.FAILED
+    run.checkpoint(2_000)
+    assert reader.read().state is RunState.STOPPED
+
+
+def test_speeds_and_the_time_left_go_by_the_clock_and_leave_the_warm_up_out(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog")
+    run.train(1_000, 0, 1.0)
+    run.train(2_000, 0, 2.0)
+    reader = RunReader(run.path)
+    with run.directory.lock():
+        warm = reader.read()
+        assert (warm.env_steps_per_second, warm.grad_steps_per_second) == (2_000.0, 0.0)  # two seeds
+        assert warm.seconds_left is None
+        run.train(3_000, 500, 12.0)
+        assert reader.read().env_steps_per_second is None  # one interval past the warm-up has no length yet
+        run.train(4_000, 1_500, 32.0)
+        seen = reader.read()
+    assert (seen.env_steps_per_second, seen.grad_steps_per_second) == (100.0, 100.0)
+    assert seen.seconds_left == (10_000 - 4_000) * 2 / 100.0
+    assert RunReader(run.path).read().seconds_left is None  # it does not go on
+
+
+def test_rows_are_read_once_and_a_last_row_without_its_newline_waits(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog", seeds=(0,))
+    reader = RunReader(run.path)
+    assert reader.read().evaluations == ()
+    run.evaluate(0, (10.0,))
+    assert reader.read().evaluations[-1].returns == (10.0,)
+    log = run.path / "evaluations.csv"
+    before = log.read_bytes()
+    run.evaluate(2_000, (30.0,))
+    after = log.read_bytes()
+    log.write_bytes(after[:-5])  # the second episode is being written
+    assert [e.returns for e in reader.read().evaluations] == [(10.0,), (29.0,)]
+    log.write_bytes(after)
+    assert [e.returns for e in reader.read().evaluations] == [(10.0,), (30.0,)]
+    log.write_bytes(before)  # cut back, as resuming does
+    assert [e.returns for e in reader.read().evaluations] == [(10.0,)]
+
+
+def test_a_log_cut_back_and_grown_past_its_old_size_is_read_again(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog", seeds=(0,))
+    log = run.path / "evaluations.csv"
+    run.evaluate(0, (10.0,))
+    start = log.read_bytes()
+    run.evaluate(2_000, (30.0,))
+    reader = RunReader(run.path)
+    reader.read()
+    log.write_bytes(start)
+    run.evaluate(2_000, (31.0,))
+    run.evaluate(4_000, (50.0,))
+    assert [e.returns for e in reader.read().evaluations] == [(10.0,), (31.0,), (50.0,)]
+
+
+def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished_run(tmp_path / "dog")
+    reader = RunReader(run.path)
+    first = reader.read()
+    opened: list[Path] = []
+    real = Path.open
+
+    def noting(path: Path, *arguments: Any, **options: Any) -> Any:
+        opened.append(path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", noting)
+    assert reader.read() == first
+    assert opened == []
+
+
+def test_a_diverged_seed_is_left_out_of_the_mean_and_told(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog", seeds=(0, 1, 2))
+    run.evaluate(0, (100.0, math.nan, 300.0))
+    seen = RunReader(run.path).read()
+    assert seen.evaluations[-1].score == pytest.approx(0.2)
+    table = make_table([seen], None)
+    assert dict(zip(table.columns, table.rows[0], strict=True))["min..max"].strip() == "0.100..0.300, 1 diverged"
+
+
+def test_a_long_training_log_is_read_from_its_end(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "dog", seeds=(0,), env_steps=100_000)
+    log = run.directory.training(TRAINING_COLUMNS)
+    log.append([{"seed": 0, "env_steps": n, "grad_steps": n, "wall_seconds": n / 10} for n in range(1, 20_000)])
+    log.close()
+    assert os.path.getsize(run.path / "training.csv") > 4 * 64 * 1024
+    seen = RunReader(run.path).read()
+    assert seen.env_steps == 19_999
+    assert seen.env_steps_per_second == pytest.approx(10.0)
+
+
+def test_runs_are_found_below_a_directory_and_while_watching(tmp_path: Path) -> None:
+    finished_run(tmp_path / "evidence" / "dog" / "b")
+    finished_run(tmp_path / "a")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "config.json").write_text("{}")  # anybody's
+    reader = RunsReader([tmp_path, tmp_path / "a"])
+    assert [run.path for run in reader.read()] == [tmp_path / "a", tmp_path / "evidence" / "dog" / "b"]
+    finished_run(tmp_path / "c")
+    assert [run.path.name for run in reader.read()] == ["a", "c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("empty", "empty holds no runs: expected a run directory"),
+        ("file", "file is a file: expected a run directory"),
+        ("emtpy", "emtpy does not exist: expected a run directory made by .*; did you mean 'empty'"),
+    ],
+)
+def test_a_path_without_runs_is_refused(name: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=complaint):
+        RunsReader([tmp_path / name])
+
+
+def test_a_directory_without_runs_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["watch", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"surefoot: error: {tmp_path} holds no runs")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("config.json", "{", "config.json is damaged"),
+        ("config.json", '{"format": 1}', "config.json lacks what a run's has"),
+        ("config.json", json.dumps({"format": 1, "task": "x", "algorithm": 3, "seeds": 4, "resolved": {}}), "lacks"),
+        ("evaluations.csv", "a,b\n1,2\n", "evaluations.csv has no column 'seed'"),
+        ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y\n", "a row that is not a run's: 'x,y'"),
+        ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y,2,,,,,,,,,,,,\n", "a row that is not a run's"),
+        ("training.csv", "seed,env_steps,grad_steps,wall_seconds\n0,inf,0,0\n", "a row that is not a run's"),
+        ("training.csv", "\udcff\n", "is not a CSV file"),
+    ],
+)
+def test_a_damaged_run_is_told_and_hides_no_other(name: str, content: str, problem: str, tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "bad")
+    run.train(10_000, 5_000, 75.0)
+    (run.path / name).write_bytes(content.encode(errors="surrogateescape"))
+    finished_run(tmp_path / "good")
+    bad, good = RunsReader([tmp_path]).read()
+    assert bad.state is RunState.UNREADABLE
+    assert problem in (bad.problem or "")
+    assert good.state is RunState.FINISHED
+    lines = watch.plain_lines([bad, good], None, BLOCKS)
+    assert len(lines) == 4
+    assert lines[-1] == f"unreadable: {bad.problem}"
+
+
+def test_output_that_is_no_terminal_gets_one_plain_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished_run(tmp_path / "dog")
+    assert main(["watch", str(tmp_path)]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    names = ["run", "state", "task", "algorithm", "seeds", "env", "steps", "score", "min..max", "curve"]
+    assert header.split()[: len(names)] == names
+    assert row.split()[1:] == [
+        *("finished", "dog-run", "crossq-wn", "0-1", "10k/10k", "0.550", "0.500..0.600", "▁█", "1m", "15s")
+    ]
+
+
+def fleet(folder: Path, count: int) -> list[RunProgress]:
+    """Copies of one finished run: made one by one, each would wait for the disk."""
+    first = finished_run(folder / "dog-run-crossq-wn-000").path
+    for index in range(1, count):
+        shutil.copytree(first, folder / f"dog-run-crossq-wn-{index:03d}")
+    return RunsReader([folder]).read()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 160])
+def test_the_screen_fits_and_says_what_it_leaves_out(width: int, tmp_path: Path) -> None:
+    runs = fleet(tmp_path, 30)
+    with RunDirectory.open(runs[17].path).lock():
+        runs = RunsReader([tmp_path]).read()
+    lines = watch.screen(runs, width, 24, BLOCKS).plain.splitlines()
+    assert max(map(len, lines[:-1])) <= width
+    assert len(lines) <= 24
+    assert sum("running" in line for line in lines[:-1]) == 1
+    assert "30 runs: 1 running, 29 finished" in lines[-1]
+    assert "not shown" in lines[-1]
+    for column in ("run", "state", "env steps", "score", "curve"):
+        assert column in lines[0]
+
+
+def test_a_wide_screen_shows_every_column(tmp_path: Path) -> None:
+    table = make_table(fleet(tmp_path, 1), 200)
+    assert table.columns[-3:] == ("env steps/s", "updates/s", "time")
+    assert len(table.columns) == 12
+
+
+def test_the_live_table_ends_well_with_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished_run(tmp_path / "first")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    looks = []
+
+    def sleep(_: float) -> None:
+        looks.append(time.monotonic())
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        finished_run(tmp_path / "second")
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    assert main(["watch", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "1 run: 1 finished" in out
+    assert "2 runs: 2 finished" in out
+    assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_hundred_runs_are_looked_at_in_no_time(tmp_path: Path) -> None:
+    fleet(tmp_path, 100)
+    reader = RunsReader([tmp_path])
+    assert len(reader.read()) == 100
+    began = time.process_time()
+    reader.read()
+    assert time.process_time() - began < 0.2  # a fiftieth of it measured
+
+
+def test_sparklines() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == BLOCKS
+    assert sparkline([0, 0, 7, 7], 2) == "▁█"
+    assert sparkline([3, 3], 8) == "▁▁"
+    assert sparkline([0, math.nan, 7], 8) == "▁ █"
+    assert sparkline([math.nan], 8) == " "
+    assert sparkline([], 8) == ""
+    assert sparkline([0, 7], 8, ASCII_BLOCKS) == "_#"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(950, "950"), (1_000, "1k"), (44_500, "44.5k"), (52_776, "52.7k"), (999_999, "999k"), (1_250_000, "1.25M")],
+)
+def test_counts(count: int, text: str) -> None:
+    assert count_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.3934, "0.393"), (46.21, "46.2"), (-2110.7, "-2,111"), (math.nan, "-"), (393.42, "393.4")]
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number_text(value) == text
