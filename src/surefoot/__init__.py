@@ -9,9 +9,15 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surefoot.agent import Agent, AsyncLearner, ControlClock
     from surefoot.algorithms import Algorithm
     from surefoot.algorithms.presets import crossq, crossq_wn, crossq_wn_code, crossq_wn_r, sac
     from surefoot.errors import MissingDependency, RunFailure, UserError
+    from surefoot.export.api import Export, export_policy
+    from surefoot.exporters import TensorBoard, WandB
+    from surefoot.model_card import write_model_card
+    from surefoot.export.api import Export, export_policy
+    from surefoot.model_card import write_model_card
     from surefoot.policy import load_policy
     from surefoot.tasks import get_task, list_tasks
     from surefoot.training.api import Run, evaluate, resume, train
@@ -20,46 +26,62 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "Agent": "surefoot.agent",
     "Algorithm": "surefoot.algorithms",
+    "AsyncLearner": "surefoot.agent",
     "Callback": "surefoot.training.callbacks",
+    "ControlClock": "surefoot.agent",
+    "Export": "surefoot.export.api",
     "MissingDependency": "surefoot.errors",
     "Run": "surefoot.training.api",
     "RunFailure": "surefoot.errors",
     "StopTraining": "surefoot.training.callbacks",
+    "TensorBoard": "surefoot.exporters",
     "UserError": "surefoot.errors",
+    "WandB": "surefoot.exporters",
     "crossq": "surefoot.algorithms.presets",
     "crossq_wn": "surefoot.algorithms.presets",
     "crossq_wn_code": "surefoot.algorithms.presets",
     "crossq_wn_r": "surefoot.algorithms.presets",
     "evaluate": "surefoot.training.api",
+    "export_policy": "surefoot.export.api",
     "get_task": "surefoot.tasks",
     "list_tasks": "surefoot.tasks",
     "load_policy": "surefoot.policy",
     "resume": "surefoot.training.api",
     "sac": "surefoot.algorithms.presets",
     "train": "surefoot.training.api",
+    "write_model_card": "surefoot.model_card",
 }
 
 __all__ = [
+    "Agent",
     "Algorithm",
+    "AsyncLearner",
     "Callback",
+    "ControlClock",
+    "Export",
     "MissingDependency",
     "Run",
     "RunFailure",
     "StopTraining",
+    "TensorBoard",
     "UserError",
+    "WandB",
     "__version__",
     "crossq",
     "crossq_wn",
     "crossq_wn_code",
     "crossq_wn_r",
     "evaluate",
+    "export_policy",
     "get_task",
     "list_tasks",
     "load_policy",
     "resume",
     "sac",
     "train",
+    "write_model_card",
 ]
 
 

@@ -10,10 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+from surefoot.cli.card import Card
 from surefoot.cli.doctor import Doctor
 from surefoot.cli.evaluate import Evaluate
+from surefoot.cli.export import Export
 from surefoot.cli.listing import Algorithms, Tasks
 from surefoot.cli.parse import parse
+from surefoot.cli.sync import Sync
 from surefoot.cli.train import Resume, Train
 from surefoot.cli.watch import Watch
 from surefoot.errors import RunFailure, UserError
@@ -22,6 +25,9 @@ COMMANDS: dict[str, type] = {
     "train": Train,
     "resume": Resume,
     "evaluate": Evaluate,
+    "export": Export,
+    "card": Card,
+    "sync": Sync,
     "tasks": Tasks,
     "algorithms": Algorithms,
     "watch": Watch,

@@ -1,0 +1,32 @@
+"""``surefoot card``: a run's model card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from surefoot.cli.options import RunPath
+
+_OUT = tyro.conf.arg(
+    aliases=("-o",), metavar="FILE", help_behavior_hint="(default: MODEL_CARD.md in the run directory)"
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """Write a run's model card in Markdown: what was trained how, its scores with intervals, how to use it, limits."""
+
+    path: RunPath
+    """The run directory, finished or not."""
+    out: Annotated[Path | None, _OUT] = None
+    """File to write; one that is there is replaced."""
+
+    def run(self) -> int:
+        """Write the card and say where; return the exit code."""
+        from surefoot.model_card import write_model_card
+
+        print(write_model_card(self.path, self.out))
+        return 0

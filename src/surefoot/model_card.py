@@ -1,0 +1,306 @@
+"""A run's model card: what was trained how, how well it does, how to use it, and what not to expect of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.output import check_output, write_output
+from surefoot.policy import Policy, load_policy
+from surefoot.runs import RunDirectory, read_evaluations
+
+FILE_NAME = "MODEL_CARD.md"
+
+_SUITES = {
+    "dmc": ("DM Control", "Apache-2.0 (package `dm-control`; its simulator MuJoCo: Apache-2.0)"),
+    "myosuite": ("MyoSuite", "Apache-2.0 (package `myosuite`; its simulator MuJoCo: Apache-2.0)"),
+    "gymnasium": (
+        "Gymnasium",
+        "MIT for Gymnasium's own environments (their simulator MuJoCo: Apache-2.0); an id that another package "
+        "registers has that package's licence",
+    ),
+    "probe": ("surefoot's probes", "MIT (part of `surefoot`)"),
+    "module": ("the user's own environment", "unknown: ask its author"),
+    "callable": ("the user's own environment", "unknown: ask its author"),
+}
+_RESAMPLES = 10_000
+_FEW_SEEDS = 5
+_UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The last evaluation; one entry per seed, NaN for a seed that diverged."""
+
+    env_steps: int
+    grad_steps: int
+    wall_seconds: float
+    episodes: int
+    seeds: tuple[int, ...]
+    columns: dict[str, np.ndarray]
+    """What is compared ("score"), the return, and the share of solved episodes where the task defines success."""
+
+
+def write_model_card(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
+    """Write a run's model card in Markdown.
+
+    Everything in it comes from the run directory: nothing is trained, played or imported for it.
+
+    Args:
+        path: the run directory, finished or not.
+        out: the file to write; None means MODEL_CARD.md in the run directory. A file that is there is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: there is no run, its files are damaged, or the file cannot be written there. Nothing was written.
+        RunFailure: the disk is full or broken.
+    """
+    run = RunDirectory.open(path)
+    target = Path(path) / FILE_NAME if out is None else Path(out)
+    check_output(target, run.path)
+    write_output(target, _render(run).encode())
+    return target
+
+
+def _render(run: RunDirectory) -> str:
+    config, scores = _checked(run), _last_evaluation(run.path)
+    try:
+        policy = load_policy(run.path)
+    except UserError:
+        policy = None  # Stopped before its first checkpoint, or every seed diverged: the card says which it has not.
+    blocks = [
+        *_introduction(config, scores),
+        *_results(scores, policy),
+        *_use(run.path.name, policy),
+        *_training(config, scores),
+        "## Hyperparameters",
+        _table(("name", "value"), list(_flatten(config["algorithm"]))),
+        *_licence(config),
+        *_limits(config, scores),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _checked(run: RunDirectory) -> dict[str, Any]:
+    """Return config.json, which somebody may have edited, with the entries that a card cannot do without."""
+    config = run.config
+    kinds = {"task": str, "suite": str, "algorithm": dict, "seeds": list, "env_steps": int, "resolved": dict}
+    resolved = {"agent_steps": int, "action_repeat": int}
+    for entries, expected in ((config, kinds), (config.get("resolved") or {}, resolved)):
+        for name, kind in expected.items():
+            if not isinstance(value := entries.get(name), kind):
+                raise UserError(f"{run.path / 'config.json'}: {name} is {value!r}, expected {kind.__name__}")
+    return config
+
+
+def _last_evaluation(path: Path) -> _Scores | None:
+    rows = read_evaluations(path)
+    if not len(rows["env_steps"]):
+        return None
+    rows = {name: column[rows["env_steps"] == rows["env_steps"].max()] for name, column in rows.items()}
+    seeds = tuple(np.unique(rows["seed"]).tolist())
+    names = {"score": "score", "return": "return"}
+    if not np.isnan(rows["success_any"]).all():
+        names |= {"solved": "success_any", "solved at the end": "success_last"}
+    return _Scores(
+        env_steps=int(rows["env_steps"][0]),
+        grad_steps=int(rows["grad_steps"][0]),
+        wall_seconds=float(np.max(rows["wall_seconds"])),
+        episodes=len(np.unique(rows["episode"])),
+        seeds=seeds,
+        columns={
+            title: np.array([rows[name][rows["seed"] == seed].mean() for seed in seeds])
+            for title, name in names.items()
+        },
+    )
+
+
+def _introduction(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
+    task, algorithm = _text(config["task"]), _text(_at(config, "algorithm", "name"))
+    suite, _ = _suite(config)
+    yield f"# {task}, {algorithm}"
+    reached = "not evaluated yet" if scores is None else f"last evaluated at {scores.env_steps:,}"
+    count = len(config["seeds"])
+    yield (
+        f"Policies for continuous control, learned by reinforcement learning in simulation: task {task} ({suite}), "
+        f"algorithm {algorithm}, {count} independently trained seed{'s' * (count != 1)}, {config['env_steps']:,} env "
+        f"steps (simulator control steps) per seed planned, {reached}."
+    )
+
+
+def _results(scores: _Scores | None, policy: Policy | None) -> Iterator[str]:
+    yield "## Scores"
+    if scores is None:
+        yield "The run has not been evaluated."
+        return
+    finite = np.isfinite(scores.columns["score"])
+    count = int(finite.sum())
+    rows = [
+        (name, *_mean_and_interval(values[finite]), str(count), str(scores.episodes))
+        for name, values in scores.columns.items()
+    ]
+    yield f"At env step {scores.env_steps:,}, with the deterministic action:"
+    yield _table(("", "mean", "95% interval", "seeds", "episodes per seed"), rows)
+    yield _method(count, len(scores.seeds) - count)
+    seed_rows = [
+        (str(seed), *(_figure(values[i]) if finite[i] else "diverged" for values in scores.columns.values()))
+        for i, seed in enumerate(scores.seeds)
+    ]
+    yield _table(("seed", *scores.columns), seed_rows)
+    if policy is not None and count > 1:
+        yield (
+            f"`load_policy` takes seed {policy.seed} unless told otherwise, because it did best here. The best of "
+            f"{count} was lucky in part: on new episodes expect less."
+        )
+
+
+def _method(count: int, diverged: int) -> str:
+    lost = f" {diverged} more diverged and {'is' if diverged == 1 else 'are'} not in it." if diverged else ""
+    if count < 2:
+        return f"No interval: {count} seed says nothing about how seeds differ.{lost}"
+    few = " From so few seeds it is too narrow more often than one time in twenty." if count < _FEW_SEEDS else ""
+    return (
+        f"The interval is of the mean over {count} seeds: percentile bootstrap over seeds, {_RESAMPLES:,} resamples; a "
+        f"seed counts as the mean of its episodes.{few}{lost}"
+    )
+
+
+def _mean_and_interval(values: np.ndarray) -> tuple[str, str]:
+    """Return the mean over seeds [S] and its 95% percentile bootstrap interval, as texts."""
+    if not len(values):
+        return "", ""
+    if len(values) == 1:
+        return _figure(values[0]), ""
+    draws = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
+    return _figure(values.mean()), f"{_figure(low)} to {_figure(high)}"
+
+
+def _use(name: str, policy: Policy | None) -> Iterator[str]:
+    yield "## Use"
+    if policy is None:
+        yield "The run has no usable policy."
+        return
+    keys = policy.observation_keys
+    what = "a Dict observation's arrays, in this order: " + ", ".join(map(_text, keys)) if keys else "one flat array"
+    yield (
+        f"The policy maps {policy.observation_size} observation entries ({what}) to {policy.action_size} action "
+        "entries in the environment's own units. Loading it runs no code from its files and needs NumPy alone:"
+    )
+    yield f'```python\nimport surefoot\n\npolicy = surefoot.load_policy("{name}")\naction = policy(observation)\n```'
+    yield "Without surefoot, as one file for ONNX Runtime, or to play it again:"
+    yield f"```sh\nsurefoot export {name} --format onnx\nsurefoot evaluate {name} --episodes 20\n```"
+
+
+def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
+    yield "## Training"
+    command = config.get("command")
+    if isinstance(command, list):
+        yield f"```sh\n{' '.join(map(_text, command))}\n```"
+    versions = _at(config, "machine", "versions")
+    listed = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else versions
+    cadences = ("evaluate_every", "checkpoint_every", "log_every")
+    rows = [
+        ("seeds", config["seeds"]),
+        ("env steps per seed", config["env_steps"]),
+        ("gradient updates per seed", _UNKNOWN if scores is None else scores.grad_steps),
+        *((name.replace("_", " "), _at(config, "resolved", name)) for name in ("action_repeat", "discount")),
+        ("replay capacity (transitions)", _at(config, "resolved", "replay_capacity")),
+        *((f"{name.replace('_', ' ')} (env steps)", config.get(name)) for name in cadences),
+        ("evaluation episodes", config.get("evaluation_episodes")),
+        ("wall-clock", _UNKNOWN if scores is None else _duration(scores.wall_seconds)),
+        ("started", config.get("started")),
+        ("resumed", f"{len(config.get('resumed', []))} times"),
+        *((name.replace("_", " "), _at(config, "machine", name)) for name in ("device", "cores", "platform")),
+        ("surefoot's git revision", _at(config, "machine", "git_revision")),
+        ("versions", listed),
+    ]
+    yield _table(("", ""), [(name, _value(value)) for name, value in rows])
+
+
+def _licence(config: Mapping[str, Any]) -> Iterator[str]:
+    _, licence = _suite(config)
+    yield "## Licence"
+    yield f"Of the task: {licence}. Of these parameters: whoever trained them decides; nothing is granted here."
+
+
+def _limits(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
+    yield "## Limits"
+    planned = config["resolved"]
+    lines = [
+        "Trained and evaluated in simulation, on this task and its own initial states alone. Nothing is known about "
+        "other tasks, other dynamics, sensor noise, delays, or a real machine, which needs limits of its own.",
+        "For an observation far from those of training the action is within the bounds; no more can be said of it.",
+        "Scores are those of the deterministic action.",
+    ]
+    if scores is None or scores.env_steps < planned["agent_steps"] * planned["action_repeat"]:
+        lines.append("The run has not reached its last step.")
+    if len(config["seeds"]) < _FEW_SEEDS:
+        lines.append(f"Fewer than {_FEW_SEEDS} seeds: another training may well come out differently.")
+    yield "\n".join(f"- {line}" for line in lines)
+
+
+def _suite(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the suite's name and its licence, for a reader."""
+    return _SUITES.get(config["suite"], (_text(config["suite"]), "unknown"))
+
+
+def _at(config: Mapping[str, Any], *path: str) -> Any:
+    """Return an entry of entries, or that it is not there: somebody may have edited the file."""
+    entry: Any = config
+    for name in path:
+        entry = entry.get(name) if isinstance(entry, dict) else None
+    return _UNKNOWN if entry is None else entry
+
+
+def _flatten(part: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Yield an algorithm's parts and hyperparameters: "critic.norm", "critic.norm.momentum" and so on."""
+    for name, value in part.items():
+        here = (*path, str(name))
+        if isinstance(value, dict):
+            yield ".".join(here), _value(value.get("part"))
+            yield from _flatten(value, here)
+        elif here in (("discount",), ("action_repeat",)) and value is None:
+            yield ".".join(here), "the task's"
+        elif name != "part":
+            yield ".".join(here), _value(value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "none" if value is None else _text(value)
+    return _count(value)
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else _text(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{seconds / 60:.1f} min"
+
+
+def _text(value: Any) -> str:
+    """Return a text that stays one table cell, whoever wrote it."""
+    plain = " ".join(str(value).split())
+    return plain.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
