@@ -3,12 +3,14 @@
 import subprocess
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 
 from surefoot.tasks import get_task, list_tasks
 
-SUITE_TASKS = [task for task in list_tasks() if task.suite in ("dmc", "myosuite")]
+SUITE_TASKS = [task for task in list_tasks() if task.suite != "probe"]
+MUJOCO = [task for task in SUITE_TASKS if task.suite == "gymnasium"]
 BENCHMARK = [task for task in SUITE_TASKS if task.benchmark]
 SHORT = 12
 
@@ -44,7 +46,7 @@ def test_sizes_types_and_one_episode(task):
     env.close()
 
 
-@pytest.mark.parametrize("task", BENCHMARK, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", BENCHMARK + MUJOCO, ids=lambda task: task.name)
 def test_an_episode_is_a_function_of_its_seed_and_actions(task):
     actions = draw_actions(task.action_size)
     used = task.make()
@@ -53,7 +55,7 @@ def test_an_episode_is_a_function_of_its_seed_and_actions(task):
     fresh = task.make()
     for theirs, ours in zip(play(fresh, 7, actions), play(used, 7, actions), strict=True):
         np.testing.assert_array_equal(theirs, ours)
-    if task.suite == "dmc" or task.name.endswith("-hard"):
+    if task.suite != "myosuite" or task.name.endswith("-hard"):
         assert not np.array_equal(used.reset(seed=8)[0], used.reset(seed=9)[0])
 
 
@@ -104,6 +106,27 @@ def test_dm_control_discount_zero_terminates(monkeypatch):
     monkeypatch.setattr(env._simulation._task, "get_termination", lambda physics: 0.0)
     _, _, terminated, truncated, info = env.step(np.zeros(6, np.float32))
     assert (terminated, truncated, info["env_steps"]) == (True, False, 1)
+
+
+@pytest.mark.parametrize("task", MUJOCO, ids=lambda task: task.name)
+def test_gymnasiums_mujoco_tasks_are_taken_as_they_are(task):
+    theirs = gymnasium.make(task.name)
+    assert theirs.spec.max_episode_steps == task.horizon
+    ours = task.make()
+    np.testing.assert_array_equal(ours.env_action_high, theirs.action_space.high)
+    first, _ = theirs.reset(seed=3)
+    np.testing.assert_array_equal(ours.reset(seed=3)[0], first.astype(np.float32))
+    for action in np.sign(draw_actions(task.action_size, 5)):  # at the bounds, where scaling rounds nothing
+        observation, reward, *_ = theirs.step(action * theirs.action_space.high)
+        mine, my_reward, *_ = ours.step(action)
+        np.testing.assert_array_equal(mine, observation.astype(np.float32))
+        assert my_reward == reward
+
+
+def test_the_mujoco_suite_is_complete():
+    assert {task.name for task in MUJOCO} == {
+        f"{robot}-v5" for robot in ("Ant", "HalfCheetah", "Hopper", "Humanoid", "Walker2d")
+    }
 
 
 def test_quadruped_actions_reach_the_specified_bounds():

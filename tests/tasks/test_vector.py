@@ -153,7 +153,7 @@ def test_failures_name_the_seed_and_what_happened(kind, num_workers):
 
 @MODES
 def test_failures_on_the_way_to_the_first_step(num_workers):
-    with pytest.raises(EnvironmentFailure, match="seed 5: RuntimeError: no such robot"):
+    with pytest.raises(UserError, match="zoo:raising_when_made' cannot be made: RuntimeError: no such robot"):
         make_vector(get_task(zoo.raising_when_made), [5, 6], "train", num_workers=num_workers)
     with (
         make_vector(get_task(zoo.nan_on_reset), [5, 6], "train", num_workers=num_workers) as env,

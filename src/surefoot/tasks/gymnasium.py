@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from surefoot.errors import UserError
+from surefoot.errors import MissingDependency, UserError
+from surefoot.tasks.foreign import describe
+from surefoot.tasks.rendering import Camera, View, environment_camera, seconds_per_step
+from surefoot.tasks.targets import load_callable
 from surefoot.tasks.wrappers import Advance, action_bounds, flatten_observations
 
 
@@ -22,7 +24,7 @@ class GymnasiumSimulation:
         Raises:
             UserError: a space that is not supported.
         """
-        self._env = env
+        self._env, self._name = env, name
         self.observation_size, self._flatten = flatten_observations(env.observation_space, name)
         space = env.observation_space
         self.observation_keys = tuple(space.spaces) if isinstance(space, gymnasium.spaces.Dict) else None
@@ -48,59 +50,72 @@ class GymnasiumSimulation:
         """Return False: Gymnasium defines no success."""
         return False
 
+    def control_seconds(self) -> float | None:
+        """Return what the environment says a step of it lasts, in seconds of its own time."""
+        return seconds_per_step(self._env)
+
+    def camera(self, view: View) -> Camera:
+        """Return a camera: MuJoCo's own, by default the model's first, or what the environment's `render` draws."""
+        return environment_camera(self._env, view, self._name)
+
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
 
 
-def find_spec(env_id: str) -> gymnasium.envs.registration.EnvSpec:
-    """Look `env_id` up in Gymnasium's registry; "module:id" imports the module first, as Gymnasium does.
-
-    Raises:
-        gymnasium.error.Error: there is no such environment; the message says what is missing.
-        UserError: the module cannot be imported.
-    """
-    module, _, registered = env_id.rpartition(":")
-    if module:
-        _import_named(module, env_id)
-    return gymnasium.spec(registered)
-
-
-def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> GymnasiumSimulation:
+def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env[Any, Any]:
     """Make a registered environment.
 
     The specification, not the id, is what travels to worker processes: those have not run the code that registered it.
 
     Raises:
-        UserError: Gymnasium cannot make it, say for want of a package, or a space is not supported.
+        UserError: Gymnasium cannot make it, say for want of a package.
     """
     try:
-        env = gymnasium.make(spec, disable_env_checker=True)
+        return gymnasium.make(spec, disable_env_checker=True)
     except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}") from error
-    return GymnasiumSimulation(env, spec.id)
+    except Exception as error:  # its constructor is foreign code: it may raise anything
+        raise UserError(f"task '{spec.id}' cannot be made: {describe(error)}") from error
 
 
-def make_from_callable(factory: Callable[[], Any], name: str) -> GymnasiumSimulation:
-    """Make an environment with a user's callable.
+def make_mujoco(env_id: str) -> gymnasium.Env[Any, Any]:
+    """Make one of Gymnasium's own MuJoCo environments, for example "HalfCheetah-v5".
 
     Raises:
-        UserError: it returned something else than a `gymnasium.Env`, or a space is not supported.
+        MissingDependency: a package it needs is not installed.
     """
-    env = factory()
+    try:
+        import imageio  # noqa: F401  (Gymnasium's module imports it, though nothing is rendered)
+        import mujoco  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name in ("imageio", "mujoco"):
+            raise MissingDependency(error.name, "mujoco", f"Gymnasium's {env_id}") from error
+        raise
+    return make_registered(gymnasium.spec(env_id))
+
+
+def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[Any, Any]:
+    """Make an environment with a user's callable; `name` is the task's, for messages.
+
+    Raises:
+        UserError: it raised, or returned something else than a `gymnasium.Env`.
+    """
+    try:
+        env = factory()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # foreign code: it may raise anything, and even try to end the process
+        raise UserError(f"task '{name}' cannot be made: {describe(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
-    return GymnasiumSimulation(env, name)
+    return env
 
 
-def _import_named(module: str, env_id: str) -> None:
-    expected = "expected module:id, such as my_package.envs:MyEnv-v0"
-    if module.startswith("."):  # a file's path, or a relative import, which is relative to nothing here
-        raise UserError(f"task '{env_id}': '{module}' is not a module's name; {expected}")
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UserError(f"task '{env_id}': no module named '{error.name}' can be imported; {expected}") from error
-    except Exception as error:  # the module is foreign code: it may raise anything
-        message = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"task '{env_id}': the module '{module}' cannot be imported: {message}") from error
+def make_from_target(target: str) -> gymnasium.Env[Any, Any]:
+    """Make an environment with the callable that "module:callable" names, in whatever process this is.
+
+    Raises:
+        UserError: there is no such callable, it raised, or it returned something else than a `gymnasium.Env`.
+    """
+    return make_from_callable(load_callable(target), target)

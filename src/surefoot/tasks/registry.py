@@ -1,6 +1,6 @@
 """A name, an id or a callable -> what the task is and how to make it.
 
-One table, written out so that `surefoot tasks` needs no simulator; tests hold it against the suites.
+`surefoot tasks` needs no simulator: what is known by name stands in `tables`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from typing import Any, Literal
 import gymnasium
 
 from surefoot.errors import UserError, suggest
+from surefoot.tasks import tables
+from surefoot.tasks.gymnasium import (
+    GymnasiumSimulation,
+    make_from_callable,
+    make_from_target,
+    make_mujoco,
+    make_registered,
+)
 from surefoot.tasks.probes import PROBES
+from surefoot.tasks.targets import import_target, load_callable, require_callable
 from surefoot.tasks.wrappers import Simulation, TaskEnv
 
-Suite = Literal["dmc", "myosuite", "gymnasium", "probe", "callable"]
+Suite = Literal["dmc", "myosuite", "gymnasium", "probe", "module", "callable"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,10 @@ class Task:
     """What a task is, under the protocol its published results use.
 
     Attributes:
-        name: "cheetah-run", "myo-key-turn-hard", "HalfCheetah-v5", "probe-action", or a callable's "module:qualname".
-        suite: where the environment comes from.
+        name: "cheetah-run", "myo-key-turn-hard", "HalfCheetah-v5", "probe-action", "module:callable" as it was given,
+            or the "module:qualname" of a callable.
+        suite: where the environment comes from: "module" for a callable that was named, so that its name is enough to
+            find it again in another process or on another day, and "callable" for one that was passed.
         action_repeat: control steps per decision.
         discount: per decision.
         horizon: control steps after which an episode is truncated; None where there is no limit or none is known.
@@ -34,7 +45,8 @@ class Task:
         observation_size: O, or None where only making the environment tells.
         action_size: A, or None where only making the environment tells.
         benchmark: one of the 15 DM Control or 10 MyoSuite tasks of the CrossQ + WN paper.
-        simulate: makes the suite's own environment; `make` is what agents use.
+        source: makes the `gymnasium.Env` that the task's author wrote; None where the suite has another interface.
+        simulate: makes the suite's own environment, or adapts the source's; `make` is what agents use.
     """
 
     name: str
@@ -47,6 +59,7 @@ class Task:
     observation_size: int | None = None
     action_size: int | None = None
     benchmark: bool = False
+    source: Callable[[], gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
     simulate: Callable[[], Simulation] = field(kw_only=True, repr=False, compare=False)
 
     def make(self, action_repeat: int | None = None) -> TaskEnv:
@@ -57,7 +70,8 @@ class Task:
 
         Raises:
             MissingDependency: the suite is not installed.
-            UserError: a space is not supported, a package is missing, or `action_repeat` is below 1.
+            UserError: a space is not supported, a package is missing, the callable that makes it raised or returned
+                no environment, or `action_repeat` is below 1.
         """
         repeat = self.action_repeat if action_repeat is None else action_repeat
         if repeat < 1:
@@ -69,66 +83,34 @@ def get_task(target: str | Callable[[], gymnasium.Env[Any, Any]]) -> Task:
     """Find the task `target` stands for, without starting a simulator.
 
     Args:
-        target: a name from `list_tasks` (case and the choice between - and _ do not matter), a registered Gymnasium
-            id, "module:id" for an id that importing a module registers, or a zero-argument callable that returns a
-            `gymnasium.Env`.
+        target: a name from `list_tasks` (case and the choice between - and _ do not matter); a registered Gymnasium
+            id; "module:callable" or "module:id", which import the module, the current directory being importable; or
+            a zero-argument callable that returns a `gymnasium.Env`.
 
     Raises:
-        UserError: nothing has this name.
+        UserError: nothing has this name, its module cannot be imported, or the callable needs arguments.
     """
     if not isinstance(target, str):
         return _callable_task(target)
     if (task := _by_spelling().get(_spelling(target))) is not None:
         return task
-    return _gymnasium_task(target)
+    if ":" in target:
+        return _module_task(target)
+    return _registered_task(target, target)
 
 
 @functools.cache
 def list_tasks() -> tuple[Task, ...]:
-    """Return every task known by name: DM Control, MyoSuite, then the probes. Instant, from a static table."""
-    return (*_dmc_tasks(), *_myosuite_tasks(), *_probe_tasks())
+    """Return every task known by name: DM Control, MyoSuite, Gymnasium's MuJoCo tasks, then the probes.
 
-
-_DMC = """
-acrobot swingup 6 1|acrobot swingup_sparse 6 1|ball_in_cup catch 8 2|cartpole balance 5 1|cartpole balance_sparse 5 1
-cartpole swingup 5 1|cartpole swingup_sparse 5 1|cartpole two_poles 8 1|cartpole three_poles 11 1|cheetah run 17 6
-dog stand 223 38|dog walk 223 38|dog trot 223 38|dog run 223 38|dog fetch 232 38|finger spin 9 2|finger turn_easy 12 2
-finger turn_hard 12 2|fish upright 21 5|fish swim 24 5|hopper stand 15 4|hopper hop 15 4|humanoid stand 67 21
-humanoid walk 67 21|humanoid run 67 21|humanoid run_pure_state 55 21|humanoid_CMU stand 137 56|humanoid_CMU walk 137 56
-humanoid_CMU run 137 56|manipulator bring_ball 44 5|manipulator bring_peg 44 5|manipulator insert_ball 44 5
-manipulator insert_peg 44 5|pendulum swingup 3 1|point_mass easy 4 2|point_mass hard 4 2|quadruped walk 78 12
-quadruped run 78 12|quadruped escape 101 12|quadruped fetch 90 12|reacher easy 6 2|reacher hard 6 2|stacker stack_2 49 5
-stacker stack_4 63 5|swimmer swimmer6 25 5|swimmer swimmer15 61 14|walker stand 24 6|walker walk 24 6|walker run 24 6
-"""
-"""Domain, task, O, A of every suite task but lqr, which has no time limit and draws its model when it is loaded."""
-
-_DMC_BENCHMARK = {
-    "cheetah": ("run",),
-    "dog": ("stand", "walk", "trot", "run"),
-    "finger": ("turn_hard",),
-    "fish": ("swim",),
-    "hopper": ("stand", "hop"),
-    "humanoid": ("stand", "walk", "run"),
-    "pendulum": ("swingup",),
-    "quadruped": ("run",),
-    "walker": ("run",),
-}
-
-_MYOSUITE = (
-    ("reach", "Reach", 115),
-    ("pose", "Pose", 108),
-    ("obj-hold", "ObjHold", 91),
-    ("key-turn", "KeyTurn", 93),
-    ("pen-twirl", "PenTwirl", 83),
-)
-"""Name, MyoSuite's name, O. "-hard" is MyoSuite's Random variant, the plain name its Fixed one."""
-
-_MYOSUITE_HORIZON = 100
+    Instant, from a static table.
+    """
+    return (*_dmc_tasks(), *_myosuite_tasks(), *_mujoco_tasks(), *_probe_tasks())
 
 
 def _dmc_tasks() -> list[Task]:
     tasks = []
-    for row in _DMC.strip().replace("\n", "|").split("|"):
+    for row in tables.DMC.strip().replace("\n", "|").split("|"):
         domain, task, observation_size, action_size = row.split()
         tasks.append(
             Task(
@@ -140,7 +122,7 @@ def _dmc_tasks() -> list[Task]:
                 score_scale=1000.0,
                 observation_size=int(observation_size),
                 action_size=int(action_size),
-                benchmark=task in _DMC_BENCHMARK.get(domain, ()),
+                benchmark=task in tables.DMC_BENCHMARK.get(domain, ()),
                 simulate=functools.partial(_simulate_dmc, domain, task),
             )
         )
@@ -154,29 +136,42 @@ def _myosuite_tasks() -> list[Task]:
             suite="myosuite",
             action_repeat=2,
             discount=0.95,
-            horizon=_MYOSUITE_HORIZON,
+            horizon=tables.MYOSUITE_HORIZON,
             score_metric="success",
             observation_size=observation_size,
             action_size=39,
             benchmark=True,
             simulate=functools.partial(_simulate_myosuite, f"myoHand{theirs}{variant}-v0"),
         )
-        for name, theirs, observation_size in _MYOSUITE
+        for name, theirs, observation_size in tables.MYOSUITE
         for suffix, variant in (("", "Fixed"), ("-hard", "Random"))
+    ]
+
+
+def _mujoco_tasks() -> list[Task]:
+    return [
+        _env_task(
+            env_id,
+            "gymnasium",
+            functools.partial(make_mujoco, env_id),
+            horizon=1000,
+            observation_size=observation_size,
+            action_size=action_size,
+        )
+        for env_id, observation_size, action_size in tables.MUJOCO
     ]
 
 
 def _probe_tasks() -> list[Task]:
     return [
-        Task(
-            name=name,
-            suite="probe",
-            action_repeat=1,
+        _env_task(
+            name,
+            "probe",
+            functools.partial(make_from_callable, probe, name),
             discount=0.9,
             horizon=probe.episode_steps,
             observation_size=2,
             action_size=1,
-            simulate=functools.partial(_simulate_callable, probe, name),
         )
         for name, probe in PROBES.items()
     ]
@@ -188,35 +183,61 @@ def _callable_task(factory: Callable[[], Any]) -> Task:
     named = factory.func if isinstance(factory, functools.partial) else factory
     qualname = getattr(named, "__qualname__", type(named).__qualname__)
     name = f"{named.__module__}:{qualname}"
-    return Task(
-        name=name,
-        suite="callable",
-        action_repeat=1,
-        discount=0.99,
-        horizon=None,
-        simulate=functools.partial(_simulate_callable, factory, name),
-    )
+    require_callable(factory, name)
+    return _env_task(name, "callable", functools.partial(make_from_callable, factory, name))
 
 
-def _gymnasium_task(env_id: str) -> Task:
-    from surefoot.tasks.gymnasium import find_spec
+def _module_task(target: str) -> Task:
+    import_target(target)
+    name = target.rpartition(":")[2]
+    # What is no Python name can only be an id; what is one may be an id that the module has registered.
+    if name in gymnasium.registry or "-" in name or "/" in name:
+        return _registered_task(name, target)
+    load_callable(target)  # what is wrong with it shows here, and not in every worker
+    return _env_task(target, "module", functools.partial(make_from_target, target))
 
+
+def _registered_task(env_id: str, name: str) -> Task:
     try:
-        spec = find_spec(env_id)
+        spec = gymnasium.spec(env_id)
     except gymnasium.error.Error as error:
         reason = "" if isinstance(error, gymnasium.error.NameNotFound) else f" ({' '.join(str(error).split())})"
-        near = suggest(env_id, [task.name for task in list_tasks()] + list(gymnasium.registry))
+        near = _with_colon(name) or suggest(env_id, [task.name for task in list_tasks()] + list(gymnasium.registry))
         raise UserError(
-            f"unknown task '{env_id}'{near}{reason}; `surefoot tasks` lists the known names, "
-            "any registered Gymnasium id works too"
+            f"unknown task '{name}'{near}{reason}; `surefoot tasks` lists the known names, any registered Gymnasium id "
+            "works too, and so does module:callable"
         ) from error
+    return _env_task(name, "gymnasium", functools.partial(make_registered, spec), horizon=spec.max_episode_steps)
+
+
+def _with_colon(name: str) -> str:
+    """Suggest module:callable for module.callable."""
+    module, _, attribute = name.rpartition(".")
+    is_dotted = module and all(part.isidentifier() for part in name.split("."))
+    return f"; did you mean '{module}:{attribute}'?" if is_dotted else ""
+
+
+def _env_task(
+    name: str,
+    suite: Suite,
+    source: Callable[[], gymnasium.Env[Any, Any]],
+    *,
+    discount: float = 0.99,
+    horizon: int | None = None,
+    observation_size: int | None = None,
+    action_size: int | None = None,
+) -> Task:
+    """Describe a task whose author wrote a `gymnasium.Env`, which is taken as it is."""
     return Task(
-        name=env_id,
-        suite="gymnasium",
+        name=name,
+        suite=suite,
         action_repeat=1,
-        discount=0.99,
-        horizon=spec.max_episode_steps,
-        simulate=functools.partial(_simulate_registered, spec),
+        discount=discount,
+        horizon=horizon,
+        observation_size=observation_size,
+        action_size=action_size,
+        source=source,
+        simulate=functools.partial(_simulate_env, source, name),
     )
 
 
@@ -241,16 +262,8 @@ def _simulate_dmc(domain: str, task: str) -> Simulation:
 def _simulate_myosuite(env_id: str) -> Simulation:
     from surefoot.tasks.myosuite import MyoSuiteSimulation
 
-    return MyoSuiteSimulation(env_id, _MYOSUITE_HORIZON)
+    return MyoSuiteSimulation(env_id, tables.MYOSUITE_HORIZON)
 
 
-def _simulate_registered(spec: Any) -> Simulation:
-    from surefoot.tasks.gymnasium import make_registered
-
-    return make_registered(spec)
-
-
-def _simulate_callable(factory: Callable[[], Any], name: str) -> Simulation:
-    from surefoot.tasks.gymnasium import make_from_callable
-
-    return make_from_callable(factory, name)
+def _simulate_env(source: Callable[[], gymnasium.Env[Any, Any]], name: str) -> Simulation:
+    return GymnasiumSimulation(source(), name)
