@@ -18,6 +18,7 @@ from surefoot.cli.options import (
     TaskName,
     WorkersInt,
 )
+from surefoot.cli.sync import ExporterNames
 
 INTERRUPTED = 130
 
@@ -91,17 +92,21 @@ class Train:
     """Run directory to make."""
     overwrite: bool = False
     """Replace a run that is already in the run directory."""
+    export: ExporterNames = ()
+    """Dashboards to feed while the run goes on: tensorboard, wandb, or both."""
 
     def run(self) -> int:
         """Train, with a display; return the exit code."""
         from surefoot.algorithms.presets import get_preset
         from surefoot.cli.display import make_display
+        from surefoot.exporters import make_exporters
         from surefoot.training import api
 
         algorithm = get_preset(self.algorithm, **_given(self, _OVERRIDES))
         settings = {name: getattr(self, name) for name in _SETTINGS}
+        exporters = make_exporters(self.export)
         with make_display() as display:
-            api.train(self.task, algorithm=algorithm, observer=display, **settings)
+            api.train(self.task, algorithm=algorithm, observer=display, callbacks=exporters, **settings)
         return 0 if display.completed else INTERRUPTED
 
 
@@ -119,15 +124,19 @@ class Resume:
     """Env steps between checkpoints from here on."""
     log_every: KeptInt = None
     """Env steps between rows of training.csv from here on."""
+    export: ExporterNames = ()
+    """Dashboards to feed from here on, with the rows so far as well: tensorboard, wandb, or both."""
 
     def run(self) -> int:
         """Resume, with a display; return the exit code."""
         from surefoot.cli.display import make_display
+        from surefoot.exporters import make_exporters
         from surefoot.training import api
 
         changes = _given(self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every"))
+        exporters = make_exporters(self.export)
         with make_display() as display:
-            api.resume(self.path, observer=display, **changes)
+            api.resume(self.path, observer=display, callbacks=exporters, **changes)
         return 0 if display.completed else INTERRUPTED
 
 

@@ -1,0 +1,101 @@
+"""From a run's rows to the curves that a dashboard draws: one per seed, and their mean."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from surefoot.exporters.rows import COUNTERS, LogTail
+
+MEAN = "mean"
+"""Name of the series that holds the mean over seeds."""
+
+_EVALUATION = ("return", "score", "success_any", "success_last", "length_env_steps")
+_Values = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Everything that was measured when a run stood at one env step.
+
+    Attributes:
+        env_steps: simulator control steps per seed: the x axis.
+        agent_steps: decisions per seed.
+        grad_steps: critic updates per seed.
+        wall_seconds: since the run began, resumed parts added up.
+        series: "seed_3" or "mean" -> metric ("evaluation/return", "training/critic_loss") -> a finite value. A metric
+            that was not measured, or is not finite, is absent; "mean" is over the seeds that have it.
+    """
+
+    env_steps: int
+    agent_steps: int
+    grad_steps: int
+    wall_seconds: float
+    series: Mapping[str, Mapping[str, float]]
+
+
+class Follower:
+    """Turns the rows that a run adds to its two logs into moments, in order, each exactly once.
+
+    Rows are only ever read from the files: what a dashboard shows is what the run directory holds.
+
+    Args:
+        path: a run directory whose logs only grow while this object is used, by all seeds' rows of one kind at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._evaluations = LogTail(path / "evaluations.csv", _EVALUATION)
+        self._training = LogTail(path / "training.csv")
+
+    def new_moments(self) -> list[Moment]:
+        """Return the moments since the last call by rising env_steps.
+
+        Raises:
+            UserError: a log is missing or damaged.
+        """
+        moments: dict[int, _Gathering] = defaultdict(_Gathering)
+        for row in self._training.new_rows():
+            moments[int(row["env_steps"])].add(row, "training", (name for name in row if name not in COUNTERS))
+        for row in self._evaluations.new_rows():
+            moments[int(row["env_steps"])].add(row, "evaluation", _EVALUATION)
+        return [moments[env_steps].finish() for env_steps in sorted(moments)]
+
+
+class _Gathering:
+    """The rows of one moment, before they are averaged."""
+
+    def __init__(self) -> None:
+        self._counters = dict.fromkeys(COUNTERS, 0.0)
+        self._seeds: dict[int, _Values] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, row: Mapping[str, float], prefix: str, names: Iterable[str]) -> None:
+        """Take the named cells of a row: an episode of an evaluation, or a logging interval."""
+        for name in COUNTERS:
+            self._counters[name] = max(self._counters[name], row[name])
+        values = self._seeds[int(row["seed"])]
+        for name in names:
+            values[f"{prefix}/{name}"].append(row[name])
+
+    def finish(self) -> Moment:
+        """Average over each seed's episodes, then over the seeds."""
+        series = {f"seed_{seed}": _finite_means(self._seeds[seed]) for seed in sorted(self._seeds)}
+        together: _Values = defaultdict(list)
+        for values in series.values():
+            for name, value in values.items():
+                together[name].append(value)
+        return Moment(
+            env_steps=int(self._counters["env_steps"]),
+            agent_steps=int(self._counters["agent_steps"]),
+            grad_steps=int(self._counters["grad_steps"]),
+            wall_seconds=self._counters["wall_seconds"],
+            series={**series, MEAN: _finite_means(together)},
+        )
+
+
+def _finite_means(values: _Values) -> dict[str, float]:
+    """The mean of each list; lists whose mean is not finite, such as a diverged seed's returns, are left out."""
+    means = {name: sum(numbers) / len(numbers) for name, numbers in values.items()}
+    return {name: mean for name, mean in means.items() if math.isfinite(mean)}
