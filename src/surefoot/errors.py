@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST_NAME = 200
+
 
 class UserError(ValueError):
     """The request cannot be carried out as asked: one line that names the value and what was expected. Exit code 2."""
@@ -15,7 +17,13 @@ class RunFailure(RuntimeError):
 
 
 class MissingDependency(UserError):
-    """An optional package is not installed; the message carries the command that installs it."""
+    """An optional package is not installed; the message carries the command that installs it.
+
+    Args:
+        package: what is missing, as it is imported.
+        extra: surefoot's extra that brings it.
+        needed_for: what cannot be done without it, the beginning of the message.
+    """
 
     def __init__(self, package: str, extra: str, needed_for: str) -> None:
         super().__init__(
@@ -39,5 +47,7 @@ class EnvironmentFailure(RunFailure):
 
 def suggest(value: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'a' or 'b'?"`` for the nearest valid choices, or an empty string when none is near."""
+    if len(value) > _LONGEST_NAME:
+        return ""  # near to nothing, and comparing takes longer than linear time
     near = difflib.get_close_matches(value, list(valid), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""

@@ -16,6 +16,7 @@ from surefoot.policy.policy import Policy
 from surefoot.policy.spec import PolicySpec
 from surefoot.runs.arrays import read_arrays, write_arrays
 from surefoot.runs.atomic import current_folder, digest_of, disk_errors, folder_beside, sync_file, write_file
+from surefoot.runs.untrusted import read_small
 
 _SPEC = "policy.json"
 _ARRAYS = "policy.npz"
@@ -110,7 +111,7 @@ def _write(folder: Path, spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> 
 def _read(folder: Path) -> tuple[PolicySpec, dict[str, np.ndarray]]:
     """Read and check both files."""
     try:
-        spec, sha256 = PolicySpec.from_json((folder / _SPEC).read_bytes())
+        spec, sha256 = PolicySpec.from_json(read_small(folder / _SPEC))
         arrays = read_arrays(folder / _ARRAYS)
         if digest_of(folder / _ARRAYS).sha256 != sha256:
             raise UserError(f"{_ARRAYS} is not the file it was saved with (wrong checksum)")

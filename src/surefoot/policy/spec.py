@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import UserError, suggest
+from surefoot.runs.untrusted import parse_json
 
 FORMAT = 1
 
 _MAX_LAYERS = 1000
 _MAX_NESTING = 4
 _MAX_LOG_STD = 50.0
+_MAX_TEXT = 500
+_TEXT = f"a printable text of at most {_MAX_TEXT} characters"
 _OP_FIELDS = {
     "batch_norm": {"name", "epsilon"},
     "layer_norm": {"name", "epsilon"},
@@ -67,22 +70,22 @@ class PolicySpec:
         """
         names = {field.name for field in fields(cls)}
         if unknown := sorted(map(str, values.keys() - names)):
-            raise UserError(f"a policy has no field {unknown[0]!r}{suggest(unknown[0], names)}")
+            raise UserError(f"a policy has no field {unknown[0][:80]!r}{suggest(unknown[0], names)}")
         if missing := sorted(names - values.keys()):
             raise UserError(f"a policy needs the field {missing[0]!r}")
         observation_size = _integer(values, "observation_size", minimum=1)
         action_size = _integer(values, "action_size", minimum=1)
         seeds = tuple(_items(values, "seeds", _is_seed, "non-negative integers"))
         if not seeds or len(set(seeds)) != len(seeds):
-            raise UserError(f"seeds must be distinct and at least one, got {list(seeds)}")
+            raise UserError(f"seeds must be distinct and at least one, got {str(list(seeds))[:80]}")
         low = tuple(_items(values, "action_low", _is_finite, "finite numbers", action_size))
         high = tuple(_items(values, "action_high", _is_finite, "finite numbers", action_size))
         bounds_inside(low, high)
         keys = values["observation_keys"]
         if keys is not None:
-            keys = tuple(_items(values, "observation_keys", lambda key: isinstance(key, str), "texts"))
+            keys = tuple(_items(values, "observation_keys", _is_text, "printable texts"))
             if not keys or len(set(keys)) != len(keys):
-                raise UserError(f"observation_keys must be distinct and at least one, got {list(keys)}")
+                raise UserError(f"observation_keys must be distinct and at least one, got {str(list(keys))[:80]}")
         layers = tuple(_items(values, "layers", lambda layer: isinstance(layer, dict), "objects"))
         _check_ops(layers)
         return cls(
@@ -111,9 +114,9 @@ class PolicySpec:
             UserError: it is not the description of a policy.
         """
         try:
-            values = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UserError("it is not JSON") from error
+            values = parse_json(content)
+        except ValueError as error:
+            raise UserError(str(error)) from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise UserError(f'expected an object with "format": {FORMAT}')
         sha256 = values.pop("sha256", None)
@@ -148,17 +151,20 @@ def _check_ops(layers: Sequence[dict[str, Any]]) -> None:
     head = layers[-1]
     _check_fields(head)
     if head["mapping"] not in LOG_STD_MAPPINGS:
-        raise UserError(f"log-std mapping must be one of {', '.join(LOG_STD_MAPPINGS)}, got {head['mapping']!r}")
+        raise UserError(
+            f"log-std mapping must be one of {', '.join(LOG_STD_MAPPINGS)}, got {str(head['mapping'])[:80]!r}"
+        )
     for name in ("log_std_min", "log_std_max"):
         if not _is_finite(head[name]) or abs(head[name]) > _MAX_LOG_STD:
-            raise UserError(f"{name} must be between -{_MAX_LOG_STD} and {_MAX_LOG_STD}, got {head[name]!r}")
+            raise UserError(f"{name} must be between -{_MAX_LOG_STD} and {_MAX_LOG_STD}, got {str(head[name])[:80]!r}")
     if not head["log_std_min"] < head["log_std_max"]:
         raise UserError(f"log_std_min must be below log_std_max, got {head['log_std_min']} and {head['log_std_max']}")
 
 
-def _check_body(layers: Sequence[Any], nesting: int) -> None:
-    if len(layers) > _MAX_LAYERS or nesting > _MAX_NESTING:
-        raise UserError(f"a policy has at most {_MAX_LAYERS} layers, nested at most {_MAX_NESTING} deep")
+def _check_body(layers: Sequence[Any], nesting: int) -> int:
+    """Check layers and return how many they are, those inside of others included."""
+    count = len(layers)
+    _refuse_too_many(count, nesting)
     for layer in layers:
         if not isinstance(layer, dict):
             raise UserError(f"a layer must be an object, got {str(layer)[:80]!r}")
@@ -166,11 +172,18 @@ def _check_body(layers: Sequence[Any], nesting: int) -> None:
             raise UserError("a 'tanh_gaussian_head' can only be the last layer")
         _check_fields(layer)
         if "epsilon" in layer and not (_is_finite(layer["epsilon"]) and 1e-30 <= layer["epsilon"] <= 1e30):
-            raise UserError(f"epsilon must be between 1e-30 and 1e30, got {layer['epsilon']!r}")
+            raise UserError(f"epsilon must be between 1e-30 and 1e30, got {str(layer['epsilon'])[:80]!r}")
         if layer["op"] == "residual":
             if not isinstance(layer["layers"], list | tuple):
                 raise UserError("the layers of a 'residual' must be a list")
-            _check_body(layer["layers"], nesting + 1)
+            count += _check_body(layer["layers"], nesting + 1)
+            _refuse_too_many(count, nesting)
+    return count
+
+
+def _refuse_too_many(count: int, nesting: int) -> None:
+    if count > _MAX_LAYERS or nesting > _MAX_NESTING:
+        raise UserError(f"a policy has at most {_MAX_LAYERS} layers in all, nested at most {_MAX_NESTING} deep")
 
 
 def _check_fields(layer: dict[str, Any]) -> None:
@@ -182,8 +195,8 @@ def _check_fields(layer: dict[str, Any]) -> None:
         got = ", ".join(sorted(str(key)[:80] for key in layer.keys() - {"op"})) or "none"
         raise UserError(f"a {op!r} layer needs the fields {sorted(_OP_FIELDS[op])}, got {got}")
     for field in ("name", "mean", "log_std"):
-        if field in layer and not isinstance(layer[field], str):
-            raise UserError(f"{field!r} of a {op!r} layer must be a text, got {str(layer[field])[:80]!r}")
+        if field in layer and not _is_text(layer[field]):
+            raise UserError(f"{field!r} of a {op!r} layer must be {_TEXT}, got {str(layer[field])[:80]!r}")
 
 
 def _integer(values: Mapping[str, Any], name: str, minimum: int) -> int:
@@ -195,8 +208,8 @@ def _integer(values: Mapping[str, Any], name: str, minimum: int) -> int:
 
 def _text(values: Mapping[str, Any], name: str) -> str:
     value = values[name]
-    if not isinstance(value, str):
-        raise UserError(f"{name} must be a text, got {str(value)[:80]!r}")
+    if not _is_text(value):
+        raise UserError(f"{name} must be {_TEXT}, got {str(value)[:80]!r}")
     return value
 
 
@@ -212,6 +225,11 @@ def _items(
         if not valid(item):
             raise UserError(f"{name} must hold {expected}, got {str(item)[:80]!r}")
     return list(value)
+
+
+def _is_text(value: Any) -> bool:
+    # It is printed, by us and by others: control characters could do things to a terminal.
+    return isinstance(value, str) and value.isprintable() and len(value) <= _MAX_TEXT
 
 
 def _is_finite(value: Any) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.runs.atomic import Digest
+from surefoot.runs.untrusted import require_regular
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """Every member carries the same time, so equal arrays make equal files."""
@@ -29,6 +30,7 @@ _HEADER = re.compile(
 )
 _NUMBER_TYPE = re.compile(r"[<>|][biuf][1248]")
 _MAX_HEADER_BYTES = 4096
+_MAX_NAME = 500
 _CHUNK_BYTES = 1 << 20
 
 
@@ -83,12 +85,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing, damaged, or holds anything but uncompressed plain numbers in C order.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing or not a file")
+    size = require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if sum(info.file_size for info in members) > path.stat().st_size:
+            if sum(info.file_size for info in members) > size:
                 raise ValueError("its members claim to be larger than the file")
             names = [_array_name(info) for info in members]
             if len(set(names)) != len(names):
@@ -107,10 +108,14 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array_name(info: zipfile.ZipInfo) -> str:
+    if len(info.filename) > _MAX_NAME:  # first: the messages below repeat it
+        raise ValueError(f"a member's name has {len(info.filename)} characters, expected at most {_MAX_NAME}")
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise ValueError(f"member {info.filename!r} is compressed")
     if not info.filename.endswith(".npy"):
         raise ValueError(f"member {info.filename!r} is not an .npy array")
+    if not info.filename.isprintable():
+        raise ValueError(f"member {info.filename!r} has a name that cannot be printed")
     return info.filename.removesuffix(".npy")
 
 
@@ -129,6 +134,8 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
             position += len(chunk)
         if position != target.size:
             raise ValueError(f"member {info.filename!r} ends early")
+        if dtype == np.bool_ and np.any(target > 1):
+            raise ValueError(f"member {info.filename!r} holds booleans that are neither true nor false")
         return flat.reshape(shape)
 
 

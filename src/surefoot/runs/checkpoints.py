@@ -31,6 +31,7 @@ from surefoot.runs.atomic import (
     sync_folder,
     write_file,
 )
+from surefoot.runs.untrusted import read_json
 
 CHECKPOINT_NAME = re.compile(r"env_steps_(\d{12})")
 SEGMENT_NAME = re.compile(r"segment_(\d{12})_(\d{12})\.npz")
@@ -242,8 +243,8 @@ def _checksum(content: dict[str, Any]) -> str:
 
 def _read_manifest(folder: Path) -> _Manifest:
     """Read a manifest, believing nothing in it before its checksum and its names are right."""
+    content = read_json(folder / MANIFEST)
     try:
-        content = json.loads((folder / MANIFEST).read_bytes())
         if content.pop("sha256") != _checksum(content) or content["format"] != _FORMAT:
             raise UserError(f"{folder.name}: {MANIFEST} is not as it was written")
         manifest = _Manifest(
@@ -257,9 +258,7 @@ def _read_manifest(folder: Path) -> _Manifest:
         )
     except UserError:
         raise
-    except OSError as error:
-        raise UserError(f"{folder.name}: {MANIFEST} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder.name}: {MANIFEST} is damaged") from error
     if not right_names or manifest.env_steps != _env_steps_of(folder) or not isinstance(manifest.meta, dict):
         raise UserError(f"{folder.name}: {MANIFEST} describes something else")

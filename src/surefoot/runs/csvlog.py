@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.runs.atomic import disk_errors, write_file
+from surefoot.runs.untrusted import quoted, require_regular
 
 EVALUATION_COLUMNS = (
     "task",
@@ -34,6 +35,7 @@ EVALUATION_COLUMNS = (
 """Columns of evaluations.csv, in order."""
 
 _TEXT_COLUMNS = frozenset({"task", "algorithm"})
+_LONGEST_TEXT = 250
 _INTEGER_COLUMNS = frozenset(
     {"utd", "seed", "env_steps", "agent_steps", "grad_steps", "episode", "length_env_steps"} & set(EVALUATION_COLUMNS)
 )
@@ -193,13 +195,14 @@ def _encode(rows: Sequence[Sequence[str]]) -> bytes:
 def _log_file(path: str | os.PathLike[str], name: str) -> Path:
     given = Path(path)
     file = given / name if given.is_dir() else given
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{file} does not exist; expected a run directory or its {name}")
     return file
 
 
 def _header_and_end(path: Path) -> tuple[tuple[str, ...], int]:
     """Return the column names and where the last whole line ends, in bytes."""
+    require_regular(path)
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     header, _ = _parse(path, content[: content.find(b"\n") + 1])
@@ -207,6 +210,7 @@ def _header_and_end(path: Path) -> tuple[tuple[str, ...], int]:
 
 
 def _read_rows(path: Path) -> tuple[tuple[str, ...], list[list[str]]]:
+    require_regular(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -234,6 +238,9 @@ def _to_columns(
     for index, name in enumerate(header):
         cells = [row[index] for row in rows]
         if name in _TEXT_COLUMNS:
+            if longest := max((cell for cell in cells if len(cell) > _LONGEST_TEXT), key=len, default=""):
+                # In an array of texts every row is as wide as the widest: one long cell would cost its size per row.
+                raise UserError(f"{path}: a {name} has {len(longest)} characters, expected at most {_LONGEST_TEXT}")
             columns[name] = np.array(cells, dtype=np.str_)
         else:
             columns[name] = _numbers(path, name, cells, integer=name in integers)
@@ -247,10 +254,11 @@ def _numbers(path: Path, name: str, cells: list[str], *, integer: bool) -> np.nd
             values[index] = int(cell) if integer else float(cell or "nan")
         except (ValueError, OverflowError) as error:
             expected = "an integer" if integer else "a number"
-            raise UserError(f"{path}, line {index + 2}: {name} is {cell!r}, expected {expected}") from error
+            raise UserError(
+                f"{path}, line {index + 2}: {quoted(name)} is {quoted(cell, 80)!r}, expected {expected}"
+            ) from error
     return values
 
 
 def _short(names: tuple[str, ...]) -> str:
-    text = ", ".join(names)
-    return text if len(text) <= 250 else text[:250] + "..."
+    return quoted(", ".join(names))

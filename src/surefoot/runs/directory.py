@@ -23,6 +23,7 @@ from surefoot.runs.layout import (
     encode_config,
     make_folder,
     read_config,
+    refuse_links,
     refuse_unless_free,
     refuse_unless_writable,
     remove_run,
@@ -68,14 +69,15 @@ class RunDirectory:
             overwrite: replace a run that is there: its own files are removed, others in the directory stay.
 
         Raises:
-            UserError: the path holds a run (and `overwrite` is off, or a process trains there), is a file or a
-                directory with other content, or cannot be made. Nothing was written.
+            UserError: the path holds a run (and `overwrite` is off, a process trains there, or its files are symbolic
+                links), is a file or a directory with other content, or cannot be made. Nothing was written.
             TypeError, ValueError: the config is not JSON.
         """
         where = Path(path).absolute()
         content = {"format": FORMAT, **config}
         encoded = encode_config(content)
         refuse_unless_free(where, overwrite)
+        refuse_links(where)
         made = make_folder(where)
         lock = RunLock(where / LOCK)
         try:
@@ -137,8 +139,10 @@ class RunDirectory:
         """Take the run's lock until `release` or the process's end, and clear up after a killed predecessor.
 
         Raises:
-            UserError: another process holds it (the line names its process id), or replaced the run meanwhile.
+            UserError: another process holds it (the line names its process id), or replaced the run meanwhile; or the
+                run's files are symbolic links.
         """
+        refuse_links(self._path)
         self._lock.acquire()
         try:
             if read_config(self._path) != self._config:

@@ -12,6 +12,7 @@ from typing import Any
 from surefoot.errors import UserError
 from surefoot.runs.atomic import REPLACED, TEMPORARY, remove_folder, remove_leftovers
 from surefoot.runs.checkpoints import CHECKPOINT_NAME, SEGMENT_NAME
+from surefoot.runs.untrusted import read_json
 
 FORMAT = 1
 """Version of the layout, stored as "format" in config.json."""
@@ -27,15 +28,30 @@ def encode_config(config: Mapping[str, Any]) -> bytes:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read the config.json in a directory, or refuse it with a UserError."""
-    try:
-        config = json.loads((path / CONFIG).read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path / CONFIG}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path / CONFIG} is damaged: it is not JSON") from error
+    config = read_json(path / CONFIG)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f'{path / CONFIG} is not that of a run: expected an object with "format": {FORMAT}')
+    try:
+        encode_config(config)
+    except ValueError as error:
+        raise UserError(f"{path / CONFIG} is damaged: it holds a number that is not finite") from error
     return config
+
+
+def refuse_links(path: Path) -> None:
+    """Refuse to write in a run whose own files or folders are symbolic links.
+
+    A run that a stranger packed could lead what is written, cut back or cleared away here to any other place.
+
+    Raises:
+        UserError: which of them is a link.
+    """
+    for name in (CONFIG, LOCK, "evaluations.csv", "training.csv", "policy", "checkpoints", "replay"):
+        if (path / name).is_symlink():
+            raise UserError(
+                f"{path / name} is a symbolic link; expected a run's own file or folder: put what it leads to in its "
+                "place, or make the whole run directory a link"
+            )
 
 
 def refuse_unless_free(path: Path, overwrite: bool) -> None:

@@ -32,7 +32,8 @@ class RunLock:
             RunFailure: the disk refused the process id.
         """
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # No link is followed: the file is emptied below, and a stranger's run may lead to any other.
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
         try:
