@@ -28,7 +28,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"output", "training", "algorithms", "networks", "tasks", "policy", "runs", "types", "errors"},
     "agent": {"training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
     "benchmark": {"training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
-    "cli": {"benchmark", "export", "model_card", "exporters", "training", "algorithms", "tasks", "runs", "errors"},
+    "video": {"tasks", "policy", "runs", "errors"},
+    "cli": {
+        "video",
+        "benchmark",
+        "export",
+        "model_card",
+        "exporters",
+        "training",
+        "algorithms",
+        "tasks",
+        "runs",
+        "errors",
+    },
 }
 """For each room, the rooms it may import anywhere, also inside a function."""
 

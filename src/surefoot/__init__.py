@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from surefoot.tasks import get_task, list_tasks
     from surefoot.training.api import Run, evaluate, resume, train
     from surefoot.training.callbacks import Callback, StopTraining
+    from surefoot.video import record
 
     __version__: str
 
@@ -48,6 +49,7 @@ _HOME = {
     "get_task": "surefoot.tasks",
     "list_tasks": "surefoot.tasks",
     "load_policy": "surefoot.policy",
+    "record": "surefoot.video",
     "resume": "surefoot.training.api",
     "sac": "surefoot.algorithms.presets",
     "train": "surefoot.training.api",
@@ -78,6 +80,7 @@ __all__ = [
     "get_task",
     "list_tasks",
     "load_policy",
+    "record",
     "resume",
     "sac",
     "train",

@@ -16,6 +16,7 @@ from surefoot.cli.evaluate import Evaluate
 from surefoot.cli.export import Export
 from surefoot.cli.listing import Algorithms, Tasks
 from surefoot.cli.parse import parse
+from surefoot.cli.record import Record
 from surefoot.cli.sync import Sync
 from surefoot.cli.train import Resume, Train
 from surefoot.cli.watch import Watch
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type] = {
     "export": Export,
     "card": Card,
     "sync": Sync,
+    "record": Record,
     "tasks": Tasks,
     "algorithms": Algorithms,
     "watch": Watch,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency
+from surefoot.tasks.rendering import MujocoCamera, View
 from surefoot.tasks.wrappers import Advance
 
 
@@ -17,7 +18,7 @@ def import_suite() -> Any:
     Raises:
         MissingDependency: dm_control or mujoco is not installed.
     """
-    # dm_control looks for a GL library when it is imported; whoever renders sets this variable to egl or osmesa.
+    # dm_control looks for a GL library when it is imported; videos are drawn without its help (see rendering.py).
     os.environ.setdefault("MUJOCO_GL", "disabled")
     try:
         from dm_control import suite
@@ -81,6 +82,14 @@ class DMCSimulation:
     def solved(self) -> bool:
         """Return False: the suite defines no success."""
         return False
+
+    def control_seconds(self) -> float:
+        """Return the simulated seconds of one control step."""
+        return float(self._env.control_timestep())
+
+    def camera(self, view: View) -> MujocoCamera:
+        """Return a camera, by default the model's first, which is the one that shows the task."""
+        return MujocoCamera(self._physics.model.ptr, self._physics.data.ptr, view)
 
     def close(self) -> None:
         """Free the physics."""

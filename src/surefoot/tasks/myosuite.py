@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency
+from surefoot.tasks.rendering import MujocoCamera, View
 from surefoot.tasks.wrappers import Advance
+
+_HAND_CAMERA = "hand_side_inter"
+"""The first camera of these models shows a whole person, on whom the hand is a few pixels."""
 
 
 @contextlib.contextmanager
@@ -74,6 +78,14 @@ class MyoSuiteSimulation:
     def solved(self) -> bool:
         """Return the suite's "solved" for the current state; False before the first step."""
         return self._solved
+
+    def control_seconds(self) -> float:
+        """Return the simulated seconds of one control step."""
+        return float(self._env.dt)
+
+    def camera(self, view: View) -> MujocoCamera:
+        """Return a camera, by default one that looks at the hand."""
+        return MujocoCamera(self._env.mj_model, self._env.mj_data, view, default=_HAND_CAMERA)
 
     def close(self) -> None:
         """Close the environment."""

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.tasks.rendering import Camera, View
 
 
 class Advance(NamedTuple):
@@ -48,6 +49,16 @@ class Simulation(Protocol):
 
     def solved(self) -> bool:
         """Say whether the task counts as solved in the current state; False where it defines no success."""
+
+    def control_seconds(self) -> float | None:
+        """Return the simulated time of one control step in seconds; None where the environment does not tell."""
+
+    def camera(self, view: View) -> Camera:
+        """Return a camera that takes pictures of this simulation; ask for it before the first reset.
+
+        Raises:
+            UserError: the environment cannot be rendered, has no such camera, or nothing here can draw off-screen.
+        """
 
     def close(self) -> None:
         """Free what the simulation holds."""

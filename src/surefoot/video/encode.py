@@ -1,0 +1,124 @@
+"""Frames to a file: H.264 in an .mp4, or a .gif, by the ffmpeg program that imageio-ffmpeg brings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from surefoot.errors import MissingDependency, RunFailure, UserError, suggest
+from surefoot.runs.atomic import TEMPORARY, disk_errors, sync_folder
+
+MOST_FPS = {".mp4": 50.0, ".gif": 25.0}
+"""The formats by their suffix, and the frames per second a video has at most where none are asked for. Viewers show a
+GIF's frames for multiples of 10 ms, and distrust short ones."""
+
+# Players and browsers show nothing but yuv420p; faststart lets them begin before the whole file is there.
+_ENCODERS = {
+    ".mp4": ("-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"),
+    # A palette for every frame: one for all would need all frames in memory.
+    ".gif": ("-vf", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none", "-f", "gif"),
+}
+
+
+def find_encoder() -> str:
+    """Return the path of the ffmpeg program.
+
+    Raises:
+        MissingDependency: imageio-ffmpeg or Pillow is not installed.
+        UserError: the program is missing all the same.
+    """
+    try:
+        import imageio_ffmpeg  # type: ignore[import-untyped]
+        import PIL  # noqa: F401  (it writes the captions)
+    except ModuleNotFoundError as error:
+        if error.name in ("imageio_ffmpeg", "PIL"):
+            package = {"imageio_ffmpeg": "imageio-ffmpeg", "PIL": "pillow"}[error.name]
+            raise MissingDependency(package, "video", "Recording a video") from error
+        raise
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise UserError(
+            f"recording needs the program ffmpeg ({' '.join(str(error).split())}): install it, or set "
+            "IMAGEIO_FFMPEG_EXE to its path"
+        ) from error
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file that cannot be written, before the work that would be lost.
+
+    Raises:
+        UserError: the suffix is not a known format, the folder is missing or not writable, or a folder is in the way.
+    """
+    suffix, valid = out.suffix.lower(), tuple(MOST_FPS)
+    if suffix not in valid:
+        raise UserError(
+            f"cannot record to {str(out)!r}: expected a name that ends in {' or '.join(valid)}{suggest(suffix, valid)}"
+        )
+    if not out.parent.is_dir():
+        raise UserError(f"cannot record to {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise UserError(f"cannot record to {out}: it is a folder")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UserError(f"cannot record to {out}: no permission to write in {out.parent}")
+
+
+@contextlib.contextmanager
+def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Callable[[np.ndarray], object]]:
+    """Yield a function that appends a frame [height, width, 3] uint8; the file is there when the block ends well.
+
+    Until then the video is made beside it, and what was at `out` stays. Other endings leave nothing behind.
+
+    Args:
+        out: where, a name that `check_out` accepts.
+        fps: frames per second.
+        width: pixels, even.
+        height: pixels, even.
+
+    Raises:
+        RunFailure: the disk refused, or the encoder failed.
+    """
+    beside = out.absolute().with_name(TEMPORARY + out.name)  # absolute: ffmpeg takes "a:b" for a protocol
+    # fmt: off
+    command = [
+        find_encoder(), "-y", "-v", "error",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6f}", "-i", "-",
+        *_ENCODERS[out.suffix.lower()], os.fspath(beside),
+    ]
+    # fmt: on
+    try:
+        with tempfile.TemporaryFile() as complaints:
+            # A session of its own: an interrupt from the keyboard is ours to act on.
+            encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints, start_new_session=True)
+            try:
+                yield from _feed(encoder)
+            finally:
+                encoder.kill()
+                encoder.wait()
+            if encoder.returncode:
+                complaints.seek(0)
+                lines = complaints.read().decode(errors="replace").strip().splitlines()
+                raise RunFailure(f"cannot write {out}: ffmpeg says: {lines[-1] if lines else encoder.returncode}")
+        with disk_errors("write", out):
+            os.replace(beside, out)
+            sync_folder(beside.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _feed(encoder: subprocess.Popen[bytes]) -> Iterator[Callable[[np.ndarray], object]]:
+    """Yield the function that writes a frame, then wait until the encoder is done; it may give up before."""
+    assert encoder.stdin is not None
+    stdin = encoder.stdin
+    with contextlib.suppress(BrokenPipeError):  # its exit code and its last words say why
+        yield lambda frame: stdin.write(frame.tobytes())
+        stdin.flush()
+    with contextlib.suppress(BrokenPipeError):
+        stdin.close()
+    encoder.wait()

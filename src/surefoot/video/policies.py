@@ -1,0 +1,78 @@
+"""Which policies a video shows: those of a run's seeds, now or at its checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.policy import Policy, PolicySpec, load_policy, save_policy
+from surefoot.runs import RunDirectory
+from surefoot.runs.arrays import read_arrays
+from surefoot.runs.atomic import current_folder
+from surefoot.runs.checkpoints import CHECKPOINT_NAME
+
+_ACTOR_ARRAY = re.compile(r"\.actor\.(?:params|batch_stats)((?:\['\w+'\])+)")
+"""Names of a checkpoint's arrays that make up the actor, such as ``.actor.params['torso']['dense_0']['kernel']``."""
+
+
+def seeds_to_show(directory: RunDirectory, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the seeds asked for, each once, or the best one for None.
+
+    Raises:
+        UserError: the run has no policy, no such seed, or none is asked for.
+    """
+    if seeds is None:
+        return (load_policy(directory.path).seed,)
+    if not seeds:
+        raise UserError("seeds is empty, expected at least one training seed")
+    if repeated := [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]:
+        raise UserError(f"seed {repeated[0]} is asked for twice")
+    return tuple(seeds)
+
+
+def final_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[Policy]:
+    """Return the run's saved policy of each seed.
+
+    Raises:
+        UserError: the run has no policy, no such seed, or the seed diverged.
+    """
+    return [load_policy(directory.path, seed) for seed in seeds]
+
+
+def checkpoint_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[Policy]:
+    """Return the policy of each seed at each checkpoint that is kept, the oldest checkpoint first, seeds innermost.
+
+    Raises:
+        UserError: there is no checkpoint, it is damaged, no such seed, or the seed diverged.
+    """
+    root = directory.path / "checkpoints"
+    names = {entry.name.removeprefix(".old-") for entry in root.iterdir()} if root.is_dir() else set()
+    folders = [current_folder(root / name) for name in sorted(names) if CHECKPOINT_NAME.fullmatch(name)]
+    if not folders:
+        raise UserError(f"{directory.path} holds no checkpoint")
+    return [policy for folder in folders for policy in _policies_at(directory, folder, seeds)]
+
+
+def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) -> list[Policy]:
+    """Make a policy folder of a checkpoint's actor and load it: then it is checked like any other."""
+    try:
+        spec, _ = PolicySpec.from_json((directory.policy_path / "policy.json").read_bytes())
+        arrays = _actor_arrays(folder / "learner.npz")
+        at = dataclasses.replace(spec, env_steps=int(folder.name[-12:]), scores=(None,) * len(spec.seeds))
+        with tempfile.TemporaryDirectory() as scratch:
+            save_policy(Path(scratch) / "policy", at, arrays)
+            return [load_policy(scratch, seed) for seed in seeds]
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _actor_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the actor's arrays under the names that a policy file has: "torso/dense_0/kernel"."""
+    found = ((_ACTOR_ARRAY.fullmatch(name), array) for name, array in read_arrays(path).items())
+    return {"/".join(re.findall(r"\w+", match[1])): array for match, array in found if match}
