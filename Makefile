@@ -2,6 +2,7 @@
 
 TASK ?= cheetah-run
 ARGS ?=
+DIST ?= dist
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -47,6 +48,10 @@ types: setup ## Check types
 .PHONY: docs
 docs: setup ## Build the documentation into site/; a warning is an error
 	$(BIN)/mkdocs build --strict
+
+.PHONY: build
+build: $(if $(filter uv,$(UV)),,$(UV)) ## Build the sdist, and from it the wheel, into dist/
+	$(UV) build --out-dir $(DIST)
 
 ##@ Measurements
 

@@ -1,0 +1,165 @@
+"""What is built is what is needed, and the wheel works with nothing beside it but the base dependencies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ALONE = Path(__file__).with_name("alone.py")
+
+TRAIN = """
+    import dataclasses
+    import surefoot
+    algorithm = surefoot.crossq_wn(utd=1).replace(batch_size=16, warmup_transitions=100)
+    parts = {name: dataclasses.replace(getattr(algorithm, name), widths=(16, 16)) for name in ("actor", "critic")}
+    settings = {"env_steps": 160, "evaluation_episodes": 1, "env_workers": 0, "out": "run"}
+    assert surefoot.train("probe-action", algorithm=algorithm.replace(**parts), **settings).completed
+"""
+
+MISSING: dict[str, tuple[str, list[str]]] = {
+    "DM Control": ("dmc", ["train", "cheetah-run", "--out", "new"]),
+    "MyoSuite": ("myosuite", ["train", "myo-key-turn", "--out", "new"]),
+    "Gymnasium's MuJoCo tasks": ("mujoco", ["train", "HalfCheetah-v5", "--out", "new"]),
+    "TensorBoard": ("tensorboard", ["train", "probe-action", "--export", "tensorboard", "--out", "new"]),
+    "Weights & Biases": ("wandb", ["train", "probe-action", "--export", "wandb", "--out", "new"]),
+    "sync to TensorBoard": ("tensorboard", ["sync", "run", "--to", "tensorboard"]),
+    "sync to Weights & Biases": ("wandb", ["sync", "run", "--to", "wandb"]),
+    "Minari": ("minari", ["train", "probe-action", "--prefill", "some/data-v0", "--out", "new"]),
+    "ONNX": ("export", ["export", "run", "--format", "onnx", "--out", "new.onnx"]),
+    "video": ("video", ["record", "run", "--out", "new.mp4"]),
+}
+"""What it is -> the extra that brings it, and a command that needs it."""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist and the wheel, as `make build` makes them."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        ["make", "-s", "build", f"DIST={folder}"], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel's content, and what hides every package that is no base dependency."""
+    site = tmp_path_factory.mktemp("site")
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (site / "alone.py").write_text(ALONE.read_text())
+    (site / "sitecustomize.py").write_text("import alone\nalone.install()\n")
+    return site
+
+
+def python(site: Path, folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def trained(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run, trained by the wheel alone."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = python(alone, folder, TRAIN)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def test_the_wheel_holds_the_package_its_typing_marker_and_licence_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        (about,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(about).decode()
+    info = about.removesuffix("/METADATA")
+    source = ROOT / "src"
+    package = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    package = {name for name in package if "__pycache__" not in name}
+    assert "surefoot/py.typed" in package
+    extra = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
+    assert names == package | extra
+    assert "License-Expression: MIT" in metadata
+
+
+def test_the_sdist_holds_source_tests_and_papers_and_nothing_built(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    top = {name.partition("/")[0] for name in names}
+    expected = {"src", "tests", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "PKG-INFO"}
+    assert top - {".gitignore"} == expected
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_alone_means_alone(alone: Path, tmp_path: Path) -> None:
+    code = """
+        import importlib.util, json, sys
+        import surefoot
+        wanted = ["dm_control", "mujoco", "myosuite", "onnx", "onnxruntime", "tensorboard", "tensorboardX", "wandb"]
+        wanted += ["imageio", "minari", "h5py", "optuna", "matplotlib", "pandas", "pytest", "hypothesis"]
+        found = []
+        for name in wanted:
+            try:
+                found += [name] if importlib.util.find_spec(name) else []
+            except ModuleNotFoundError:
+                pass
+        print(json.dumps([surefoot.__file__, surefoot.__version__, found]))
+    """
+    done = python(alone, tmp_path, code)
+    file, version, found = json.loads(done.stdout)
+    assert Path(file).is_relative_to(alone)
+    assert version == "0.1.0"
+    assert found == []
+
+
+def test_it_trains_resumes_evaluates_and_acts(alone: Path, trained: Path) -> None:
+    code = """
+        import sys
+        import surefoot
+        from surefoot.cli.main import main
+        assert main(["resume", "run", "--env-steps", "180"]) == 0
+        assert main(["evaluate", "run", "--episodes", "1"]) == 0
+        assert main(["tasks"]) == main(["algorithms"]) == 0
+        assert surefoot.load_policy("run")([0.5, 1.0]).shape == (1,)
+    """
+    done = python(alone, trained, code)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_missing_extra_is_one_line_that_names_it_and_nothing_is_written(alone: Path, trained: Path) -> None:
+    code = """
+        import contextlib, io, json, pathlib, sys
+        from surefoot.cli.main import main
+        def files():
+            here = pathlib.Path().rglob("*")
+            return {str(path): path.stat().st_mtime_ns for path in here if path.is_file() and path.name != ".lock"}
+        results = {}
+        for name, arguments in json.loads(sys.argv[1]).items():
+            before, errors = files(), io.StringIO()
+            with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+                code = main(arguments)
+            results[name] = [code, errors.getvalue(), files() == before]
+        print(json.dumps(results))
+    """
+    done = python(alone, trained, code, json.dumps({name: arguments for name, (_, arguments) in MISSING.items()}))
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = json.loads(done.stdout.splitlines()[-1])
+    for name, (extra, _) in MISSING.items():
+        code, line, unchanged = results[name]
+        assert code == 2, (name, line)
+        assert line.count("\n") == 1, (name, line)
+        assert line.endswith(f"is not installed: pip install 'surefoot[{extra}]'\n"), (name, line)
+        assert unchanged, name
