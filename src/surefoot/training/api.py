@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.algorithms import Algorithm, algorithm_from_data
+from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy, load_policy
@@ -23,8 +24,10 @@ from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
-from surefoot.training.setup import Plan, describe, describe_machine, make_plan
+from surefoot.training.setup import describe, describe_machine, make_plan
 from surefoot.training.signals import StopSignal
+from surefoot.training.stored import stored_run
+from surefoot.training.warm_start import Beginning
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,11 @@ def train(
         observer: who watches; by default one plain line is printed per evaluation.
         callbacks: your own code inside the run; see ``Callback``.
         **settings: fields of ``TrainConfig``: num_seeds, seed, env_steps, evaluate_every, evaluation_episodes,
-            checkpoint_every, log_every, replay_capacity, env_workers, out, overwrite.
+            checkpoint_every, log_every, replay_capacity, env_workers, out, overwrite; init_from, init_replay and
+            prefill to begin with another run's networks or with recorded transitions.
 
     Returns:
-        The run. Where a signal stopped it, ``completed`` is False and ``resume`` goes on.
+        The run. Where a signal or a callback stopped it, ``completed`` is False and ``resume`` goes on.
 
     Raises:
         UserError: the request cannot be carried out as asked; nothing was written.
@@ -84,12 +88,13 @@ def train(
     watchers = Watchers(observer or PlainObserver(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
     resolved = get_task(task)
-    plan = make_plan(config, resolved)
-    out = config.out or _free_path(resolved, config.algorithm)
-    RunDirectory.check_free(out, overwrite=config.overwrite)
+    RunDirectory.check_free(config.out or next(_free_paths(resolved, config.algorithm)), overwrite=config.overwrite)
+    beginning = Beginning(config)
+    plan = make_plan(config, resolved, beginning.record)
     # Everything that can be refused is refused before the directory is made.
     with _naming_task(resolved, watchers), TrainingLoop.make(config, plan, resolved, watchers) as loop:
-        directory = RunDirectory.create(out, describe(config, plan, resolved), overwrite=config.overwrite)
+        loop.prepare(beginning)
+        directory = _create(config, resolved, describe(config, plan, resolved))
         with directory.lock(), StopSignal() as stop, watchers:
             loop.start(directory)
             return _run(loop, stop, directory)
@@ -98,7 +103,7 @@ def train(
 def resume(
     path: str | Path,
     *,
-    task: Callable[[], Any] | None = None,
+    task: str | Callable[[], Any] | None = None,
     observer: Observer | None = None,
     callbacks: Sequence[Callback] = (),
     **changes: Any,
@@ -109,7 +114,8 @@ def resume(
 
     Args:
         path: the run directory.
-        task: the callable that made the environment, where one did: code is not stored in a run directory.
+        task: what the run was trained on, where that is code (a callable, or a name with a colon): none runs because a
+            run directory names it.
         observer: who watches.
         callbacks: your own code inside the run; see ``Callback``.
         **changes: what may differ from the run's configuration: env_steps (more only),
@@ -121,9 +127,7 @@ def resume(
     """
     watchers = Watchers(observer or PlainObserver(), callbacks)
     directory = RunDirectory.open(path)
-    config, resolved = _stored_config(directory, task, changes)
-    plan = make_plan(config, resolved)
-    _refuse_other_plan(directory, plan)
+    config, resolved, plan = stored_run(directory, task, changes)
     with (
         _naming_task(resolved, watchers),
         directory.lock(),
@@ -135,6 +139,7 @@ def resume(
             loop.restore(directory)
         else:
             watchers.on_message("this run was stopped before its first checkpoint: it begins again")
+            loop.prepare(Beginning.again(config, plan.warm_start))
             loop.start(directory)
         described = describe(config, plan, resolved)
         kept = ("started", "command", "machine")
@@ -146,7 +151,7 @@ def resume(
 
 
 def evaluate(
-    path: str | Path, *, episodes: int = 5, task: Callable[[], Any] | None = None, env_workers: int | None = None
+    path: str | Path, *, episodes: int = 5, task: str | Callable[[], Any] | None = None, env_workers: int | None = None
 ) -> tuple[tuple[int, ...], Episodes]:
     """Play the saved policies of a run.
 
@@ -155,7 +160,7 @@ def evaluate(
     Args:
         path: the run directory.
         episodes: per seed.
-        task: the callable that made the environment, where one did.
+        task: what the run was trained on, where that is code; see ``resume``.
         env_workers: processes that step the environments; 0 means this one, None chooses.
 
     Returns:
@@ -167,8 +172,7 @@ def evaluate(
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
     directory = RunDirectory.open(path)
-    config, resolved = _stored_config(directory, task, {})
-    plan = make_plan(config, resolved)
+    _, resolved, plan = stored_run(directory, task, {})
     policies = [load_policy(directory.path, seed) for seed in plan.seeds]
     span = policies[0].action_high - policies[0].action_low
 
@@ -196,60 +200,34 @@ def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:
     return Run(directory.path, finished.completed)
 
 
-def _free_path(task: Task, algorithm: Algorithm) -> Path:
+def _free_paths(task: Task, algorithm: Algorithm) -> Iterator[Path]:
+    """Yield runs/TASK-ALGORITHM-1 and so on, without those that are there."""
     stem = f"{task.name}-{algorithm.name}".replace("/", "-").replace(":", "-").replace("<", "").replace(">", "")
-    number = 1
-    while (path := Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return path
+    paths = (Path("runs") / f"{stem}-{number}" for number in itertools.count(1))
+    return (path for path in paths if not path.exists())
 
 
-_CHANGEABLE = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every", "env_workers")
+def _create(config: TrainConfig, task: Task, described: dict[str, Any]) -> RunDirectory:
+    """Make the run directory that was asked for, or one of its own that no other process has."""
+    if config.out is not None:
+        return RunDirectory.create(config.out, described, overwrite=config.overwrite)
+    path = _claim(task, config.algorithm)
+    try:
+        return RunDirectory.create(path, described)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
 
 
-def _stored_config(
-    directory: RunDirectory, task: Callable[[], Any] | None, changes: dict[str, Any]
-) -> tuple[TrainConfig, Task]:
-    if unknown := sorted(changes.keys() - set(_CHANGEABLE)):
-        raise UserError(
-            f"a resumed run cannot change {unknown[0]!r}: only {', '.join(_CHANGEABLE)} leave what is trained as it is"
-        )
-    resolved = _stored_task(directory, task)
-    settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", *_CHANGEABLE[:-1])}
-    settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
-    algorithm = algorithm_from_data(_entry(directory, "algorithm", dict))
-    stored = settings["env_steps"]
-    config = TrainConfig(task=task or resolved.name, algorithm=algorithm, **(settings | changes))
-    if config.env_steps < stored:
-        raise UserError(f"env_steps can only grow when a run is resumed: it was {stored:,}, got {config.env_steps:,}")
-    return config, resolved
-
-
-def _stored_task(directory: RunDirectory, task: Callable[[], Any] | None) -> Task:
-    name = _entry(directory, "task", str)
-    if _entry(directory, "suite", str) == "callable" and task is None:
-        raise UserError(
-            f"this run was trained on the callable {name}, which a run directory cannot hold: pass it again "
-            "from Python with task="
-        )
-    resolved = get_task(task or name)
-    if resolved.name != name:
-        raise UserError(f"this run was trained on {name!r}, not on {resolved.name!r}")
-    return resolved
-
-
-def _entry(directory: RunDirectory, name: str, kind: Any) -> Any:
-    """Return an entry of config.json, which somebody may have edited."""
-    value = directory.config.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        expected = getattr(kind, "__name__", str(kind))
-        raise UserError(f"{directory.path / 'config.json'}: {name} is {value!r}, expected {expected}")
-    return value
-
-
-def _refuse_other_plan(directory: RunDirectory, plan: Plan) -> None:
-    """Refuse to go on where the task's own settings have changed since."""
-    stored = _entry(directory, "resolved", dict)
-    for name in ("action_repeat", "discount"):
-        if stored.get(name) != getattr(plan, name):
-            raise UserError(f"this run was trained with {name} {stored.get(name)}, which is now {getattr(plan, name)}")
+def _claim(task: Task, algorithm: Algorithm) -> Path:
+    """Make a new folder that is this process's alone, however many start at once."""
+    while True:
+        path = next(_free_paths(task, algorithm))
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue  # Another process was faster.
+        except OSError as error:
+            raise UserError(f"cannot make the run directory {path}: {error.strerror}") from error
+        return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.errors import UserError
+
+MOST_TRANSITIONS = 1_000_000
+"""Transitions that a replay buffer keeps per seed unless told otherwise."""
 
 _CADENCES = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
 
@@ -38,11 +42,16 @@ class TrainConfig:
         evaluation_episodes: episodes per seed and evaluation.
         checkpoint_every: env_steps between checkpoints (the last step always makes one).
         log_every: env_steps between rows of training.csv.
-        replay_capacity: transitions kept per seed; None means the run's agent steps, at most 1,000,000.
+        replay_capacity: transitions kept per seed; None means the run's agent steps and the transitions it begins
+            with, at most 1,000,000.
         env_workers: worker processes that step environments; 0 steps them in this process, None chooses from the
             number of cores and seeds.
         out: the run directory; None makes runs/<task>-<algorithm>-<n>.
         overwrite: replace a run that is already there.
+        init_from: a run directory whose networks and temperature the agents begin with.
+        init_replay: begin with that run's newest transitions in the replay buffer, too.
+        prefill: an .npz file, or the id or folder of a Minari dataset, whose transitions are in the replay buffer
+            before the first step.
     """
 
     task: str | Callable[[], Any]
@@ -58,6 +67,9 @@ class TrainConfig:
     env_workers: int | None = None
     out: Path | None = None
     overwrite: bool = False
+    init_from: Path | None = None
+    init_replay: bool = False
+    prefill: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
@@ -76,3 +88,22 @@ class TrainConfig:
             )
         if self.env_workers is not None and self.env_workers < 0:
             raise UserError(f"env_workers must be 0 (this process) or more, got {self.env_workers}")
+        for name, kind in (("out", Path), ("init_from", Path), ("prefill", str)):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, kind(_path(name, value)))
+        self._check_warm_start()
+
+    def _check_warm_start(self) -> None:
+        if self.init_replay and self.init_from is None:
+            raise UserError("init_replay needs init_from: the run whose transitions to begin with")
+        if self.init_replay and self.prefill is not None:
+            raise UserError("init_replay and prefill both fill the replay buffer: choose one")
+        if self.overwrite and self.out and self.init_from and self.out.resolve() == self.init_from.resolve():
+            raise UserError(f"init_from {self.init_from} is the run that overwrite would replace: choose another out")
+
+
+def _path(name: str, value: Any) -> str:
+    try:
+        return os.fspath(value)
+    except TypeError:
+        raise UserError(f"{name} must be a path, got {value!r}") from None

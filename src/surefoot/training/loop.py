@@ -26,6 +26,7 @@ from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
 from surefoot.training.setup import Plan, check_memory, device_name, make_population, replay_bytes
 from surefoot.training.signals import StopSignal
+from surefoot.training.warm_start import Beginning
 from surefoot.types import EnvSpec, Transition
 
 _PROGRESS_SECONDS = 0.25
@@ -47,6 +48,7 @@ class TrainingLoop:
         self._vector = vector
         self._evaluator: Evaluator | None = None
         self._recorder: Recorder | None = None
+        self._beginning: Beginning | None = None
         self._population: Population = make_population(config, plan, task, vector)
         self._divergence = Divergence(plan.seeds, watchers.on_message)
         self._state: PopulationState
@@ -82,12 +84,25 @@ class TrainingLoop:
 
     # ---------------------------------------------------------------- begin
 
+    def prepare(self, beginning: Beginning) -> None:
+        """Check what the run is to begin with against the environment.
+
+        Raises:
+            UserError: it does not fit.
+        """
+        beginning.fit(self._population, self._vector, self._task, self._plan.action_repeat)
+        self._beginning = beginning
+
     def start(self, directory: RunDirectory) -> None:
         """Begin at step 0, in a directory whose lock is held."""
         self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
         self._recorder.clear()
         observation = self._vector.reset([0] * len(self._plan.seeds))
         self._state, action = self._population.init(observation)
+        if self._beginning is not None:
+            self._state = self._beginning.apply(self._state, observation)
+        if self._plan.random_steps == 0:
+            self._state, action = self._population.act_first(self._state, observation)
         self._host = HostState.start(observation, np.asarray(action))
         self._announce(directory)
         self._evaluate()
@@ -167,16 +182,18 @@ class TrainingLoop:
             ) from error
 
     def _agent_step(self) -> None:
-        host, warmup = self._host, self._config.algorithm.warmup_transitions
+        host, plan = self._host, self._plan
         taken = host.action
         step = self._vector.step(taken)
         transition = _transition(taken, step)
         grad_steps = self._grad_steps
-        host.record(step, in_warmup=host.agent_steps < warmup)
-        if host.agent_steps > warmup:
+        host.record(step, in_warmup=host.agent_steps < plan.random_steps)
+        if host.agent_steps > plan.warmup_steps:
             self._state, action = self._population.train(self._state, transition, grad_steps)
         else:
-            self._state, action = self._population.explore(self._state, transition, host.agent_steps < warmup)
+            self._state, action = self._population.explore(
+                self._state, transition, host.agent_steps < plan.random_steps
+            )
         host.action = self._divergence.silence(np.array(action), self._env_steps)
         self._watchers.on_step(lambda: self._view(taken, step))
 
@@ -218,8 +235,7 @@ class TrainingLoop:
 
     @property
     def _grad_steps(self) -> int:
-        algorithm = self._config.algorithm
-        return algorithm.utd * max(0, self._host.agent_steps - algorithm.warmup_transitions)
+        return self._config.algorithm.utd * max(0, self._host.agent_steps - self._plan.warmup_steps)
 
     @property
     def _wall_seconds(self) -> float:
@@ -237,7 +253,7 @@ class TrainingLoop:
         """Return env steps and gradient updates per second since ``mark``, all seeds together."""
         agent_steps = self._host.agent_steps - mark[1]
         rate = agent_steps * len(self._plan.seeds) / max(time.monotonic() - mark[0], 1e-9)
-        training = self._host.agent_steps - agent_steps >= self._config.algorithm.warmup_transitions
+        training = self._host.agent_steps - agent_steps >= self._plan.warmup_steps
         return rate * self._plan.action_repeat, rate * self._config.algorithm.utd if training else 0.0
 
     # ---------------------------------------------------------------- what is due

@@ -71,6 +71,11 @@ class Population:
         """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
         return jax.jit(self._over_seeds(self._init_one))(self._root_keys(), jnp.asarray(observation))
 
+    def act_first(self, state: PopulationState, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
+        """Return first actions [S, A] of the policy, in place of ``init``'s uniform ones."""
+        learner, action = jax.jit(self._over_seeds(self._policy_action))(state.learner, observation)
+        return state._replace(learner=learner), action
+
     def explore(
         self, state: PopulationState, transition: Transition, uniform: bool
     ) -> tuple[PopulationState, jax.Array]:

@@ -173,6 +173,7 @@ class Recorder:
             "seeds": list(self._plan.seeds),
             "action_repeat": self._plan.action_repeat,
             "discount": self._plan.discount,
+            "warm_start": self._plan.warm_start.to_data(),
         }
 
     def close(self) -> None:
@@ -184,8 +185,8 @@ class Recorder:
 def _refuse_other(meta: dict[str, Any], identity: dict[str, Any]) -> None:
     """Refuse to go on with another run than the one that made the checkpoint, such as one whose config was edited."""
     for name, value in identity.items():
-        if (stored := meta["identity"][name]) != value:
-            if isinstance(value, dict):
+        if (stored := meta["identity"].get(name)) != value:
+            if isinstance(value, dict) and isinstance(stored, dict):
                 name, value, stored = next(
                     (key, value[key], stored.get(key)) for key in value if value[key] != stored.get(key)
                 )

@@ -17,11 +17,11 @@ from surefoot import replay
 from surefoot.algorithms import Learner, to_data
 from surefoot.errors import UserError
 from surefoot.tasks import Task, VectorEnv, usable_cores
-from surefoot.training.config import TrainConfig
+from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
 from surefoot.training.population import Population
+from surefoot.training.warm_start import COLD_START, WarmStart
 from surefoot.types import EnvSpec
 
-_MOST_TRANSITIONS = 1_000_000
 _PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
 
 
@@ -35,6 +35,10 @@ class Plan:
         agent_steps: decisions per seed in the whole run.
         capacity: replay transitions per seed.
         seeds: the training seeds.
+        warmup_steps: agent steps before the first update: what the transitions that the run begins with leave of the
+            algorithm's warm-up.
+        random_steps: agent steps with uniform random actions: the warm-up, unless a trained policy can act in it.
+        warm_start: what the run begins with.
     """
 
     action_repeat: int
@@ -42,10 +46,18 @@ class Plan:
     agent_steps: int
     capacity: int
     seeds: tuple[int, ...]
+    warmup_steps: int
+    random_steps: int
+    warm_start: WarmStart
 
 
-def make_plan(config: TrainConfig, task: Task) -> Plan:
+def make_plan(config: TrainConfig, task: Task, warm_start: WarmStart = COLD_START) -> Plan:
     """Resolve what the configuration leaves to the task.
+
+    Args:
+        config: what was asked for.
+        task: what to learn.
+        warm_start: what the run begins with.
 
     Raises:
         UserError: the run would end before its warm-up does.
@@ -53,17 +65,23 @@ def make_plan(config: TrainConfig, task: Task) -> Plan:
     algorithm = config.algorithm
     repeat = task.action_repeat if algorithm.action_repeat is None else algorithm.action_repeat
     agent_steps = config.env_steps // repeat
-    if agent_steps <= algorithm.warmup_transitions:
+    warmup = max(0, algorithm.warmup_transitions - warm_start.transitions)
+    if agent_steps <= warmup:
         raise UserError(
-            f"env_steps must be more than the warm-up of {algorithm.warmup_transitions:,} transitions, which takes "
-            f"{algorithm.warmup_transitions * repeat:,} env steps at action repeat {repeat}; got {config.env_steps:,}"
+            f"env_steps must be more than the warm-up of {warmup:,} transitions, which takes {warmup * repeat:,} env "
+            f"steps at action repeat {repeat}; got {config.env_steps:,}"
         )
     return Plan(
         action_repeat=repeat,
         discount=task.discount if algorithm.discount is None else algorithm.discount,
         agent_steps=agent_steps,
-        capacity=config.replay_capacity or min(agent_steps, _MOST_TRANSITIONS),
+        capacity=config.replay_capacity or min(agent_steps + warm_start.transitions, MOST_TRANSITIONS),
         seeds=tuple(range(config.seed, config.seed + config.num_seeds)),
+        warmup_steps=warmup,
+        # Where networks are taken over, uniform actions would throw away what they know of getting anywhere: the
+        # policy itself collects what the first updates need (arXiv 2412.07762, "warm-up").
+        random_steps=0 if warm_start.init_from else warmup,
+        warm_start=warm_start,
     )
 
 
@@ -87,7 +105,7 @@ def _frames(plan: Plan, task: Task) -> int:
     # On DM Control only the time limit ends an episode, so the number of episodes is known.
     never_terminates = task.suite == "dmc" and task.horizon is not None
     shortest = task.horizon // plan.action_repeat if never_terminates and task.horizon else None
-    return replay.frame_capacity(plan.capacity, shortest)
+    return replay.frame_capacity(plan.capacity, shortest) + plan.warm_start.stretches
 
 
 def check_memory(plan: Plan, task: Task, spec: EnvSpec) -> None:
@@ -149,6 +167,7 @@ def describe(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
         "seeds": list(plan.seeds),
         "replay_capacity": config.replay_capacity,
         "env_workers": config.env_workers,
+        "warm_start": plan.warm_start.to_data(),
         "resolved": {
             "action_repeat": plan.action_repeat,
             "discount": plan.discount,

@@ -1,0 +1,143 @@
+"""Recorded transitions from an .npz file or a Minari dataset; docs/warm-start.md describes both."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import MissingDependency, UserError
+from surefoot.runs.atomic import digest_of
+from surefoot.training.recorded import ARRAYS, Recorded
+
+
+def read_recorded(data: str | os.PathLike[str]) -> Recorded:
+    """Read transitions from an .npz file or a Minari dataset on this machine; nothing is downloaded.
+
+    Args:
+        data: an .npz file, the id of a Minari dataset, or a folder that holds one.
+
+    Raises:
+        UserError: there is none, or it is not what docs/warm-start.md describes.
+        MissingDependency: it is a Minari dataset, and Minari is not installed.
+    """
+    path = Path(data)
+    if path.is_file():
+        return _read_npz(path)
+    if path.suffix == ".npz":
+        raise UserError(f"{path} does not exist; expected an .npz file, or the id or folder of a Minari dataset")
+    return _read_minari(str(data))
+
+
+def _read_npz(path: Path) -> Recorded:
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise UserError(f"{path} holds one array, expected an .npz file with {', '.join(ARRAYS)}")
+            for name in ARRAYS:
+                if name not in stored:
+                    near = difflib.get_close_matches(name, stored.files, n=1, cutoff=0.3)
+                    raise UserError(
+                        f"{path} has no array {name!r}{f' (but {near[0]!r})' if near else ''}, expected "
+                        f"{', '.join(ARRAYS)}"
+                    )
+                arrays[name] = stored[name]
+    except UserError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise a dozen types at files that are damaged or hold objects.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"cannot read {path} as an .npz file of plain arrays: {reason}") from error
+    return Recorded(name=str(path), sha256=digest_of(path).sha256, **_plain(str(path), arrays))
+
+
+def _plain(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays as float32 and bool, or refuse them."""
+    plain = {}
+    for key, given in arrays.items():
+        array = np.asarray(given)
+        if key in ("terminated", "truncated"):
+            if array.dtype != bool and not (array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all()):
+                raise UserError(f"{name}: {key} must hold booleans (or 0 and 1), got {array.dtype}")
+            plain[key] = array.astype(bool)
+            continue
+        if array.dtype.kind not in "iuf":
+            raise UserError(f"{name}: {key} must hold numbers, got {array.dtype}")
+        with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, and is refused as such.
+            plain[key] = array.astype(np.float32)
+    for key in ("observations", "next_observations", "actions"):
+        if plain[key].ndim != 2:
+            raise UserError(f"{name}: {key} is {list(plain[key].shape)}, expected two dimensions")
+    if plain["rewards"].ndim != 1:
+        raise UserError(f"{name}: rewards is {list(plain['rewards'].shape)}, expected [N]")
+    return plain
+
+
+# ---------------------------------------------------------------- Minari
+
+
+def _read_minari(data: str) -> Recorded:
+    try:
+        import minari  # type: ignore[import-untyped]
+        from minari.storage.datasets_root_dir import get_dataset_path  # type: ignore[import-untyped]
+    except ImportError:
+        raise MissingDependency("minari", "minari", f"{data!r} is no .npz file, and a Minari dataset") from None
+
+    folder = next(
+        (
+            candidate
+            for candidate in (Path(data), Path(data) / "data", get_dataset_path(data) / "data")
+            if (candidate / "metadata.json").is_file()
+        ),
+        None,
+    )
+    if folder is None:
+        known = list(minari.list_local_datasets())
+        near = difflib.get_close_matches(data, known, n=1, cutoff=0.5)
+        raise UserError(
+            f"{data!r} is neither an .npz file nor a Minari dataset on this machine"
+            + (f"; did you mean {near[0]!r}?" if near else f" ({len(known)} are here; see `minari list local`)")
+        )
+    try:
+        dataset = minari.MinariDataset(folder)
+        episodes = [_episode(episode) for episode in dataset.iterate_episodes()]
+    except UserError:
+        raise
+    except Exception as error:  # Whatever Minari, HDF5 or Arrow raise at a dataset that is damaged or unsupported.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"cannot read the Minari dataset {data!r}: {reason}") from error
+    if not episodes:
+        raise UserError(f"{data!r} holds no transitions")
+    arrays = {name: np.concatenate([episode[name] for episode in episodes]) for name in ARRAYS}
+    sha256 = hashlib.sha256()
+    for name in ARRAYS:
+        sha256.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return Recorded(name=data, sha256=sha256.hexdigest(), parts=episodes[0]["parts"], **_plain(data, arrays))
+
+
+def _episode(episode: Any) -> dict[str, Any]:
+    """Return one episode's transitions; Minari stores one observation more than there are actions."""
+    observations, parts = _flat(episode.observations)
+    return {
+        "observations": observations[:-1],
+        "next_observations": observations[1:],
+        "actions": np.reshape(episode.actions, (len(episode.actions), -1)),
+        "rewards": episode.rewards,
+        "terminated": episode.terminations,
+        "truncated": episode.truncations,
+        "parts": parts,
+    }
+
+
+def _flat(observations: Any) -> tuple[np.ndarray, tuple[tuple[str, int], ...] | None]:
+    """Return observations as [T + 1, O], and the keys and sizes they were joined from."""
+    if not isinstance(observations, dict):
+        array = np.asarray(observations)
+        return array.reshape(len(array), -1), None
+    flat = {key: np.reshape(part, (len(part), -1)) for key, part in observations.items()}
+    return np.concatenate(list(flat.values()), axis=1), tuple((key, part.shape[1]) for key, part in flat.items())

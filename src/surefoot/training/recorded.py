@@ -1,0 +1,139 @@
+"""Recorded transitions, and what must hold before an agent learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.training.experience import Experience, number_frames
+
+ARRAYS = ("observations", "actions", "rewards", "next_observations", "terminated", "truncated")
+"""What an .npz file of transitions holds."""
+
+_TOLERANCE = 1e-4
+"""Share of the action range by which rounding may carry a recorded action past its bound."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """N recorded transitions in order, checked for themselves but not yet against an environment.
+
+    Attributes:
+        name: where they come from, for messages.
+        sha256: of the data, in hexadecimal.
+        observations, next_observations: [N, O] float32.
+        actions: [N, A] float32 in the environment's own units.
+        rewards: [N] float32.
+        terminated, truncated: [N] bool.
+        parts: keys and sizes of a Dict observation in the order in which they are joined; None for a flat one.
+    """
+
+    name: str
+    sha256: str
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    next_observations: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    parts: tuple[tuple[str, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could learn from.
+
+        Raises:
+            UserError: arrays of unequal lengths or other dimensions, none at all, values that are not finite, or
+                episodes that never end.
+        """
+        length = len(self.rewards)
+        if not length:
+            raise UserError(f"{self.name} holds no transitions")
+        for name in ARRAYS:
+            array: np.ndarray = getattr(self, name)
+            shape = (length,) if name in ("rewards", "terminated", "truncated") else (length, array.shape[-1])
+            if array.shape != shape:
+                wanted = "[N]" if len(shape) == 1 else f"[N, {'A' if name == 'actions' else 'O'}]"
+                raise UserError(
+                    f"{self.name}: {name} is {list(array.shape)}, expected {wanted} with N = {length}, the number of "
+                    "rewards"
+                )
+            if len(bad := np.flatnonzero(~np.isfinite(array).reshape(length, -1).all(axis=1))):
+                raise UserError(f"{self.name}: {name} of transition {bad[0]:,} is not finite")
+        if self.observations.shape != self.next_observations.shape:
+            raise UserError(
+                f"{self.name}: observations have {self.observations.shape[1]} entries and next_observations "
+                f"{self.next_observations.shape[1]}"
+            )
+        if not (self.terminated | self.truncated).any():
+            raise UserError(
+                f"{self.name}: no transition is terminated or truncated, so nothing says where episodes end; mark the "
+                "last one of every episode (truncated where only the recording stopped)"
+            )
+
+    def _follows(self) -> np.ndarray:
+        """Return [N] whether a transition goes on from where the one before it led to."""
+        follows = np.zeros(len(self.rewards), bool)
+        same = (self.observations[1:] == self.next_observations[:-1]).all(axis=1)
+        follows[1:] = same & ~(self.terminated | self.truncated)[:-1]
+        return follows
+
+    def stretches(self) -> int:
+        """How many times the recording begins anew: at every episode, and wherever a transition does not follow."""
+        return int((~self._follows()).sum())
+
+    def fit(self, low: np.ndarray, high: np.ndarray, observation_size: int, keys: tuple[str, ...] | None) -> Experience:
+        """Return the transitions for an environment, as those of one seed.
+
+        Args:
+            low: [A] its action bounds, in its own units: what an action of -1 stands for,
+            high: [A] and one of 1.
+            observation_size: O.
+            keys: of its Dict observation in the order in which they are joined; None for a flat one.
+
+        Raises:
+            UserError: other sizes, or actions outside the bounds.
+        """
+        columns = self._columns(observation_size, keys)
+        frame_of = number_frames(self._follows())
+        frames = np.zeros((int(frame_of[-1]) + 2, observation_size), np.float32)
+        frames[frame_of], frames[frame_of + 1] = self.observations[:, columns], self.next_observations[:, columns]
+        return Experience(
+            actions=self._unit_actions(low, high)[None],
+            rewards=self.rewards[None],
+            terminated=self.terminated[None],
+            frame_of=frame_of[None],
+            frames=(frames,),
+        )
+
+    def _columns(self, observation_size: int, keys: tuple[str, ...] | None) -> np.ndarray:
+        """Return where each entry of the environment's observation stands in the recorded ones."""
+        size = self.observations.shape[1]
+        if size != observation_size:
+            raise UserError(
+                f"{self.name}: observations have {size} entries, those of the environment {observation_size}"
+            )
+        if keys is None or self.parts is None:
+            return np.arange(size)
+        starts = np.cumsum([0, *(width for _, width in self.parts)])
+        places = {key: np.arange(starts[i], starts[i + 1]) for i, (key, _) in enumerate(self.parts)}
+        if places.keys() != set(keys):
+            raise UserError(f"{self.name}: observations have the keys {sorted(places)}, expected {sorted(keys)}")
+        return np.concatenate([places[key] for key in keys])
+
+    def _unit_actions(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Return the actions [N, A] mapped from [low, high] to [-1, 1]."""
+        if self.actions.shape[1] != len(low):
+            raise UserError(
+                f"{self.name}: actions have {self.actions.shape[1]} entries, those of the environment {len(low)}"
+            )
+        unit = 2.0 * (self.actions - low) / (high - low) - 1.0
+        outside = np.abs(unit) > 1.0 + _TOLERANCE
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            raise UserError(
+                f"{self.name}: entry {column} of action {row:,} is {self.actions[row, column]:g}, outside the "
+                f"environment's bounds {low[column]:g} to {high[column]:g}"
+            )
+        return np.clip(unit, -1.0, 1.0).astype(np.float32)

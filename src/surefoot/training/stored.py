@@ -1,0 +1,73 @@
+"""A run directory's configuration, to go on with it or to play its policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from surefoot.algorithms import algorithm_from_data
+from surefoot.errors import UserError
+from surefoot.runs import RunDirectory
+from surefoot.tasks import Task, stored_task
+from surefoot.training.config import TrainConfig
+from surefoot.training.setup import Plan, make_plan
+from surefoot.training.warm_start import WarmStart
+
+_CHANGEABLE = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every", "env_workers")
+
+
+def stored_run(
+    directory: RunDirectory, task: str | Callable[[], Any] | None, changes: dict[str, Any]
+) -> tuple[TrainConfig, Task, Plan]:
+    """Return what a run directory says that its run is.
+
+    Args:
+        directory: of the run.
+        task: what the user says it was trained on; see ``tasks.stored_task``.
+        changes: settings to change; only those that leave what is trained as it is.
+
+    Raises:
+        UserError: config.json is damaged, the task's own settings have changed since, or a change is not allowed.
+    """
+    if unknown := sorted(changes.keys() - set(_CHANGEABLE)):
+        raise UserError(
+            f"a resumed run cannot change {unknown[0]!r}: only {', '.join(_CHANGEABLE)} leave what is trained as it is"
+        )
+    resolved = stored_task(_entry(directory, "task", str), task)
+    settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", *_CHANGEABLE[:-1])}
+    settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
+    algorithm = algorithm_from_data(_entry(directory, "algorithm", dict))
+    warm_start = WarmStart.from_data(directory.config.get("warm_start"))
+    config = TrainConfig(
+        task=task or resolved.name,
+        algorithm=algorithm,
+        init_from=None if warm_start.init_from is None else Path(warm_start.init_from),
+        init_replay=warm_start.init_replay,
+        prefill=warm_start.prefill,
+        **(settings | changes),
+    )
+    if config.env_steps < settings["env_steps"]:
+        raise UserError(
+            f"env_steps can only grow when a run is resumed: it was {settings['env_steps']:,}, got {config.env_steps:,}"
+        )
+    plan = make_plan(config, resolved, warm_start)
+    _refuse_other_plan(directory, plan)
+    return config, resolved, plan
+
+
+def _entry(directory: RunDirectory, name: str, kind: Any) -> Any:
+    """Return an entry of config.json, which somebody may have edited."""
+    value = directory.config.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        expected = getattr(kind, "__name__", str(kind))
+        raise UserError(f"{directory.path / 'config.json'}: {name} is {value!r}, expected {expected}")
+    return value
+
+
+def _refuse_other_plan(directory: RunDirectory, plan: Plan) -> None:
+    """Refuse to go on where the task's own settings have changed since."""
+    stored = _entry(directory, "resolved", dict)
+    for name in ("action_repeat", "discount"):
+        if stored.get(name) != getattr(plan, name):
+            raise UserError(f"this run was trained with {name} {stored.get(name)}, which is now {getattr(plan, name)}")

@@ -1,0 +1,211 @@
+"""What a run begins with beside fresh networks and an empty replay buffer."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from surefoot.algorithms import LearnerState
+from surefoot.errors import UserError
+from surefoot.policy import load_policy
+from surefoot.tasks import Task, VectorEnv
+from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
+from surefoot.training.experience import Experience
+from surefoot.training.init_from import SourceRun, begin_with
+from surefoot.training.population import Population, PopulationState
+from surefoot.training.prefill import read_recorded
+from surefoot.training.recorded import Recorded
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """The record of a warm start, as config.json holds it; without arguments, that of a run that begins from nothing.
+
+    Attributes:
+        init_from: absolute path of the run whose networks were taken.
+        init_task, init_algorithm, init_seeds, init_env_steps: what that run had trained, and for how long.
+        init_replay: whether its newest transitions were taken too.
+        prefill: the file, folder or dataset id whose transitions were taken.
+        prefill_sha256: of that data.
+        transitions: in each seed's replay buffer before the first step.
+        stretches: unbroken stretches that they form, for the seed with the most.
+    """
+
+    init_from: str | None = None
+    init_task: str | None = None
+    init_algorithm: str | None = None
+    init_seeds: tuple[int, ...] | None = None
+    init_env_steps: int | None = None
+    init_replay: bool = False
+    prefill: str | None = None
+    prefill_sha256: str | None = None
+    transitions: int = 0
+    stretches: int = 0
+
+    def to_data(self) -> dict[str, Any] | None:
+        """Return JSON values; None for a run that begins from nothing."""
+        if self == COLD_START:
+            return None
+        return {**dataclasses.asdict(self), "init_seeds": None if self.init_seeds is None else list(self.init_seeds)}
+
+    @classmethod
+    def from_data(cls, data: Any) -> Self:
+        """Return what ``to_data`` gave.
+
+        Raises:
+            UserError: it gave something else.
+        """
+        if data is None:
+            return cls()
+        names = {field.name for field in dataclasses.fields(cls)}
+        if (
+            not isinstance(data, dict)
+            or data.keys() != names
+            or not all(isinstance(data[name], int) and data[name] >= 0 for name in ("transitions", "stretches"))
+        ):
+            raise UserError(
+                f"config.json: warm_start is {str(data)[:80]}, expected null or an object with "
+                f"{', '.join(sorted(names))}"
+            )
+        seeds = data["init_seeds"]
+        return cls(**{**data, "init_seeds": None if seeds is None else tuple(seeds)})
+
+
+COLD_START = WarmStart()
+"""Fresh networks, an empty replay buffer."""
+
+
+class Beginning:
+    """A warm start that has been read, and is checked against the environment before anything is written.
+
+    Args:
+        config: with init_from, init_replay or prefill.
+
+    Attributes:
+        record: for config.json and the plan.
+        messages: lines a person should see.
+
+    Raises:
+        UserError: what is to be read is missing, damaged, does not fit the algorithm or is too much.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        room = config.replay_capacity or MOST_TRANSITIONS
+        self.messages: tuple[str, ...] = ()
+        self.record = COLD_START
+        self._source: SourceRun | None = None
+        self._learner: LearnerState | None = None
+        self._experience: Experience | None = None
+        self._recorded: Recorded | None = None
+        if config.init_from is not None:
+            self._open_source(config, room)
+        if config.prefill is not None:
+            self._read_recorded(config.prefill, room)
+
+    @classmethod
+    def again(cls, config: TrainConfig, record: WarmStart) -> Self:
+        """Read once more what a run began with that was killed before its first checkpoint.
+
+        Raises:
+            UserError: as when it was read first, or it is not the same any more.
+        """
+        beginning = cls(config)
+        if beginning.record != record:
+            changed = record.init_from or record.prefill
+            raise UserError(f"{changed} has changed since this run began with it: start a new run")
+        return beginning
+
+    def _open_source(self, config: TrainConfig, room: int) -> None:
+        assert config.init_from is not None
+        self._source = source = SourceRun.open(config.init_from)
+        source.check(config.algorithm, config.num_seeds)
+        self.messages = source.skipped
+        if config.init_replay:
+            if source.held < 1:
+                raise UserError(f"the replay buffer of {source.path} is empty: leave init_replay out")
+            self._experience = source.experience(room)
+        self.record = WarmStart(
+            init_from=str(source.path),
+            init_task=source.task,
+            init_algorithm=source.algorithm.name,
+            init_seeds=source.seeds,
+            init_env_steps=source.env_steps,
+            init_replay=config.init_replay,
+            transitions=0 if self._experience is None else self._experience.rewards.shape[1],
+            stretches=0 if self._experience is None else self._experience.stretches,
+        )
+
+    def _read_recorded(self, data: str, room: int) -> None:
+        self._recorded = recorded = read_recorded(data)
+        count = len(recorded.rewards)
+        if count > room:
+            raise UserError(
+                f"{data} holds {count:,} transitions, more than the replay buffer's {room:,}: raise replay_capacity"
+            )
+        self.record = dataclasses.replace(
+            self.record,
+            prefill=str(Path(data).absolute()) if Path(data).exists() else data,
+            prefill_sha256=recorded.sha256,
+            transitions=count,
+            stretches=recorded.stretches(),
+        )
+
+    def fit(self, population: Population, vector: VectorEnv, task: Task, action_repeat: int) -> None:
+        """Check against the environment what was read.
+
+        Raises:
+            UserError: sizes, action bounds or the action repeat differ.
+        """
+        seeds = len(population.seeds)
+        if self._source is not None:
+            self._learner = self._source.learner(population.learner, seeds)
+            if self._experience is not None:
+                _check_same_actions(self._source, vector, task, action_repeat)
+        if self._recorded is not None:
+            self._experience = self._recorded.fit(
+                vector.action_low, vector.action_high, vector.observation_size, vector.observation_keys
+            )
+        if self._experience is not None and len(self._experience.frames) != seeds:
+            self._experience = self._experience.for_seeds(seeds)
+
+    def apply(self, state: PopulationState, observation: np.ndarray) -> PopulationState:
+        """Return the state of step 0 with what was read in it; the second half of ``fit``.
+
+        Args:
+            state: fresh.
+            observation: [S, O] at which the run begins.
+        """
+        if self._learner is not None:
+            state = state._replace(learner=begin_with(state.learner, self._learner))
+        if self._experience is not None:
+            like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state.replay)
+            for leaf in state.replay:
+                leaf.delete()  # Full buffers take the empty ones' place, not the same room again.
+            state = state._replace(replay=self._experience.fill(like, observation))
+        return state
+
+
+def _check_same_actions(source: SourceRun, vector: VectorEnv, task: Task, action_repeat: int) -> None:
+    """Refuse stored transitions whose actions meant something else."""
+    if source.action_repeat != action_repeat:
+        raise UserError(
+            f"a transition of {source.path} takes {source.action_repeat} env steps, one of this run {action_repeat}: "
+            "leave init_replay out, or set the same action_repeat"
+        )
+    if source.task == task.name:
+        return
+    policy = load_policy(source.path)
+    for name, there, here in (
+        ("lower", policy.action_low, vector.action_low),
+        ("upper", policy.action_high, vector.action_high),
+    ):
+        if not np.allclose(there, here):
+            raise UserError(
+                f"{source.path} was trained on {source.task}, whose {name} action bounds are {there.tolist()}; those "
+                f"of {task.name} are {here.tolist()}: leave init_replay out"
+            )
