@@ -79,7 +79,11 @@ class AdamW:
 
 @dataclass(frozen=True)
 class PolyakTarget:
-    """A target critic that follows the critic: target = (1 - tau) target + tau critic, after every critic step."""
+    """A target critic that follows the critic: target = (1 - tau) target + tau critic, after every critic step.
+
+    Attributes:
+        tau: how far it moves, in (0, 1]; 1 copies the critic.
+    """
 
     tau: float = 0.005
 

@@ -28,15 +28,18 @@ class NetworkState(NamedTuple):
     """A network that is being trained."""
 
     params: PyTree
+    """Weights and biases, by layer."""
     batch_stats: PyTree
     """Running means and variances of the batch normalisations; an empty dict where there are none."""
     opt_state: PyTree
+    """Of its optimiser."""
 
 
 class LearnerState(NamedTuple):
     """All that one seed has learned. The count of updates is shared by all seeds and therefore not in here."""
 
     actor: NetworkState
+    """The policy's network."""
     critic: NetworkState
     """Every leaf has a leading axis C."""
     target_critic: PyTree | None
@@ -44,6 +47,7 @@ class LearnerState(NamedTuple):
     log_alpha: jax.Array
     """[] logarithm of the entropy temperature."""
     temperature_opt_state: PyTree
+    """Of the optimiser of log_alpha."""
     key: jax.Array
     """The seed's own random key, for exploration, replay indices and policy noise alike."""
 
@@ -52,6 +56,7 @@ class CriticMetrics(NamedTuple):
     """Of one critic update; all []."""
 
     critic_loss: jax.Array
+    """Squared error, mean over the batch, summed over critics, times the algorithm's loss scale."""
     q_mean: jax.Array
     """Mean over critics and batch of Q(s, a)."""
     target_mean: jax.Array
@@ -64,11 +69,13 @@ class ActorMetrics(NamedTuple):
     """Of one update of actor and temperature; all []."""
 
     actor_loss: jax.Array
+    """Mean over the batch of alpha log pi - min Q."""
     entropy: jax.Array
     """-mean log pi of the actor's batch, in nats."""
     temperature: jax.Array
     """alpha after the update."""
     actor_grad_norm: jax.Array
+    """L2 norm of the actor's gradient."""
 
 
 class Learner:
@@ -78,6 +85,14 @@ class Learner:
         algorithm: the composition.
         spec: sizes of the environment.
         discount: gamma per agent step, the algorithm's own or else the task's.
+
+    Attributes:
+        algorithm: the composition.
+        spec: sizes of the environment.
+        discount: gamma per agent step.
+        target_entropy: in nats, for all A action entries together.
+        actor: the policy's network.
+        critic: all C critics as one network.
     """
 
     def __init__(self, algorithm: Algorithm, spec: EnvSpec, discount: float) -> None:

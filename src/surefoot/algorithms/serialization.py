@@ -17,7 +17,11 @@ _PARTS = {
 
 
 def to_data(part: Any) -> Any:
-    """Return a part as nested dictionaries of JSON values; each names its type under ``"part"``."""
+    """Return a part as nested dictionaries of JSON values; each names its type under ``"part"``.
+
+    Args:
+        part: an ``Algorithm``, one of its parts, or a value inside.
+    """
     if dataclasses.is_dataclass(part):
         fields = {field.name: to_data(getattr(part, field.name)) for field in dataclasses.fields(part)}
         return {"part": type(part).__name__, **fields}
@@ -28,6 +32,9 @@ def to_data(part: Any) -> Any:
 
 def from_data(data: Any) -> Any:
     """Return the part that ``to_data`` described.
+
+    Args:
+        data: JSON values.
 
     Raises:
         UserError: an unknown part or field, or a value that the part refuses.
@@ -49,6 +56,9 @@ def from_data(data: Any) -> Any:
 
 def algorithm_from_data(data: Any) -> Algorithm:
     """Return the algorithm that ``to_data`` described.
+
+    Args:
+        data: JSON values.
 
     Raises:
         UserError: anything else, or a description that ``from_data`` refuses.

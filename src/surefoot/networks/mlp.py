@@ -96,7 +96,11 @@ class Torso(nn.Module):
 
 
 class Critic(nn.Module):
-    """One state-action value: ([B, O], [B, A]) -> [B]."""
+    """One state-action value: ([B, O], [B, A]) -> [B].
+
+    Attributes:
+        config: the hidden layers.
+    """
 
     config: MLP
 
@@ -108,7 +112,12 @@ class Critic(nn.Module):
 
 
 def critic_ensemble(config: MLP, num_critics: int) -> nn.Module:
-    """Return C independent critics as one module: ([B, O], [B, A]) -> [C, B]; every parameter has a leading axis C."""
+    """Return C independent critics as one module: ([B, O], [B, A]) -> [C, B]; every parameter has a leading axis C.
+
+    Args:
+        config: the hidden layers of each.
+        num_critics: C.
+    """
     ensemble = nn.vmap(
         Critic,
         variable_axes={"params": 0, "batch_stats": 0},
@@ -150,7 +159,13 @@ class LogStdRange:
 
 
 class Actor(nn.Module):
-    """A tanh-Gaussian policy's parameters: [B, O] -> mean [B, A], log standard deviation [B, A], before the tanh."""
+    """A tanh-Gaussian policy's parameters: [B, O] -> mean [B, A], log standard deviation [B, A], before the tanh.
+
+    Attributes:
+        config: the hidden layers.
+        log_std: the bounds of the log standard deviation.
+        action_size: A.
+    """
 
     config: MLP
     log_std: LogStdRange

@@ -21,6 +21,10 @@ def project(params: PyTree, layers: Iterable[LayerPath]) -> PyTree:
 
     Per output unit, the incoming weights and the bias together have norm one (as in the authors' code; the paper's text
     leaves the bias open). Kernels are [..., inputs, units], biases [..., units]; leading axes are ensembles.
+
+    Args:
+        params: a network's parameters.
+        layers: paths of the dense layers to project.
     """
     for path in layers:
         params = _replace(params, path, _project_layer)
@@ -41,7 +45,12 @@ def _replace(tree: PyTree, path: LayerPath, function: Callable[[PyTree], PyTree]
 
 
 def dense_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
-    """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept."""
+    """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept.
+
+    Args:
+        params: a network's parameters.
+        layers: paths of the dense layers to add up.
+    """
     return sum((_layer_norm(_get(params, path)) for path in layers), start=jnp.zeros(()))
 
 

@@ -53,12 +53,25 @@ def frame_capacity(capacity: int, shortest_episode: int | None) -> int:
 
 
 def nbytes(spec: EnvSpec, capacity: int, frames: int) -> int:
-    """Return the bytes one seed's buffer occupies on the device."""
+    """Return the bytes one seed's buffer occupies on the device.
+
+    Args:
+        spec: sizes of the environment.
+        capacity: N, transitions.
+        frames: M.
+    """
     return 4 * frames * spec.observation_size + capacity * (4 * spec.action_size + 4 + 1 + 4) + 12
 
 
 def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array) -> ReplayState:
-    """Return an empty buffer that knows the observation [O] at which the first episode starts."""
+    """Return an empty buffer that knows where the first episode starts.
+
+    Args:
+        spec: sizes of the environment.
+        capacity: N, transitions.
+        frames: M, at least N + 2; see ``frame_capacity``.
+        first_observation: [O].
+    """
     if frames < capacity + 2:
         raise ValueError(f"frames must be at least capacity + 2 = {capacity + 2}, got {frames}")
     ring = jnp.zeros((frames, spec.observation_size), jnp.float32)
@@ -75,7 +88,12 @@ def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array
 
 
 def add(state: ReplayState, transition: Transition) -> ReplayState:
-    """Return the buffer with one more transition, from the newest frame to ``transition.next_observation``."""
+    """Return the buffer with one more transition, from the newest frame to ``transition.next_observation``.
+
+    Args:
+        state: the buffer.
+        transition: of one seed.
+    """
     capacity, frames = state.rewards.shape[0], state.frames.shape[0]
     position = state.num_transitions % capacity
     ended = transition.ended.astype(jnp.int32)
@@ -103,7 +121,13 @@ def _skip_overwritten(state: ReplayState, oldest: jax.Array) -> jax.Array:
 
 
 def begin_episode(state: ReplayState, observation: jax.Array, begin: jax.Array) -> ReplayState:
-    """Start a new episode at ``observation`` [O] where ``begin`` [] is true, leaving the last one without an end."""
+    """Return the buffer with a new episode begun, the last one left without an end.
+
+    Args:
+        state: the buffer.
+        observation: [O], where the new episode starts.
+        begin: [] bool; where it is false, nothing changes.
+    """
     number = state.num_frames + begin.astype(jnp.int32)
     current = (number - 1) % state.frames.shape[0]
     frames = state.frames.at[current].set(jnp.where(begin, observation, state.frames[current]))
@@ -112,7 +136,13 @@ def begin_episode(state: ReplayState, observation: jax.Array, begin: jax.Array) 
 
 
 def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:
-    """Draw ``batch_size`` stored transitions uniformly, with replacement. The buffer must not be empty."""
+    """Draw stored transitions uniformly, with replacement.
+
+    Args:
+        state: the buffer, which must not be empty.
+        key: decides which ones.
+        batch_size: B.
+    """
     number = jax.random.randint(key, (batch_size,), state.oldest, state.num_transitions)
     position = number % state.rewards.shape[0]
     frame = state.frame_of[position]

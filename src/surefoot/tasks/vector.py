@@ -70,7 +70,7 @@ def usable_cores() -> int:
 
 
 class VectorEnv(abc.ABC):
-    """N lanes of one task; lane i plays the numbered episodes of its seed.
+    """N lanes of one task; lane i plays the numbered episodes of its seed. Made by `make_vector`.
 
     An exception from an environment, a non-finite observation or reward, and a worker process that dies all raise
     `EnvironmentFailure`, from `reset`, `step`, `step_wait` or `restore`. What is left to do then is `close`.

@@ -9,7 +9,20 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins or resumes."""
+    """A run begins or resumes.
+
+    Attributes:
+        path: the run directory.
+        task: the task's name.
+        algorithm: the algorithm's name.
+        utd: gradient updates per agent step once the warm-up is over.
+        seeds: the training seeds, S of them.
+        env_steps: simulator control steps per seed when the run is done.
+        start_env_steps: 0 for a new run, the checkpoint's env_steps for a resumed one.
+        device: for a person: "NVIDIA H100 80GB HBM3 (gpu:0)" or "CPU, 2 cores".
+        replay_bytes: what the replay buffers of all seeds occupy on the device.
+        env_workers: processes that step environments; 0 for this one.
+    """
 
     path: Path
     task: str
@@ -18,16 +31,24 @@ class RunStarted:
     seeds: tuple[int, ...]
     env_steps: int
     start_env_steps: int
-    """0 for a new run, the checkpoint's env_steps for a resumed one."""
     device: str
-    """For a person: "NVIDIA H100 80GB HBM3 (gpu:0)" or "CPU, 2 cores"."""
     replay_bytes: int
     env_workers: int
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the run stands; sent a few times per second. Speeds count all seeds together."""
+    """Where the run stands; sent a few times per second. Counters are per seed, speeds count all seeds together.
+
+    Attributes:
+        env_steps: simulator control steps so far, action repeats included.
+        agent_steps: decisions so far.
+        grad_steps: critic updates so far.
+        env_steps_per_second: since the last time.
+        grad_steps_per_second: since the last time; 0 during the warm-up.
+        seconds_left: at that speed; None during the warm-up, whose speed says nothing about what comes after it.
+        episode_returns: per seed, the return of the last finished training episode; None before the first.
+    """
 
     env_steps: int
     agent_steps: int
@@ -36,26 +57,40 @@ class Progress:
     grad_steps_per_second: float
     seconds_left: float | None
     episode_returns: tuple[float | None, ...]
-    """Per seed: return of the last finished training episode."""
 
 
 @dataclass(frozen=True)
 class EvaluationDone:
-    """One evaluation of all seeds."""
+    """One evaluation of all seeds.
+
+    Attributes:
+        env_steps: simulator control steps per seed when it began.
+        seeds: the training seeds.
+        returns: per seed, the mean undiscounted return over the evaluation episodes; NaN for one that diverged.
+        successes: per seed, the share of episodes solved at any step, where the task defines success.
+        wall_seconds: since the run began, resumed parts added up.
+    """
 
     env_steps: int
     seeds: tuple[int, ...]
     returns: tuple[float, ...]
-    """Per seed: mean undiscounted return over the evaluation episodes."""
     successes: tuple[float, ...] | None
-    """Per seed: share of episodes solved at any step, where the task defines success."""
     wall_seconds: float
-    """Since the run began, resumed parts added up."""
 
 
 @dataclass(frozen=True)
 class RunFinished:
-    """A run reached its last step, or was stopped by a signal after a checkpoint."""
+    """A run reached its last step, or was stopped after a checkpoint by a signal or a callback.
+
+    Attributes:
+        path: the run directory.
+        env_steps: simulator control steps per seed that were made.
+        completed: whether it reached its last step.
+        wall_seconds: since the run began, resumed parts added up.
+        final: the last evaluation; None where the run was stopped.
+        random_return: mean return over the warm-up's uniform random episodes, the bar any policy must clear; NaN if
+            none finished.
+    """
 
     path: Path
     env_steps: int
@@ -63,15 +98,18 @@ class RunFinished:
     wall_seconds: float
     final: EvaluationDone | None
     random_return: float
-    """Mean return over the warm-up's uniform random episodes: the bar any policy must clear. NaN if none finished."""
 
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """A checkpoint, and the policy as it was then, are on disk."""
+    """A checkpoint, and the policy as it was then, are on disk.
+
+    Attributes:
+        path: the run directory.
+        env_steps: simulator control steps per seed that it holds.
+    """
 
     path: Path
-    """The run directory."""
     env_steps: int
 
 

@@ -12,7 +12,11 @@ from surefoot.networks import MLP, BatchNorm
 
 
 def crossq(utd: int = 1) -> Algorithm:
-    """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network."""
+    """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network.
+
+    Args:
+        utd: critic updates per agent step.
+    """
     norm = BatchNorm(momentum=0.99, epsilon=1e-3)  # T1; epsilon: code
     optimizer = AdamW(learning_rate=1e-4)  # T1: Adam
     return Algorithm(
@@ -31,7 +35,11 @@ def crossq(utd: int = 1) -> Algorithm:
 
 
 def crossq_wn(utd: int = 5) -> Algorithm:
-    """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest."""
+    """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest.
+
+    Args:
+        utd: critic updates per agent step.
+    """
     optimizer = AdamW(learning_rate=1e-4, weight_decay=0.01, decay="unconstrained")  # T1; which parameters: code
     return crossq(utd).replace(
         name="crossq-wn",
@@ -42,7 +50,11 @@ def crossq_wn(utd: int = 5) -> Algorithm:
 
 
 def crossq_wn_r(utd: int = 5) -> Algorithm:
-    """CrossQ + WN as in the revision: a higher learning rate and half the target entropy."""
+    """CrossQ + WN as in the revision: a higher learning rate and half the target entropy.
+
+    Args:
+        utd: critic updates per agent step.
+    """
     optimizer = AdamW(learning_rate=3e-4, weight_decay=0.01, decay="unconstrained")  # R
     return crossq_wn(utd).replace(
         name="crossq-wn-r",
@@ -58,6 +70,9 @@ def crossq_wn_code(utd: int = 2) -> Algorithm:
     It starts with a hundredth of the papers' temperature, which is what lets it learn within tens of thousands of
     environment steps at a low UTD: log alpha moves by at most its learning rate per policy update, so that from 1.0
     the papers' settings (1e-4, every third update) need 138,000 updates to come down to 0.01.
+
+    Args:
+        utd: critic updates per agent step.
     """
     decay = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)  # code: over 1M env steps at action repeat 2
     optimizer = AdamW(learning_rate=decay, weight_decay=0.01, decay="unconstrained")  # code

@@ -7,7 +7,11 @@ from surefoot.networks import MLP
 
 
 def sac(utd: int = 1) -> Algorithm:
-    """SAC as in Table 1 of arXiv 2502.07523v1 (T1); the algorithm is Haarnoja et al., arXiv 1812.05905."""
+    """SAC as in Table 1 of arXiv 2502.07523v1 (T1); the algorithm is Haarnoja et al., arXiv 1812.05905.
+
+    Args:
+        utd: critic updates per agent step.
+    """
     optimizer = AdamW(learning_rate=3e-4)  # T1: Adam
     return Algorithm(
         name="sac",

@@ -1,0 +1,147 @@
+"""The documentation is whole: every public name, page, command and snippet; the site's build checks the links."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from surefoot.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
+RUNNABLE = "<!-- runnable -->"
+"""Stands on the line before a snippet that is run; snippets of a page share their names, as a reader's session does."""
+
+_SNIPPET = re.compile(rf"^( *)(?:({RUNNABLE})\n\1)?```python[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def load_hook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_hook", ROOT / "scripts" / "docs_hook.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def snippets(page: Path) -> list[tuple[bool, str]]:
+    """Every Python snippet of a page, and whether it is to be run."""
+    return [(bool(run), textwrap.dedent(code)) for _, run, code in _SNIPPET.findall(page.read_text(encoding="utf-8"))]
+
+
+def test_everything_public_is_documented() -> None:
+    assert load_hook().find_problems() == []
+
+
+PACKAGE = '''
+"""A package."""
+
+__all__ = ["Options", "made", "run"]
+
+
+def run(task: str) -> None:
+    """Run.
+
+    Args:
+        task: what.
+    """
+
+
+def made() -> None:
+    """Nothing to tell."""
+
+
+class Options:
+    """How.
+
+    Attributes:
+        depth: how deep.
+    """
+
+    depth: int = 1
+
+    def __init__(self, size: int) -> None:
+        """Keep it.
+
+        Args:
+            size: how big.
+        """
+
+    def go(self) -> None:
+        """Go."""
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("", "", None),
+        ('"made", ', "", None),
+        ("    Args:\n        task: what.\n", "", "toy.run: parameter 'task' is not documented"),
+        ("task: str)", "task: str, seed: int)", "toy.run: parameter 'seed' is not documented"),
+        ('    """Nothing to tell."""', "    pass", "toy.made: no docstring"),
+        ("depth: how deep", "width: how wide", "toy.Options: attribute 'depth' is not documented"),
+        ("size: how big", "width: how wide", "toy.Options: parameter 'size' is not documented"),
+        ('        """Go."""', "        pass", "toy.Options: method 'go' has no docstring"),
+        (
+            '"run"]',
+            '"run", "left"]\n\nleft = 1\n"""Over."""',
+            "toy.left is public and has no place in docs/reference: add a line '::: toy.left'",
+        ),
+    ],
+)
+def test_what_is_not_documented_is_found(old: str, new: str, problem: str | None, tmp_path: Path) -> None:
+    assert old in PACKAGE
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "__init__.py").write_text(PACKAGE.replace(old, new, 1).lstrip())
+    (tmp_path / "page.md").write_text("# Toy\n\n::: toy.run\n\n::: toy.made\n\n::: toy.Options\n")
+    assert load_hook().find_problems(tmp_path, tmp_path, "toy") == ([] if problem is None else [problem])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_snippets_are_python(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = snippets(page)
+    assert len(found) == text.count("```python"), "a fence is not closed, or not where its opening is"
+    assert sum(run for run, _ in found) == text.count(RUNNABLE), "the mark stands on the line before the fence"
+    for _, code in found:
+        compile(code, name_of(page), "exec")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if RUNNABLE in page.read_text(encoding="utf-8")], ids=name_of)
+def test_runnable_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)  # where a picture may be left
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    names: dict[str, object] = {"__name__": "__main__"}
+    for run, code in snippets(page):
+        if run:
+            exec(compile(code, name_of(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=name_of)
+def test_every_page_is_in_the_navigation_and_on_the_first_page(page: Path) -> None:
+    assert re.search(rf": {re.escape(page.name)}$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    if page.name != "index.md":
+        assert f"({page.name})" in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_on_the_page_of_commands(name: str) -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## surefoot {name}\b.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    for field in dataclasses.fields(COMMANDS[name]):
+        option = f"--{field.name.replace('_', '-')}"
+        assert f"`{option}`" in section[0] or field.name.upper() in section[0].splitlines()[0], option
