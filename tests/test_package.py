@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,21 @@ def test_every_public_name_resolves_and_is_documented(name: str) -> None:
     if name != "__version__":
         assert value.__doc__
         assert getattr(surefoot, name) is value
+
+
+def test_the_three_lists_of_public_names_agree() -> None:
+    tree = ast.parse(Path(surefoot.__file__).read_text())
+    (for_checkers,) = (node for node in tree.body if isinstance(node, ast.If))
+    imported = {
+        alias.name: node.module
+        for node in for_checkers.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == surefoot._HOME
+    assert set(surefoot.__all__) == set(surefoot._HOME) | {"__version__"}
+    assert surefoot.__all__ == sorted(surefoot.__all__)
+    assert list(surefoot._HOME) == sorted(surefoot._HOME)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -196,6 +196,18 @@ def test_hostile_json(run: RunDirectory, name: str, case: str) -> None:
     assert refused or (name == "config.json" and case == "a wide integer") or case == "a long name"
 
 
+@pytest.mark.parametrize("place", [("task",), ("algorithm", "name")])
+def test_names_cannot_command_a_terminal(tmp_path: Path, place: tuple[str, ...]) -> None:
+    config: dict[str, Any] = {"format": 1, "task": "t", "algorithm": {"name": "a"}}
+    node = config
+    for key in place[:-1]:
+        node = node[key]
+    for name, refused in (("own task:make", False), ("\x1b[2J", True), ("a\nb", True), ("\u202egnp.exe", True)):
+        node[place[-1]] = name
+        (tmp_path / "config.json").write_bytes(dump(config))
+        assert survives(lambda: RunDirectory.open(tmp_path), tmp_path) == refused
+
+
 @pytest.mark.parametrize("case", HOSTILE_NPZ)
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".npz")])
 def test_hostile_arrays_with_right_checksums(run: RunDirectory, name: str, case: str) -> None:

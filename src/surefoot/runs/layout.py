@@ -12,7 +12,7 @@ from typing import Any
 from surefoot.errors import UserError
 from surefoot.runs.atomic import REPLACED, TEMPORARY, remove_folder, remove_leftovers
 from surefoot.runs.checkpoints import CHECKPOINT_NAME, SEGMENT_NAME
-from surefoot.runs.untrusted import read_json
+from surefoot.runs.untrusted import quoted, read_json
 
 FORMAT = 1
 """Version of the layout, stored as "format" in config.json."""
@@ -35,6 +35,10 @@ def read_config(path: Path) -> dict[str, Any]:
         encode_config(config)
     except ValueError as error:
         raise UserError(f"{path / CONFIG} is damaged: it holds a number that is not finite") from error
+    algorithm = config.get("algorithm")
+    for name in (config.get("task"), algorithm.get("name") if isinstance(algorithm, dict) else None):
+        if isinstance(name, str) and not name.isprintable():  # names are shown in tables, where they could do harm
+            raise UserError(f"{path / CONFIG} is damaged: the name {quoted(name)!r} cannot be printed")
     return config
 
 
