@@ -1,0 +1,171 @@
+"""A saved agent: a folder of a checkpoint, its replay segment and the policy, in the formats of a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.agent.setting import AgentProgress, AgentSetting, make_setting, whole
+from surefoot.agent.spaces import Spaces
+from surefoot.algorithms import algorithm_from_data, to_data
+from surefoot.errors import UserError
+from surefoot.networks.validation import one_line
+from surefoot.policy import save_policy
+from surefoot.policy.spec import PolicySpec
+from surefoot.replay import ReplayState
+from surefoot.runs.atomic import current_folder, disk_errors, folder_beside
+from surefoot.runs.checkpoints import MANIFEST, CheckpointStore
+from surefoot.training import checkpoint as ckpt
+from surefoot.training.export import policy_arrays
+from surefoot.training.population import PopulationState
+
+_FOLDERS = {"checkpoints", "replay", "policy"}
+_COUNTERS = ("num_frames", "num_transitions", "oldest")
+
+
+class SavedAgent:
+    """An agent's folder whose every file was as it was written. Made by ``load_agent``."""
+
+    def __init__(self, where: Path, store: CheckpointStore) -> None:
+        self._where, self._store = where, store
+        self._loaded = store.load()
+        with self._naming_misfits():
+            meta, arrays = self._loaded.meta, self._loaded.arrays
+            self.setting = make_setting(
+                Spaces.from_arrays(arrays["spaces"], meta["observation_keys"], meta["task"]),
+                algorithm_from_data(meta["algorithm"]),
+                *(meta[name] for name in ("seed", "replay_capacity", "discount", "task")),
+            )
+            grad_steps = whole("grad_steps", meta["grad_steps"], 0, 2**31 - 1)
+            self.progress = AgentProgress(self._loaded.env_steps, grad_steps, continues=bool(meta["continues"]))
+            self.newest_observation: np.ndarray = arrays["loop"]["observation"][0]
+
+    def restore(self, shapes: PopulationState) -> PopulationState:
+        """Return the state on the device, given its shapes.
+
+        Raises:
+            UserError: the arrays are not of these shapes.
+        """
+        with self._naming_misfits():
+            arrays = self._loaded.arrays
+            rings = ckpt.ReplayRings(shapes.replay)
+            for segment in self._loaded.segments:
+                rings.write(self._store.read_segment(segment))
+            stored = rings.finish(arrays["replay_counters"], arrays["loop"]["observation"])
+            for name, expected, found in zip(stored._fields, shapes.replay, stored, strict=True):
+                if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+                    raise ValueError(f"{name} is {found.dtype}{list(found.shape)}")
+            _check_replay(stored, self.progress.agent_steps)
+            learner = ckpt.arrays_to_tree(shapes.learner, arrays["learner"])
+            return PopulationState(learner, stored, jax.tree.map(jnp.zeros_like, shapes.metrics))
+
+    @contextlib.contextmanager
+    def _naming_misfits(self) -> Iterator[None]:
+        """Turn what a file with right checksums and wrong content leads to into one line."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"the agent in {self._where} cannot be used: {error}") from error
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
+            raise UserError(f"the agent in {self._where} does not fit together: {one_line(error)}") from error
+
+
+def save_agent(
+    path: str | os.PathLike[str],
+    setting: AgentSetting,
+    progress: AgentProgress,
+    state: PopulationState,
+    spec: PolicySpec,
+) -> None:
+    """Write an agent, replacing one that is there; the folder appears whole or not at all.
+
+    Raises:
+        UserError: the path is a file or a folder with other content.
+        RunFailure: the policy is not finite, or the disk refused.
+    """
+    where = Path(path).absolute()
+    with disk_errors("write", where):
+        _refuse_other_content(where)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(where) as folder:
+            # First, because it refuses a policy that is not finite.
+            save_policy(folder / "policy", spec, policy_arrays(state.learner.actor))
+            store = CheckpointStore(folder / "checkpoints", folder / "replay")
+            segments = [store.write_segment(*_segment(state))] if progress.agent_steps else []
+            store.save(progress.agent_steps, _arrays(setting, state), _meta(setting, progress), segments)
+
+
+def load_agent(path: str | os.PathLike[str]) -> SavedAgent:
+    """Read what ``save_agent`` wrote.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    where = current_folder(Path(path).absolute())
+    if not (where / "checkpoints").is_dir():
+        state = "holds no agent" if where.is_dir() else "is a file" if where.exists() else "does not exist"
+        raise UserError(f"{where} {state}; expected a folder written by Agent.save")
+    return SavedAgent(where, CheckpointStore(where / "checkpoints", where / "replay"))
+
+
+def _arrays(setting: AgentSetting, state: PopulationState) -> dict[str, dict[str, np.ndarray]]:
+    counters = {name: np.array(getattr(state.replay, name)) for name in _COUNTERS}
+    newest = (int(counters["num_frames"][0]) - 1) % state.replay.frames.shape[1]
+    return {
+        "learner": ckpt.tree_to_arrays(state.learner),
+        "replay_counters": counters,
+        "loop": {"observation": np.array(state.replay.frames[:, newest])},
+        "spaces": setting.spaces.to_arrays(),
+    }
+
+
+def _meta(setting: AgentSetting, progress: AgentProgress) -> dict[str, Any]:
+    keys = setting.spaces.observation_keys
+    return {
+        "algorithm": to_data(setting.algorithm),
+        "observation_keys": None if keys is None else list(keys),
+        "seed": setting.seed,
+        "replay_capacity": setting.replay_capacity,
+        "discount": setting.discount,
+        "task": setting.task,
+        "grad_steps": progress.grad_steps,
+        "continues": progress.continues,
+    }
+
+
+def _check_replay(stored: ReplayState, agent_steps: int) -> None:
+    """Refuse a buffer in which a transition would be drawn that is not there."""
+    frames, oldest, transitions = (
+        int(count[0]) for count in (stored.num_frames, stored.oldest, stored.num_transitions)
+    )
+    capacity, ring = stored.rewards.shape[1], stored.frames.shape[1]
+    if transitions != agent_steps or not 0 <= transitions - oldest <= capacity or oldest < 0:
+        raise ValueError(f"transitions {oldest} to {transitions} after {agent_steps} agent steps in {capacity} places")
+    pointers = np.asarray(stored.frame_of)[0, np.arange(oldest, transitions) % capacity]
+    if not ((pointers >= max(0, frames - ring)) & (pointers < frames - 1)).all():
+        raise ValueError(f"a transition of observations outside of the last {ring} of {frames}")
+
+
+def _segment(state: PopulationState) -> tuple[int, int, dict[str, np.ndarray]]:
+    arrays = ckpt.replay_since(state.replay, ckpt.NOTHING)
+    return int(arrays["start"]), int(arrays["stop"]), arrays
+
+
+def _refuse_other_content(path: Path) -> None:
+    if not os.path.lexists(path):
+        return
+    expected = "expected a new or empty folder, or one written by Agent.save"
+    if not path.is_dir():
+        raise UserError(f"{path} is a file; {expected}")
+    names = {entry.name for entry in path.iterdir()}
+    if other := sorted(names - _FOLDERS):
+        raise UserError(f"{path} holds other files ({other[0]}); {expected}")
+    if names and not any(path.glob(f"checkpoints/*/{MANIFEST}")):
+        raise UserError(f"{path} is no saved agent; {expected}")

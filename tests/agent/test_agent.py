@@ -1,0 +1,281 @@
+"""The agent in a loop of one's own: the trainer's bits, the user's units, one clear line for what cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.runs import RunDirectory
+from surefoot.tasks import episode_seed, get_task
+from surefoot.training import checkpoint as ckpt
+from tests.agent.support import ACTION, DICT, OBSERVATION, Robot, agent, tiny
+
+
+@pytest.fixture(scope="module")
+def learned() -> surefoot.Agent:
+    made = agent()
+    Robot().drive(made, 30)
+    return made
+
+
+# ---------------------------------------------------------------- the trainer's learner
+
+
+@pytest.mark.parametrize("task_name", ["probe-termination", "probe-truncation"])
+def test_own_loop_learns_what_the_trainer_learns_bit_for_bit(task_name: str, tmp_path: Path) -> None:
+    steps, seed, algorithm = 60, 3, tiny()
+    surefoot.train(
+        task_name, algorithm=algorithm, seed=seed, env_steps=steps, evaluate_every=steps, checkpoint_every=steps,
+        evaluation_episodes=1, log_every=7, out=tmp_path / "run",
+    )  # fmt: skip
+    trained = RunDirectory.open(tmp_path / "run").load_checkpoint().arrays["learner"]
+
+    task = get_task(task_name)
+    env = task.make()
+    mine = surefoot.Agent(
+        env.observation_space, env.action_space, algorithm, seed, replay_capacity=60, discount=task.discount
+    )
+    episode = 0
+    obs, _ = env.reset(seed=episode_seed(task.name, seed, "train", episode))
+    for _ in range(steps):
+        action = mine.act(obs)
+        next_obs, reward, terminated, truncated, _ = env.step(action)
+        mine.observe(obs, action, reward, next_obs, terminated, truncated)
+        mine.update()
+        obs = next_obs
+        if terminated or truncated:
+            episode += 1
+            obs, _ = env.reset(seed=episode_seed(task.name, seed, "train", episode))
+    mine.act(obs)  # the trainer has chosen its next action when it makes a checkpoint
+    assert mine.grad_steps == 2 * (steps - 20)
+    own = ckpt.tree_to_arrays(mine._core._state.learner)
+    assert own.keys() == trained.keys()
+    for name, array in own.items():
+        np.testing.assert_array_equal(array, trained[name], err_msg=name)
+
+
+def test_updates_copy_no_replay_ring() -> None:
+    core = agent(replay_capacity=50_000)._core
+    population, state = core._population, core._state
+    core.compile(1)
+    for program in population._programs.values():
+        # The smallest of the larger rings: a copy of any of them would not fit into this.
+        assert program.memory_analysis().temp_size_in_bytes < state.replay.actions.size * 4
+    put = population._programs["put"].memory_analysis()
+    assert put.alias_size_in_bytes > state.replay.frames.size * 4  # donated: the new buffer lies where the old one was
+
+
+def test_buffer_holds_what_was_observed_across_ends_and_gaps() -> None:
+    made, rng = agent(algorithm=tiny(warmup_transitions=5), replay_capacity=8), np.random.default_rng(0)
+    kept, obs = [], rng.normal(size=3).astype(np.float32)
+    for step in range(21):
+        action, reward, after = made.act(obs), float(rng.normal()), rng.normal(size=3).astype(np.float32)
+        terminated, truncated = step % 5 == 4, step % 7 == 6
+        made.observe(obs, action, reward, after, terminated, truncated)
+        kept.append((obs, reward, after, terminated))
+        # Every third time the robot was moved by hand, without an end of the episode.
+        obs = rng.normal(size=3).astype(np.float32) if step % 3 == 0 or terminated or truncated else after
+    buffer = jax.tree.map(lambda leaf: np.asarray(leaf)[0], made._core._state.replay)
+    assert 3 <= buffer.num_transitions - buffer.oldest <= 8
+    for number in range(int(buffer.oldest), int(buffer.num_transitions)):
+        before, reward, after, terminated = kept[number]
+        frame, place = buffer.frame_of[number % 8], number % 8
+        np.testing.assert_array_equal(buffer.frames[frame % len(buffer.frames)], before)
+        np.testing.assert_array_equal(buffer.frames[(frame + 1) % len(buffer.frames)], after)
+        assert (buffer.rewards[place], buffer.terminated[place]) == (np.float32(reward), terminated)
+
+
+# ---------------------------------------------------------------- warm-up, updates, metrics
+
+
+def test_nothing_is_learned_before_the_warm_up_is_over() -> None:
+    made, robot = agent(), Robot()
+    before = made.policy()(np.ones(3))
+    robot.drive(made, 20)
+    assert (made.agent_steps, made.grad_steps, made.update()) == (20, 0, None)
+    np.testing.assert_array_equal(made.policy()(np.ones(3)), before)
+    robot.drive(made, 1)
+    assert (made.agent_steps, made.grad_steps) == (21, 2)
+    robot.drive(made, 1)  # policy_delay 3: the policy first changes in the third update
+    assert np.any(made.policy()(np.ones(3)) != before)
+
+
+def test_warm_up_actions_are_uniform_over_the_space() -> None:
+    made = agent()
+    drawn = np.array([made.act(np.zeros(3)) for _ in range(400)])
+    middle, half = (ACTION.high + ACTION.low) / 2, (ACTION.high - ACTION.low) / 2
+    unit = (drawn - middle) / half
+    assert np.abs(unit).max() <= 1.0
+    assert np.abs(unit).max(axis=0).min() > 0.97
+    np.testing.assert_allclose(unit.std(axis=0), 1 / np.sqrt(3), atol=0.06)
+
+
+def test_metrics_are_means_over_the_updates_of_the_call(learned: surefoot.Agent) -> None:
+    metrics = learned.update(3)
+    assert metrics is not None
+    values = [float(value) for value in (*metrics.critic, *metrics.actor)]  # policy_delay 3: one of three has an actor
+    assert np.isfinite(values).all()
+    assert 0.5 < float(metrics.actor.temperature) < 1.5
+    alone = [learned.update(1) for _ in range(2)]
+    assert [np.isnan(float(one.actor.entropy)) for one in alone if one] == [
+        (learned.grad_steps - 2 + i) % 3 != 0 for i in (1, 2)
+    ]
+
+
+# ---------------------------------------------------------------- the user's own units
+
+
+def test_actions_come_in_the_spaces_units_shape_and_type() -> None:
+    space = gymnasium.spaces.Box(np.array([[-2.0], [0.1]]), np.array([[3.0], [0.7]]), dtype=np.float64)
+    made = agent(action_space=space)
+    for deterministic in (False, True):
+        action = made.act(np.zeros(3), deterministic)
+        assert space.contains(action)
+        assert action.dtype == np.float64
+    for end, unit in ((space.low, -1.0), (space.high, 1.0)):
+        np.testing.assert_array_equal(made._core.setting.spaces.to_unit(end), [unit, unit])
+        np.testing.assert_allclose(made._core.setting.spaces.to_action(np.full(2, unit, np.float32)), end, rtol=1e-7)
+
+
+def test_mode_is_the_numpy_policys_mode(learned: surefoot.Agent) -> None:
+    for obs in np.random.default_rng(1).normal(size=(20, 3)):
+        np.testing.assert_allclose(learned.act(obs, deterministic=True), learned.policy()(obs), atol=1e-5)
+
+
+def test_dict_observations_are_joined_in_the_spaces_order() -> None:
+    made = agent(observation_space=DICT)
+    obs = {"arm": 5.0, "pose": np.array([[1, 2], [3, 4]])}
+    np.testing.assert_array_equal(made._core.setting.spaces.to_flat(obs, "obs"), np.float32([1, 2, 3, 4, 5]))
+    assert made.policy().observation_keys == ("pose", "arm")
+    np.testing.assert_allclose(made.act(obs, deterministic=True), made.policy()(obs), atol=1e-5)
+
+
+def test_saved_policy_is_read_by_load_policy(learned: surefoot.Agent, tmp_path: Path) -> None:
+    learned.save_policy(tmp_path / "policy")
+    loaded = surefoot.load_policy(tmp_path / "policy")
+    np.testing.assert_array_equal(loaded(np.ones(3)), learned.policy()(np.ones(3)))
+    assert (loaded.task, loaded.env_steps, loaded.algorithm) == ("own-loop", learned.agent_steps, "crossq-wn")
+    before = learned.policy()
+    kept = before(np.ones(3))
+    learned.update(1)
+    learned.update(2)
+    np.testing.assert_array_equal(before(np.ones(3)), kept)
+
+
+def test_arrays_that_are_reused_by_the_caller_do_not_change_the_buffer() -> None:
+    made = agent()
+    obs, after = np.zeros(3), np.ones(3)
+    made.observe(obs, made.act(obs), 0.0, after, False, False)
+    obs += 7.0
+    after += 7.0
+    frames = np.asarray(made._core._state.replay.frames)[0]
+    np.testing.assert_array_equal(frames[1:3], [[0, 0, 0], [1, 1, 1]])
+
+
+# ---------------------------------------------------------------- what cannot be
+
+
+def one_transition(**changes: Any) -> dict[str, Any]:
+    good = {"obs": np.zeros(3), "action": np.array([0.0, 0.5]), "reward": 1.0, "next_obs": np.ones(3)}
+    return {**good, "terminated": False, "truncated": False, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"obs": np.zeros(4)}, r"obs has shape \(4,\), expected \(3,\)"),
+        ({"obs": np.array([0, np.nan, 0])}, "obs holds NaN"),
+        ({"next_obs": np.array([0, 1e300, 0])}, "next_obs holds NaN or a number that is infinite"),
+        ({"next_obs": {"pose": 1}}, r"next_obs has shape \(\), expected \(3,\)"),
+        ({"obs": ["a", "b", "c"]}, "obs is not made of numbers"),
+        ({"obs": [[1], [2, 3], 4]}, "obs is ragged"),
+        ({"action": np.array([0.0])}, r"action has shape \(1,\), expected \(2,\)"),
+        ({"action": np.array([0.0, 0.8])}, r"action is 0.8 at entry 1, expected a number within \[0.1, 0.7\]"),
+        ({"action": np.array([np.nan, 0.5])}, "action is nan at entry 0"),
+        ({"reward": float("inf")}, "reward must be one number that is finite"),
+        ({"reward": "much"}, "reward must be a number, got 'much'"),
+        ({"reward": np.zeros(2)}, "reward must be one number"),
+        ({"terminated": 1}, "terminated must be True or False, got 1"),
+        ({"truncated": None}, "truncated must be True or False, got None"),
+    ],
+)
+def test_bad_transition_is_one_line_and_is_not_stored(
+    changes: dict[str, Any], said: str, learned: surefoot.Agent
+) -> None:
+    before = learned.agent_steps
+    with pytest.raises(surefoot.UserError, match=said) as failure:
+        learned.observe(**one_transition(**changes))
+    assert "\n" not in str(failure.value)
+    assert learned.agent_steps == before
+
+
+@pytest.mark.parametrize(
+    ("obs", "said"),
+    [
+        (np.zeros(5), "obs has no dict, expected a dict with the keys pose, arm"),
+        ({"pose": np.zeros((2, 2))}, "obs has the keys pose, expected a dict with the keys pose, arm"),
+        ({"pose": np.zeros(4), "arm": 0.0}, r"obs\['pose'\] has shape \(4,\), expected \(2, 2\)"),
+    ],
+)
+def test_bad_dict_observation_is_one_line(obs: Any, said: str) -> None:
+    with pytest.raises(surefoot.UserError, match=said):
+        agent(observation_space=DICT).act(obs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"observation_space": gymnasium.spaces.Discrete(3)}, "observation space Discrete"),
+        ({"observation_space": gymnasium.spaces.Box(-1, 1, (0,))}, "observation space without entries"),
+        ({"action_space": gymnasium.spaces.Discrete(3)}, "action space Discrete"),
+        ({"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (2,))}, "finite bounds"),
+        ({"algorithm": "crossq"}, "algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn"),
+        ({"seed": -1}, "seed must be between 0 and"),
+        ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
+        ({"replay_capacity": 20}, "replay_capacity must be between 21 and"),
+        ({"replay_capacity": 2**30}, "GB are free"),
+        ({"discount": 1.5}, r"discount must be a number in \[0, 1\], got 1.5"),
+        ({"discount": True}, "discount must be a number"),
+    ],
+)
+def test_bad_setting_is_one_line(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(surefoot.UserError, match=said) as failure:
+        agent(**settings)
+    assert "\n" not in str(failure.value)
+
+
+def test_update_counts_are_whole_and_positive(learned: surefoot.Agent) -> None:
+    for n, said in ((0, "n must be between 1 and"), (2.5, "n must be a whole number")):
+        with pytest.raises(surefoot.UserError, match=said):
+            learned.update(n)  # type: ignore[arg-type]
+
+
+def test_discount_comes_from_the_call_then_the_algorithm_then_the_default() -> None:
+    chosen = [
+        agent(algorithm=tiny(discount=own), discount=given)._core.setting.discount
+        for own, given in ((0.9, 0.8), (0.9, None), (None, None))
+    ]
+    assert chosen == [0.8, 0.9, 0.99]
+
+
+def test_divergence_is_one_line() -> None:
+    made = agent()
+    Robot().drive(made, 22)
+    core = made._core
+    core._state = core._state._replace(
+        learner=jax.tree.map(lambda x: x * np.nan if x.dtype == np.float32 else x, core._state.learner)
+    )
+    for call in (lambda: made.act(np.zeros(3)), lambda: made.act(np.zeros(3), deterministic=True), made.policy):
+        with pytest.raises(surefoot.RunFailure, match="learning diverged: after 4 updates the policy is not finite"):
+            call()
+
+
+def test_spaces_are_kept() -> None:
+    made = agent()
+    assert (made.observation_space, made.action_space) == (OBSERVATION, ACTION)

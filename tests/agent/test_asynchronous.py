@@ -1,0 +1,161 @@
+"""Learning beside a control loop: the actor never waits, nothing observed is lost, a failure is heard of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.agent.core import AgentCore
+from tests.agent.support import ACTION, Robot, agent
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened for 30 seconds"
+        time.sleep(0.002)
+
+
+class Acting:
+    """What a Robot needs of an agent: a learner without ``update``."""
+
+    def __init__(self, learner: surefoot.AsyncLearner) -> None:
+        self.act, self.observe = learner.act, learner.observe
+
+
+def test_it_learns_its_share_and_hands_over() -> None:
+    made, robot = agent(), Robot()
+    with surefoot.AsyncLearner(made) as learner:
+        first = learner.act(np.ones(3), deterministic=True)
+        robot.drive(Acting(learner), 40, update=False)
+        wait_for(lambda: learner.stats().grad_steps == 40)
+        assert np.any(learner.act(np.ones(3), deterministic=True) != first)
+        stats = learner.stats()
+    assert (stats.agent_steps, stats.waiting, stats.utd) == (40, 0, 2.0)
+    assert 1 <= stats.handovers <= 20
+    assert (made.agent_steps, made.grad_steps) == (40, 40)
+    time.sleep(0.05)
+    assert made.grad_steps == 40  # the thread is over
+    np.testing.assert_array_equal(made.policy()(np.ones(3)), learner._snapshot.policy(np.ones(3)))
+
+
+def test_agent_goes_on_where_the_block_ended_and_the_other_way_round() -> None:
+    made, robot = agent(), Robot()
+    robot.drive(made, 25)
+    with surefoot.AsyncLearner(made, publish_every=4) as learner:
+        robot.drive(Acting(learner), 7, update=False)
+        wait_for(lambda: learner.stats().grad_steps == 12)  # 7 x 2 are owed, in calls of 4
+        assert learner.stats().utd == pytest.approx(12 / 7)
+    robot.drive(made, 1)
+    assert (made.agent_steps, made.grad_steps) == (33, 10 + 12 + 2)
+
+
+def test_actor_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The learning thread hangs in an update; the actor acts on, and knows how old its policy is."""
+    begun, go_on, learn = threading.Event(), threading.Event(), AgentCore.learn
+
+    def hang(core: AgentCore, count: int) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return learn(core, count)
+
+    made, robot = agent(), Robot()
+    robot.drive(made, 21)
+    monkeypatch.setattr(AgentCore, "learn", hang)
+    with surefoot.AsyncLearner(made) as learner:
+        robot.drive(Acting(learner), 1, update=False)
+        assert begun.wait(30)
+        robot.drive(Acting(learner), 10, update=False)
+        stats = learner.stats()
+        assert (stats.agent_steps, stats.waiting, stats.handovers, stats.utd) == (11, 10, 0, 0.0)
+        assert stats.max_stale_agent_steps == 10
+        assert 0.0 < stats.stale_agent_steps < 10.0
+        assert stats.max_stale_grad_steps == 2
+        assert 0.0 < stats.stale_seconds <= stats.max_stale_seconds
+        go_on.set()
+        wait_for(lambda: learner.stats().grad_steps == 22)
+    assert made.agent_steps == 32
+
+
+def test_what_was_observed_is_stored_when_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, robot, store = agent(), Robot(), AgentCore.store
+
+    def slow(core: AgentCore, seen: Any) -> None:
+        time.sleep(0.01)
+        store(core, seen)
+
+    monkeypatch.setattr(AgentCore, "store", slow)
+    with surefoot.AsyncLearner(made) as learner:
+        robot.drive(Acting(learner), 15, update=False)
+    assert made.agent_steps == 15
+
+
+def test_learning_thread_that_fails_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(core: AgentCore, count: int) -> None:
+        raise ValueError("out of\nmemory")
+
+    made, robot = agent(), Robot()
+    robot.drive(made, 21)
+    monkeypatch.setattr(AgentCore, "learn", fail)
+    said = "the learning thread failed: ValueError: out of memory"
+    learner = surefoot.AsyncLearner(made)
+    learner.__enter__()
+    learner.observe(robot.obs, [0.0, 0.5], 1.0, robot.obs, False, False)
+    wait_for(lambda: learner._failure is not None)
+    for call in (
+        lambda: learner.act(robot.obs),
+        lambda: learner.observe(robot.obs, [0, 0.5], 1, robot.obs, True, True),
+        lambda: learner.__exit__(None, None, None),
+    ):
+        with pytest.raises(surefoot.RunFailure, match=said):
+            call()
+    assert made.agent_steps == 22  # usable again
+    assert made.act(robot.obs).shape == (2,)
+
+
+def test_own_failure_in_the_block_is_not_covered_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = agent()
+    with pytest.raises(ZeroDivisionError), surefoot.AsyncLearner(made):
+        raise ZeroDivisionError
+    made.update()
+
+
+def test_within_the_block_the_agent_is_the_learners() -> None:
+    made = agent()
+    with surefoot.AsyncLearner(made):
+        for call in (lambda: made.act(np.zeros(3)), made.update, made.policy, lambda: made.save("x"), made.compile):
+            with pytest.raises(surefoot.UserError, match="belongs to its AsyncLearner until the with block ends"):
+                call()
+        with pytest.raises(surefoot.UserError, match="belongs to its AsyncLearner"), surefoot.AsyncLearner(made):
+            pass
+
+
+def test_warm_up_acts_uniformly_and_exploration_noise_is_never_repeated() -> None:
+    made = agent()
+    with surefoot.AsyncLearner(made) as learner:
+        drawn = np.array([learner.act(np.zeros(3)) for _ in range(300)])
+        unit = (drawn - (ACTION.high + ACTION.low) / 2) / ((ACTION.high - ACTION.low) / 2)
+        np.testing.assert_allclose(unit.std(axis=0), 1 / np.sqrt(3), atol=0.06)
+        noises = []
+        for number in range(3):
+            learner._snapshot = learner._make_snapshot(number, 0)  # the same parameters each time
+            noises += [tuple(learner._snapshot.policy(np.zeros(3), deterministic=False)) for _ in range(2)]
+    assert len(set(noises)) == 6
+
+
+def test_bad_values_are_one_line_and_go_nowhere() -> None:
+    made = agent()
+    with surefoot.AsyncLearner(made) as learner:
+        with pytest.raises(surefoot.UserError, match=r"obs has shape \(4,\), expected \(3,\)"):
+            learner.act(np.zeros(4))
+        with pytest.raises(surefoot.UserError, match="reward must be"):
+            learner.observe(np.zeros(3), [0, 0.5], np.nan, np.zeros(3), False, False)
+    assert made.agent_steps == 0
+    with pytest.raises(surefoot.UserError, match="publish_every must be between 1 and"):
+        surefoot.AsyncLearner(made, publish_every=0)
