@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from surefoot.export.api import Export, export_policy
     from surefoot.exporters import TensorBoard, WandB
     from surefoot.model_card import write_model_card
-    from surefoot.export.api import Export, export_policy
-    from surefoot.model_card import write_model_card
     from surefoot.policy import load_policy
     from surefoot.tasks import get_task, list_tasks
+    from surefoot.tasks.check import CheckReport, Finding, check_env
     from surefoot.training.api import Run, evaluate, resume, train
     from surefoot.training.callbacks import Callback, StopTraining
     from surefoot.video import record
@@ -31,8 +30,10 @@ _HOME = {
     "Algorithm": "surefoot.algorithms",
     "AsyncLearner": "surefoot.agent",
     "Callback": "surefoot.training.callbacks",
+    "CheckReport": "surefoot.tasks.check",
     "ControlClock": "surefoot.agent",
     "Export": "surefoot.export.api",
+    "Finding": "surefoot.tasks.check",
     "MissingDependency": "surefoot.errors",
     "Run": "surefoot.training.api",
     "RunFailure": "surefoot.errors",
@@ -40,6 +41,7 @@ _HOME = {
     "TensorBoard": "surefoot.exporters",
     "UserError": "surefoot.errors",
     "WandB": "surefoot.exporters",
+    "check_env": "surefoot.tasks.check",
     "crossq": "surefoot.algorithms.presets",
     "crossq_wn": "surefoot.algorithms.presets",
     "crossq_wn_code": "surefoot.algorithms.presets",
@@ -61,8 +63,10 @@ __all__ = [
     "Algorithm",
     "AsyncLearner",
     "Callback",
+    "CheckReport",
     "ControlClock",
     "Export",
+    "Finding",
     "MissingDependency",
     "Run",
     "RunFailure",
@@ -71,6 +75,7 @@ __all__ = [
     "UserError",
     "WandB",
     "__version__",
+    "check_env",
     "crossq",
     "crossq_wn",
     "crossq_wn_code",

@@ -1,7 +1,8 @@
 """The entry point: arguments to a command, the command's outcome to an exit code.
 
-Exit codes: 0 done; 1 something broke while running, or ``doctor`` found a problem; 2 the request cannot be carried out
-as asked; 130 interrupted. What is expected to go wrong is one line on stderr; a bug keeps its traceback.
+Exit codes: 0 done; 1 something broke while running, or ``doctor`` or ``check-env`` found a problem; 2 the request
+cannot be carried out as asked; 130 interrupted. What is expected to go wrong is one line on stderr; a bug keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from surefoot.cli.card import Card
+from surefoot.cli.check_env import CheckEnv
 from surefoot.cli.doctor import Doctor
 from surefoot.cli.evaluate import Evaluate
 from surefoot.cli.export import Export
@@ -30,6 +32,7 @@ COMMANDS: dict[str, type] = {
     "card": Card,
     "sync": Sync,
     "record": Record,
+    "check-env": CheckEnv,
     "tasks": Tasks,
     "algorithms": Algorithms,
     "watch": Watch,

@@ -1,0 +1,127 @@
+"""``surefoot check-env``: what is wrong with an environment, and how to mend it."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from surefoot.cli.options import Int, TaskName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from surefoot.tasks.check import CheckReport, Finding, Measurements
+
+_COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+_LABEL_WIDTH = 13
+
+
+@dataclass(frozen=True)
+class CheckEnv:
+    """Examine an environment before training on it; exit code 1 when training would be wrong."""
+
+    task: TaskName
+    """What `surefoot train` takes: a name, a registered Gymnasium id, or module:callable."""
+    steps: Int = 5_000
+    """Env steps of random actions; several times the environment's time limit."""
+    seed: Int = 0
+    """Seed of the first episode and of the actions."""
+    json: bool = False
+    """Print one JSON object instead of text."""
+
+    def run(self) -> int:
+        """Examine and print; return the exit code."""
+        from rich.console import Console
+
+        from surefoot.tasks.check import check_env
+
+        progress = Console(stderr=True)
+        status = progress.status(f"examining {self.task}") if progress.is_terminal else contextlib.nullcontext()
+        # An environment that prints must not get between the lines of the report.
+        with status, contextlib.redirect_stdout(sys.stderr):
+            report = check_env(self.task, steps=self.steps, seed=self.seed)
+        if self.json:
+            print(json_format.dumps({"ok": report.ok, **asdict(report)}, indent=2))
+        else:
+            print_report(report, Console(highlight=False))
+        return 0 if report.ok else 1
+
+
+def print_report(report: CheckReport, console: Console) -> None:
+    """Print what the environment is, what was found, and what it comes to."""
+    from rich.text import Text
+
+    for name, value in _facts(report):
+        _print_entry(console, name, value, label_style="dim")
+    for finding in report.findings:
+        console.print()
+        title = f"{finding.title} [{finding.code}]"
+        _print_entry(console, finding.severity, title, label_style=_COLOURS[finding.severity], style="bold")
+        for label, text in (("seen", finding.seen), ("effect", finding.effect), ("remedy", finding.remedy)):
+            _print_entry(console, f"  {label}", text, label_style="dim")
+    console.print()
+    console.print(Text(_verdict(report), style="bold green" if report.ok else "bold red"))
+
+
+def _print_entry(console: Console, label: str, text: str, *, label_style: str, style: str = "") -> None:
+    """A label, and a text that folds beside it. Unlike a table of rich's, it leaves no blanks at the ends of lines."""
+    from rich.text import Text
+
+    width = max(console.width - _LABEL_WIDTH, 20)
+    lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        start = label if number == 0 else ""
+        console.print(Text.assemble((start.ljust(_LABEL_WIDTH), label_style), (line, style)), soft_wrap=True)
+
+
+def _facts(report: CheckReport) -> list[tuple[str, str]]:
+    measured = report.measurements
+    facts = [
+        ("task", f"{report.task}  ({report.suite})"),
+        ("observation", report.observation_space),
+        ("action", report.action_space),
+        ("time limit", "none declared" if report.horizon is None else f"{report.horizon:,} env steps"),
+    ]
+    if measured.env_steps:
+        facts += [("episodes", _episodes(measured)), ("reward", _reward(measured))]
+        facts.append(("speed", f"{measured.steps_per_second:,.0f} steps/s, {_milliseconds(measured)} per reset"))
+    if measured.bytes_per_copy is not None:
+        mebibytes = measured.bytes_per_copy / 2**20
+        facts.append(("memory", f"{f'{mebibytes:.0f} MiB' if mebibytes >= 1 else 'under 1 MiB'} per copy"))
+    return facts
+
+
+def _episodes(measured: Measurements) -> str:
+    lengths = measured.episode_lengths
+    text = f"{len(lengths)} ended in {measured.env_steps:,} steps of random actions"
+    if not lengths:
+        return text
+    span = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
+    return f"{text}, after {span} steps: {measured.terminated} terminated, {measured.truncated} truncated"
+
+
+def _reward(measured: Measurements) -> str:
+    return f"{measured.reward_min:.4g} to {measured.reward_max:.4g} per step, mean {measured.reward_mean:.4g}"
+
+
+def _milliseconds(measured: Measurements) -> str:
+    return "?" if measured.reset_seconds is None else f"{1000 * measured.reset_seconds:.2g} ms"
+
+
+def _verdict(report: CheckReport) -> str:
+    counts = [_count(report.findings, severity) for severity in ("error", "warning", "info")]
+    found = ", ".join(filter(None, counts)) or "nothing found"
+    if not report.ok:
+        return f"{found}: training would fail or be wrong"
+    return f"{found}: ready to train" if not counts[1] else f"{found}: training works, see the warnings"
+
+
+def _count(findings: Sequence[Finding], severity: str) -> str:
+    number = sum(finding.severity == severity for finding in findings)
+    noun = {"info": "note"}.get(severity, severity)
+    return f"{number} {noun}{'s' if number > 1 else ''}" if number else ""
