@@ -22,7 +22,7 @@ def test_train_passes_the_defaults_of_a_run(api: FakeApi) -> None:
     config = TrainConfig("cheetah-run", get_preset("crossq-wn"))
     expected = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     assert (name, task) == ("train", expected.pop("task"))
-    assert options == expected
+    assert options == expected | {"callbacks": []}
 
 
 def test_every_setting_of_a_run_is_an_option() -> None:
@@ -35,7 +35,7 @@ def test_train_passes_what_was_given(api: FakeApi) -> None:
         "train dog-run --algorithm sac --utd 5 --batch-size 64 --policy-delay 2 --warmup-transitions 700 "
         "--discount 0.9 --action-repeat 4 --learning-rate 5e-4 --num-seeds 10 --env-steps 1_000_000 --seed 7 "
         "--evaluate-every 10 --evaluation-episodes 2 --checkpoint-every 20 --log-every 30 --replay-capacity 9_000 "
-        "--env-workers 0 --out runs/dog --overwrite"
+        "--env-workers 0 --out runs/dog --overwrite --init-from runs/cat --init-replay --prefill D4RL/dog/human-v0"
     )
     assert main(line.split()) == 0
     ((_, task, options),) = api.calls
@@ -57,6 +57,10 @@ def test_train_passes_what_was_given(api: FakeApi) -> None:
         "env_workers": 0,
         "out": Path("runs/dog"),
         "overwrite": True,
+        "init_from": Path("runs/cat"),
+        "init_replay": True,
+        "prefill": "D4RL/dog/human-v0",
+        "callbacks": [],
     }
 
 
@@ -69,10 +73,10 @@ def test_the_last_of_a_repeated_option_wins(api: FakeApi) -> None:
 
 def test_resume_changes_only_what_was_given(api: FakeApi) -> None:
     assert main(["resume", "runs/dog"]) == 0
-    assert main(["resume", "runs/dog", "--env-steps", "2_000_000", "--log-every", "5"]) == 0
+    assert main(["resume", "runs/dog", "--env-steps", "2_000_000", "--log-every", "5", "--task", "my.envs:dog"]) == 0
     assert api.calls == [
-        ("resume", Path("runs/dog"), {}),
-        ("resume", Path("runs/dog"), {"env_steps": 2_000_000, "log_every": 5}),
+        ("resume", Path("runs/dog"), {"callbacks": []}),
+        ("resume", Path("runs/dog"), {"env_steps": 2_000_000, "log_every": 5, "task": "my.envs:dog", "callbacks": []}),
     ]
 
 

@@ -129,6 +129,8 @@ class Exporter(Callback):
             except Exception as error:  # Foreign code, which may raise anything.
                 with contextlib.suppress(Exception):
                     self._end(good=False)
+                if isinstance(error, UserError | RunFailure):
+                    raise
                 raise RunFailure(f"{self.title} did not take {directory.path}: {_one_line(error)}") from error
         return Synced(len(moments), written, look)
 

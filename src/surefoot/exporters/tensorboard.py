@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ class TensorBoard(Exporter):
     TensorBoard draws one chart per metric and one line per folder, so this layout puts all seeds of a metric into one
     chart, beside their mean and the seeds of any other run under the same ``--logdir``.
 
-    Every start (of a run, a resumed run, a sync) writes new files from the first row on and then removes the old ones.
+    Every start (of a run, a resumed run, a sync) writes new files from the first row on and then empties the old ones.
     The new ones begin with a restart at step 0: a TensorBoard that is open all the while forgets what it had read.
     The wall time of a point is the run's start plus its training time, so pauses between a run's parts leave no gap.
 
@@ -41,15 +42,15 @@ class TensorBoard(Exporter):
         self._folder = Path()
         self._started = 0.0
         self._generation = 0
-        self._stale: list[Path] = []
+        self._old: list[Path] = []
         self._writers: dict[str, Any] = {}
 
     def _begin(self, directory: RunDirectory) -> None:
         self._folder = directory.path / "tensorboard"
         self._started = _started(directory)
-        self._stale = [file for file in self._folder.glob("*/*") if _FILE.fullmatch(file.name)]
+        self._old = [file for file in self._folder.glob("*/*") if _FILE.fullmatch(file.name)]
         # A reader goes through a folder's files by name, so that of a newer one has to sort later.
-        self._generation = 1 + max((_generation(file) for file in self._stale), default=0)
+        self._generation = 1 + max((_generation(file) for file in self._old), default=0)
         self._writers = {}
 
     def _write(self, moments: Sequence[Moment]) -> int:
@@ -59,7 +60,7 @@ class TensorBoard(Exporter):
                     self._writer(series).write(_event(self._started, moment, values))
         for writer in self._writers.values() if moments else ():
             writer.flush()
-        self._remove_stale()
+        self._retire_old()
         return len(moments)
 
     def _end(self, *, good: bool) -> None:
@@ -79,11 +80,18 @@ class TensorBoard(Exporter):
                 writer.write(event)
         return self._writers[series]
 
-    def _remove_stale(self) -> None:
-        """Remove what the new files stand in for, and the folders of seeds that an overwritten run had."""
-        while self._stale:
-            file = self._stale.pop()
-            file.unlink(missing_ok=True)
+    def _retire_old(self) -> None:
+        """Take away what the new files stand in for, and in the end the folders of seeds that an overwritten run had.
+
+        A TensorBoard that is open keeps asking for the file it read last, and where that is gone it never looks at the
+        next one. So the newest old file is emptied now, and removed at the next start.
+        """
+        while self._old:
+            file = self._old.pop()
+            if _generation(file) == self._generation - 1:
+                os.truncate(file, 0)
+                continue
+            file.unlink()
             with contextlib.suppress(OSError):  # Not empty: the series goes on, or somebody keeps a file there.
                 file.parent.rmdir()
 

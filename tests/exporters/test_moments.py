@@ -1,0 +1,86 @@
+"""From rows to curves: per-seed means over episodes, the mean over seeds, each row exactly once."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from surefoot.errors import UserError
+from surefoot.exporters import Follower
+
+from .support import FakeRun
+
+
+def test_seeds_and_their_mean(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run")
+    run.log(100, {3: 1.0, 4: 3.0})
+    run.evaluate(100, {3: [10.0, 20.0], 4: [30.0, 50.0]}, success=True)
+    (moment,) = Follower(run.path).new_moments()
+    assert (moment.env_steps, moment.agent_steps, moment.grad_steps, moment.wall_seconds) == (100, 50, 100, 50.25)
+    common = {"evaluation/length_env_steps": 1000.0, "evaluation/success_any": 1.0, "evaluation/success_last": 0.5}
+    assert moment.series == {
+        "seed_3": {"training/critic_loss": 1.0, "evaluation/return": 15.0, "evaluation/score": 0.015} | common,
+        "seed_4": {"training/critic_loss": 3.0, "evaluation/return": 40.0, "evaluation/score": 0.04} | common,
+        "mean": {"training/critic_loss": 2.0, "evaluation/return": 27.5, "evaluation/score": 0.0275} | common,
+    }
+
+
+def test_what_is_not_finite_is_no_point_and_not_in_the_mean(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0, 1, 2))
+    run.evaluate(0, {0: [math.nan, 5.0], 1: [2.0, 4.0], 2: [6.0, 8.0]})
+    run.log(10, {0: math.inf, 1: 1.0, 2: 2.0})
+    first, second = Follower(run.path).new_moments()
+    assert "evaluation/return" not in first.series["seed_0"]
+    assert first.series["mean"]["evaluation/return"] == 5.0
+    assert "training/critic_loss" not in second.series["seed_0"]
+    assert second.series["mean"] == {"training/critic_loss": 1.5}
+    assert "evaluation/success_any" not in first.series["mean"]  # this task defines none
+
+
+def test_a_growing_run_is_read_row_by_row_exactly_once_and_in_order(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0,))
+    follower = Follower(run.path)
+    assert follower.new_moments() == []
+    run.evaluate(200, {0: [1.0]})
+    run.log(100, {0: 1.0})
+    assert [moment.env_steps for moment in follower.new_moments()] == [100, 200]
+    assert follower.new_moments() == []
+    run.log(300, {0: 2.0})
+    assert [moment.env_steps for moment in follower.new_moments()] == [300]
+
+
+def test_a_row_still_being_written_comes_when_it_is_complete(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0,))
+    follower = Follower(run.path)
+    with (run.path / "training.csv").open("a") as stream:
+        stream.write("0,100,50,100,,2.5,1")
+        stream.flush()
+        assert follower.new_moments() == []
+        stream.write("0.0\n")
+    (moment,) = follower.new_moments()
+    assert (moment.wall_seconds, moment.series["seed_0"]) == (10.0, {"training/critic_loss": 2.5})
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("training.csv", "seed,env_steps\n", r"training\.csv has no column 'agent_steps'"),
+        ("evaluations.csv", "a,b\n1,2\n", r"evaluations\.csv has no column 'seed'"),
+        ("training.csv", None, r"cannot read .*training\.csv: No such file"),
+        ("training.csv", "\xff\xfe\n", r"training\.csv is not a CSV file"),
+        ("+training.csv", "0,100,50\n", r"training\.csv, line 2 has 3 cells, expected 7"),
+        ("+training.csv", "0,100,50,100,x,2.5,10\n", r"line 2: episode_return is 'x', expected a number"),
+        ("+training.csv", "0,,50,100,1,2.5,10\n", r"line 2: env_steps is nan, expected a finite number"),
+    ],
+)
+def test_a_damaged_log_is_one_line_that_says_where(tmp_path: Path, file: str, content: str | None, said: str) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0,))
+    path = run.path / file.removeprefix("+")
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes((path.read_bytes() if file.startswith("+") else b"") + content.encode("latin-1"))
+    with pytest.raises(UserError, match=said):
+        Follower(run.path).new_moments()

@@ -1,0 +1,131 @@
+"""What TensorBoard's own reader finds in the event files, afresh and while they change under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from surefoot.errors import UserError
+from surefoot.exporters import TensorBoard
+
+from .support import STARTED_SECONDS, FakeRun, curve, points
+
+
+def contents(run: FakeRun) -> dict[str, bytes]:
+    """Series -> bytes of its one event file that is not empty."""
+    files = [path for path in (run.path / "tensorboard").rglob("*") if path.is_file() and path.stat().st_size]
+    assert len({path.parent for path in files}) == len(files)
+    return {path.parent.name: path.read_bytes() for path in files}
+
+
+def test_every_seed_and_the_mean_are_series_of_one_chart(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run")
+    run.run(TensorBoard(), range(0, 301, 100), offset=0.5)
+    folder = run.path / "tensorboard"
+    assert sorted(path.name for path in folder.iterdir()) == ["mean", "seed_3", "seed_4"]
+    assert curve(folder / "seed_3") == [(0, 3.5), (100, 103.5), (200, 203.5), (300, 303.5)]
+    assert curve(folder / "seed_4", "training/critic_loss") == [(0, 4.5), (100, 104.5), (200, 204.5), (300, 304.5)]
+    assert curve(folder / "mean") == [(0, 4.0), (100, 104.0), (200, 204.0), (300, 304.0)]
+    reader = EventAccumulator(str(folder / "mean"))
+    reader.Reload()
+    assert reader.Tags()["scalars"] == [
+        "training/critic_loss",
+        "evaluation/return",
+        "evaluation/score",
+        "evaluation/length_env_steps",
+    ]
+    # Relative time in TensorBoard is training time.
+    assert [event.wall_time for event in reader.Scalars("evaluation/return")] == [
+        STARTED_SECONDS + seconds for seconds in (0.25, 50.25, 100.25, 150.25)
+    ]
+
+
+def test_points_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
+    run, exporter = FakeRun(tmp_path / "run"), TensorBoard()
+    exporter.on_start(run.started())
+    exporter.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
+    reader = EventAccumulator(str(run.path / "tensorboard" / "mean"))
+    assert points(reader) == [(0, 1.5)]
+    exporter.on_evaluation(run.evaluate(100, {3: [3.0], 4: [4.0]}))
+    assert points(reader) == [(0, 1.5), (100, 3.5)]
+    exporter.close()
+
+
+def test_a_run_killed_and_resumed_shows_each_step_once(tmp_path: Path) -> None:
+    run, killed = FakeRun(tmp_path / "run"), TensorBoard()
+    run.run(killed, range(0, 301, 100), offset=0.0, kill=True)
+    run.checkpoint(300)
+    run.run(killed, range(400, 701, 100), offset=0.0, start=300, kill=True)
+    watching = EventAccumulator(str(run.path / "tensorboard" / "seed_3"))
+    assert [step for step, _ in points(watching)] == [0, 100, 200, 300, 400, 500, 600, 700]
+
+    assert run.go_back() == 300
+    resumed = TensorBoard()
+    resumed.on_start(run.started(300))
+    before = [(0, 3.0), (100, 103.0), (200, 203.0), (300, 303.0)]
+    assert curve(run.path / "tensorboard" / "seed_3") == before
+    assert points(watching) == before  # TensorBoard was open all the while
+    run.run(resumed, range(350, 951, 200), offset=0.5, start=300)
+    after = [*before, (350, 353.5), (550, 553.5), (750, 753.5), (950, 953.5)]
+    assert curve(run.path / "tensorboard" / "seed_3") == after
+    assert points(watching) == after
+
+
+def test_a_part_that_was_not_exported_appears_with_the_next_one_that_is(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0,))
+    run.evaluate(0, {0: [1.0]})
+    run.evaluate(100, {0: [2.0]})
+    run.run(TensorBoard(), range(200, 201), offset=0.0, start=100)
+    assert curve(run.path / "tensorboard" / "mean") == [(0, 1.0), (100, 2.0), (200, 200.0)]
+
+
+def test_sync_rebuilds_the_same_from_the_files_alone(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run")
+    run.run(TensorBoard(), range(0, 301, 100), offset=0.5)
+    live = contents(run)
+    for path in (run.path / "tensorboard").rglob("*events*"):
+        path.unlink()
+    done = TensorBoard().sync(run.path)
+    assert (done.moments, done.written) == (4, 4)
+    assert done.look == f"tensorboard --logdir {run.path / 'tensorboard'}"
+    assert contents(run) == live
+    TensorBoard().sync(run.path)
+    assert contents(run) == live
+
+
+def test_an_overwritten_run_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0, 1, 2))
+    run.run(TensorBoard(), range(0, 301, 100), offset=0.0)
+    (run.path / "tensorboard" / "seed_2" / "note.txt").write_text("mine")
+    watching = EventAccumulator(str(run.path / "tensorboard" / "seed_0"))
+    points(watching)
+    again = FakeRun(tmp_path / "run", seeds=(0,), overwrite=True)
+    exporter = TensorBoard()
+    exporter.on_start(again.started())
+    assert contents(run) == {"seed_2": b"mine"}
+    exporter.on_evaluation(again.evaluate(0, {0: [7.0]}))
+    exporter.close()
+    assert points(watching) == curve(run.path / "tensorboard" / "seed_0") == [(0, 7.0)]
+    TensorBoard().sync(run.path)
+    assert (
+        sorted(path.name for path in (run.path / "tensorboard").glob("*/*") if path.stat().st_size == 0)
+        == ["events.out.tfevents.0000000002.surefoot"] * 2
+    )
+    assert not (run.path / "tensorboard" / "seed_1").exists()
+
+
+def test_sync_refuses_what_it_cannot_export(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a run"):
+        TensorBoard().sync(tmp_path / "nothing")
+    run = FakeRun(tmp_path / "run")
+    with pytest.raises(UserError, match="nothing to export yet"):
+        TensorBoard().sync(run.path)
+    run.evaluate(0, {3: [1.0], 4: [2.0]})
+    with run.directory.lock(), pytest.raises(UserError, match="in use by process"):
+        TensorBoard().sync(run.path)
+    run.directory.update_config({"started": "yesterday"})
+    with pytest.raises(UserError, match=r"config\.json: started is 'yesterday', expected a time"):
+        TensorBoard().sync(run.path)
+    assert not (run.path / "tensorboard").exists()
