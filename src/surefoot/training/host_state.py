@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.tasks import VectorStep
+from surefoot.tasks import VectorEnv, VectorStep
 
 _ARRAYS = ("observation", "action", "episode", "episode_return", "last_return", "interval_return", "interval_episodes")
 _COUNTERS = ("random_return", "random_episodes", "agent_steps", "wall_seconds")
@@ -87,7 +88,34 @@ class HostState:
         self.interval_return, self.interval_episodes = np.zeros_like(taken[0]), np.zeros_like(taken[1])
         return taken
 
-    def abandon_episodes(self, lost: np.ndarray) -> None:
+    def restore_episodes(self, vector: VectorEnv, seeds: Sequence[int], message: Callable[[str], None]) -> np.ndarray:
+        """Bring the environments back to where their episodes stood, by replaying the actions since each reset.
+
+        Args:
+            vector: S environments.
+            seeds: the training seeds, for messages.
+            message: takes one line for each seed whose environment did not come back.
+
+        Returns:
+            [S] bool, the seeds for which a new episode had to start.
+        """
+        actions = [
+            np.array(taken, np.float32).reshape(len(taken), vector.action_size) for taken in self.episode_actions
+        ]
+        lost = np.any(vector.restore(self.episode.tolist(), actions) != self.observation, axis=1)
+        if not lost.any():
+            return lost
+        for i in np.flatnonzero(lost):
+            message(
+                f"seed {seeds[int(i)]}: seed and actions did not bring the environment back to where it was, so "
+                "a new episode starts; from here on the run is not the one an uninterrupted one would have been"
+            )
+        self._abandon(lost)
+        actions = [taken[:0] if gone else taken for taken, gone in zip(actions, lost, strict=True)]
+        self.observation = vector.restore(self.episode.tolist(), actions)
+        return lost
+
+    def _abandon(self, lost: np.ndarray) -> None:
         """Go on to the next episode where ``lost`` [S] says so, without a record of the unfinished one."""
         self.episode += lost
         self.episode_return[lost] = 0.0

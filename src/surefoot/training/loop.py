@@ -22,6 +22,7 @@ from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Evaluator
 from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
 from surefoot.training.host_state import HostState
+from surefoot.training.pace import Pace
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
 from surefoot.training.setup import Plan, check_memory, device_name, make_population, replay_bytes
@@ -112,26 +113,10 @@ class TrainingLoop:
         """Continue from the last good checkpoint of a directory whose lock is held."""
         self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
         self._state, self._host = self._recorder.restore(self._population, self._watchers.on_message)
-        self._restore_environments()
+        lost = self._host.restore_episodes(self._vector, self._plan.seeds, self._watchers.on_message)
+        if lost.any():
+            self._state = self._population.begin_episodes(self._state, self._host.observation, lost)
         self._announce(directory)
-
-    def _restore_environments(self) -> None:
-        host = self._host
-        size = self._vector.action_size
-        actions = [np.array(taken, np.float32).reshape(len(taken), size) for taken in host.episode_actions]
-        observation = self._vector.restore(host.episode.tolist(), actions)
-        lost = np.any(observation != host.observation, axis=1)
-        if not lost.any():
-            return
-        for i in np.flatnonzero(lost):
-            self._watchers.on_message(
-                f"seed {self._plan.seeds[i]}: seed and actions did not bring the environment back to where it was, so "
-                "a new episode starts; from here on the run is not the one an uninterrupted one would have been"
-            )
-        host.abandon_episodes(lost)
-        actions = [taken[:0] if gone else taken for taken, gone in zip(actions, lost, strict=True)]
-        host.observation = self._vector.restore(host.episode.tolist(), actions)
-        self._state = self._population.begin_episodes(self._state, host.observation, lost)
 
     def _announce(self, directory: RunDirectory) -> None:
         self._directory = directory
@@ -157,7 +142,9 @@ class TrainingLoop:
 
         All of these end with a checkpoint and the policy on disk.
         """
-        self._speed_mark = self._log_mark = (time.monotonic(), self._host.agent_steps)
+        self._log_pace, self._progress_pace = (
+            Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
+        )
         with self._naming_failures():
             while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
                 before = self._env_steps
@@ -206,7 +193,7 @@ class TrainingLoop:
             self._evaluate()
         if now // config.checkpoint_every > before // config.checkpoint_every:
             self._checkpoint()
-        if time.monotonic() - self._speed_mark[0] > _PROGRESS_SECONDS:
+        if self._progress_pace.seconds > _PROGRESS_SECONDS:
             self._report_progress()
 
     def _finish(self, completed: bool) -> RunFinished:
@@ -249,20 +236,12 @@ class TrainingLoop:
             "wall_seconds": round(self._wall_seconds, 3),
         }
 
-    def _speeds(self, mark: tuple[float, int]) -> tuple[float, float]:
-        """Return env steps and gradient updates per second since ``mark``, all seeds together."""
-        agent_steps = self._host.agent_steps - mark[1]
-        rate = agent_steps * len(self._plan.seeds) / max(time.monotonic() - mark[0], 1e-9)
-        training = self._host.agent_steps - agent_steps >= self._plan.warmup_steps
-        return rate * self._plan.action_repeat, rate * self._config.algorithm.utd if training else 0.0
-
     # ---------------------------------------------------------------- what is due
 
     def _log(self) -> None:
         self._state, sums, norms = self._population.take_metrics(self._state)
-        env_rate, grad_rate = self._speeds(self._log_mark)
-        self._log_mark = (time.monotonic(), self._host.agent_steps)
-        counts = {**self._counts(), "env_steps_per_second": env_rate, "grad_steps_per_second": grad_rate}
+        speeds = self._log_pace.lap(self._host.agent_steps)
+        counts = {**self._counts(), **speeds._asdict()}
         self._recorder_now.training(counts, self._host, sums, norms)
 
     def _evaluate(self) -> None:
@@ -296,8 +275,7 @@ class TrainingLoop:
         )
 
     def _report_progress(self) -> None:
-        env_rate, grad_rate = self._speeds(self._speed_mark)
-        self._speed_mark = (time.monotonic(), self._host.agent_steps)
+        speeds = self._progress_pace.lap(self._host.agent_steps)
         left = (self._plan.agent_steps * self._plan.action_repeat - self._env_steps) * len(self._plan.seeds)
         in_warmup = self._grad_steps == 0
         self._watchers.on_progress(
@@ -305,10 +283,11 @@ class TrainingLoop:
                 env_steps=self._env_steps,
                 agent_steps=self._host.agent_steps,
                 grad_steps=self._grad_steps,
-                env_steps_per_second=env_rate,
-                grad_steps_per_second=grad_rate,
+                **speeds._asdict(),
                 # The warm-up's speed says nothing about what comes after it.
-                seconds_left=None if in_warmup or not env_rate else left / env_rate,
+                seconds_left=None
+                if in_warmup or not speeds.env_steps_per_second
+                else left / speeds.env_steps_per_second,
                 episode_returns=tuple(None if np.isnan(r) else float(r) for r in self._host.last_return),
             )
         )
