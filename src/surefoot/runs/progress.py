@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import fcntl
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from pathlib import Path
 
 from surefoot.errors import UserError, suggest
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
+from surefoot.runs.curve import Evaluations, EvaluationSummary
 from surefoot.runs.layout import CONFIG, LOCK, read_config
-from surefoot.runs.tail import LogTail, Signature, TableTail, signature
+from surefoot.runs.tail import Signature, TableTail, signature
 
 SEARCH_DEPTH = 3
 """How many folders below a given one runs are looked for: deep enough for results/ALGORITHM/TASK seen from above."""
@@ -39,32 +39,6 @@ class RunState(enum.StrEnum):
     """It ended earlier and logged rows that its newest checkpoint does not cover: it was killed, or something broke."""
     UNREADABLE = "unreadable"
     """Its files cannot be read; see ``RunProgress.problem``."""
-
-
-@dataclass(frozen=True)
-class EvaluationSummary:
-    """One evaluation of all seeds.
-
-    Attributes:
-        env_steps: simulator control steps per seed when it began.
-        returns: per seed, the mean undiscounted return over its episodes; NaN for a seed that diverged.
-        scores: per seed, the mean score over its episodes; NaN for a seed that diverged.
-    """
-
-    env_steps: int
-    returns: tuple[float, ...]
-    scores: tuple[float, ...]
-
-    @property
-    def diverged(self) -> int:
-        """How many seeds have no score any more."""
-        return sum(map(math.isnan, self.scores))
-
-    @property
-    def score(self) -> float:
-        """Mean score over the seeds that did not diverge; NaN where all did."""
-        known = [score for score in self.scores if not math.isnan(score)]
-        return sum(known) / len(known) if known else math.nan
 
 
 @dataclass(frozen=True)
@@ -139,7 +113,7 @@ class RunReader:
         self._path = path
         self._config: _Config | None = None
         self._config_signature: Signature | None = None
-        self._evaluations = _Evaluations(path / "evaluations.csv")
+        self._evaluations = Evaluations(path / "evaluations.csv")
         self._training = TableTail(path / "training.csv", ("env_steps", "grad_steps", "wall_seconds"))
 
     def read(self) -> RunProgress:
@@ -254,50 +228,6 @@ def _parse_config(path: Path) -> _Config:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / CONFIG} lacks what a run's has: task, algorithm, seeds, resolved") from error
-
-
-class _Evaluations:
-    """The evaluations of one run, summed up row by row as they appear."""
-
-    def __init__(self, path: Path) -> None:
-        self._log = LogTail(path, ("seed", "env_steps", "return", "score", "wall_seconds"))
-        # env_steps -> seed -> episodes, the sum of their returns, of their scores
-        self._sums: dict[int, dict[int, list[float]]] = {}
-        self._summaries: dict[int, EvaluationSummary] = {}
-        self.wall_seconds = 0.0
-
-    @property
-    def changed(self) -> float:
-        """When the file last grew, in seconds since the epoch."""
-        return self._log.changed
-
-    def read(self, seeds: Sequence[int]) -> tuple[EvaluationSummary, ...]:
-        """Return all evaluations so far, in order."""
-        again, rows = self._log.read()
-        if again:
-            self._sums.clear()
-            self._summaries.clear()
-            self.wall_seconds = 0.0
-        touched = set()
-        for seed, env_steps, episode_return, score, wall_seconds in rows:
-            sums = self._sums.setdefault(int(env_steps), {}).setdefault(int(seed), [0, 0.0, 0.0])
-            sums[0] += 1
-            sums[1] += episode_return
-            sums[2] += score if not math.isnan(episode_return) else math.nan  # success is defined after a divergence
-            self.wall_seconds = max(self.wall_seconds, wall_seconds)
-            touched.add(int(env_steps))
-        for env_steps in touched:
-            self._summaries[env_steps] = _summary(env_steps, self._sums[env_steps], seeds)
-        return tuple(self._summaries[env_steps] for env_steps in sorted(self._summaries))
-
-
-def _summary(env_steps: int, sums: dict[int, list[float]], seeds: Sequence[int]) -> EvaluationSummary:
-    known = [sums[seed] for seed in seeds if seed in sums]
-    return EvaluationSummary(
-        env_steps=env_steps,
-        returns=tuple(total / count for count, total, _ in known),
-        scores=tuple(total / count for count, _, total in known),
-    )
 
 
 def _speeds(intervals: Sequence[tuple[float, ...]], num_seeds: int) -> tuple[float | None, float | None]:
