@@ -41,6 +41,9 @@ class ControlClock:
     Args:
         hz: control steps per second.
 
+    Attributes:
+        period: seconds between two control steps.
+
     Raises:
         UserError: ``hz`` is not a positive number.
     """
