@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from surefoot.cli.options import CameraName, EvenFpsFloat, Int, RunPath, SideInt, VideoPath
+from surefoot.cli.options import CameraName, EvenFpsFloat, HeightInt, Int, RunPath, RunTask, VideoPath, WidthInt
 
 if TYPE_CHECKING:
     from surefoot.video import Progress, Recording
@@ -44,15 +44,15 @@ class Record:
     """Training seeds to show side by side."""
     checkpoints: bool = False
     """Show the policies at the checkpoints that the run keeps, side by side."""
-    width: SideInt = None
+    width: WidthInt = None
     """Width of each policy's picture in pixels, an even number."""
-    height: SideInt = None
+    height: HeightInt = None
     """Height of each policy's picture in pixels, an even number."""
     fps: EvenFpsFloat = None
     """Frames per second."""
     camera: CameraName = None
     """Name or number of one of the MuJoCo model's cameras, or "free"."""
-    task: Annotated[str | None, tyro.conf.arg(help_behavior_hint="(default: the run's)")] = None
+    task: RunTask = None
     """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
 
     def run(self) -> int:

@@ -9,15 +9,12 @@ import subprocess
 import sys
 from typing import Any
 
-from surefoot.errors import UserError, suggest
+from surefoot.errors import UserError
 
-_MODULES = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "glfw": "mujoco.glfw"}
-"""MuJoCo's contexts by the name that MUJOCO_GL knows them under."""
+_MODULES = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa"}
+"""MuJoCo's contexts that need no screen, the faster first."""
 
-_TRIED = ("egl", "osmesa")
-"""The ones that need no screen, the faster first."""
-
-_NO_CHOICE = ("", "disable", "disabled", "off", "false", "0")
+_NO_WISH = ("", "disable", "disabled", "off", "false", "0", "enable", "enabled", "on", "true", "1")
 """What MUJOCO_GL may say besides: training sets "disabled" itself, so that is nobody's wish about pictures."""
 
 _PROBE = """
@@ -53,29 +50,48 @@ def draws_in_software() -> bool:
     return any(name in GL.glGetString(GL.GL_RENDERER).lower() for name in (b"llvmpipe", b"softpipe", b"swrast"))
 
 
+def check_wish() -> None:
+    """Refuse a MUJOCO_GL that cannot be followed; nothing happens where it leaves the choice.
+
+    Suites read it when they are imported, and complain about it in ways of their own.
+
+    Raises:
+        UserError: it names something that cannot draw here.
+    """
+    if _wish() is not None:
+        choose_backend()
+
+
 def choose_backend() -> str:
-    """Return "egl", "osmesa" or "glfw": what MUJOCO_GL asks for, else the first of EGL and OSMesa that works.
+    """Return "egl" or "osmesa": what MUJOCO_GL asks for, else the first that works.
 
     Raises:
         UserError: none works, or MUJOCO_GL names something else.
     """
-    return _choose(os.environ.get("MUJOCO_GL", "").strip().lower())
+    return _first_that_works(_wish())
+
+
+def _wish() -> str | None:
+    wish = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if wish in _NO_WISH:
+        return None
+    if wish not in _MODULES:
+        valid = " or ".join(_MODULES)
+        raise UserError(f"MUJOCO_GL is {wish!r}, but videos are drawn with {valid}: set it to one of them, or unset it")
+    return wish
 
 
 @functools.cache
-def _choose(asked: str) -> str:
-    if asked not in _MODULES and asked not in _NO_CHOICE:
-        raise UserError(f"MUJOCO_GL is {asked!r}, expected one of {', '.join(_MODULES)}{suggest(asked, _MODULES)}")
-    candidates = (asked,) if asked in _MODULES else _TRIED
+def _first_that_works(wish: str | None) -> str:
     reasons = []
-    for name in candidates:
+    for name in (wish,) if wish else _MODULES:
         if (reason := _why_not(name)) is None:
             return name
         reasons.append(f"{name}: {reason}")
-    wish = f"MUJOCO_GL={asked} does" if asked in _MODULES else "EGL and OSMesa do"
+    needed = f"MUJOCO_GL={wish}, which does" if wish else "EGL or OSMesa, which do"
     raise UserError(
-        f"rendering needs a library that draws off-screen, and {wish} not work here ({'; '.join(reasons)}): "
-        "apt-get install libegl1 libgl1-mesa-dri, or apt-get install libosmesa6"
+        f"rendering needs {needed} not work here ({'; '.join(reasons)}): apt-get install libegl1 libgl1-mesa-dri, or "
+        "apt-get install libosmesa6"
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surefoot.errors import MissingDependency, RunFailure, UserError, suggest
+from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.runs.atomic import TEMPORARY, disk_errors, sync_folder
 
 MOST_FPS = {".mp4": 50.0, ".gif": 25.0}
@@ -58,9 +58,7 @@ def check_out(out: Path) -> None:
     """
     suffix, valid = out.suffix.lower(), tuple(MOST_FPS)
     if suffix not in valid:
-        raise UserError(
-            f"cannot record to {str(out)!r}: expected a name that ends in {' or '.join(valid)}{suggest(suffix, valid)}"
-        )
+        raise UserError(f"cannot record to {str(out)!r}: expected a name that ends in {' or '.join(valid)}")
     if not out.parent.is_dir():
         raise UserError(f"cannot record to {out}: there is no folder {out.parent}")
     if out.is_dir():

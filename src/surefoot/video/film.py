@@ -62,9 +62,9 @@ def real_time(step_seconds: float | None, fps: float | None, most_fps: float) ->
         most_fps: what the format can show, for None.
     """
     if step_seconds is None:
-        return Pace(fps or min(30.0, most_fps), 1.0)
+        return Pace(min(30.0, most_fps) if fps is None else float(fps), 1.0)
     if fps is not None:
-        return Pace(fps, fps * step_seconds)
+        return Pace(float(fps), fps * step_seconds)
     stride = max(1, math.ceil(1.0 / (step_seconds * most_fps) - _ROUNDING))
     return Pace(1.0 / (step_seconds * stride), 1.0 / stride)
 
@@ -79,7 +79,11 @@ class FilmedSimulation:
             UserError: it cannot be rendered so.
         """
         self._simulation = simulation
-        self._camera: Camera = simulation.camera(view)
+        try:
+            self._camera = simulation.camera(view)
+        except BaseException:
+            simulation.close()
+            raise
         self.observation_size, self.observation_keys = simulation.observation_size, simulation.observation_keys
         self.action_low, self.action_high = simulation.action_low, simulation.action_high
         self.pace = Pace(1.0, 1.0)

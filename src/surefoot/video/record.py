@@ -17,6 +17,7 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task
+from surefoot.tasks.gl import check_wish
 from surefoot.tasks.rendering import View
 from surefoot.tasks.stored import stored_task
 from surefoot.video.encode import MOST_FPS, check_out, find_encoder, open_video
@@ -132,6 +133,7 @@ def record(
     _require("episodes", episodes, 1, 1000)
     if fps is not None:
         _require("fps", fps, 1, 120)
+    check_wish()
     find_encoder()
     directory = RunDirectory.open(path)
     chosen = seeds_to_show(directory, seeds)

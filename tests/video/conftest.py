@@ -1,0 +1,50 @@
+"""Run directories with policies of random numbers, as if somebody had trained them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surefoot.policy import save_policy
+from surefoot.runs import RunDirectory
+
+SEEDS = [3, 4]
+HEAD = {"op": "tanh_gaussian_head", "mean": "mean", "log_std": "log_std", "log_std_min": -10, "log_std_max": 2}
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Make a run of `task` for the given sizes and bounds; seed 4 has the better score."""
+
+    def make(task: str, observation_size: int, action_size: int, high: float = 1.0, repeat: int = 2) -> Path:
+        path = tmp_path / "run"
+        directory = RunDirectory.create(path, {"task": task, "resolved": {"action_repeat": repeat}})
+        rng = np.random.default_rng(0)
+        arrays = {f"{part}/kernel": rng.normal(size=(2, observation_size, action_size)) for part in ("mean", "log_std")}
+        spec = {
+            "observation_size": observation_size,
+            "action_size": action_size,
+            "action_low": [-high] * action_size,
+            "action_high": [high] * action_size,
+            "observation_keys": None,
+            "task": task,
+            "algorithm": "crossq-wn",
+            "env_steps": 1000,
+            "seeds": SEEDS,
+            "scores": [0.25, 0.75],
+            "layers": [HEAD | {"mapping": "clip"}],
+        }
+        save_policy(directory.policy_path, spec, arrays)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def cartpole(make_run: MakeRun) -> Path:
+    return make_run("cartpole-swingup", 5, 1)

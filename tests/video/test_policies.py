@@ -1,0 +1,81 @@
+"""A checkpoint's policies are those that the trained actor would have been saved as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.algorithms import Learner
+from surefoot.policy import PolicySpec, load_policy, save_policy
+from surefoot.runs import RunDirectory
+from surefoot.training.checkpoint import tree_to_arrays
+from surefoot.training.export import policy_arrays, policy_layers
+from surefoot.types import EnvSpec
+from surefoot.video.policies import checkpoint_policies
+from tests.training.small import small
+
+OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (16, 5)).astype(np.float32)
+ALGORITHM = small(surefoot.crossq_wn(utd=2))
+SPEC = PolicySpec(
+    observation_size=5,
+    action_size=2,
+    action_low=(-1.0, -2.0),
+    action_high=(1.0, 2.0),
+    observation_keys=None,
+    task="probe-action",
+    algorithm="crossq-wn",
+    env_steps=200,
+    seeds=(0, 1),
+    scores=(0.5, None),
+    layers=policy_layers(ALGORITHM),
+)
+
+
+def learner_state(seed: int):
+    """A learner's whole state with a leading axis of two seeds, filled with numbers instead of computed."""
+    rng = np.random.default_rng(seed)
+    state = jax.eval_shape(Learner(ALGORITHM, EnvSpec(5, 2), 0.99).init, jax.random.key(0))
+    filled = jax.tree.map(
+        lambda leaf: rng.normal(0, 0.3, (2, *leaf.shape)).astype(np.float32), state._replace(key=None)
+    )
+    actor = filled.actor._replace(batch_stats=jax.tree.map(np.abs, filled.actor.batch_stats))  # variances
+    return filled._replace(actor=actor, key=jax.random.split(jax.random.key(seed), 2))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """A run with the checkpoints 100 and 200, and the policy of the second."""
+    directory = RunDirectory.create(tmp_path / "run", {"task": "probe-action", "resolved": {"action_repeat": 1}})
+    for env_steps in (100, 200):
+        arrays = tree_to_arrays(learner_state(env_steps))
+        directory.save_checkpoint(env_steps, {"learner": arrays}, {}, [])
+    save_policy(directory.policy_path, SPEC, policy_arrays(learner_state(200).actor))
+    return directory
+
+
+def test_the_newest_checkpoint_holds_the_saved_policy(run: RunDirectory) -> None:
+    policies = checkpoint_policies(run, [1, 0])
+    assert [(policy.env_steps, policy.seed) for policy in policies] == [(100, 1), (100, 0), (200, 1), (200, 0)]
+    for policy in policies[2:]:
+        np.testing.assert_array_equal(policy(OBSERVATIONS), load_policy(run.path, policy.seed)(OBSERVATIONS))
+
+
+def test_the_older_checkpoint_holds_the_policy_of_its_time(run: RunDirectory, tmp_path: Path) -> None:
+    save_policy(tmp_path / "older", SPEC, policy_arrays(learner_state(100).actor))
+    older = checkpoint_policies(run, [0])[0]
+    np.testing.assert_array_equal(older(OBSERVATIONS), load_policy(tmp_path / "older", 0)(OBSERVATIONS))
+    assert np.abs(older(OBSERVATIONS) - load_policy(run.path, 0)(OBSERVATIONS)).max() > 1e-3
+
+
+def test_a_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:
+    (run.path / "checkpoints" / "env_steps_000000000100" / "learner.npz").write_bytes(b"PK not really")
+    with pytest.raises(surefoot.UserError, match=r"learner\.npz") as caught:
+        checkpoint_policies(run, [0])
+    assert "\n" not in str(caught.value)
+    (run.path / "checkpoints" / "env_steps_000000000100" / "learner.npz").unlink()
+    with pytest.raises(surefoot.UserError, match=r"learner\.npz"):
+        checkpoint_policies(run, [0])

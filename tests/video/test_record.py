@@ -1,0 +1,187 @@
+"""Videos of real frames: that they move, decode, tell the truth, and that nothing is left where one cannot be made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.cli.main import main
+from surefoot.policy import load_policy
+from surefoot.tasks import episode_seed, get_task
+
+from .conftest import MakeRun
+from .drawn import STEPS
+
+SIZE = {"width": 96, "height": 64}
+
+
+def decode(path: Path) -> np.ndarray:
+    """Every frame [N, H, W, 3], as floats."""
+    return np.stack(list(iio.imiter(path))).astype(np.float32)[..., :3]
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(set(os.listdir(folder)) - {"run"})
+
+
+def played_return(run: Path, seed: int, episode: int) -> float:
+    """The return of an evaluation episode, played without a camera."""
+    policy, env = load_policy(run, seed), get_task("cartpole-swingup").make()
+    observation, _ = env.reset(seed=episode_seed("cartpole-swingup", seed, "evaluate", episode))
+    total, over = 0.0, False
+    while not over:
+        observation, reward, terminated, truncated, _ = env.step(policy(observation))
+        total, over = total + reward, terminated or truncated
+    return total
+
+
+def test_a_grid_of_seeds_moves_decodes_and_shows_the_episodes_of_evaluations(cartpole: Path, tmp_path: Path) -> None:
+    out, seen = tmp_path / "cartpole.mp4", []
+    recording = surefoot.record(cartpole, out, episodes=2, seeds=[3, 4], fps=2.5, on_progress=seen.append, **SIZE)
+    # 1000 control steps of 10 ms are 10 s: 25 frames and the initial state, in each of the episodes.
+    assert recording.frames == len(seen) == 52
+    assert (recording.width, recording.height, recording.fps) == (192, 64, 2.5)
+    assert seen[-1] == (1, 2, 1000)
+    about = iio.immeta(out)
+    assert (about["codec"], about["fps"], about["size"]) == ("h264", 2.5, (192, 64))
+    assert about["pix_fmt"].startswith("yuv420p")
+    frames = decode(out)
+    assert frames.shape == (52, 64, 192, 3)
+    below_the_captions = frames[:, 16:]
+    left, right = below_the_captions[:, :, :96], below_the_captions[:, :, 96:]
+    moved = np.abs(np.diff(left[:26], axis=0)).max(axis=(1, 2, 3)) > 20
+    assert moved.mean() > 0.8
+    assert np.abs(left - right).max() > 50  # another policy, another state
+    assert np.abs(left[0] - left[26]).max() > 20  # another episode
+    assert [tile.seed for tile in recording.tiles] == [3, 4]
+    for tile in recording.tiles:
+        assert tile.lengths == (1000, 1000)
+        expected = [played_return(cartpole, tile.seed, episode) for episode in (0, 1)]
+        np.testing.assert_allclose(tile.returns, expected, rtol=1e-3)
+
+
+def test_a_gif_of_the_best_seed_runs_in_real_time(cartpole: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "cartpole.gif"
+    out.write_bytes(b"an older one")
+    options = ["--episodes", "1", "--fps", "4", "--width", "96", "--height", "64", "--camera", "lookatcart"]
+    assert main(["record", str(cartpole), "-o", str(out), *options]) == 0
+    said = capsys.readouterr().out
+    assert "41 frames at 4 fps, 96 x 64" in said
+    assert "seed 4, trained for 1,000 env steps: return" in said
+    assert decode(out).shape == (41, 64, 96, 3)
+    assert iio.immeta(out)["duration"] == 250  # ms
+    assert leftovers(tmp_path) == ["cartpole.gif"]
+
+
+def test_captions_are_on_the_frames(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("tests.video.drawn:Ramp", 2, 1, repeat=1)
+    recording = surefoot.record(run, tmp_path / "x.mp4", task="tests.video.drawn:Ramp", width=160, height=120)
+    frames = decode(recording.path)
+    assert recording.frames == len(frames) == STEPS + 1
+    assert recording.fps == 10.0
+    assert recording.tiles[0].returns == (float(STEPS),)
+    # 51 x 33 fits 160 x 120 as 160 x 104: black above and below, the step's brightness in between.
+    levels = frames[:, 70:110].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(levels, 30 * np.arange(STEPS + 1), atol=6)
+    assert frames[:, 114:].max() < 20
+    assert frames[0, :30].max() > 200  # white letters on a black picture
+
+
+def test_an_action_repeat_does_not_halve_the_frames(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("tests.video.drawn:Ramp", 2, 1, repeat=3)
+    recording = surefoot.record(run, tmp_path / "x.gif", task="tests.video.drawn:Ramp", **SIZE)
+    assert recording.frames == STEPS + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-o", "x.avi"], "'x.avi': expected a name that ends in .mp4 or .gif"),
+        (["-o", "nowhere/x.mp4"], "there is no folder nowhere"),
+        (["-o", "x.mp4", "--seeds", "3", "7"], "no seed 7; it has 3, 4"),
+        (["-o", "x.mp4", "--seeds", "3", "3"], "seed 3 is asked for twice"),
+        (["-o", "x.mp4", "--seeds", "three"], "expected whole numbers such as 0 1 2, got 'three'"),
+        (["-o", "x.mp4", "--seeds"], "expected at least one training seed"),
+        (["-o", "x.mp4", "--checkpoints"], "holds no checkpoint"),
+        (["-o", "x.mp4", "--width", "65"], "width is 65, expected an even number of pixels from 64 to 4096"),
+        (["-o", "x.mp4", "--seeds", "3", "4", "--width", "4096", "--height", "2"], "height is 2"),
+        (["-o", "x.mp4", "--episodes", "0"], "episodes is 0, expected 1 to 1000"),
+        (["-o", "x.mp4", "--fps", "nan"], "fps is nan, expected 1 to 120"),
+        (
+            ["-o", "x.mp4", "--camera", "lokatcart"],
+            "'lokatcart', expected one of fixed, lookatcart, free; did you mean",
+        ),
+        (["-o", "x.mp4", "--task", "walker-run"], "was trained on 'cartpole-swingup', not on 'walker-run'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    arguments: list[str], expected: str, cartpole: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["record", "run", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert expected in err
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("HasNoMode", {}, "render_mode None, expected 'rgb_array'"),
+        ("DrawsNothing", {}, r"render\(\) returned NoneType, expected uint8 \[H, W, 3\]"),
+        ("CannotDraw", {}, "OSError: no pencil here"),
+        ("Ramp", {"camera": "side"}, "draws itself and has no camera 'side'"),
+    ],
+)
+def test_an_environment_that_cannot_be_rendered_is_refused(
+    name: str, options: dict, expected: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    target = f"tests.video.drawn:{name}"
+    run = make_run(target, 2, 1)
+    (tmp_path / "x.mp4").write_bytes(b"an older one")
+    with pytest.raises(surefoot.UserError, match=expected) as caught:
+        surefoot.record(run, tmp_path / "x.mp4", task=target, **options)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "x.mp4").read_bytes() == b"an older one"
+    assert leftovers(tmp_path) == ["x.mp4"]
+
+
+def test_a_run_does_not_choose_what_code_runs(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(surefoot.UserError, match="--task"):
+        surefoot.record(make_run("tests.video.drawn:Ramp", 2, 1), tmp_path / "x.mp4")
+
+
+def test_a_policy_of_other_sizes_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(surefoot.UserError, match="observation_size 5, but the policy was trained with 4"):
+        surefoot.record(make_run("cartpole-swingup", 4, 1), tmp_path / "x.mp4", **SIZE)
+    assert leftovers(tmp_path) == []
+
+
+def test_an_environment_that_breaks_down_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+    target = "tests.video.drawn:BreaksDown"
+    with pytest.raises(surefoot.RunFailure, match=r"BreaksDown, seed 4: RuntimeError: the motor is hot"):
+        surefoot.record(make_run(target, 2, 1), tmp_path / "x.mp4", task=target, **SIZE)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(("exit_code", "words"), [(1, "No space left on device"), (3, "")])
+def test_an_encoder_that_fails_leaves_nothing(
+    exit_code: int, words: str, make_run: MakeRun, tmp_path: Path, monkeypatch
+) -> None:
+    program = tmp_path / "run" / "ffmpeg"
+    run = make_run("tests.video.drawn:Ramp", 2, 1)
+    program.write_text(
+        f"#!/bin/sh\nfor last; do :; done\necho half > \"$last\"\necho '{words}' >&2\nexit {exit_code}\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+    with pytest.raises(surefoot.RunFailure, match=words or "ffmpeg says: 3"):
+        surefoot.record(run, tmp_path / "x.mp4", task="tests.video.drawn:Ramp", width=640, height=480)
+    assert leftovers(tmp_path) == []

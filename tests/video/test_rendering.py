@@ -1,0 +1,150 @@
+"""What a camera sees, what draws it, and how time and several pictures are put together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from surefoot.errors import UserError
+from surefoot.tasks import get_task, gl
+from surefoot.tasks.rendering import View
+from surefoot.video.film import real_time
+from surefoot.video.picture import Captions, grid_shape, join
+
+
+@pytest.mark.parametrize("name", ["walker-run", "myo-reach", "HalfCheetah-v5"])
+def test_every_suite_is_drawn_and_moves(name: str) -> None:
+    simulation = get_task(name).simulate()
+    camera = simulation.camera(View(80, 64))
+    simulation.reset(1)
+    first = camera.shoot()
+    np.testing.assert_array_equal(first, camera.shoot())  # nothing moved
+    for _ in range(15):
+        simulation.advance(simulation.action_high)
+    later = camera.shoot()
+    camera.close()
+    assert first.shape == later.shape == (64, 80, 3)
+    assert first.dtype == np.uint8
+    assert first.std() > 10  # something is on it
+    assert np.abs(first.astype(int) - later).max() > 50
+    assert simulation.control_seconds() == {"walker-run": 0.025, "myo-reach": 0.02, "HalfCheetah-v5": 0.05}[name]
+    simulation.close()
+
+
+def test_cameras_by_name_and_number_and_the_free_one() -> None:
+    simulation = get_task("walker-run").simulate()
+    cameras = {wanted: simulation.camera(View(64, 64, wanted)) for wanted in (None, 0, "side", "1", "back", "free")}
+    simulation.reset(1)
+    seen = {wanted: camera.shoot().tobytes() for wanted, camera in cameras.items()}
+    assert seen[None] == seen[0] == seen["side"]
+    assert seen["1"] == seen["back"]
+    assert len({seen["side"], seen["back"], seen["free"]}) == 3
+    with pytest.raises(UserError, match="there is no camera 2, expected one of side, back, free"):
+        simulation.camera(View(64, 64, 2))
+    for camera in cameras.values():
+        camera.close()
+    simulation.close()
+
+
+def test_the_picture_is_the_right_way_up() -> None:
+    simulation = get_task("pendulum-swingup").simulate()
+    camera = simulation.camera(View(64, 64))
+    simulation.reset(0)
+    height = {}
+    for angle in (0.0, np.pi):  # up, down
+        simulation._physics.named.data.qpos["hinge"] = angle
+        simulation._physics.forward()
+        picture = camera.shoot().astype(int)
+        height[angle] = np.argwhere(picture[..., 0] - picture[..., 2] > 60)[:, 0].mean()  # the pole in a blue room
+    assert height[0.0] < 32 < height[np.pi]
+    camera.close()
+    simulation.close()
+
+
+@pytest.fixture
+def unprobed():
+    gl._first_that_works.cache_clear()
+    yield
+    gl._first_that_works.cache_clear()
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_the_first_backend_that_works_is_chosen(monkeypatch) -> None:
+    monkeypatch.setattr(gl, "_why_not", {"egl": "no driver", "osmesa": None}.get)
+    assert gl.choose_backend() == "osmesa"
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_without_a_library_the_line_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(gl._MODULES, "egl", "mujoco.no_such_driver")
+    monkeypatch.setitem(gl._MODULES, "osmesa", "mujoco.nor_this_one")
+    with pytest.raises(UserError) as caught:
+        gl.choose_backend()
+    line = str(caught.value)
+    assert "\n" not in line
+    for part in ("no_such_driver", "nor_this_one", "apt-get install libegl1", "apt-get install libosmesa6"):
+        assert part in line
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_a_wish_is_followed_or_refused(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(gl, "_why_not", lambda name: asked.append(name) or "broken")
+    gl.check_wish()  # "disabled", as for training
+    assert asked == []
+    monkeypatch.setenv("MUJOCO_GL", "OSMesa")
+    with pytest.raises(UserError, match="MUJOCO_GL=osmesa"):
+        gl.check_wish()
+    assert asked == ["osmesa"]
+    monkeypatch.setenv("MUJOCO_GL", "glx")
+    with pytest.raises(UserError, match="MUJOCO_GL is 'glx'"):
+        gl.check_wish()
+
+
+def test_a_driver_that_aborts_the_process_is_survived(monkeypatch) -> None:
+    monkeypatch.setattr(gl, "_PROBE", "import os; os.abort()")
+    assert "-6" in str(gl._why_not("egl"))
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "fps", "most_fps", "expected_fps", "frames_of_ten_steps"),
+    [
+        (0.01, None, 50.0, 50.0, 6),  # every other step
+        (0.025, None, 50.0, 40.0, 11),  # every step
+        (0.02, None, 50.0, 50.0, 11),
+        (0.015, None, 25.0, 1 / 0.045, 4),
+        (0.05, None, 50.0, 20.0, 11),
+        (0.01, 30.0, 50.0, 30.0, 4),  # 0.1 s are frames 0, 1, 2 and 3
+        (0.1, 20, 50.0, 20.0, 21),  # every step twice
+        (None, None, 50.0, 30.0, 11),
+        (None, 12.0, 50.0, 12.0, 11),
+    ],
+)
+def test_a_second_of_video_is_a_second_of_simulation(
+    step_seconds: float | None, fps: float | None, most_fps: float, expected_fps: float, frames_of_ten_steps: int
+) -> None:
+    pace = real_time(step_seconds, fps, most_fps)
+    assert pace.fps == pytest.approx(expected_fps)
+    assert pace.frames(10) == frames_of_ten_steps
+    if step_seconds is not None:
+        assert (pace.frames(10_000) - 1) / pace.fps == pytest.approx(10_000 * step_seconds, rel=1e-3)
+
+
+def test_tiles_lie_row_by_row() -> None:
+    assert [grid_shape(1, n) for n in (1, 2, 3, 4, 5, 10)] == [(1, 1), (1, 2), (2, 2), (2, 2), (2, 3), (3, 4)]
+    assert grid_shape(2, 1) == (1, 2)
+    assert grid_shape(2, 3) == (2, 3)
+    tiles = [np.full((2, 4, 3), level, np.uint8) for level in (10, 20, 30)]
+    frame = join(tiles, (2, 2))
+    assert frame.shape == (4, 8, 3)
+    assert frame[::2, ::4, 0].tolist() == [[10, 20], [30, 0]]
+
+
+@pytest.mark.parametrize("width", [64, 320, 1000])
+def test_a_caption_stays_on_its_tile(width: int) -> None:
+    lines = ["walker-run, seed 3, 1,000,000 env steps", "episode 0, step 1000, return 1000.0"]
+    tile = Captions(width, 240).tile(np.zeros((240, width, 3), np.uint8), lines)
+    assert tile.max() > 200
+    if width > 64:  # below that the smallest readable text is cut off
+        assert tile[:, -3:].max() == 0
+    assert tile[80:].max() == 0
