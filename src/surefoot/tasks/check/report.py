@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surefoot.tasks.check.catalogue import CATALOGUE, Finding, Severity
+from surefoot.tasks.check.catalogue import CATALOGUE
+from surefoot.tasks.check.findings import Finding, Severity
 
 
 @dataclass(frozen=True)

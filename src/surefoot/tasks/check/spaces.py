@@ -62,7 +62,7 @@ def _check_actions(space: gymnasium.Space[Any], notes: Notes) -> bool:
 
 def _check_bounds(low: np.ndarray, high: np.ndarray, notes: Notes) -> bool:
     low, high = low.astype(np.float64).reshape(-1), high.astype(np.float64).reshape(-1)
-    half_range = (high - low) / 2.0
+    half_range = (high - low) / 2.0  # NaN where both bounds are the same infinity, which is bad as well
     # Scaling computes in float32, where the range of Box(-3.4e38, 3.4e38), somebody's infinity, overflows.
     bad = ~(np.isfinite(half_range) & (2.0 * half_range < np.finfo(np.float32).max) & (half_range > 0.0))
     if bad.any():

@@ -1,0 +1,255 @@
+"""``check_env``: each fault is found, and named rightly, and a healthy environment is left alone."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+
+import surefoot
+from surefoot.cli.main import main
+from surefoot.errors import UserError
+from surefoot.tasks.check import CATALOGUE, check_env, diagnosis, exploring
+from tests.tasks import broken, zoo
+
+HUGE = float(np.finfo(np.float32).max)
+STEPS = 600
+
+FAULTS = [
+    (broken.OBSERVES_A_TUPLE, {"observation-space"}, "Tuple"),
+    (broken.OBSERVES_NO_NUMBERS, {"observation-space"}, "no numbers"),
+    (broken.with_spaces(action=Discrete(3)), {"action-space"}, "Discrete(3)"),
+    (broken.with_spaces(action=MultiDiscrete([3, 3])), {"action-space"}, "MultiDiscrete"),
+    (broken.with_spaces(action=Box(-5, 5, (2,), np.int64)), {"action-space"}, "int64"),
+    (broken.with_spaces(action=Box(-np.inf, np.inf, (2,))), {"action-bounds"}, "-inf and inf"),
+    (broken.with_spaces(action=Box(-1.0, np.float32([1, -1]))), {"action-bounds"}, "entry 1"),
+    (broken.with_spaces(action=Box(-HUGE, HUGE, (2,))), {"action-bounds"}, "3.40282e+38"),
+    (broken.with_spaces(action=Box(-2e4, 2e4, (2,))), {"action-bounds-wide"}, "-20000 and 20000"),
+    (broken.with_spaces(action=Box(-0.2, 1.0, (2,))), {"action-bounds-asymmetric"}, "-0.2 and 1"),
+    (broken.ObservesParts, {"observation-dict"}, "place [2], size [1]"),
+    (broken.MissesAPart, {"observation-dict", "observation-shape"}, "['size']"),
+    (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),
+    (broken.GrowsItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
+    (broken.ResetsInTheOldWay, {"api"}, "reset returned an array of shape (2,)"),
+    (broken.StepsInTheOldWay, {"api"}, "step returned a tuple of 4: ndarray, float, bool, dict"),
+    (broken.TakesNoSeed, {"api"}, "unexpected keyword argument 'seed'"),
+    (broken.Raises, {"raises"}, "step 3 raised ValueError: the third step breaks (broken.py, line"),
+    (broken.RaisesAtTheBounds, {"raises"}, "step 1 with every action at its lower bound raised AssertionError"),
+    (broken.ObservesTooLittle, {"observation-shape"}, "has shape (1,), its space promises (2,)"),
+    (broken.ObservesText, {"observation-shape"}, "here (str), which does not read as numbers"),
+    (broken.ObservesNan, {"observation-not-finite"}, "entry 1 of the observation of step 4 is nan"),
+    (broken.ObservesTheUnfloatable, {"observation-not-finite"}, "inf"),
+    (broken.ObservesWhatItsSpaceForbids, {"observation-outside"}, "outside -0.1 to 0.1"),
+    (broken.ObservesAColumn, {"observation-outside"}, "has shape (2, 1), its space promises (2,)"),
+    (broken.ObservesFloat64, {"observation-dtype"}, "float64, its space float32"),
+    (broken.ObservesIntegers, {"observation-integers"}, "int64"),
+    (broken.ObservesTheTimeOfDay, {"observation-large"}, "1.7e+09"),
+    (broken.ObservesAConstant, {"observation-constant"}, "1 of 2 entries: 1"),
+    (broken.ObservesTheStart, {"observation-frozen"}, "in 600 steps"),
+    (broken.SharesItsBuffer, {"observation-aliased"}, "step 1 changed the observation"),
+    (broken.RewardsInAnArray, {"reward-type"}, "an array of shape (2,)"),
+    (broken.RewardsNothing, {"reward-type"}, "None (NoneType)"),
+    (broken.RewardsInfinitely, {"reward-not-finite"}, "the reward of step 4"),
+    (broken.EndsWithNone, {"flag-type"}, "truncated is None"),
+    (broken.NeverEnds, {"never-ends"}, "in 600 steps"),
+    (broken.EndsTwice, {"both-flags"}, "24 of 24 episodes, after 25 steps"),
+    (broken.TimeKills, {"time-limit-terminates"}, "10 of 10 episodes terminated after exactly 60 steps"),
+    (broken.FallsAtOnce, {"time-limit-terminates"}, "after exactly 12 steps"),
+    (broken.ResetsItself, {"autoreset"}, "'final_obs'"),
+    (broken.IsSpoiledByAStepTooMany, {"step-after-end"}, "the episodes after it differ in the first observation"),
+    (broken.RewardsInCents, {"reward-large"}, "at a typical step"),
+    (broken.RewardsInMillions, {"reward-small"}, "at most, in 600 steps"),
+    (broken.RewardsSurvival, {"reward-constant"}, "1 in each of 600 steps"),
+    (broken.RewardsNever, {"reward-constant"}, "0 in each of 600 steps"),
+    (broken.IgnoresItsSeed, {"seed-ignored"}, "seed 0 in two copies"),
+    (broken.StartsAlike, {"seed-no-effect"}, "seeds 0 and 1000"),
+    (broken.HasNoiseOfItsOwn, {"replay-differs"}, "two copies differ at step 1 (episode 0)"),
+    (broken.RemembersTheEpisodeBefore, {"reset-incomplete"}, "has played before"),
+    (broken.KeepsItsStateInTheClass, {"shared-state"}, "beside another copy"),
+    (broken.DrawsGlobally, {"global-random", "seed-ignored"}, "np.random was drawn from"),
+    (broken.SeedsGlobally, {"global-random", "shared-state"}, "np.random was drawn from"),
+    (broken.IsUnique, {"second-copy"}, "RuntimeError: the port is taken"),
+    (broken.ScalesItsActionInPlace, {"action-changed"}, "at step 1"),
+    (broken.ClipsEarly, {"action-clipped"}, "halfway to the lower bounds"),
+    (broken.IgnoresActions, {"action-ignored"}, "held at"),
+]
+"""An environment, everything that is to be found in it and nothing else, and a part of what was seen."""
+
+ELSEWHERE = {"ends-unseen", "slow", "not-sendable", "process-differs"}
+"""Findings with a test of their own below."""
+
+MILDER = {broken.FallsAtOnce: "warning", broken.RewardsSurvival: "info"}
+"""Where the check is less sure than the catalogue."""
+
+
+@pytest.fixture
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave out the comparison with a worker process, whose start takes longer than all the rest."""
+    monkeypatch.setattr(diagnosis, "check_other_process", lambda *_: None)
+    yield
+    broken.IsUnique.taken = False
+
+
+def codes(report: surefoot.CheckReport) -> set[str]:
+    return {finding.code for finding in report.findings}
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize(("factory", "expected", "seen"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_fault_is_found_and_nothing_else(factory: type, expected: set[str], seen: str) -> None:
+    report = check_env(factory, steps=STEPS)
+    assert codes(report) == expected
+    assert any(seen in finding.seen for finding in report.findings), [finding.seen for finding in report.findings]
+    assert all("\n" not in finding.seen for finding in report.findings)
+    for finding in report.findings:
+        assert finding.severity == MILDER.get(factory, CATALOGUE[finding.code].severity)
+    assert report.ok == all(finding.severity != "error" for finding in report.findings)
+
+
+def test_every_kind_of_finding_is_tested() -> None:
+    assert set().union(*(expected for _, expected, _ in FAULTS)) | ELSEWHERE == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("factory", [broken.Healthy, broken.OnlyTimeEnds, broken.TimeKillsInSight])
+def test_a_healthy_environment_has_no_finding(factory: type) -> None:
+    report = check_env(factory, steps=STEPS)
+    assert report.findings == ()
+    assert report.ok
+    measured = report.measurements
+    assert measured.env_steps == STEPS
+    assert sum(measured.episode_lengths) <= STEPS
+    assert measured.terminated + measured.truncated == len(measured.episode_lengths) > 0
+    assert measured.steps_per_second is not None
+    assert measured.steps_per_second > 100
+    assert measured.reward_min < measured.reward_mean < measured.reward_max
+
+
+def test_another_process_is_asked_too() -> None:
+    report = check_env(broken.DependsOnTheProcess, steps=STEPS)
+    assert codes(report) == {"process-differs"}
+    assert "in the first observation" in report.findings[0].seen
+    assert codes(check_env(broken.HoldsALock().another, steps=STEPS)) == {"not-sendable"}
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_stretch_that_is_too_short_says_so() -> None:
+    report = check_env("Pendulum-v1", steps=100)
+    assert codes(report) == {"ends-unseen"}
+    assert (report.horizon, report.task, report.suite) == (200, "Pendulum-v1", "gymnasium")
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_slow_environment_is_told_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploring, "_SLOW", 1e12)
+    assert re.search(r"[\d.]+ hours for a million steps", check_env(broken.Healthy, steps=50).findings[0].seen)
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_findings_come_with_the_worst_first() -> None:
+    class Various(broken.ObservesFloat64, broken.TimeKills, broken.SharesItsBuffer):
+        def observe(self) -> np.ndarray:
+            return np.concatenate([self.place])
+
+        def reward(self) -> float:
+            return 1e9
+
+    severities = [finding.severity for finding in check_env(Various, steps=STEPS).findings]
+    assert severities == ["error", "warning", "info", "info"] or severities == ["error", "warning", "warning", "info"]
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cheetah-run", set()),
+        ("cartpole-swingup_sparse", {"reward-constant"}),
+        ("Hopper-v5", set()),
+        ("myo-reach-hard", set()),
+        ("probe-action", set()),
+        ("probe-termination", {"action-ignored", "reward-constant"}),
+        ("quadruped-run", {"action-bounds-asymmetric"}),
+    ],
+)
+def test_shipped_tasks_raise_no_false_alarm(name: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploring, "_SLOW", 0.0)  # the machine may be busy
+    report = check_env(name, steps=120)
+    assert codes(report) - {"ends-unseen"} == expected
+    assert report.ok
+
+
+@pytest.mark.parametrize(("option", "value"), [("steps", 0), ("seed", -1), ("seed", 2**31)])
+def test_settings_are_checked(option: str, value: int) -> None:
+    with pytest.raises(UserError, match=f"{option} must be .*got {value}"):
+        surefoot.check_env("probe-action", **{option: value})
+
+
+@pytest.mark.usefixtures("_one_process")
+class TestCommand:
+    def test_errors_are_exit_code_1_and_stand_in_the_report(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check-env", "tests.tasks.broken:EndsTwice", "--steps", "100"]) == 1
+        out, err = capsys.readouterr()
+        assert err == ""
+        for part in ("tests.tasks.broken:EndsTwice  (module)", "[both-flags]", "  seen  ", "  remedy  ", "1 error"):
+            assert part in out
+        assert not any(line != line.rstrip() or len(line) > 80 for line in out.splitlines())
+
+    def test_warnings_are_exit_code_0(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check-env", "tests.tasks.broken:SharesItsBuffer", "--steps", "100"]) == 0
+        assert "1 warning: training works" in capsys.readouterr().out
+
+    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check-env", "tests.tasks.broken:EndsTwice", "--steps", "100", "--json"]) == 1
+        data = json.loads(capsys.readouterr().out)
+        assert (data["ok"], data["findings"][0]["code"], data["measurements"]["env_steps"]) == (
+            False,
+            "both-flags",
+            100,
+        )
+
+    def test_what_an_environment_prints_stays_out_of_the_report(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Talks(broken.Healthy):
+            def start(self) -> np.ndarray:
+                print("hello")
+                return super().start()
+
+        monkeypatch.setattr(zoo, "talks", Talks, raising=False)
+        assert main(["check-env", "tests.tasks.zoo:talks", "--steps", "50", "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["ok"]
+        assert "hello" in err
+
+    @pytest.mark.parametrize(
+        ("target", "expected"),
+        [
+            ("tests.tasks.zoo:raising_when_made", "cannot be made: RuntimeError: no such robot"),
+            ("tests.tasks.zoo:dies", "needs the argument 'env'"),
+            ("cheeta-run", "did you mean 'cheetah-run'"),
+        ],
+    )
+    def test_what_cannot_be_examined_is_exit_code_2(
+        self, target: str, expected: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["check-env", target]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert expected in err
+
+
+def test_the_documentation_names_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own-environment.md").read_text()
+    assert [code for code in CATALOGUE if f"`{code}`" not in page] == []
+
+
+def test_gymnasiums_own_id_of_a_suite_that_ignores_seeds_is_seen_through() -> None:
+    gymnasium.register("IgnoresItsSeed-v0", broken.IgnoresItsSeed, max_episode_steps=10)
+    try:
+        report = check_env("tests.tasks.broken:IgnoresItsSeed-v0", steps=100)
+    finally:
+        del gymnasium.registry["IgnoresItsSeed-v0"]
+    assert (codes(report), report.horizon) == ({"seed-ignored"}, 10)
