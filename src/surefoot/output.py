@@ -24,7 +24,7 @@ def check_output(path: Path, run: Path) -> None:
         UserError: it is a folder, its folder is missing or not writable, or it is one of the run's own files.
     """
     folder = path.absolute().parent
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own raises where a name is too long, which writing will tell
         raise UserError(f"cannot write {path}: it is a folder, expected the name of a file")
     if not folder.is_dir():
         raise UserError(f"cannot write {path}: {folder} is {'a file' if folder.exists() else 'missing'}")

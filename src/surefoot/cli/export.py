@@ -8,13 +8,12 @@ from typing import Annotated
 
 import tyro
 
-from surefoot.cli.options import Int, RunPath
+from surefoot.cli.options import RunPath, SeedInt
 from surefoot.errors import UserError
 
 _OUT = tyro.conf.arg(
     aliases=("-o",), metavar="FILE", help_behavior_hint="(default: the run's name, in the current folder)"
 )
-_SEED = tyro.conf.arg(help_behavior_hint="(default: the best one)")
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Export:
     """The run directory."""
     format: Annotated[str, tyro.conf.arg(metavar="{onnx,numpy,stablehlo}")]
     """onnx for ONNX Runtime and its like, numpy for one .npz, stablehlo for JAX and StableHLO compilers."""
-    seed: Annotated[Int | None, _SEED] = None
+    seed: SeedInt = None
     """Training seed whose policy to export."""
     best: bool = False
     """The seed with the best score at the last evaluation; this is also what happens without --seed."""
