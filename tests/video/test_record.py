@@ -17,6 +17,9 @@ from surefoot.tasks import episode_seed, get_task
 from .conftest import MakeRun
 from .drawn import STEPS
 
+# imageio starts its decoder by a fork, which JAX remarks on where another test has loaded it.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
 SIZE = {"width": 96, "height": 64}
 
 
@@ -102,7 +105,7 @@ def test_an_action_repeat_does_not_halve_the_frames(make_run: MakeRun, tmp_path:
     ("arguments", "expected"),
     [
         (["-o", "x.avi"], "'x.avi': expected a name that ends in .mp4 or .gif"),
-        (["-o", "nowhere/x.mp4"], "there is no folder nowhere"),
+        (["-o", "nowhere/x.mp4"], "nowhere is missing"),
         (["-o", "x.mp4", "--seeds", "3", "7"], "no seed 7; it has 3, 4"),
         (["-o", "x.mp4", "--seeds", "3", "3"], "seed 3 is asked for twice"),
         (["-o", "x.mp4", "--seeds", "three"], "expected whole numbers such as 0 1 2, got 'three'"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from surefoot.errors import MissingDependency, RunFailure, UserError
+from surefoot.output import check_output
 from surefoot.runs.atomic import TEMPORARY, disk_errors, sync_folder
 
 MOST_FPS = {".mp4": 50.0, ".gif": 25.0}
@@ -50,21 +51,15 @@ def find_encoder() -> str:
         ) from error
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, run: Path) -> None:
     """Refuse a file that cannot be written, before the work that would be lost.
 
     Raises:
-        UserError: the suffix is not a known format, the folder is missing or not writable, or a folder is in the way.
+        UserError: the suffix is not a known format, or the place cannot be written to or is the run's own.
     """
-    suffix, valid = out.suffix.lower(), tuple(MOST_FPS)
-    if suffix not in valid:
-        raise UserError(f"cannot record to {str(out)!r}: expected a name that ends in {' or '.join(valid)}")
-    if not out.parent.is_dir():
-        raise UserError(f"cannot record to {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise UserError(f"cannot record to {out}: it is a folder")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise UserError(f"cannot record to {out}: no permission to write in {out.parent}")
+    if out.suffix.lower() not in MOST_FPS:
+        raise UserError(f"cannot record to {str(out)!r}: expected a name that ends in {' or '.join(MOST_FPS)}")
+    check_output(out, run)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from surefoot.errors import UserError
 from surefoot.policy import Policy, PolicySpec, load_policy, save_policy
 from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays
-from surefoot.runs.atomic import current_folder
+from surefoot.runs.atomic import REPLACED, current_folder
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
 
 _ACTOR_ARRAY = re.compile(r"\.actor\.(?:params|batch_stats)((?:\['\w+'\])+)")
@@ -52,7 +52,7 @@ def checkpoint_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[P
         UserError: there is no checkpoint, it is damaged, no such seed, or the seed diverged.
     """
     root = directory.path / "checkpoints"
-    names = {entry.name.removeprefix(".old-") for entry in root.iterdir()} if root.is_dir() else set()
+    names = {entry.name.removeprefix(REPLACED) for entry in root.iterdir()} if root.is_dir() else set()
     folders = [current_folder(root / name) for name in sorted(names) if CHECKPOINT_NAME.fullmatch(name)]
     if not folders:
         raise UserError(f"{directory.path} holds no checkpoint")

@@ -129,7 +129,7 @@ def record(
         RunFailure: an environment, the encoder or the disk failed. Nothing was written.
     """
     where = Path(out)
-    check_out(where)
+    check_out(where, Path(path))
     _require("episodes", episodes, 1, 1000)
     if fps is not None:
         _require("fps", fps, 1, 120)
