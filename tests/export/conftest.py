@@ -105,7 +105,7 @@ def _config(algorithm: dict[str, Any]) -> dict[str, Any]:
         "evaluate_every": 1_000,
         "resolved": {"action_repeat": 2, "discount": 0.99, "agent_steps": 1_000, "replay_capacity": 1_000},
         "machine": {"versions": {"jax": "0.12"}, "git_revision": "abc123", "device": "CPU, 2 cores"},
-        "command": ["surefoot", "train", "cheetah-run|x"],
+        "command": ["surefoot", "train", "cheetah-run", "--out", "my runs/a|b"],
     }
 
 

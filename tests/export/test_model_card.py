@@ -53,7 +53,8 @@ def test_a_card_says_what_the_run_says(make_run: MakeRun) -> None:
     assert table["surefoot's git revision"] == ["abc123"]
     assert table["device"] == ["CPU, 2 cores"]
     assert table["versions"] == ["jax 0.12"]
-    assert "surefoot train cheetah-run" in card
+    assert "\nsurefoot train cheetah-run --out 'my runs/a|b'\n" in card
+    assert table["began with"] == ["nothing learned"]
     assert "Of the task: Apache-2.0 (package `dm-control`" in card
     assert "position, velocity" in card
     assert "Fewer than 5 seeds" in card
@@ -107,6 +108,13 @@ def test_licences_are_those_of_the_installed_packages(
     path = make_run()
     change_config(path, suite=suite)
     assert f"Of the task: {licence}" in surefoot.write_model_card(path).read_text()
+
+
+def test_a_warm_start_is_told(make_run: MakeRun) -> None:
+    path = make_run()
+    change_config(path, warm_start={"init_from": "/runs/a", "prefill": "data.npz"})
+    table = rows(surefoot.write_model_card(path).read_text())
+    assert table["began with"] == ["networks of the run /runs/a and transitions from data.npz"]
 
 
 @pytest.mark.parametrize("suite", ["callable", "module"])

@@ -15,6 +15,7 @@ import numpy as np
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import EnvironmentFailure, RunFailure, UserError
+from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
@@ -197,6 +198,7 @@ def _naming_task(task: Task, watchers: Watchers) -> Iterator[None]:
 
 def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:
     finished = loop.run(stop)
+    write_model_card(directory.path)
     return Run(directory.path, finished.completed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.model_card import markdown as md
 from surefoot.output import check_output, write_output
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations
@@ -82,7 +83,7 @@ def _render(run: RunDirectory) -> str:
         *_use(run.path.name, policy),
         *_training(config, scores),
         "## Hyperparameters",
-        _table(("name", "value"), list(_flatten(config["algorithm"]))),
+        md.table(("name", "value"), list(_flatten(config["algorithm"]))),
         *_licence(config),
         *_limits(config, scores),
     ]
@@ -124,7 +125,7 @@ def _last_evaluation(path: Path) -> _Scores | None:
 
 
 def _introduction(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
-    task, algorithm = _text(config["task"]), _text(_at(config, "algorithm", "name"))
+    task, algorithm = md.text(config["task"]), md.text(_at(config, "algorithm", "name"))
     suite, _ = _suite(config)
     yield f"# {task}, {algorithm}"
     reached = "not evaluated yet" if scores is None else f"last evaluated at {scores.env_steps:,}"
@@ -148,13 +149,13 @@ def _results(scores: _Scores | None, policy: Policy | None) -> Iterator[str]:
         for name, values in scores.columns.items()
     ]
     yield f"At env step {scores.env_steps:,}, with the deterministic action:"
-    yield _table(("", "mean", "95% interval", "seeds", "episodes per seed"), rows)
+    yield md.table(("", "mean", "95% interval", "seeds", "episodes per seed"), rows)
     yield _method(count, len(scores.seeds) - count)
     seed_rows = [
-        (str(seed), *(_figure(values[i]) if finite[i] else "diverged" for values in scores.columns.values()))
+        (str(seed), *(md.figure(values[i]) if finite[i] else "diverged" for values in scores.columns.values()))
         for i, seed in enumerate(scores.seeds)
     ]
-    yield _table(("seed", *scores.columns), seed_rows)
+    yield md.table(("seed", *scores.columns), seed_rows)
     if policy is not None and count > 1:
         yield (
             f"`load_policy` takes seed {policy.seed} unless told otherwise, because it did best here. The best of "
@@ -178,10 +179,10 @@ def _mean_and_interval(values: np.ndarray) -> tuple[str, str]:
     if not len(values):
         return "", ""
     if len(values) == 1:
-        return _figure(values[0]), ""
+        return md.figure(values[0]), ""
     draws = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
     low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
-    return _figure(values.mean()), f"{_figure(low)} to {_figure(high)}"
+    return md.figure(values.mean()), f"{md.figure(low)} to {md.figure(high)}"
 
 
 def _use(name: str, policy: Policy | None) -> Iterator[str]:
@@ -190,7 +191,7 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
         yield "The run has no usable policy."
         return
     keys = policy.observation_keys
-    what = "a Dict observation's arrays, in this order: " + ", ".join(map(_text, keys)) if keys else "one flat array"
+    what = "a Dict observation's arrays, in this order: " + ", ".join(map(md.text, keys)) if keys else "one flat array"
     yield (
         f"The policy maps {policy.observation_size} observation entries ({what}) to {policy.action_size} action "
         "entries in the environment's own units. Loading it runs no code from its files and needs NumPy alone:"
@@ -204,7 +205,7 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
     yield "## Training"
     command = config.get("command")
     if isinstance(command, list):
-        yield f"```sh\n{' '.join(map(_text, command))}\n```"
+        yield md.command(command)
     versions = _at(config, "machine", "versions")
     listed = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else versions
     cadences = ("evaluate_every", "checkpoint_every", "log_every")
@@ -216,14 +217,22 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
         ("replay capacity (transitions)", _at(config, "resolved", "replay_capacity")),
         *((f"{name.replace('_', ' ')} (env steps)", config.get(name)) for name in cadences),
         ("evaluation episodes", config.get("evaluation_episodes")),
-        ("wall-clock", _UNKNOWN if scores is None else _duration(scores.wall_seconds)),
+        ("wall-clock", _UNKNOWN if scores is None else md.duration(scores.wall_seconds)),
+        ("began with", _beginning(config.get("warm_start"))),
         ("started", config.get("started")),
         ("resumed", f"{len(config.get('resumed', []))} times"),
         *((name.replace("_", " "), _at(config, "machine", name)) for name in ("device", "cores", "platform")),
         ("surefoot's git revision", _at(config, "machine", "git_revision")),
         ("versions", listed),
     ]
-    yield _table(("", ""), [(name, _value(value)) for name, value in rows])
+    yield md.table(("", ""), [(name, md.value(value)) for name, value in rows])
+
+
+def _beginning(warm_start: Any) -> str:
+    """Say what a run began with: another run's networks, recorded transitions, or neither."""
+    given = warm_start if isinstance(warm_start, dict) else {}
+    named = (("networks of the run", given.get("init_from")), ("transitions from", given.get("prefill")))
+    return " and ".join(f"{what} {md.text(source)}" for what, source in named if source) or "nothing learned"
 
 
 def _licence(config: Mapping[str, Any]) -> Iterator[str]:
@@ -250,7 +259,7 @@ def _limits(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
 
 def _suite(config: Mapping[str, Any]) -> tuple[str, str]:
     """Return the suite's name and its licence, for a reader."""
-    return _SUITES.get(config["suite"], (_text(config["suite"]), "unknown"))
+    return _SUITES.get(config["suite"], (md.text(config["suite"]), "unknown"))
 
 
 def _at(config: Mapping[str, Any], *path: str) -> Any:
@@ -266,41 +275,9 @@ def _flatten(part: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
     for name, value in part.items():
         here = (*path, str(name))
         if isinstance(value, dict):
-            yield ".".join(here), _value(value.get("part"))
+            yield ".".join(here), md.value(value.get("part"))
             yield from _flatten(value, here)
         elif here in (("discount",), ("action_repeat",)) and value is None:
             yield ".".join(here), "the task's"
         elif name != "part":
-            yield ".".join(here), _value(value)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_value, value))
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "none" if value is None else _text(value)
-    return _count(value)
-
-
-def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else _text(value)
-
-
-def _figure(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{seconds / 60:.1f} min"
-
-
-def _text(value: Any) -> str:
-    """Return a text that stays one table cell, whoever wrote it."""
-    plain = " ".join(str(value).split())
-    return plain.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+            yield ".".join(here), md.value(value)
