@@ -136,6 +136,7 @@ class CheckpointStore:
                 skipped.append(str(error))
                 self._found_bad.add(_env_steps_of(folder))
                 continue
+            self._found_bad.discard(manifest.env_steps)  # where it was mended since an earlier look
             self._segment_digests.update(manifest.segments)
             segments = tuple(self._replay / name for name in manifest.segments)
             return Checkpoint(manifest.env_steps, arrays, manifest.meta, segments, skipped)

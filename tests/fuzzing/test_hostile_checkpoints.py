@@ -1,0 +1,182 @@
+"""A checkpoint that a stranger wrote, every checksum right: resuming it gives a state or one clear line.
+
+Behind the files' own checks stand the loader of the training loop and that of an agent, which use what arrays and
+manifest say as sizes, places and counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.errors import UserError
+from surefoot.runs import RunDirectory
+from surefoot.runs.arrays import read_arrays, write_arrays
+from surefoot.training.callbacks import Watchers
+from surefoot.training.loop import TrainingLoop
+from surefoot.training.observers import PlainObserver
+from surefoot.training.recorder import Recorder
+from surefoot.training.stored import stored_run
+from tests.fuzzing.hostile import dump, other_values, sample, survives
+from tests.fuzzing.test_hostile_runs import seal
+from tests.training.small import small
+
+Arrays = dict[str, np.ndarray]
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "twice as many rows": lambda array: np.concatenate([np.atleast_1d(array)] * 2),
+    "nothing": lambda array: array.reshape(-1)[:0],
+    "a number": lambda array: np.zeros((), array.dtype),
+    "an axis more": lambda array: array[None],
+    "another type": lambda array: np.zeros(array.shape, np.float16 if array.dtype.kind in "iu" else np.int64),
+    "huge": lambda array: np.full_like(array, np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1),
+    "large": lambda array: np.full_like(array, 2**40 if array.dtype == np.int64 else 1),
+    "negative": lambda array: np.full_like(array, -1 if array.dtype.kind in "if" else 1),
+    "not finite": lambda array: np.full_like(array, np.nan if array.dtype.kind == "f" else 0),
+    "a huge empty axis": lambda array: np.zeros((0, 2**40), array.dtype),
+}
+
+
+def array_files(folder: Path) -> list[Path]:
+    return [*sorted(folder.glob("checkpoints/*/*.npz")), *sorted(folder.glob("replay/*.npz"))]
+
+
+def changed_arrays(folder: Path, seed: int, most: int) -> Iterator[str]:
+    """Change an array at a time in the files of a checkpoint, or drop it; yield what was done and put it back."""
+    cases = [
+        (path, name, change)
+        for path in array_files(folder)
+        for name in read_arrays(path)
+        for change in (*CHANGES, "dropped")
+    ]
+    manifest = next(folder.glob("checkpoints/*/manifest.json"))
+    policy, described = (folder / "policy/policy.json").read_bytes(), manifest.read_bytes()
+    for path, name, change in sample(iter(cases), seed, most):
+        original = path.read_bytes()
+        arrays = read_arrays(path)
+        value = arrays.pop(name)
+        if change != "dropped":
+            arrays[name] = CHANGES[change](value)
+        with path.open("wb") as stream:
+            write_arrays(stream, arrays)
+        seal(folder)
+        yield f"{path.name} {name}: {change}"
+        path.write_bytes(original)
+        manifest.write_bytes(described)
+        (folder / "policy/policy.json").write_bytes(policy)
+
+
+def changed_meta(folder: Path, seed: int, most: int) -> Iterator[str]:
+    """Change a value at a time in what the manifest keeps beside the arrays; yield what it became and put it back."""
+    manifest = next(folder.glob("checkpoints/*/manifest.json"))
+    original = manifest.read_bytes()
+    content = json.loads(original)
+    for meta in sample(other_values(content["meta"]), seed, most):
+        manifest.write_bytes(dump({**content, "meta": meta}))
+        seal(folder)
+        yield str(meta)[:500]
+    manifest.write_bytes(original)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A run of two seeds with one checkpoint, and what restores it."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    settings: dict[str, Any] = {"env_steps": 110, "evaluate_every": 110, "checkpoint_every": 110, "num_seeds": 2}
+    algorithm = small(surefoot.sac(utd=1), width=8)
+    surefoot.train("probe-discount", algorithm=algorithm, evaluation_episodes=1, env_workers=0, out=out, **settings)
+    directory = RunDirectory.open(out)
+    for folder in sorted(out.glob("checkpoints/*"))[:-1]:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    config, task, plan = stored_run(directory, None, {})
+    logs = {path: path.read_bytes() for path in out.glob("*.csv")}
+    with directory.lock(), TrainingLoop.make(config, plan, task, Watchers(PlainObserver(), ())) as loop:
+
+        def restore() -> None:
+            recorder = Recorder(directory, config, plan, task, loop._vector)
+            try:
+                recorder.restore(loop._population, lambda line: None)
+            finally:
+                recorder.close()
+                for path, content in logs.items():
+                    path.write_bytes(content)
+
+        yield out, restore
+
+
+def test_a_run_with_changed_arrays(trained: tuple[Path, Callable[[], None]]) -> None:
+    folder, restore = trained
+    assert not survives(restore, folder)
+    refused = 0
+    for what in changed_arrays(folder, seed=0, most=24):
+        try:
+            refused += survives(restore, folder)
+        except Exception as error:
+            raise AssertionError(what) from error
+    assert refused > 10
+
+
+def test_a_run_with_other_values_in_its_manifest(trained: tuple[Path, Callable[[], None]]) -> None:
+    folder, restore = trained
+    refused = 0
+    for what in changed_meta(folder, seed=0, most=24):
+        try:
+            refused += survives(restore, folder)
+        except Exception as error:
+            raise AssertionError(what) from error
+    assert refused > 10
+
+
+def test_a_run_with_other_values_in_its_config(trained: tuple[Path, Callable[[], None]]) -> None:
+    folder, _ = trained
+    file = folder / "config.json"
+    original = file.read_bytes()
+
+    def plan() -> None:
+        try:
+            stored_run(RunDirectory.open(folder), None, {})
+        except UserError as error:
+            raise UserError(f"{folder}: {error}") from error  # the caller knows which run it asked for
+
+    try:
+        for values in sample(other_values(json.loads(original)), seed=0, most=60):
+            file.write_bytes(dump(values))
+            survives(plan, folder)
+    finally:
+        file.write_bytes(original)
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    box = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    algorithm = small(surefoot.sac(utd=1), width=8, warmup_transitions=8)
+    made = surefoot.Agent(box, box, algorithm, replay_capacity=16)
+    generator = np.random.default_rng(0)
+    for step in range(20):
+        observation = generator.uniform(-1, 1, 2).astype(np.float32)
+        action = made.act(observation)
+        made.observe(observation, action, 0.5, observation, step % 5 == 4, False)
+    path = tmp_path_factory.mktemp("agent") / "saved"
+    made.save(path)
+    return path
+
+
+def test_a_saved_agent_with_changed_arrays_or_meta(agent: Path) -> None:
+    assert not survives(lambda: surefoot.Agent.load(agent), agent)
+    refused = 0
+    for cases in (changed_arrays(agent, seed=0, most=12), changed_meta(agent, seed=0, most=12)):
+        for what in cases:
+            try:
+                refused += survives(lambda: surefoot.Agent.load(agent), agent)
+            except Exception as error:
+                raise AssertionError(what) from error
+    assert refused > 10
