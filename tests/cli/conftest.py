@@ -37,8 +37,8 @@ class FakeApi:
         observer.on_message("checkpoint 1000 is damaged: the one before it is used")
         observer.on_finish(RunFinished(PATH, 2000, self.completed, 61.0, EVALUATION, 8.25))
 
-    def evaluate(self, path: Path, *, episodes: int) -> tuple[tuple[int, ...], Episodes]:
-        self.calls.append(("evaluate", path, {"episodes": episodes}))
+    def evaluate(self, path: Path, *, episodes: int, task: str | None) -> tuple[tuple[int, ...], Episodes]:
+        self.calls.append(("evaluate", path, {"episodes": episodes, "task": task}))
         returns, solved = np.array([[50.0, 150.0], [300.0, 300.0]]), np.array([[False, True], [True, True]])
         steps = np.array([[0, 40], [20, 60]]) if self.success else None
         last = np.zeros_like(solved) if self.success else None

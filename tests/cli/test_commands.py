@@ -19,8 +19,13 @@ from .conftest import FakeApi
 
 def test_evaluate_prints_a_row_per_seed(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "runs/dog", "--episodes", "2"]) == 0
-    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 2})]
+    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 2, "task": None})]
     assert capsys.readouterr().out.splitlines() == ["seed  mean return", "3     100.0", "4     300.0", "mean  200.0"]
+
+
+def test_evaluate_is_told_the_task_that_is_code(api: FakeApi) -> None:
+    assert main(["evaluate", "runs/arm", "--task", "envs:make_arm"]) == 0
+    assert api.calls == [("evaluate", Path("runs/arm"), {"episodes": 5, "task": "envs:make_arm"})]
 
 
 def test_evaluate_shows_success_where_the_task_defines_it(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +96,8 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
             assert field.name.upper() in text
             continue
         help_text = text.rpartition(option + " ")[2]
-        assert "(default: " in help_text.partition(" --")[0], f"{option} does not tell its default"
+        own_text = help_text.partition(" --")[0]
+        assert "(default: " in own_text or "(required)" in own_text, f"{option} does not tell its default"
     assert "None" not in text
 
 

@@ -221,8 +221,23 @@ class TimeKills(OnlyTimeEnds):
         return self.time >= self.limit, False
 
 
+class TimeKillsWhoSurvives(Healthy):
+    limit = 55
+    far = 1.35
+
+    def ends(self) -> Any:
+        terminated, truncated = super().ends()
+        return terminated or truncated, False
+
+
 class FallsAtOnce(TimeKills):
     limit = 12
+
+
+class FallsSoon(Healthy):
+    """Ends early and terminally, often after the same few steps: nothing is wrong with that."""
+
+    far = 0.6
 
 
 class TimeKillsInSight(TimeKills):

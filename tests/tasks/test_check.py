@@ -58,6 +58,7 @@ FAULTS = [
     (broken.NeverEnds, {"never-ends"}, "in 600 steps"),
     (broken.EndsTwice, {"both-flags"}, "24 of 24 episodes, after 25 steps"),
     (broken.TimeKills, {"time-limit-terminates"}, "10 of 10 episodes terminated after exactly 60 steps"),
+    (broken.TimeKillsWhoSurvives, {"time-limit-terminates"}, "steps of random actions, the others before"),
     (broken.FallsAtOnce, {"time-limit-terminates"}, "after exactly 12 steps"),
     (broken.ResetsItself, {"autoreset"}, "'final_obs'"),
     (broken.IsSpoiledByAStepTooMany, {"step-after-end"}, "the episodes after it differ in the first observation"),
@@ -114,7 +115,7 @@ def test_every_kind_of_finding_is_tested() -> None:
     assert set().union(*(expected for _, expected, _ in FAULTS)) | ELSEWHERE == set(CATALOGUE)
 
 
-@pytest.mark.parametrize("factory", [broken.Healthy, broken.OnlyTimeEnds, broken.TimeKillsInSight])
+@pytest.mark.parametrize("factory", [broken.Healthy, broken.OnlyTimeEnds, broken.FallsSoon, broken.TimeKillsInSight])
 def test_a_healthy_environment_has_no_finding(factory: type) -> None:
     report = check_env(factory, steps=STEPS)
     assert report.findings == ()

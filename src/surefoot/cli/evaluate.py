@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.listing import print_table
-from surefoot.cli.options import Int, RunPath
+from surefoot.cli.options import Int, RunPath, RunTask
 
 if TYPE_CHECKING:
     from surefoot.training.evaluation import Episodes
@@ -22,6 +22,8 @@ class Evaluate:
     """The run directory."""
     episodes: Int = 5
     """Episodes per seed; the same number always means the same episodes."""
+    task: RunTask = None
+    """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
     json: bool = False
     """Print a JSON object with every episode instead of a table of means."""
 
@@ -29,7 +31,7 @@ class Evaluate:
         """Evaluate and print; return the exit code."""
         from surefoot.training import api
 
-        seeds, episodes = api.evaluate(self.path, episodes=self.episodes)
+        seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task)
         if self.json:
             entries = [_data(seed, index, episodes) for index, seed in enumerate(seeds)]
             print(json_format.dumps({"path": str(self.path), "seeds": entries}, indent=2))

@@ -197,7 +197,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "reward-constant": Kind(
         "warning",
-        "every reward was the same",
+        "all rewards were alike",
         "random actions found nothing to learn from: a sparse reward takes luck or a demonstration to be met at all",
         "check that the reward depends on what happens; shape it, or prefill the replay buffer with demonstrations",
     ),

@@ -18,11 +18,15 @@ from surefoot.tasks.check.subject import Subject, Watched
 
 _LARGE_REWARD, _SMALL_REWARD = 100.0, 1e-3
 """The benchmark tasks' rewards lie within them: 1 per step at best, and 0.002 where random actions fare worst."""
+_ALIKE = 1e-6
+"""A reward that decays exponentially with a distance is never 0; what differs by less than this tells nothing."""
 _SLOW = 100.0
 """Steps per second below which a million steps take three hours."""
 _CLOCK_BYTES = 1 << 25
 """What the first episode's observations may occupy while later ones are compared with them."""
 _EPISODES_TO_JUDGE = 4
+_SHARE_TO_JUDGE = 0.2
+"""How many episodes must have ended at the same step, and at least which share of all."""
 _PLAUSIBLE_FALL = 50
 """A robot that always falls at the same early step is possible; always at the same later one is a time limit."""
 
@@ -162,14 +166,23 @@ def _judge_ends(explored: Explored, horizon: int | None, notes: Notes) -> None:
     if len(ends) > 1 and all(terminated and truncated for terminated, truncated in ends):
         notes.add("both-flags", f"{len(ends)} of {len(ends)} episodes, after {_range(lengths)} steps")
         return
-    length = lengths[0]
-    always_alike = len(set(lengths)) == 1 and all(terminated for terminated, _ in ends)
-    enough = len(lengths) >= (2 if length == horizon else _EPISODES_TO_JUDGE)
-    if always_alike and enough and length > 1 and not explored.has_clock:
-        certain = length == horizon or length >= _PLAUSIBLE_FALL
+    if not explored.has_clock:
+        _judge_longest(lengths, ends, horizon, notes)
+
+
+def _judge_longest(lengths: list[int], ends: list[tuple[bool, bool]], horizon: int | None, notes: Notes) -> None:
+    """Note where the longest episodes, as long as one another to the step, terminate, and none was ever truncated."""
+    longest = max(lengths)
+    alike = lengths.count(longest)
+    certain = longest == horizon or longest >= _PLAUSIBLE_FALL
+    enough = alike >= (2 if longest == horizon else _EPISODES_TO_JUDGE)
+    # Other episodes may have ended before, in states that are terminal indeed; in short ones that proves nothing.
+    often = alike >= _SHARE_TO_JUDGE * len(lengths) if certain else alike == len(lengths)
+    if enough and often and longest > 1 and not any(truncated for _, truncated in ends):
         notes.add(
             "time-limit-terminates",
-            f"{len(lengths)} of {len(lengths)} episodes terminated after exactly {length:,} steps of random actions",
+            f"{alike} of {len(lengths)} episodes terminated after exactly {longest:,} steps of random actions"
+            + (", the others before" if alike < len(lengths) else ""),
             None if certain else "warning",
         )
 
@@ -177,14 +190,16 @@ def _judge_ends(explored: Explored, horizon: int | None, notes: Notes) -> None:
 def _judge_rewards(explored: Explored, notes: Notes) -> None:
     rewards = np.abs(explored.rewards)
     largest, typical = float(rewards.max()), float(np.sqrt(np.mean(np.square(rewards))))
-    if len(rewards) > 1 and len(set(explored.rewards)) == 1:
+    lowest, highest = min(explored.rewards), max(explored.rewards)
+    if len(rewards) > 1 and highest - lowest < _ALIKE:
         # Where episodes can end, to stay alive for the same reward per step is a task.
-        can_end = any(terminated for terminated, _ in explored.ends)
-        seen = f"{explored.rewards[0]:g} in each of {len(rewards):,} steps of random actions"
-        notes.add("reward-constant", seen, "info" if can_end and largest > 0.0 else None)
+        can_end = any(terminated for terminated, _ in explored.ends) and largest > _ALIKE
+        values = f"{lowest:g}" if lowest == highest else f"{lowest:.2g} to {highest:.2g}"
+        seen = f"{values} in each of {len(rewards):,} steps of random actions"
+        notes.add("reward-constant", seen, "info" if can_end else None)
     if typical > _LARGE_REWARD:
         notes.add("reward-large", f"{typical:,.4g} at a typical step (root mean square), {largest:,.4g} at most")
-    elif 0.0 < largest < _SMALL_REWARD:
+    elif largest < _SMALL_REWARD and "reward-constant" not in notes:
         notes.add("reward-small", f"{largest:.2g} at most, in {len(rewards):,} steps")
 
 
