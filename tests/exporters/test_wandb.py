@@ -31,7 +31,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _run_id(folder: Path) -> str:
-    return folder.name.rpartition("-")[2]
+    return folder.name.split("-")[3]  # Where two were begun in the same second, a number follows.
 
 
 def test_offline_every_start_leaves_one_folder_with_the_whole_history(tmp_path: Path) -> None:
@@ -45,11 +45,15 @@ def test_offline_every_start_leaves_one_folder_with_the_whole_history(tmp_path: 
     (first,) = offline_folders(run.path)
     assert [row["_step"] for row in history(first)] == [0, 100, 200, 300]
     # What a second part of the run would have left, had it been killed.
-    shutil.copytree(first, first.with_name(f"offline-run-20260131_120000-{_run_id(first)}"))
+    for killed in (f"offline-run-20260131_120000-{_run_id(first)}", f"offline-run-20260131_120000-{_run_id(first)}-1"):
+        shutil.copytree(first, first.with_name(killed))
+    of_another = first.with_name(f"offline-run-20260131_120000-{_run_id(first)}b")
+    of_another.mkdir()
 
     assert run.go_back() == 200
     resumed = WandB("dogs", mode="offline")
     run.run(resumed, range(250, 651, 200), offset=0.5, start=200)
+    of_another.rmdir()  # was left alone
     (folder,) = offline_folders(run.path)
     rows = history(folder)
     assert [row["_step"] for row in rows] == [row["env_steps"] for row in rows] == [0, 100, 200, 250, 450, 650]
@@ -119,6 +123,7 @@ def test_switched_off_it_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         ({"tags": "dog", "mode": "offline"}, {}, r"tags must be a list of texts, got the text 'dog'"),
         ({"tags": [3], "mode": "offline"}, {}, r"W&B does not take tags \[3\]: .*string"),
         ({"entity": 3, "mode": "offline"}, {}, r"W&B does not take entity 3: .*string"),
+        ({"name": 3, "mode": "offline"}, {}, r"W&B does not take name 3: .*string"),
         ({"mode": "online"}, {}, r"W&B has no API key: run `wandb login`, set WANDB_API_KEY, or .*WANDB_MODE=offline"),
         ({"mode": "online"}, {"WANDB_API_KEY": "short"}, r"W&B cannot log in: .*API key"),
     ],

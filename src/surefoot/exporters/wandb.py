@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -76,14 +77,12 @@ class WandB(Exporter):
         self._display_name = name or os.environ.get("WANDB_NAME")
         self._wandb = _import_wandb()
         self._mode = _checked_mode(self._wandb, mode)
-        _check_settings(self._wandb, self._settings)
+        _check_settings(self._wandb, {**self._settings, "name": self._display_name})
         if self._mode == "online":
             _check_login(self._wandb)
-        self._folder = Path()
         self._run: Any = None
 
     def _begin(self, directory: RunDirectory) -> None:
-        self._folder = directory.path / "wandb"
         self._run = self._wandb.init(
             **self._settings,
             id=os.environ.get("WANDB_RUN_ID") or _run_id(directory),
@@ -96,6 +95,7 @@ class WandB(Exporter):
             reinit="create_new",  # The caller's own W&B run, or another training in this process, is left alone.
             settings=self._wandb.Settings(
                 console="off",  # It would take standard output away from the live display.
+                quiet=True,  # The run's address, without a summary that repeats what the command says itself.
                 **({} if "WANDB_FINISH_TIMEOUT" in os.environ else {"finish_timeout": _FINISH_SECONDS}),
                 finish_timeout_raises=True,
             ),
@@ -115,7 +115,7 @@ class WandB(Exporter):
             return
         run.finish(exit_code=0 if good else 1)
         if self._mode == "offline":
-            _remove_older_folders(self._folder, run)
+            _remove_older_folders(run)
 
     def _look(self) -> str:
         if self._mode == "online":
@@ -150,13 +150,16 @@ def _folder_of(run: Any) -> Path:
     return Path(run.dir).parent
 
 
-def _remove_older_folders(folder: Path, run: Any) -> None:
+def _remove_older_folders(run: Any) -> None:
     """Remove the offline folders that this run's newest one stands in for.
 
     Uploading several with one id, in whatever order, would leave W&B with the history of the last one uploaded.
     """
-    for older in folder.glob(f"offline-run-*-{run.id}"):
-        if older.resolve() != _folder_of(run).resolve():
+    # W&B appends a number where two folders were begun in the same second.
+    own = re.compile(rf"offline-run-\d{{8}}_\d{{6}}-{re.escape(run.id)}(-\d+)?")
+    newest = _folder_of(run)
+    for older in newest.parent.glob("offline-run-*"):
+        if own.fullmatch(older.name) and older.name != newest.name:
             shutil.rmtree(older)
 
 
@@ -181,7 +184,7 @@ def _checked_mode(wandb: ModuleType, mode: str | None) -> str:
 
 def _check_settings(wandb: ModuleType, settings: dict[str, Any]) -> None:
     """Let W&B refuse now what it would refuse when the run has begun."""
-    names = {"group": "run_group", "tags": "run_tags"}
+    names = {"group": "run_group", "name": "run_name", "tags": "run_tags"}
     for name, value in settings.items():
         try:
             wandb.Settings(**{names.get(name, name): value})
