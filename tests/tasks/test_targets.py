@@ -45,6 +45,13 @@ def needs_keyword(*, size):
 def takes_anything(*sizes, **options):
     return ActionProbe()
 
+class HasNoSpaces(gymnasium.Env):
+    pass
+
+class HasAListForASpace(ActionProbe):
+    def __init__(self):
+        self.observation_space, self.action_space = ActionProbe().observation_space, [-1, 1]
+
 def raises():
     raise RuntimeError("no such\\nrobot")
 
@@ -134,8 +141,10 @@ def test_what_is_wrong_with_a_target_is_one_line(home: Path, target: str, expect
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("raises", r"cannot be made: RuntimeError: no such robot \(envs.py, line 30\)"),
-        ("ends", r"cannot be made: SystemExit: 3 \(envs.py, line 33\)"),
+        ("raises", r"cannot be made: RuntimeError: no such robot \(envs.py, line 37\)"),
+        ("ends", r"cannot be made: SystemExit: 3 \(envs.py, line 40\)"),
+        ("HasNoSpaces", r"'home_arms.envs:HasNoSpaces' has no observation_space, expected"),
+        ("HasAListForASpace", r"has the action_space \[-1, 1\], expected a gymnasium.Space"),
         ("Arms", r"must return a gymnasium.Env, but returned Arms"),
     ],
 )

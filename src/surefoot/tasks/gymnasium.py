@@ -69,14 +69,16 @@ def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env[
     The specification, not the id, is what travels to worker processes: those have not run the code that registered it.
 
     Raises:
-        UserError: Gymnasium cannot make it, say for want of a package.
+        UserError: Gymnasium cannot make it, say for want of a package, or it has no spaces.
     """
     try:
-        return gymnasium.make(spec, disable_env_checker=True)
+        env = gymnasium.make(spec, disable_env_checker=True)
     except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}") from error
     except Exception as error:  # its constructor is foreign code: it may raise anything
         raise UserError(f"task '{spec.id}' cannot be made: {describe(error)}") from error
+    _require_spaces(env, spec.id)
+    return env
 
 
 def make_mujoco(env_id: str) -> gymnasium.Env[Any, Any]:
@@ -99,7 +101,7 @@ def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[A
     """Make an environment with a user's callable; `name` is the task's, for messages.
 
     Raises:
-        UserError: it raised, or returned something else than a `gymnasium.Env`.
+        UserError: it raised, or returned something else than a `gymnasium.Env` with both spaces.
     """
     try:
         env = factory()
@@ -109,6 +111,7 @@ def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[A
         raise UserError(f"task '{name}' cannot be made: {describe(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
+    _require_spaces(env, name)
     return env
 
 
@@ -119,3 +122,11 @@ def make_from_target(target: str) -> gymnasium.Env[Any, Any]:
         UserError: there is no such callable, it raised, or it returned something else than a `gymnasium.Env`.
     """
     return make_from_callable(load_callable(target), target)
+
+
+def _require_spaces(env: gymnasium.Env[Any, Any], name: str) -> None:
+    for attribute in ("observation_space", "action_space"):
+        space = getattr(env, attribute, None)
+        if not isinstance(space, gymnasium.Space):
+            has = f"no {attribute}" if space is None else f"the {attribute} {space!r}"
+            raise UserError(f"task '{name}' has {has}, expected a gymnasium.Space that its __init__ sets")

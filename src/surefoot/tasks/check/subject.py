@@ -173,7 +173,8 @@ class Subject:
             index = np.unravel_index(int(np.argmax(outside)), array.shape)
             where = f"{name}{list(map(int, index)) if index else ''}"
             self._notes.add(
-                "observation-outside", f"{where} is {array[index]:g}, outside {box.low[index]:g} to {box.high[index]:g}"
+                "observation-outside",
+                f"{where} is {float(array[index]):g}, outside {box.low[index]:g} to {box.high[index]:g}",
             )
 
     def _look_for_aliases(self) -> None:
