@@ -7,12 +7,15 @@ from typing import Any
 
 from surefoot.cli.options import (
     CapacityInt,
+    DataName,
     Int,
     KeptInt,
     OutPath,
     PresetFloat,
     PresetInt,
     RunPath,
+    RunTask,
+    SourcePath,
     TaskFloat,
     TaskInt,
     TaskName,
@@ -43,6 +46,9 @@ _SETTINGS = (
     "env_workers",
     "out",
     "overwrite",
+    "init_from",
+    "init_replay",
+    "prefill",
 )
 
 
@@ -92,6 +98,12 @@ class Train:
     """Run directory to make."""
     overwrite: bool = False
     """Replace a run that is already in the run directory."""
+    init_from: SourcePath = None
+    """A run whose networks and temperature to begin with."""
+    init_replay: bool = False
+    """Begin with that run's newest transitions in the replay buffer, too; they count towards the warm-up."""
+    prefill: DataName = None
+    """Transitions to begin with: an .npz file, or the id or folder of a Minari dataset; they count likewise."""
     export: ExporterNames = ()
     """Dashboards to feed while the run goes on: tensorboard, wandb, or both."""
 
@@ -124,6 +136,8 @@ class Resume:
     """Env steps between checkpoints from here on."""
     log_every: KeptInt = None
     """Env steps between rows of training.csv from here on."""
+    task: RunTask = None
+    """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
     export: ExporterNames = ()
     """Dashboards to feed from here on, with the rows so far as well: tensorboard, wandb, or both."""
 
@@ -133,7 +147,7 @@ class Resume:
         from surefoot.exporters import make_exporters
         from surefoot.training import api
 
-        changes = _given(self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every"))
+        changes = _given(self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every", "task"))
         exporters = make_exporters(self.export)
         with make_display() as display:
             api.resume(self.path, observer=display, callbacks=exporters, **changes)

@@ -128,6 +128,6 @@ def _frames_of(segments: Sequence[Mapping[str, np.ndarray]], seed: int) -> tuple
     for segment in segments:
         counts = segment["frame_count"]
         begin, first, count = int(counts[:seed].sum()), int(segment["first_frame"][seed]), int(counts[seed])
-        numbers.append(np.arange(first, first + count))
         rows.append(segment["frames"][begin : begin + count])
+        numbers.append(first + np.arange(len(rows[-1])))  # not of `count`, which a stranger's file may make huge
     return np.concatenate(numbers), np.concatenate(rows)

@@ -119,7 +119,7 @@ class SourceRun:
         stored = {name: array for name, array in self._arrays.items() if name in names or name.startswith(_NETWORKS)}
         for name in (name for name in names if name.startswith(".target_critic")):
             stored.setdefault(name, stored.get(name.replace(".target_critic", ".critic.params"), np.zeros(0)))
-        for name in {**names, **stored}:
+        for name in sorted({**names, **stored}, key=_depth):
             there, here = list(stored[name].shape[1:]) if name in stored else "missing", names.get(name, "missing")
             if there != here:
                 raise UserError(
@@ -192,6 +192,11 @@ def _meaning(algorithm: Algorithm) -> dict[str, Any]:
         "log_std": algorithm.log_std,
         "weight_constraint": algorithm.weight_constraint,
     }
+
+
+def _depth(name: str) -> tuple[bool, bool, bool, str]:
+    """Sort the paths of arrays by what tells most: actor before critics, kernels first, hidden layers before heads."""
+    return "critic" in name, "kernel" not in name, "torso" not in name, name
 
 
 def _readable(name: str) -> str:

@@ -99,15 +99,22 @@ class TrainingLoop:
         self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
         self._recorder.clear()
         observation = self._vector.reset([0] * len(self._plan.seeds))
-        self._state, action = self._population.init(observation)
-        if self._beginning is not None:
-            self._state = self._beginning.apply(self._state, observation)
-        if self._plan.random_steps == 0:
-            self._state, action = self._population.act_first(self._state, observation)
-        self._host = HostState.start(observation, np.asarray(action))
+        self._state, action = self._begin(observation)
+        self._host = HostState.start(observation, action)
         self._announce(directory)
         self._evaluate()
         self._checkpoint()
+
+    def _begin(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
+        """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
+        state, action = self._population.init(observation)
+        if self._beginning is not None:
+            for line in self._beginning.messages:
+                self._watchers.on_message(line)
+            state = self._beginning.apply(state, observation)
+        if self._plan.random_steps == 0:
+            state, action = self._population.act_first(state, observation)
+        return state, np.asarray(action)
 
     def restore(self, directory: RunDirectory) -> None:
         """Continue from the last good checkpoint of a directory whose lock is held."""

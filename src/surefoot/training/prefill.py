@@ -42,7 +42,7 @@ def _read_npz(path: Path) -> Recorded:
                 raise UserError(f"{path} holds one array, expected an .npz file with {', '.join(ARRAYS)}")
             for name in ARRAYS:
                 if name not in stored:
-                    near = difflib.get_close_matches(name, stored.files, n=1, cutoff=0.3)
+                    near = difflib.get_close_matches(name, set(stored.files) - set(ARRAYS), n=1, cutoff=0.3)
                     raise UserError(
                         f"{path} has no array {name!r}{f' (but {near[0]!r})' if near else ''}, expected "
                         f"{', '.join(ARRAYS)}"

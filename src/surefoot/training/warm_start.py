@@ -124,7 +124,6 @@ class Beginning:
         assert config.init_from is not None
         self._source = source = SourceRun.open(config.init_from)
         source.check(config.algorithm, config.num_seeds)
-        self.messages = source.skipped
         if config.init_replay:
             if source.held < 1:
                 raise UserError(f"the replay buffer of {source.path} is empty: leave init_replay out")
@@ -138,6 +137,11 @@ class Beginning:
             init_replay=config.init_replay,
             transitions=0 if self._experience is None else self._experience.rewards.shape[1],
             stretches=0 if self._experience is None else self._experience.stretches,
+        )
+        with_replay = f" and {self.record.transitions:,} transitions" if config.init_replay else ""
+        self.messages = (
+            *source.skipped,
+            f"begins with the networks{with_replay} of {source.path}, env step {source.env_steps:,}",
         )
 
     def _read_recorded(self, data: str, room: int) -> None:
@@ -154,6 +158,7 @@ class Beginning:
             transitions=count,
             stretches=recorded.stretches(),
         )
+        self.messages += (f"begins with {count:,} transitions of {data} in each replay buffer",)
 
     def fit(self, population: Population, vector: VectorEnv, task: Task, action_repeat: int) -> None:
         """Check against the environment what was read.
