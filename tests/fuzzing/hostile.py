@@ -53,21 +53,22 @@ def survives(load: Callable[[], Any], folder: Path) -> bool:
     A refusal is a `UserError` of one printable line, not too long to read, that names a place under `folder`.
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    message = None
     tracemalloc.start()
     try:
         with time_limit():
             load()
     except UserError as error:
         message = str(error)
-        assert message.isprintable(), f"not one printable line: {message[:500]!r}"
-        assert len(message) < 3000, f"{len(message)} characters: {message[:500]!r}"
-        assert str(folder) in message, f"names no file: {message!r}"
-        return True
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < LEAST_BYTES + TIMES_FILE * size, f"{peak:,} bytes for files of {size:,}"
-    return False
+    if message is not None:
+        assert message.isprintable(), f"not one printable line: {message[:500]!r}"
+        assert len(message) < 3000, f"{len(message)} characters: {message[:500]!r}"
+        assert str(folder) in message, f"names no file: {message!r}"
+    return message is not None
 
 
 def damaged(content: bytes, seed: int, cases: int) -> Iterator[bytes]:

@@ -17,6 +17,9 @@ from surefoot.errors import UserError
 from surefoot.replay import ReplayState
 from surefoot.types import PyTree
 
+_MOST = 2**40
+"""More transitions or frames than any run has; larger counts could overflow."""
+
 _CHUNK = 8192
 """Entries fetched from the device at a time: one compiled gather, whatever the amount."""
 
@@ -124,9 +127,15 @@ class ReplayRings:
 
     def __init__(self, like: ReplayState) -> None:
         self._rings = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in like._asdict().items() if leaf.ndim > 1}
+        self._counters = {name: leaf for name, leaf in like._asdict().items() if leaf.ndim == 1}
 
     def write(self, segment: Mapping[str, np.ndarray]) -> None:
-        """Write the next segment; together they must reach back to the oldest transition."""
+        """Write the next segment; together they must reach back to the oldest transition.
+
+        Raises:
+            UserError: the segment is of other buffers, or its numbers do not fit together.
+        """
+        _check_segment(segment, self._rings)
         rings = self._rings
         stop = int(segment["stop"])
         positions = np.arange(stop - segment["rewards"].shape[1], stop) % rings["rewards"].shape[1]
@@ -144,7 +153,14 @@ class ReplayRings:
         Args:
             counters: num_frames, num_transitions and oldest, each [S].
             observation: [S, O] to act on, the newest frame; no segment has it before the first transition.
+
+        Raises:
+            UserError: a counter is missing or of another shape or type.
         """
+        for name, expected in self._counters.items():
+            found = counters.get(name)
+            if found is None or found.shape != expected.shape or found.dtype != expected.dtype or (found < 0).any():
+                raise UserError(f"the counter {name} of the replay buffer does not fit")
         frames = self._rings["frames"]
         frames[np.arange(len(observation)), (counters["num_frames"] - 1) % frames.shape[1]] = observation
         del frames
@@ -153,6 +169,29 @@ class ReplayRings:
             **{name: jnp.array(self._rings.pop(name)) for name in list(self._rings)},
             **{name: jnp.array(counters[name]) for name in ("num_frames", "num_transitions", "oldest")},
         )
+
+
+def _check_segment(segment: Mapping[str, np.ndarray], rings: Mapping[str, np.ndarray]) -> None:
+    """Refuse a segment before its numbers are used as sizes and places: a checksum says nothing about who made it."""
+    names = {"stop", "first_frame", "frame_count", *rings}
+    if missing := sorted(names - segment.keys()):
+        raise UserError(f"a replay segment has no array {missing[0]!r}")
+    seeds, length = len(rings["rewards"]), segment["rewards"].shape[-1] if segment["rewards"].ndim else 0
+    num_frames = len(segment["frames"]) if segment["frames"].ndim else 0
+    whole = {"stop": (), "first_frame": (seeds,), "frame_count": (seeds,)}
+    shapes = {name: (seeds, length, *ring.shape[2:]) for name, ring in rings.items()} | whole
+    shapes["frames"] = (num_frames, *rings["frames"].shape[2:])
+    for name, shape in shapes.items():
+        found = segment[name]
+        kinds = (rings[name].dtype,) if name in rings else (np.dtype(np.int64), np.dtype(np.int32))
+        if found.shape != shape or found.dtype not in kinds:
+            raise UserError(
+                f"a replay segment's {name} is {found.dtype}{list(found.shape)}, expected {kinds[0]}{list(shape)}"
+            )
+    stop, first, count = (segment[name] for name in whole)
+    fits = length <= stop < _MOST and ((first >= 0) & (first < _MOST) & (count >= 0) & (count <= num_frames)).all()
+    if not fits or count.sum() != num_frames:
+        raise UserError("a replay segment's counts do not fit its arrays")
 
 
 @jax.jit

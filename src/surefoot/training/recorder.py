@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,8 +12,9 @@ import numpy as np
 
 from surefoot.algorithms import to_data
 from surefoot.errors import UserError
+from surefoot.networks.validation import one_line
 from surefoot.policy import PolicySpec, save_policy
-from surefoot.runs import RunDirectory
+from surefoot.runs import Checkpoint, RunDirectory
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training import checkpoint as ckpt
 from surefoot.training.config import TrainConfig
@@ -139,8 +141,21 @@ class Recorder:
         loaded = self._directory.load_checkpoint()
         for line in loaded.skipped:
             message(line)
+        with self._naming_misfits(loaded.env_steps):
+            offsets = [_offset(loaded.meta[f"{name}_offset"]) for name in ("evaluations", "training")]
+            state, host = self._decode(loaded, population)
+        # Only now is it certain that the run goes on from here.
+        self._directory.discard_after(loaded)
+        self._evaluations.truncate(offsets[0])
+        self._training.truncate(offsets[1])
+        self.checkpoint_env_steps = loaded.env_steps
+        return state, host
+
+    def _decode(self, loaded: Checkpoint, population: Population) -> tuple[PopulationState, HostState]:
+        """Rebuild everything from a checkpoint's arrays; what does not fit raises one of several errors."""
         _refuse_other(loaded.meta, self._identity())
         host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
+        _check_host(host, loaded.env_steps, self._plan, self._vector)
         fresh, _ = jax.eval_shape(population.init, host.observation)
         rings, segments, mark = ckpt.ReplayRings(fresh.replay), [], ckpt.NOTHING
         for path in loaded.segments:
@@ -154,16 +169,24 @@ class Recorder:
             metrics=ckpt.arrays_to_tree(fresh.metrics, loaded.arrays["metrics"]),
         )
         self._segments, self._mark = segments, mark
-        # Only now is it certain that the run goes on from here.
-        self._directory.discard_after(loaded)
-        self._evaluations.truncate(loaded.meta["evaluations_offset"])
-        self._training.truncate(loaded.meta["training_offset"])
-        self.checkpoint_env_steps = loaded.env_steps
         self._scores = loaded.meta["scores"]
         if (last := loaded.meta["last_evaluation"]) is not None:
             fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in last.items()}
             self.last_evaluation = EvaluationDone(**fields)
         return state, host
+
+    @contextlib.contextmanager
+    def _naming_misfits(self, env_steps: int) -> Iterator[None]:
+        """Turn what a checkpoint with right checksums and wrong content leads to into one line."""
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"{self._directory.path}: the checkpoint at env step {env_steps:,}: {error}") from error
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+            raise UserError(
+                f"{self._directory.path}: the checkpoint at env step {env_steps:,} does not fit together: "
+                f"{one_line(error)}"
+            ) from error
 
     def _identity(self) -> dict[str, Any]:
         """What must not change between a checkpoint and the run that goes on from it, as JSON values."""
@@ -182,6 +205,31 @@ class Recorder:
         self._training.close()
 
 
+def _offset(value: Any) -> int:
+    """Return where a log ended; whether a row ends there is seen when it is cut."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"a log's offset is {one_line(value)}, expected an integer")
+    return value
+
+
+def _check_host(host: HostState, env_steps: int, plan: Plan, vector: VectorEnv) -> None:
+    """Refuse a loop state whose arrays and counters are not those of this run at this step."""
+    seeds, observation_size, action_size = len(plan.seeds), vector.observation_size, vector.action_size
+    like = HostState.start(np.zeros((seeds, observation_size), np.float32), np.zeros((seeds, action_size), np.float32))
+    for name, expected in vars(like).items():
+        found = getattr(host, name)
+        if isinstance(expected, np.ndarray):
+            fits = found.shape == expected.shape and found.dtype == expected.dtype
+        elif isinstance(expected, list):
+            fits = len(found) == seeds and all(np.shape(action) == (action_size,) for part in found for action in part)
+        else:
+            fits = isinstance(found, type(expected) | int) and not isinstance(found, bool)
+        if not fits:
+            raise UserError(f"the loop's {name} does not fit")
+    if host.agent_steps * plan.action_repeat != env_steps or (host.episode < 0).any():
+        raise UserError("the loop's counters are not those of this step")
+
+
 def _refuse_other(meta: dict[str, Any], identity: dict[str, Any]) -> None:
     """Refuse to go on with another run than the one that made the checkpoint, such as one whose config was edited."""
     for name, value in identity.items():
@@ -190,4 +238,6 @@ def _refuse_other(meta: dict[str, Any], identity: dict[str, Any]) -> None:
                 name, value, stored = next(
                     (key, value[key], stored.get(key)) for key in value if value[key] != stored.get(key)
                 )
-            raise UserError(f"this run was trained with {name} {stored!r}, which config.json now gives as {value!r}")
+            raise UserError(
+                f"this run was trained with {name} {one_line(stored)}, which config.json now gives as {one_line(value)}"
+            )

@@ -8,6 +8,7 @@ from typing import Any
 
 from surefoot.algorithms import algorithm_from_data
 from surefoot.errors import UserError
+from surefoot.networks.validation import one_line
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, stored_task
 from surefoot.training.config import TrainConfig
@@ -61,7 +62,7 @@ def _entry(directory: RunDirectory, name: str, kind: Any) -> Any:
     value = directory.config.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
         expected = getattr(kind, "__name__", str(kind))
-        raise UserError(f"{directory.path / 'config.json'}: {name} is {value!r}, expected {expected}")
+        raise UserError(f"{directory.path / 'config.json'}: {name} is {one_line(value)}, expected {expected}")
     return value
 
 
@@ -70,4 +71,6 @@ def _refuse_other_plan(directory: RunDirectory, plan: Plan) -> None:
     stored = _entry(directory, "resolved", dict)
     for name in ("action_repeat", "discount"):
         if stored.get(name) != getattr(plan, name):
-            raise UserError(f"this run was trained with {name} {stored.get(name)}, which is now {getattr(plan, name)}")
+            raise UserError(
+                f"this run was trained with {name} {one_line(stored.get(name))}, which is now {getattr(plan, name)}"
+            )
