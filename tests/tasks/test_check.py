@@ -171,6 +171,7 @@ def test_findings_come_with_the_worst_first() -> None:
         ("Hopper-v5", set()),
         ("myo-reach-hard", set()),
         ("probe-action", set()),
+        ("probe-discount", {"action-ignored"}),
         ("probe-termination", {"action-ignored", "reward-constant"}),
         ("quadruped-run", {"action-bounds-asymmetric"}),
     ],

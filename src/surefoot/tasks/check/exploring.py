@@ -148,10 +148,14 @@ class Explorer:
             self._same &= self._first[step] == observation
 
     def _has_clock(self) -> bool:
-        """Whether some entry goes through the same values in every episode, none of them twice."""
-        if self._same is None or len(self._first) < 2:
+        """Whether some entry goes through the same values in every episode, none of them twice.
+
+        The last observation of an episode does not count: nothing is decided there.
+        """
+        decided = self._first[: self.explored.lengths[0]] if self.explored.lengths else self._first
+        if self._same is None or len(decided) < 2:
             return False
-        first = np.stack(self._first)[:, self._same]
+        first = np.stack(decided)[:, self._same]
         return any(len(np.unique(column)) == len(column) for column in first.T)
 
 
