@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -61,8 +62,9 @@ def test_actor_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> N
     begun, go_on, learn = threading.Event(), threading.Event(), AgentCore.learn
 
     def hang(core: AgentCore, count: int) -> Any:
-        begun.set()
-        assert go_on.wait(30)
+        if core.agent_steps > 22:
+            begun.set()
+            assert go_on.wait(30)
         return learn(core, count)
 
     made, robot = agent(), Robot()
@@ -70,17 +72,20 @@ def test_actor_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(AgentCore, "learn", hang)
     with surefoot.AsyncLearner(made) as learner:
         robot.drive(Acting(learner), 1, update=False)
+        wait_for(lambda: learner.stats().handovers == 1)
+        robot.drive(Acting(learner), 1, update=False)
         assert begun.wait(30)
         robot.drive(Acting(learner), 10, update=False)
         stats = learner.stats()
-        assert (stats.agent_steps, stats.waiting, stats.handovers, stats.utd) == (11, 10, 0, 0.0)
+        assert (stats.agent_steps, stats.waiting, stats.handovers, stats.grad_steps) == (12, 10, 1, 2)
+        # The policy in use learned from 22 transitions; the last decision was made when there were 32.
         assert stats.max_stale_agent_steps == 10
         assert 0.0 < stats.stale_agent_steps < 10.0
         assert stats.max_stale_grad_steps == 2
         assert 0.0 < stats.stale_seconds <= stats.max_stale_seconds
         go_on.set()
-        wait_for(lambda: learner.stats().grad_steps == 22)
-    assert made.agent_steps == 32
+        wait_for(lambda: learner.stats().grad_steps == 24)
+    assert made.agent_steps == 33
 
 
 def test_what_was_observed_is_stored_when_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +152,26 @@ def test_warm_up_acts_uniformly_and_exploration_noise_is_never_repeated() -> Non
             learner._snapshot = learner._make_snapshot(number, 0)  # the same parameters each time
             noises += [tuple(learner._snapshot.policy(np.zeros(3), deterministic=False)) for _ in range(2)]
     assert len(set(noises)) == 6
+
+
+def test_realtime_priority_is_the_control_threads_alone_and_for_the_block_alone() -> None:
+    made, before = agent(), os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+    with surefoot.AsyncLearner(made, realtime=True) as learner:
+        granted = learner.stats().realtime
+        policies = {thread.native_id: os.sched_getscheduler(thread.native_id) for thread in threading.enumerate()}
+        own = policies.pop(threading.get_native_id()) & ~os.SCHED_RESET_ON_FORK
+        assert own == (os.SCHED_FIFO if granted else before)
+        assert set(policies.values()) == {os.SCHED_OTHER}
+    assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == before
+
+
+def test_refused_realtime_priority_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with surefoot.AsyncLearner(agent(), realtime=True) as learner:
+        assert not learner.stats().realtime
 
 
 def test_bad_values_are_one_line_and_go_nowhere() -> None:

@@ -8,7 +8,8 @@ from typing import Any, Self
 import gymnasium
 import numpy as np
 
-from surefoot.agent.core import AgentCore, UpdateMetrics
+from surefoot.agent.core import AgentCore
+from surefoot.agent.one_seed import UpdateMetrics
 from surefoot.agent.setting import make_setting, whole
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm

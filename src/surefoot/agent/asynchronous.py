@@ -18,6 +18,7 @@ import numpy as np
 
 from surefoot.agent.agent import Agent
 from surefoot.agent.core import Observed
+from surefoot.agent.priority import RealtimePriority
 from surefoot.agent.setting import whole
 from surefoot.errors import RunFailure
 from surefoot.policy import Policy
@@ -27,7 +28,7 @@ from surefoot.policy import Policy
 class AsyncStats:
     """What asynchronous learning has come to since its block was entered.
 
-    Staleness compares the policy of each decision after the warm-up with what a loop that waits would have used.
+    Staleness is that of the policies that decided, from the first handover on.
 
     Attributes:
         agent_steps: transitions observed.
@@ -41,6 +42,7 @@ class AsyncStats:
         max_stale_seconds: at worst.
         stale_grad_steps: mean of the updates that were done or under way and not in the policy.
         max_stale_grad_steps: at worst.
+        realtime: whether the operating system granted real-time priority.
     """
 
     agent_steps: int
@@ -54,6 +56,7 @@ class AsyncStats:
     max_stale_seconds: float
     stale_grad_steps: float
     max_stale_grad_steps: int
+    realtime: bool
 
 
 class _Snapshot(NamedTuple):
@@ -75,20 +78,25 @@ class AsyncLearner:
     ``publish_every``, and waits when it has done its share; where the machine is too slow for that, it does what it can
     and ``stats().utd`` says how much. Within the block the agent belongs to the learner.
 
-    Entering compiles everything first, which takes seconds. Leaving waits for the call under way and stores what is
-    still in the queue, so nothing observed is lost; the agent can then be saved, and entered again.
+    Enter and leave it in the control thread. Entering compiles everything first, which takes seconds. Leaving waits for
+    the call under way and stores what is still in the queue, so nothing observed is lost; the agent can then be saved,
+    and entered again.
 
     Args:
         agent: what acts and learns.
         publish_every: gradient updates per call to the device, after each of which the policy is handed over;
             ``algorithm.utd`` by default.
+        realtime: ask the operating system (Linux, given the right) to run the control thread before all others within
+            the block, so that neither the learning thread nor other processes delay it. Only for a loop that sleeps:
+            one that does not would keep a core to itself. ``stats().realtime`` says whether it was granted.
 
     Raises:
         UserError: ``publish_every`` is below 1.
     """
 
-    def __init__(self, agent: Agent, publish_every: int | None = None) -> None:
+    def __init__(self, agent: Agent, publish_every: int | None = None, realtime: bool = False) -> None:
         self._agent = agent
+        self._wants_realtime, self._priority = realtime, RealtimePriority()
         self._count = agent.algorithm.utd if publish_every is None else whole("publish_every", publish_every, 1, 2**20)
         self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="surefoot-learner", daemon=True)
@@ -110,12 +118,15 @@ class AsyncLearner:
         except BaseException:
             self._agent.take_back()
             raise
+        if self._wants_realtime:
+            self._priority.acquire()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop learning, take in what was observed, and raise what the learning thread raised."""
+        self._priority.release()
         self._stopping = True
         self._queue.put(None)  # wakes a thread that waits for the next transition
         self._thread.join()
@@ -137,7 +148,7 @@ class AsyncLearner:
         observation = spaces.to_flat(obs, "obs")
         if not deterministic and self._observed < self._warmup:
             return spaces.to_action(self._rng.uniform(-1.0, 1.0, len(spaces.action_low)).astype(np.float32))
-        if self._observed > self._warmup:
+        if snapshot.number:
             self._note_staleness(snapshot)
         return spaces.from_flat(snapshot.policy(observation, deterministic))
 
@@ -169,6 +180,7 @@ class AsyncLearner:
             max_stale_seconds=float(self._max_stale[1]),
             stale_grad_steps=float(mean[2]),
             max_stale_grad_steps=int(self._max_stale[2]),
+            realtime=self._priority.granted,
         )
 
     def _note_staleness(self, snapshot: _Snapshot) -> None:

@@ -13,37 +13,25 @@ import jax
 import numpy as np
 
 from surefoot.agent.files import load_agent, save_agent
+from surefoot.agent.one_seed import OneSeed, UpdateMetrics
 from surefoot.agent.setting import AgentProgress, AgentSetting
-from surefoot.agent.stepwise import StepwisePopulation
-from surefoot.algorithms import ActorMetrics, Algorithm, CriticMetrics, Learner
+from surefoot.algorithms import Algorithm, Learner
 from surefoot.errors import RunFailure, UserError
 from surefoot.policy import Policy, PolicySpec
 from surefoot.training.export import policy_arrays, policy_layers
-from surefoot.training.population import MetricSums, PopulationState
+from surefoot.training.population import PopulationState
 from surefoot.types import EnvSpec, Transition
 
 
-class UpdateMetrics(NamedTuple):
-    """Means over the gradient updates of one call. They lie on the device; reading one waits for the updates."""
-
-    critic: CriticMetrics
-    """critic_loss, q_mean, target_mean, critic_grad_norm; all []."""
-    actor: ActorMetrics
-    """actor_loss, entropy, temperature, actor_grad_norm; all [], NaN where ``policy_delay`` left the actor out."""
-
-
 class Observed(NamedTuple):
-    """A transition that passed every check, as the learner sees it; fresh arrays that nothing else holds."""
+    """A transition that passed every check, in fresh arrays that nothing else holds."""
 
     observation: np.ndarray
-    """[O] float32."""
-    action: np.ndarray
-    """[A] float32 in [-1, 1]."""
-    reward: np.float32
-    next_observation: np.ndarray
-    """[O] float32."""
-    terminated: bool
-    truncated: bool
+    """[O] float32, where it began."""
+    transition: Transition
+    """As the learner sees it; ``ended`` is false, since only the next transition says where the next episode begins."""
+    ends: bool
+    """Whether the episode ended with it, in whatever way."""
 
 
 class AgentCore:
@@ -93,12 +81,12 @@ class AgentCore:
     def explore(self, observation: np.ndarray) -> np.ndarray:
         """Return an exploring action [A] in [-1, 1] for one observation [O]."""
         uniform = self.agent_steps < self.setting.algorithm.warmup_transitions
-        self._state, action = self._population.act(self._state, observation[None], uniform)
-        return self._finite(np.asarray(action)[0])
+        self._state, action = self._population.explore_from(self._state, observation, uniform)
+        return self._finite(action)
 
     def exploit(self, observation: np.ndarray) -> np.ndarray:
         """Return the policy's mode [A] in [-1, 1] for one observation [O]."""
-        return self._finite(self._population.act_deterministic(self._state, observation[None, None])[0, 0])
+        return self._finite(self._population.mode(self._state, observation))
 
     def check(self, obs: Any, action: Any, reward: float, next_obs: Any, terminated: bool, truncated: bool) -> Observed:
         """Return a transition as the learner sees it. It changes nothing, so any thread may call it.
@@ -108,40 +96,35 @@ class AgentCore:
         """
         spaces = self.setting.spaces
         try:
-            value = np.float32(reward)
+            with np.errstate(over="ignore"):  # found below
+                value = np.array(reward, np.float32)
         except (TypeError, ValueError):
             raise UserError(f"reward must be a number, got {reward!r}") from None
         if value.shape or not np.isfinite(value):
             raise UserError(f"reward must be one number that is finite in float32, got {reward!r}")
-        return Observed(
-            observation=spaces.to_flat(obs, "obs"),
+        after = spaces.to_flat(next_obs, "next_obs")
+        transition = Transition(
             action=spaces.to_unit(action),
             reward=value,
-            next_observation=spaces.to_flat(next_obs, "next_obs"),
-            terminated=_flag("terminated", terminated),
-            truncated=_flag("truncated", truncated),
+            next_observation=after,
+            terminated=np.array(_flag("terminated", terminated)),
+            observation=after,
+            ended=np.array(False),
         )
+        return Observed(spaces.to_flat(obs, "obs"), transition, _flag("truncated", truncated) or bool(terminated))
 
     def store(self, seen: Observed) -> None:
         """Put a checked transition into the buffer."""
         begin = self._newest is None or not np.array_equal(seen.observation, self._newest)
-        transition = Transition(
-            action=seen.action[None],
-            reward=seen.reward[None],
-            next_observation=seen.next_observation[None],
-            terminated=np.array([seen.terminated]),
-            observation=seen.next_observation[None],
-            ended=np.array([False]),
-        )
-        self._state = self._population.put(self._state, seen.observation[None], transition, np.array([begin]))
+        self._state = self._population.put(self._state, seen.observation, seen.transition, np.array(begin))
         self.agent_steps += 1
-        self._newest = None if seen.terminated or seen.truncated else seen.next_observation
+        self._newest = None if seen.ends else np.asarray(seen.transition.next_observation)
 
     def learn(self, count: int) -> UpdateMetrics:
         """Do ``count`` gradient updates; the buffer must not be empty."""
-        self._state, sums = self._population.update(self._state, self.grad_steps, count)
+        self._state, metrics = self._population.update(self._state, self.grad_steps, count)
         self.grad_steps += count
-        return _means(sums)
+        return metrics
 
     def compile(self, count: int) -> None:
         """Compile what the loop calls, ``learn(count)`` included, and change nothing."""
@@ -187,20 +170,9 @@ class AgentCore:
 
 
 @functools.lru_cache(maxsize=4)
-def _population(
-    algorithm: Algorithm, spec: EnvSpec, discount: float, seed: int, capacity: int, frames: int
-) -> StepwisePopulation:
+def _population(algorithm: Algorithm, spec: EnvSpec, discount: float, seed: int, capacity: int, frames: int) -> OneSeed:
     """Return the compiled functions of an agent; they hold no state, so one that is made or loaded again has them."""
-    return StepwisePopulation(Learner(algorithm, spec, discount), [seed], capacity, frames)
-
-
-def _means(sums: MetricSums) -> UpdateMetrics:
-    critic, actor = sums.critic_updates[0], sums.actor_updates[0]
-    return UpdateMetrics(
-        critic=CriticMetrics(*(total[0] / critic for total in sums.critic)),
-        # 0 / 0 where no update touched the actor: NaN, as documented.
-        actor=ActorMetrics(*(total[0] / actor for total in sums.actor)),
-    )
+    return OneSeed(Learner(algorithm, spec, discount), seed, capacity, frames)
 
 
 def _flag(name: str, value: Any) -> bool:

@@ -1,0 +1,51 @@
+"""A loop of your own over any Gymnasium environment, with its actions and observations in their own units.
+
+The loop below does what `surefoot.train` does for one seed, and can be stopped and taken up again: run it twice with
+`--save FOLDER` and the second run goes on where the first one ended.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import gymnasium
+
+import surefoot
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--env", default="Pendulum-v1", help="a registered Gymnasium id")
+parser.add_argument("--agent-steps", type=int, default=6_000, help="decisions of this run")
+parser.add_argument("--save", type=Path, help="a folder for the agent; where it exists, the run goes on from it")
+parser.add_argument("--fast", action="store_true", help="a few hundred decisions with small networks")
+args = parser.parse_args()
+
+algorithm = surefoot.crossq_wn_code(utd=1).replace(warmup_transitions=1_000)
+if args.fast:
+    args.agent_steps = 300
+    narrow = dataclasses.replace(algorithm.critic, widths=(32, 32))
+    algorithm = algorithm.replace(actor=narrow, critic=narrow, batch_size=32, warmup_transitions=200)
+
+env = gymnasium.make(args.env)
+if args.save and args.save.exists():
+    agent = surefoot.Agent.load(args.save)
+else:
+    agent = surefoot.Agent(env.observation_space, env.action_space, algorithm, seed=0, replay_capacity=100_000)
+
+obs, _ = env.reset(seed=agent.agent_steps)
+total = 0.0
+for _ in range(args.agent_steps):
+    action = agent.act(obs)
+    next_obs, reward, terminated, truncated, _ = env.step(action)
+    agent.observe(obs, action, reward, next_obs, terminated, truncated)
+    metrics = agent.update()  # algorithm.utd gradient updates; None during the warm-up
+    obs, total = next_obs, total + reward
+    if terminated or truncated:
+        loss = f", critic loss {metrics.critic.critic_loss:.3f}" if metrics else ", warm-up"
+        print(f"agent step {agent.agent_steps}: return {total:.1f}{loss}", flush=True)
+        obs, _ = env.reset()
+        total = 0.0
+
+policy = agent.policy()  # NumPy alone; agent.save_policy writes it for surefoot.load_policy
+print(f"the policy's action in the last observation: {policy(obs)}")
+if args.save:
+    agent.save(args.save)

@@ -1,0 +1,35 @@
+"""The control thread before all others, where the operating system allows it."""
+
+from __future__ import annotations
+
+import os
+
+
+class RealtimePriority:
+    """Linux's first-in-first-out scheduling of the calling thread, which runs before every ordinary one.
+
+    It takes root, CAP_SYS_NICE, or an `rtprio` limit of at least 1. Elsewhere nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.granted = False
+        self._before = 0
+
+    def acquire(self) -> None:
+        """Ask for it; ``granted`` says what came of it."""
+        if not hasattr(os, "SCHED_FIFO"):
+            return  # macOS
+        self._before = os.sched_getscheduler(0)
+        try:
+            # Threads that it starts, those of XLA and BLAS among them, must not inherit this.
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        except PermissionError:
+            return
+        self.granted = True
+
+    def release(self) -> None:
+        """Give it back, in the thread that acquired it."""
+        if self.granted:
+            # Only a privileged thread may clear the second flag, and it harms no ordinary one.
+            os.sched_setscheduler(0, self._before | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+            self.granted = False
