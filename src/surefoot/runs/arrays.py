@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import struct
 import zipfile
@@ -105,6 +106,35 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         RuntimeError,  # what zipfile raises for encrypted members; includes NotImplementedError for exotic ones
     ) as error:
         raise UserError(f"{path} is damaged or not a file of arrays: {error}") from error
+
+
+def refuse_false_sizes(path: Path) -> None:
+    """Refuse, before any array is allocated, an .npz file whose arrays are not as large as they say, or do not fit.
+
+    For files that `numpy.load` is to read because they may be compressed: such a file can claim any size, and does
+    hold up to a thousand times its own.
+
+    Raises:
+        UserError: a size is false, or the arrays are larger than this machine's memory.
+        ValueError, OSError, RuntimeError: it is no .npz file, as `numpy.load` would say.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        total, memory = (
+            sum(info.file_size for info in members),
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        )
+        if total > memory:
+            raise UserError(f"{path} holds {total / 1e9:.1f} GB of arrays, but this machine has {memory / 1e9:.1f} GB")
+        for info in members:
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise UserError(f"{path}: {info.filename[:80]!r} is compressed as NumPy never does")
+            with archive.open(info) as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(member)
+                if member.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
+                    raise UserError(f"{path} is damaged: {info.filename[:80]!r} is not as large as {shape} says")
 
 
 def _array_name(info: zipfile.ZipInfo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
+from surefoot.runs.arrays import refuse_false_sizes
 from surefoot.runs.atomic import digest_of
 from surefoot.training.recorded import ARRAYS, Recorded
 
@@ -37,6 +39,8 @@ def read_recorded(data: str | os.PathLike[str]) -> Recorded:
 def _read_npz(path: Path) -> Recorded:
     arrays: dict[str, np.ndarray] = {}
     try:
+        if zipfile.is_zipfile(path):
+            refuse_false_sizes(path)
         with np.load(path, allow_pickle=False) as stored:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} holds one array, expected an .npz file with {', '.join(ARRAYS)}")
