@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.exporters import WandB, make_exporters
 
 from .support import FakeRun, history, offline_folders, records
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +150,27 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, name: st
         make_exporters([name])
 
 
-# ---------------------------------------------------------------- a stand-in, online
+# ---------------------------------------------------------------- the real package, online
+
+
+def test_online_each_step_arrives_once_through_crash_outage_resume_and_sync(tmp_path: Path) -> None:
+    """The steps after the checkpoint at 300 were sent before the crash; W&B keeps them as they were sent."""
+    command = [sys.executable, "-m", "tests.exporters.online", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    crashed, resumed, first_sync, synced, second_sync, synced_again = json.loads(done.stdout.splitlines()[-1])
+    assert crashed == [[0, 0, 3.5], [100, 100, 103.5], [200, 200, 203.5], [300, 300, 303.5], [400, 400, 1.5]]
+    # At 350, W&B was further already. At 650 the server was down: one warning, and the run did not wait for long.
+    sent_before_the_outage = [[550, 550, 554.0]]
+    assert resumed in (crashed, crashed + sent_before_the_outage)
+    assert "no more export to Weights & Biases: TimeoutError" in done.stderr
+    assert first_sync[0] == 7
+    assert synced == synced_again == [*crashed, *sent_before_the_outage, [650, 650, 3.5]]
+    assert second_sync == [7, 0]
+    assert "WARNING" not in done.stderr
+
+
+# ---------------------------------------------------------------- a stand-in
 
 
 @dataclass
@@ -158,6 +181,7 @@ class Service:
     rows: dict[int, dict[str, float]] = field(default_factory=dict)
     opened: list[dict[str, Any]] = field(default_factory=list)
     exit_codes: list[int] = field(default_factory=list)
+    starting_step: int = 0
 
     Error = type("Error", (Exception,), {})
     url = "https://wandb.ai/us/surefoot/runs/1"
@@ -176,10 +200,10 @@ class Service:
     def init(self, **settings: Any) -> Service:
         self._fail("init")
         self.opened.append(settings)
+        self.starting_step = self._next_step()
         return self
 
-    @property
-    def step(self) -> int:
+    def _next_step(self) -> int:
         return 1 + max(self.rows, default=-1)
 
     def define_metric(self, *_: Any, **__: Any) -> None:
@@ -187,7 +211,7 @@ class Service:
 
     def log(self, row: dict[str, float], *, step: int, commit: bool) -> None:
         self._fail("log")
-        assert step >= self.step, "W&B drops such a row with a warning"
+        assert step >= self._next_step(), "W&B drops such a row with a warning"
         assert commit
         self.rows[step] = row
 

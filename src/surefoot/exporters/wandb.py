@@ -81,6 +81,7 @@ class WandB(Exporter):
         if self._mode == "online":
             _check_login(self._wandb)
         self._run: Any = None
+        self._first_step = 0
 
     def _begin(self, directory: RunDirectory) -> None:
         self._run = self._wandb.init(
@@ -100,10 +101,12 @@ class WandB(Exporter):
                 finish_timeout_raises=True,
             ),
         )
+        # One more than the last step W&B has; ``run.step`` is 0 until the first row of a resumed run.
+        self._first_step = self._run.starting_step
         self._run.define_metric("*", step_metric="env_steps")
 
     def _write(self, moments: Sequence[Moment]) -> int:
-        new = [moment for moment in moments if moment.env_steps >= self._run.step]
+        new = [moment for moment in moments if moment.env_steps >= self._first_step]
         for moment in new:
             # All that belongs to a step is here, so it can be sent at once instead of with the next one.
             self._run.log(_row(moment), step=moment.env_steps, commit=True)
