@@ -27,7 +27,7 @@ class Export:
     seed: SeedInt = None
     """Training seed whose policy to export."""
     best: bool = False
-    """The seed with the best score at the last evaluation; this is also what happens without --seed."""
+    """The seed with the best score at the last evaluation; also what happens where no seed is named."""
     out: Annotated[Path | None, _OUT] = None
     """File to write; one that is there is replaced."""
 
