@@ -103,7 +103,7 @@ def _import_writer() -> Any:
     that a quick resume overwrites a file.
     """
     try:
-        from tensorboardX import RecordWriter  # type: ignore[import-untyped]
+        from tensorboardX import RecordWriter
     except ModuleNotFoundError as error:
         if error.name == "tensorboardX":
             raise MissingDependency("tensorboardX", "tensorboard", "export to TensorBoard") from error
@@ -113,7 +113,7 @@ def _import_writer() -> Any:
 
 def _first_events(started: float) -> list[bytes]:
     """The version, without which readers guess; then the restart that makes them drop every point they have."""
-    from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     return [
         Event(wall_time=started, file_version="brain.Event:2").SerializeToString(),
@@ -123,7 +123,7 @@ def _first_events(started: float) -> list[bytes]:
 
 def _event(started: float, moment: Moment, values: Mapping[str, float]) -> bytes:
     from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+    from tensorboardX.proto.summary_pb2 import Summary
 
     scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
     event = Event(wall_time=started + moment.wall_seconds, step=moment.env_steps, summary=Summary(value=scalars))
