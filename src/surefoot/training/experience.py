@@ -103,15 +103,16 @@ def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, mos
     """
     stop = int(segments[-1]["stop"])
     wanted = min(most, stop - int(np.max(oldest)))
-    tails = {
-        name: np.concatenate([segment[name] for segment in segments], axis=1)[:, -wanted:]
-        for name in ("actions", "rewards", "terminated", "frame_of")
-    }
+
+    def tail(name: str, kind: type) -> np.ndarray:
+        return np.concatenate([segment[name] for segment in segments], axis=1)[:, -wanted:].astype(kind)
+
+    numbered = tail("frame_of", np.int32)
     seeds = len(oldest)
     frames, frame_of = [], np.zeros((seeds, wanted), np.int32)
     for seed in range(seeds):
         numbers, rows = _frames_of(segments, seed)
-        first = tails["frame_of"][seed]
+        first = numbered[seed]
         follows = np.zeros(wanted, bool)
         follows[1:] = first[1:] == first[:-1] + 1
         frame_of[seed] = number_frames(follows)
@@ -119,7 +120,13 @@ def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, mos
         for offset in (0, 1):
             own[frame_of[seed] + offset] = rows[np.searchsorted(numbers, first + offset)]
         frames.append(own)
-    return Experience(tails["actions"], tails["rewards"], tails["terminated"], frame_of, tuple(frames))
+    return Experience(
+        actions=tail("actions", np.float32),
+        rewards=tail("rewards", np.float32),
+        terminated=tail("terminated", np.bool_),
+        frame_of=frame_of,
+        frames=tuple(frames),
+    )
 
 
 def _frames_of(segments: Sequence[Mapping[str, np.ndarray]], seed: int) -> tuple[np.ndarray, np.ndarray]:

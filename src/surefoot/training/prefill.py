@@ -39,11 +39,10 @@ def read_recorded(data: str | os.PathLike[str]) -> Recorded:
 def _read_npz(path: Path) -> Recorded:
     arrays: dict[str, np.ndarray] = {}
     try:
-        if zipfile.is_zipfile(path):
-            refuse_false_sizes(path)
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path} is not an .npz file; expected one with {', '.join(ARRAYS)}")
+        refuse_false_sizes(path)
         with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise UserError(f"{path} holds one array, expected an .npz file with {', '.join(ARRAYS)}")
             for name in ARRAYS:
                 if name not in stored:
                     near = difflib.get_close_matches(name, set(stored.files) - set(ARRAYS), n=1, cutoff=0.3)

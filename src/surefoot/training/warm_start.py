@@ -171,6 +171,9 @@ class Beginning:
             self._learner = self._source.learner(population.learner, seeds)
             if self._experience is not None:
                 _check_same_actions(self._source, vector, task, action_repeat)
+                sizes = self._experience.frames[0].shape[1:] + self._experience.actions.shape[2:]
+                if sizes != (vector.observation_size, vector.action_size):
+                    raise UserError(f"the replay log of {self._source.path} does not fit its networks")
         if self._recorded is not None:
             self._experience = self._recorded.fit(
                 vector.action_low, vector.action_high, vector.observation_size, vector.observation_keys

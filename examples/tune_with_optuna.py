@@ -1,0 +1,60 @@
+"""Tune two hyperparameters with Optuna, and end trials that fall behind (`pip install optuna`).
+
+A callback tells Optuna of every evaluation. Where Optuna would rather try something else, the callback raises Optuna's
+own exception: it ends the run and comes out of `surefoot.train` as it went in.
+"""
+
+import argparse
+import dataclasses
+
+import numpy as np
+import optuna
+
+import surefoot
+from surefoot.training.events import EvaluationDone
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--task", default="Pendulum-v1")
+parser.add_argument("--trials", type=int, default=12)
+parser.add_argument("--fast", action="store_true", help="two short trials with small networks")
+args = parser.parse_args()
+
+base = surefoot.crossq_wn_code(utd=1).replace(warmup_transitions=1_000)
+settings = {"env_steps": 5_000, "evaluate_every": 1_000, "num_seeds": 2, "overwrite": True}
+if args.fast:
+    args.task, args.trials = "probe-action", 2
+    narrow = dataclasses.replace(base.critic, widths=(16, 16))
+    base = base.replace(actor=narrow, critic=narrow, batch_size=16, warmup_transitions=100)
+    settings |= {"env_steps": 120, "evaluate_every": 60, "num_seeds": 1}
+
+
+class Prune(surefoot.Callback):
+    """Reports the mean return over seeds, and ends the trial where Optuna says so."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial, self.score = trial, -np.inf
+
+    def on_evaluation(self, event: EvaluationDone) -> None:
+        """Every seed's mean return is in."""
+        self.score = float(np.mean(event.returns))
+        self.trial.report(self.score, event.env_steps)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def objective(trial: optuna.Trial) -> float:
+    """Train with what Optuna suggests; return the last evaluation's score."""
+    rate = trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True)
+    adamw = dataclasses.replace(base.critic_optimizer, learning_rate=rate)
+    temperature = dataclasses.replace(base.temperature, target_entropy=trial.suggest_float("target_entropy", -1.5, 0.0))
+    algorithm = base.replace(critic_optimizer=adamw, actor_optimizer=adamw, temperature=temperature)
+    prune, out = Prune(trial), f"runs/tuning/{trial.number}"
+    surefoot.train(args.task, algorithm=algorithm, callbacks=[prune], out=out, **settings)
+    return prune.score
+
+
+pruner = optuna.pruners.MedianPruner(n_startup_trials=4)
+study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0), pruner=pruner)
+study.optimize(objective, n_trials=args.trials, catch=surefoot.RunFailure)  # such as: every seed diverged
+pruned = study.get_trials(states=[optuna.trial.TrialState.PRUNED])
+print(f"best return {study.best_value:.1f} with {study.best_params}; {len(pruned)} of {args.trials} trials pruned")
