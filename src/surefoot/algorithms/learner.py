@@ -136,7 +136,7 @@ class Learner:
 
     def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
         """Draw an exploring action [A] in [-1, 1] for one observation [O]."""
-        seen = self._normalize(state, observation[None])
+        seen = self.normalize(state, observation[None])
         outputs = self.actor.evaluate(state.actor, seen)
         if self._optimist is not None:
             assert state.optimist is not None
@@ -146,7 +146,7 @@ class Learner:
 
     def act_deterministic(self, state: LearnerState, observation: jax.Array) -> jax.Array:
         """Return tanh(mean) [B, A] for observations [B, O]."""
-        return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self._normalize(state, observation)))
+        return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))
 
     def see(self, state: LearnerState, observation: Array) -> LearnerState:
         """Take note of an observation [O] that will be acted on."""
@@ -180,7 +180,7 @@ class Learner:
             The new state and what the update saw.
         """
         critic_key, actor_key = jax.random.split(key)
-        batch = self._preprocess(state, batch)
+        batch = self.preprocess(state, batch)
         if self.algorithm.update_order == "actor-first":
             state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
             state, critic_metrics = self._update_critic(state, batch, critic_key)
@@ -189,47 +189,57 @@ class Learner:
             state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
         return state, critic_metrics, actor_metrics
 
-    def _preprocess(self, state: LearnerState, batch: Batch) -> Batch:
-        """Return the batch as the networks see it."""
+    def preprocess(self, state: LearnerState, batch: Batch) -> Batch:
+        """Return the batch as the losses take it: observations normalised, rewards scaled, where that is wanted."""
         if self.algorithm.observation_norm is not None:
             batch = batch._replace(
-                observation=self._normalize(state, batch.observation),
-                next_observation=self._normalize(state, batch.next_observation),
+                observation=self.normalize(state, batch.observation),
+                next_observation=self.normalize(state, batch.next_observation),
             )
         if (scaling := self.algorithm.reward_scaling) is not None:
             assert state.returns is not None
             batch = batch._replace(reward=statistics.scale_reward(state.returns, batch.reward, scaling.epsilon))
         return batch
 
-    def _update_critic(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, CriticMetrics]:
-        loss_part = self.algorithm.critic_loss
+    def critic_loss(
+        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array, jax.Array]]:
+        """Return what the critics minimise, [], on a preprocessed batch.
+
+        Args:
+            params: of the critics.
+            state: everything else.
+            batch: [B, ...], from ``preprocess``.
+            key: for the next actions.
+
+        Returns:
+            The loss; the running statistics that the pass leaves, the outputs [C, B, K] and their target [B, K].
+        """
+        part, stats = self.algorithm.critic_loss, state.critic.batch_stats
         # Next actions come from the actor in evaluation mode.
-        next_action, next_log_prob = self.algorithm.policy.next_action(
-            self.actor.evaluate(state.actor, batch.next_observation), key
-        )
-        stats = state.critic.batch_stats
+        actor_outputs = self.actor.evaluate(state.actor, batch.next_observation)
+        next_action, next_log_prob = self.algorithm.policy.next_action(actor_outputs, key)
+        outputs, next_outputs, new_stats = self._critic_outputs(params, stats, batch, next_action, key)
         target_key = jax.random.fold_in(key, 2)
+        if state.target_critic is not None:
+            # The target makes the same pass, in training mode, with parameters of its own.
+            _, next_outputs, _ = self._critic_outputs(state.target_critic, stats, batch, next_action, target_key)
+        # Without a target, only this output is constant: the gradient still reaches Q(s, a) through the batch
+        # statistics that both halves share.
+        target = jax.lax.stop_gradient(self._target(state, batch, next_outputs, next_log_prob, target_key))
+        return part.loss(outputs, target) + self.critic.penalty(params), (new_stats, outputs, target)
 
-        def loss_function(params: PyTree) -> tuple[jax.Array, tuple[PyTree, jax.Array, jax.Array]]:
-            outputs, next_outputs, new_stats = self._critic_outputs(params, stats, batch, next_action, key)
-            if state.target_critic is not None:
-                # The target makes the same pass, in training mode, with parameters of its own.
-                _, next_outputs, _ = self._critic_outputs(state.target_critic, stats, batch, next_action, target_key)
-            # Without a target, only this output is constant: the gradient still reaches Q(s, a) through the batch
-            # statistics that both halves share.
-            target = jax.lax.stop_gradient(self._target(state, batch, next_outputs, next_log_prob, target_key))
-            loss = loss_part.loss(outputs, target) + self.critic.penalty(params)
-            return loss, (new_stats, outputs, target)
-
-        (loss, (new_stats, outputs, target)), grads = jax.value_and_grad(loss_function, has_aux=True)(
-            state.critic.params
+    def _update_critic(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, CriticMetrics]:
+        (loss, (new_stats, outputs, target)), grads = jax.value_and_grad(self.critic_loss, has_aux=True)(
+            state.critic.params, state, batch, key
         )
         critic = self.critic.step(state.critic, grads, new_stats)
         target_critic = state.target_critic
         if self.algorithm.target is not None:
             # An average of projected weights, itself never projected.
             target_critic = optax.incremental_update(critic.params, target_critic, self.algorithm.target.tau)
-        q, target_value = loss_part.value(outputs), loss_part.target_value(target)
+        part = self.algorithm.critic_loss
+        q, target_value = part.value(outputs), part.target_value(target)
         metrics = CriticMetrics(loss, jnp.mean(q), jnp.mean(target_value), optax.tree.norm(grads))
         return state._replace(critic=critic, target_critic=target_critic), metrics
 
@@ -245,7 +255,7 @@ class Learner:
             loss_part.describe(next_outputs), loss_part.value(next_outputs), key
         )
         discount = self.discount * (1.0 - batch.terminated)
-        return loss_part.target(batch.reward, discount, next_value, -_alpha(state) * next_log_prob)
+        return loss_part.target(batch.reward, discount, next_value, -temperature(state) * next_log_prob)
 
     def _critic_outputs(
         self, params: PyTree, stats: PyTree, batch: Batch, next_action: jax.Array, key: jax.Array
@@ -276,26 +286,39 @@ class Learner:
             state,
         )
 
+    def actor_loss(
+        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
+        """Return what the policy minimises, [], on a preprocessed batch.
+
+        Args:
+            params: of the actor.
+            state: everything else.
+            batch: [B, ...], from ``preprocess``.
+            key: for the actions.
+
+        Returns:
+            The loss; the running statistics that the pass leaves, and the entropy [].
+        """
+        part, algorithm = self.algorithm.critic_loss, self.algorithm
+        outputs, new_stats = self.actor.train(
+            params, state.actor.batch_stats, batch.observation, key=jax.random.fold_in(key, 1)
+        )
+        action, log_prob = algorithm.policy.policy_action(outputs, key)
+        # The critic is in evaluation mode here; dropout, where there is any, stays on (DroQ).
+        critic_key = jax.random.fold_in(key, 2)
+        q = part.value(self.critic.evaluate(state.critic, batch.observation, action, key=critic_key))
+        value = algorithm.policy_reduction(q[..., None], q, jax.random.fold_in(key, 3))[:, 0]
+        loss = jnp.mean(temperature(state) * log_prob - value) + self.actor.penalty(params)
+        return loss, (new_stats, -jnp.mean(log_prob))
+
     def _update_policy(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, ActorMetrics]:
-        loss_part, policy = self.algorithm.critic_loss, self.algorithm.policy
-        alpha = _alpha(state)
-
-        def loss_function(params: PyTree) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
-            outputs, new_stats = self.actor.train(
-                params, state.actor.batch_stats, batch.observation, key=jax.random.fold_in(key, 1)
-            )
-            action, log_prob = policy.policy_action(outputs, key)
-            # The critic is in evaluation mode here; dropout, where there is any, stays on (DroQ).
-            critic_key = jax.random.fold_in(key, 2)
-            q = loss_part.value(self.critic.evaluate(state.critic, batch.observation, action, key=critic_key))
-            value = self.algorithm.policy_reduction(q[..., None], q, jax.random.fold_in(key, 3))[:, 0]
-            loss = jnp.mean(alpha * log_prob - value) + self.actor.penalty(params)
-            return loss, (new_stats, -jnp.mean(log_prob))
-
-        (loss, (new_stats, entropy)), grads = jax.value_and_grad(loss_function, has_aux=True)(state.actor.params)
+        (loss, (new_stats, entropy)), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
+            state.actor.params, state, batch, key
+        )
         state = state._replace(actor=self.actor.step(state.actor, grads, new_stats))
         state = self._update_temperature(state, entropy)
-        metrics = ActorMetrics(loss, entropy, jnp.asarray(_alpha(state), loss.dtype), optax.tree.norm(grads))
+        metrics = ActorMetrics(loss, entropy, jnp.asarray(temperature(state), loss.dtype), optax.tree.norm(grads))
         return self._update_optimist(state, batch, jax.random.fold_in(key, 4)), metrics
 
     def _update_temperature(self, state: LearnerState, entropy: jax.Array) -> LearnerState:
@@ -321,7 +344,7 @@ class Learner:
 
     # ---------------------------------------------------------------- shared steps
 
-    def _normalize(self, state: LearnerState, observation: Array) -> jax.Array:
+    def normalize(self, state: LearnerState, observation: Array) -> jax.Array:
         """Return observations [B, O] as the networks see them."""
         if (norm := self.algorithm.observation_norm) is None:
             return jnp.asarray(observation)
@@ -329,5 +352,6 @@ class Learner:
         return statistics.normalize(state.observations, observation, norm.epsilon)
 
 
-def _alpha(state: LearnerState) -> jax.Array | float:
+def temperature(state: LearnerState) -> jax.Array | float:
+    """Return alpha, []; zero for a policy without entropy."""
     return 0.0 if state.log_alpha is None else jnp.exp(state.log_alpha)

@@ -36,7 +36,7 @@ def critic_ensemble(config: TorsoConfig, num_critics: int, num_outputs: int = 1)
     """
     ensemble = nn.vmap(
         Critic,
-        variable_axes={"params": 0, "batch_stats": 0},
+        variable_axes={"params": 0, "batch_stats": 0, "activations": 0},
         split_rngs={"params": True, "dropout": True},
         in_axes=(None, None, None),
         out_axes=0,

@@ -83,18 +83,27 @@ class Torso(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Apply them; ``train`` is for the normalisations, dropout follows the presence of a "dropout" key."""
-        return self._apply(self.layers, x, train)
+        """Apply them; ``train`` is for the normalisations, dropout follows the presence of a "dropout" key.
+
+        Whoever makes the collection "activations" mutable finds the output of every activation there, by the name of
+        the dense layer before it, and the torso's own under "features".
+        """
+        x = self._apply(self.layers, x, train)
+        self.sow("activations", "features", x)
+        return x
 
     def _apply(self, layers: tuple[Layer, ...], x: jax.Array, train: bool) -> jax.Array:
+        last = ""
         for layer in layers:
             match layer:
                 case Dense():
+                    last = layer.name
                     x = dense(layer.features, layer.init, layer.name, layer.bias)(x)
                 case Normalize():
                     x = norm_module(layer.norm, layer.name, train)(x)
                 case Relu():
                     x = nn.relu(x)
+                    self.sow("activations", last, x)
                 case Dropout():
                     x = nn.Dropout(layer.rate, deterministic=not self.has_rng("dropout"), name=layer.name)(x)
                 case Residual():
