@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,29 @@ class PresetInfo:
     def utd(self) -> int:
         """Gradient updates per agent step unless told otherwise."""
         return self.build().utd
+
+    def values(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield every value: its dotted name, the value, and where it comes from."""
+        for path, value in _values(self.build()):
+            names = path.split(".")
+            prefixes = (".".join(names[:length]) for length in range(len(names), 0, -1))
+            yield path, value, next((self.sources[prefix] for prefix in prefixes if prefix in self.sources), NEUTRAL)
+
+
+NEUTRAL = "neutral"
+"""The source of a value that is the learner's own default, plain SAC, or that is absent."""
+
+
+def _values(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(part):
+        value, path = getattr(part, field.name), prefix + field.name
+        if path == "name":
+            continue
+        if dataclasses.is_dataclass(value) and dataclasses.fields(value):
+            yield path, type(value).__name__
+            yield from _values(value, f"{path}.")
+        else:
+            yield path, type(value).__name__ if dataclasses.is_dataclass(value) else value
 
 
 _PRESETS = (
@@ -193,10 +216,7 @@ def get_preset(name: str, *, utd: int | None = None, learning_rate: float | None
     Raises:
         UserError: unknown name or field, or a value that cannot work.
     """
-    by_name = {preset.name: preset for preset in _PRESETS}
-    if name not in by_name:
-        raise UserError(f"unknown algorithm {name!r}{suggest(name, by_name)} (`surefoot algorithms` lists all)")
-    build = by_name[name].build
+    build = find_preset(name).build
     algorithm = build() if utd is None else build(utd)
     if learning_rate is not None:
         algorithm = algorithm.replace(
@@ -215,6 +235,7 @@ __all__ = [
     "crossq_wn_code",
     "crossq_wn_r",
     "droq",
+    "find_preset",
     "get_preset",
     "list_presets",
     "redq",
