@@ -204,6 +204,21 @@ def list_presets() -> tuple[PresetInfo, ...]:
     return _PRESETS
 
 
+def find_preset(name: str) -> PresetInfo:
+    """Return the named algorithm.
+
+    Args:
+        name: one of ``list_presets()``.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    by_name = {preset.name: preset for preset in _PRESETS}
+    if name not in by_name:
+        raise UserError(f"unknown algorithm {name!r}{suggest(name, by_name)} (`surefoot algorithms` lists all)")
+    return by_name[name]
+
+
 def get_preset(name: str, *, utd: int | None = None, learning_rate: float | None = None, **overrides: Any) -> Algorithm:
     """Build a named algorithm with some fields exchanged.
 
