@@ -31,6 +31,7 @@ class LearnerState(NamedTuple):
     """All that one seed has learned. The count of updates is shared by all seeds and therefore not in here."""
 
     actor: NetworkState
+    """The policy."""
     critic: NetworkState
     """Every leaf has a leading axis C."""
     target_critic: PyTree | None
@@ -38,6 +39,7 @@ class LearnerState(NamedTuple):
     log_alpha: jax.Array | None
     """[] logarithm of the entropy temperature; None for a policy without entropy."""
     temperature_opt_state: PyTree
+    """Its optimiser's; None likewise."""
     key: jax.Array
     """The seed's own random key, for exploration, replay indices and policy noise alike."""
     optimist: OptimistState | None = None
@@ -52,6 +54,7 @@ class CriticMetrics(NamedTuple):
     """Of one critic update; all []."""
 
     critic_loss: jax.Array
+    """As minimised: summed over the critics, any penalty included."""
     q_mean: jax.Array
     """Mean over critics and batch of Q(s, a)."""
     target_mean: jax.Array
@@ -64,11 +67,13 @@ class ActorMetrics(NamedTuple):
     """Of one update of actor and temperature; all []."""
 
     actor_loss: jax.Array
+    """As minimised, any penalty included."""
     entropy: jax.Array
     """-mean log pi of the actor's batch, in nats; zero for a policy without entropy."""
     temperature: jax.Array
     """alpha after the update; zero for a policy without entropy."""
     actor_grad_norm: jax.Array
+    """L2 norm of the policy's gradient."""
 
 
 class Learner:
@@ -78,6 +83,11 @@ class Learner:
         algorithm: the composition.
         spec: sizes of the environment.
         discount: gamma per agent step, the algorithm's own or else the task's.
+
+    Attributes:
+        actor: the policy network and how it is trained.
+        critic: the ensemble of critics and how it is trained.
+        target_entropy: in nats; absent for a policy without entropy.
     """
 
     def __init__(self, algorithm: Algorithm, spec: EnvSpec, discount: float) -> None:

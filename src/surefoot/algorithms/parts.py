@@ -80,7 +80,11 @@ class AdamW:
 
 @dataclass(frozen=True)
 class PolyakTarget:
-    """A target critic that follows the critic: target = (1 - tau) target + tau critic, after every critic step."""
+    """A target critic that follows the critic: target = (1 - tau) target + tau critic, after every critic step.
+
+    Attributes:
+        tau: share of the way to the critic that each step goes.
+    """
 
     tau: float = 0.005
 

@@ -18,7 +18,11 @@ from surefoot.networks.validation import check_types
 
 @dataclass(frozen=True)
 class Min:
-    """The lowest value (clipped double Q, arXiv 1802.09477). It compares numbers, so it needs K = 1."""
+    """The lowest value (clipped double Q, arXiv 1802.09477). It compares numbers, so it needs K = 1.
+
+    Attributes:
+        needs_scalars: whether it takes values alone and no distributions.
+    """
 
     needs_scalars: ClassVar[bool] = True
 
@@ -29,7 +33,11 @@ class Min:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean over the critics: of values, of quantiles, or of probabilities, which makes a mixture."""
+    """The mean over the critics: of values, of quantiles, or of probabilities, which makes a mixture.
+
+    Attributes:
+        needs_scalars: whether it takes values alone and no distributions.
+    """
 
     needs_scalars: ClassVar[bool] = False
 
@@ -40,7 +48,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class LowestMean:
-    """The whole distribution of the critic whose value is lowest, for each sample of its own."""
+    """The whole distribution of the critic whose value is lowest, for each sample of its own.
+
+    Attributes:
+        needs_scalars: whether it takes values alone and no distributions.
+    """
 
     needs_scalars: ClassVar[bool] = False
 
@@ -56,6 +68,7 @@ class RandomSubsetMin:
 
     Attributes:
         size: critics drawn, without replacement.
+        needs_scalars: whether it takes values alone and no distributions.
     """
 
     size: int = 2
@@ -75,7 +88,11 @@ class RandomSubsetMin:
 
 @dataclass(frozen=True)
 class First:
-    """The first critic alone (what TD3's policy follows, arXiv 1802.09477)."""
+    """The first critic alone (what TD3's policy follows, arXiv 1802.09477).
+
+    Attributes:
+        needs_scalars: whether it takes values alone and no distributions.
+    """
 
     needs_scalars: ClassVar[bool] = False
 

@@ -20,9 +20,11 @@ class NetworkState(NamedTuple):
     """A network that is being trained."""
 
     params: PyTree
+    """What is trained."""
     batch_stats: PyTree
     """Running statistics of the batch normalisations; an empty dict where there are none."""
     opt_state: PyTree
+    """The optimiser's own state."""
 
 
 class TrainedNetwork:

@@ -63,7 +63,14 @@ def diagnose_critic(learner: Learner, state: LearnerState, batch: Batch, key: ja
 
 
 def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax.Array) -> NetworkDiagnostics:
-    """Diagnose one seed's policy; arguments as for ``diagnose_critic``."""
+    """Diagnose one seed's policy.
+
+    Args:
+        learner: written for one seed.
+        state: of that seed.
+        batch: [B, ...], as drawn from the replay buffer.
+        key: for the actions in the loss.
+    """
     batch = learner.preprocess(state, batch)
     grads, _ = jax.grad(learner.actor_loss, has_aux=True)(state.actor.params, state, batch, key)
     activations = _activations(learner.actor, state.actor, batch.observation)
@@ -71,7 +78,11 @@ def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax
 
 
 def parameter_count(state: LearnerState) -> int:
-    """Return how many numbers are trained: actor, critics and a second policy; targets and temperature left out."""
+    """Return how many numbers are trained: actor, critics and a second policy; targets and temperature left out.
+
+    Args:
+        state: of one seed.
+    """
     optimist = () if state.optimist is None else state.optimist.params
     return sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params, optimist)))
 

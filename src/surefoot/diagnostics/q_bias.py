@@ -23,9 +23,11 @@ class QBias(NamedTuple):
     mean: float
     """Of (Q - G) / |mean G| (the paper's)."""
     std: float
+    """Of the same."""
     mean_per_state: float
     """Of (Q - G) / max(|G|, 10) (the released code's)."""
     std_per_state: float
+    """Of the same."""
 
 
 def discounted_returns(

@@ -17,7 +17,12 @@ from surefoot.networks.validation import check_types
 
 
 class Critic(nn.Module):
-    """One state-action value: ([B, O], [B, A]) -> [B, K], where K numbers describe the value."""
+    """One state-action value: ([B, O], [B, A]) -> [B, K], where K numbers describe the value.
+
+    Attributes:
+        config: of the torso.
+        num_outputs: K.
+    """
 
     config: TorsoConfig
     num_outputs: int
@@ -33,6 +38,11 @@ def critic_ensemble(config: TorsoConfig, num_critics: int, num_outputs: int = 1)
     """Return C independent critics as one module: ([B, O], [B, A]) -> [C, B, K].
 
     Every parameter has a leading axis C.
+
+    Args:
+        config: of each critic's torso.
+        num_critics: C.
+        num_outputs: K.
     """
     ensemble = nn.vmap(
         Critic,
@@ -75,7 +85,13 @@ class LogStdRange:
 
 
 class Actor(nn.Module):
-    """A tanh-Gaussian policy's parameters: [B, O] -> mean [B, A], log standard deviation [B, A], before the tanh."""
+    """A tanh-Gaussian policy's parameters: [B, O] -> mean [B, A], log standard deviation [B, A], before the tanh.
+
+    Attributes:
+        config: of the torso.
+        log_std: bounds of the log standard deviation.
+        action_size: A.
+    """
 
     config: TorsoConfig
     log_std: LogStdRange
@@ -91,7 +107,12 @@ class Actor(nn.Module):
 
 
 class DeterministicActor(nn.Module):
-    """A deterministic policy: [B, O] -> its action before the tanh, [B, A]."""
+    """A deterministic policy: [B, O] -> its action before the tanh, [B, A].
+
+    Attributes:
+        config: of the torso.
+        action_size: A.
+    """
 
     config: TorsoConfig
     action_size: int
@@ -104,7 +125,12 @@ class DeterministicActor(nn.Module):
 
 
 class ShiftActor(nn.Module):
-    """BRO's second policy: ([B, O], the first one's mean [B, A]) -> how far to move that mean, [B, A]."""
+    """BRO's second policy: ([B, O], the first one's mean [B, A]) -> how far to move that mean, [B, A].
+
+    Attributes:
+        config: of the torso.
+        action_size: A.
+    """
 
     config: TorsoConfig
     action_size: int

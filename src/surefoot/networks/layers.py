@@ -69,6 +69,7 @@ class Residual:
 
 
 type Layer = Dense | Normalize | Relu | Dropout | Residual
+"""One entry of a torso's list of layers."""
 
 
 def dense(features: int, init: Init, name: str, bias: bool = True) -> nn.Dense:
@@ -77,7 +78,11 @@ def dense(features: int, init: Init, name: str, bias: bool = True) -> nn.Dense:
 
 
 class Torso(nn.Module):
-    """[..., B, inputs] -> [..., B, features]: the layers, one after the other."""
+    """[..., B, inputs] -> [..., B, features]: the layers, one after the other.
+
+    Attributes:
+        layers: in order.
+    """
 
     layers: tuple[Layer, ...]
 
@@ -129,6 +134,9 @@ def unnormalized_layer(layers: tuple[Layer, ...]) -> str | None:
 
     An activation and dropout may stand between. Such a layer's scale is part of the function it computes, so that it
     cannot be projected.
+
+    Args:
+        layers: of a torso.
     """
     pending: str | None = None
     for layer in flat(layers):

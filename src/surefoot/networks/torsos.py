@@ -175,3 +175,4 @@ class SimBaNet(_Torso):
 
 
 type TorsoConfig = MLP | BroNet | SimBaNet
+"""The shape of a network before its head."""

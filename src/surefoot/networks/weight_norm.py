@@ -58,12 +58,22 @@ def _replace(tree: PyTree, path: LayerPath, function: Callable[[PyTree], PyTree]
 
 
 def dense_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
-    """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept."""
+    """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept.
+
+    Args:
+        params: of an actor, or of an ensemble of critics.
+        layers: paths of dense layers.
+    """
     return sum((_layer_norm(_get(params, path)) for path in layers), start=jnp.zeros(()))
 
 
 def squared_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
-    """Return the sum over ``layers`` of the squared L2 norm of kernel and bias; leading ensemble axes are kept."""
+    """Return the sum over ``layers`` of the squared L2 norm of kernel and bias; leading ensemble axes are kept.
+
+    Args:
+        params: of an actor, or of an ensemble of critics.
+        layers: paths of dense layers.
+    """
     return sum((_layer_squares(_get(params, path)) for path in layers), start=jnp.zeros(()))
 
 

@@ -18,7 +18,11 @@ _RESETS = (15_001, 50_001, 250_001, 500_001, 750_001)
 
 
 def bro(utd: int = 10) -> Algorithm:
-    """BRO; at UTD 2, its "fast" setting, it resets once."""
+    """BRO; at UTD 2, its "fast" setting, it resets once.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     optimizer = AdamW(learning_rate=3e-4, weight_decay=1e-4)
     return Algorithm(
         name="bro",

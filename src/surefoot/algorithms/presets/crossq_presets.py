@@ -21,7 +21,11 @@ from surefoot.networks import MLP, BatchNorm, BatchRenorm, LogStdRange
 
 
 def crossq(utd: int = 1) -> Algorithm:
-    """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network."""
+    """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     norm = BatchNorm(momentum=0.99, epsilon=1e-3)
     optimizer = AdamW(learning_rate=1e-4)
     return Algorithm(
@@ -59,7 +63,11 @@ CROSSQ_SOURCES = {
 
 
 def crossq_wn(utd: int = 5) -> Algorithm:
-    """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest."""
+    """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     optimizer = AdamW(learning_rate=1e-4, weight_decay=0.01, decay="unconstrained")
     return crossq(utd).replace(
         name="crossq-wn",
@@ -78,7 +86,11 @@ CROSSQ_WN_SOURCES = CROSSQ_SOURCES | {
 
 
 def crossq_wn_r(utd: int = 5) -> Algorithm:
-    """CrossQ + WN as in the revision: a higher learning rate and half the target entropy."""
+    """CrossQ + WN as in the revision: a higher learning rate and half the target entropy.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     optimizer = AdamW(learning_rate=3e-4, weight_decay=0.01, decay="unconstrained")
     return crossq_wn(utd).replace(
         name="crossq-wn-r",
@@ -102,6 +114,9 @@ def crossq_wn_code(utd: int = 2) -> Algorithm:
     It starts with a hundredth of the papers' temperature, which is what lets it learn within tens of thousands of
     environment steps at a low UTD: log alpha moves by at most its learning rate per policy update, so that from 1.0
     the papers' settings (1e-4, every third update) need 138,000 updates to come down to 0.01.
+
+    Args:
+        utd: gradient updates per agent step.
     """
     decay = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)  # over 1M env steps at action repeat 2
     optimizer = AdamW(learning_rate=decay, weight_decay=0.01, decay="unconstrained")
@@ -122,7 +137,11 @@ CROSSQ_WN_CODE_SOURCES = CROSSQ_WN_SOURCES | {
 
 
 def crossq_2024(utd: int = 1) -> Algorithm:
-    """CrossQ as first published (Bhatt et al. 2024): no target network, batch renormalisation, a wide critic."""
+    """CrossQ as first published (Bhatt et al. 2024): no target network, batch renormalisation, a wide critic.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     norm = BatchRenorm(momentum=0.99, epsilon=1e-3, max_scale=3.0, max_shift=5.0, warmup_updates=100_000)
     optimizer = AdamW(learning_rate=1e-3, b1=0.5)
     return Algorithm(
@@ -167,6 +186,9 @@ def td3_wn(utd: int = 5) -> Algorithm:
 
     The revision shows that batch and weight normalisation carry over to TD3, without values. As in CrossQ + WN, the
     next action comes from the current actor in evaluation mode, not from a target actor.
+
+    Args:
+        utd: gradient updates per agent step.
     """
     return crossq_wn(utd).replace(
         name="td3-wn",

@@ -16,7 +16,11 @@ from surefoot.networks import MLP, LayerNorm, LogStdRange
 
 
 def sac(utd: int = 1) -> Algorithm:
-    """SAC as in Table 1 of arXiv 2502.07523v1 (T1); the algorithm is Haarnoja et al., arXiv 1812.05905."""
+    """SAC as in Table 1 of arXiv 2502.07523v1 (T1); the algorithm is Haarnoja et al., arXiv 1812.05905.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     optimizer = AdamW(learning_rate=3e-4)
     return Algorithm(
         name="sac",
@@ -53,6 +57,9 @@ def sr_sac(utd: int = 32) -> Algorithm:
 
     The interval between resets is held in gradient updates, which is what the authors hold constant; T1's "every 80k
     steps" is the same at UTD 32 and action repeat 1.
+
+    Args:
+        utd: gradient updates per agent step.
     """
     return sac(utd).replace(
         name="sr-sac",
@@ -71,7 +78,11 @@ SR_SAC_SOURCES = dict.fromkeys(
 
 
 def redq(utd: int = 20) -> Algorithm:
-    """Randomised ensembled double Q-learning (Chen et al. 2021): ten critics, the least of a random two as target."""
+    """Randomised ensembled double Q-learning (Chen et al. 2021): ten critics, the least of a random two as target.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     return sac(utd).replace(
         name="redq",
         num_critics=10,
@@ -91,7 +102,11 @@ REDQ_SOURCES = dict.fromkeys(
 
 
 def droq(utd: int = 20) -> Algorithm:
-    """Dropout Q-functions (Hiraoka et al. 2022): two critics with dropout and layer normalisation."""
+    """Dropout Q-functions (Hiraoka et al. 2022): two critics with dropout and layer normalisation.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     return redq(utd).replace(
         name="droq",
         critic=MLP((256, 256), LayerNorm(), norm_order="pre", dropout=0.01),

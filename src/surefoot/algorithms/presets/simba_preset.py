@@ -17,6 +17,9 @@ def simba(utd: int = 2) -> Algorithm:
     """SimBa with SAC, as its authors run it on DM Control and MyoSuite: one critic.
 
     On suites whose episodes terminate they use two and the minimum: ``simba().replace(num_critics=2)``.
+
+    Args:
+        utd: gradient updates per agent step.
     """
     optimizer = AdamW(learning_rate=1e-4, weight_decay=0.01)
     return Algorithm(

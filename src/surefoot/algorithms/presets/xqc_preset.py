@@ -16,7 +16,11 @@ from surefoot.networks import MLP, BatchNorm
 
 
 def xqc(utd: int = 2) -> Algorithm:
-    """XQC: deeper batch-normalised networks, unit norm everywhere, a categorical critic on scaled rewards."""
+    """XQC: deeper batch-normalised networks, unit norm everywhere, a categorical critic on scaled rewards.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
     norm = BatchNorm(momentum=0.99, epsilon=1e-3)
     decay = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)  # over 1M env steps at action repeat 2
     optimizer = AdamW(learning_rate=decay, weight_decay=0.01, decay="unconstrained")
