@@ -9,7 +9,7 @@ from typing import Literal
 
 from surefoot.errors import UserError
 from surefoot.networks import BroNet, TorsoConfig
-from surefoot.networks.validation import check_types
+from surefoot.networks.validation import check_epsilon, check_types
 
 
 def check_finite(name: str, value: float, above: float | None = None, at_least: float | None = None) -> None:
@@ -157,7 +157,7 @@ class ObservationNorm:
     observations are normalised by those of the moment.
 
     Attributes:
-        epsilon: added to the variance.
+        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
     """
 
     epsilon: float = 1e-8
@@ -165,7 +165,7 @@ class ObservationNorm:
     def __post_init__(self) -> None:
         """Refuse a value that divides by zero."""
         check_types(self)
-        check_finite("ObservationNorm epsilon", self.epsilon, above=0.0)
+        check_epsilon(self)
 
 
 @dataclass(frozen=True)

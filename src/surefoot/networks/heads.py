@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,8 +61,8 @@ class LogStdRange:
     """How the log-standard-deviation head is kept in bounds.
 
     Attributes:
-        low: smallest log standard deviation of the Gaussian before the tanh.
-        high: largest.
+        low: smallest log standard deviation of the Gaussian before the tanh; at least -50, as in a policy file.
+        high: largest; at most 50.
         mapping: "clip" cuts at the bounds (CrossQ's family); "tanh" squashes into them (BRO, SR-SAC, SimBa).
     """
 
@@ -72,10 +71,10 @@ class LogStdRange:
     mapping: Literal["clip", "tanh"] = "clip"
 
     def __post_init__(self) -> None:
-        """Refuse an empty or endless range."""
+        """Refuse an empty range."""
         check_types(self)
-        if not -math.inf < self.low < self.high < math.inf:
-            raise UserError(f"LogStdRange needs finite low < high, got low={self.low}, high={self.high}")
+        if not -50.0 <= self.low < self.high <= 50.0:
+            raise UserError(f"LogStdRange needs -50 <= low < high <= 50, got low={self.low}, high={self.high}")
 
     def __call__(self, raw: jax.Array) -> jax.Array:
         """Map the head's raw output into the range."""

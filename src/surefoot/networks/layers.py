@@ -90,8 +90,8 @@ class Torso(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Apply them; ``train`` is for the normalisations, dropout follows the presence of a "dropout" key.
 
-        Whoever makes the collection "activations" mutable finds the output of every activation there, by the name of
-        the dense layer before it, and the torso's own under "features".
+        Whoever makes the collection "activations" mutable finds the output of every activation there, as "after_" and
+        the name of the dense layer before it, and the torso's own as "features".
         """
         x = self._apply(self.layers, x, train)
         self.sow("activations", "features", x)
@@ -108,7 +108,7 @@ class Torso(nn.Module):
                     x = norm_module(layer.norm, layer.name, train)(x)
                 case Relu():
                     x = nn.relu(x)
-                    self.sow("activations", last, x)
+                    self.sow("activations", f"after_{last}", x)  # Flax keeps the layer's own name to the layer
                 case Dropout():
                     x = nn.Dropout(layer.rate, deterministic=not self.has_rng("dropout"), name=layer.name)(x)
                 case Residual():

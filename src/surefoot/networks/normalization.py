@@ -10,15 +10,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from surefoot.errors import UserError
-from surefoot.networks.validation import check_types
+from surefoot.networks.validation import check_epsilon, check_types
 
 
 def _check_momentum_and_epsilon(part: BatchNorm | BatchRenorm) -> None:
-    kind = type(part).__name__
     if not 0.0 <= part.momentum < 1.0:
-        raise UserError(f"{kind} momentum must be in [0, 1), got {part.momentum}")
-    if not 0.0 < part.epsilon < math.inf:
-        raise UserError(f"{kind} epsilon must be a positive finite number, got {part.epsilon}")
+        raise UserError(f"{type(part).__name__} momentum must be in [0, 1), got {part.momentum}")
+    check_epsilon(part)
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class BatchNorm:
     Attributes:
         momentum: running = momentum * running + (1 - momentum) * batch, with the biased variance (Flax's convention,
             the opposite of PyTorch's).
-        epsilon: added to the variance.
+        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
     """
 
     momentum: float = 0.99
@@ -49,7 +47,7 @@ class BatchRenorm:
 
     Attributes:
         momentum: of the running statistics, as in ``BatchNorm``.
-        epsilon: added to the variance.
+        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
         max_scale: bound on the ratio of the batch's standard deviation to the running one, and of its inverse.
         max_shift: bound on the difference of the means, in running standard deviations.
         warmup_updates: training passes of plain batch normalisation.
@@ -78,7 +76,7 @@ class LayerNorm:
     """Layer normalisation (Ba et al., arXiv 1607.06450): each sample by its own mean and biased variance.
 
     Attributes:
-        epsilon: added to the variance.
+        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
     """
 
     epsilon: float = 1e-6
@@ -86,8 +84,7 @@ class LayerNorm:
     def __post_init__(self) -> None:
         """Refuse a value that divides by zero."""
         check_types(self)
-        if not 0.0 < self.epsilon < math.inf:
-            raise UserError(f"LayerNorm epsilon must be a positive finite number, got {self.epsilon}")
+        check_epsilon(self)
 
 
 type Norm = BatchNorm | BatchRenorm | LayerNorm

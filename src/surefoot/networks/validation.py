@@ -32,6 +32,16 @@ def check_types(part: Any) -> None:
             raise UserError(f"{type(part).__name__} {name} must be {_expected(hint)}, got {one_line(value)}") from None
 
 
+def check_epsilon(part: Any) -> None:
+    """Refuse what a normalisation cannot add to a variance: the bounds are those of policy files.
+
+    Raises:
+        UserError: ``part.epsilon`` is outside of them.
+    """
+    if not 1e-30 <= part.epsilon <= 1e30:
+        raise UserError(f"{type(part).__name__} epsilon must be between 1e-30 and 1e30, got {part.epsilon}")
+
+
 def one_line(value: Any) -> str:
     """Return ``repr(value)`` on one line of at most 200 characters, whatever it is."""
     return " ".join(repr(value).split())[:200]
