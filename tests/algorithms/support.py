@@ -11,8 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.algorithms import ActorMetrics, Algorithm, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms import (
+    ActorMetrics,
+    Algorithm,
+    CategoricalCrossEntropy,
+    CriticMetrics,
+    Learner,
+    LearnerState,
+    QuantileHuber,
+    UnitNorm,
+)
 from surefoot.algorithms.presets import crossq_wn
+from surefoot.networks import MLP, BatchRenorm, BroNet, SimBaNet, TorsoConfig
 from surefoot.types import Batch, EnvSpec, PyTree
 
 SPEC = EnvSpec(observation_size=3, action_size=2)
@@ -27,16 +37,41 @@ type Update = Callable[..., tuple[LearnerState, CriticMetrics, ActorMetrics]]
 
 
 def tiny(algorithm: Algorithm | None = None, **changes: Any) -> Algorithm:
-    """Return the composition (CrossQ + WN) with small networks, a small batch and large steps."""
+    """Return the composition (CrossQ + WN) with small networks, a small batch and large steps.
+
+    Every kind of part stays: distributions keep some numbers, ensembles some critics, residual torsos a block.
+    """
     algorithm = crossq_wn() if algorithm is None else algorithm
+    optimism, loss = algorithm.optimism, algorithm.critic_loss
+    if isinstance(loss, QuantileHuber):
+        loss = dataclasses.replace(loss, num_quantiles=5)
+    if isinstance(loss, CategoricalCrossEntropy):
+        loss = dataclasses.replace(loss, num_atoms=7)
     return algorithm.replace(
-        actor=dataclasses.replace(algorithm.actor, widths=ACTOR_WIDTHS),
-        critic=dataclasses.replace(algorithm.critic, widths=CRITIC_WIDTHS),
+        actor=small_torso(algorithm.actor, ACTOR_WIDTHS),
+        critic=small_torso(algorithm.critic, CRITIC_WIDTHS),
+        num_critics=min(algorithm.num_critics, 3),
+        critic_loss=loss,
+        optimism=optimism and dataclasses.replace(optimism, torso=small_torso(optimism.torso, ACTOR_WIDTHS)),
         critic_optimizer=dataclasses.replace(algorithm.critic_optimizer, learning_rate=1e-2),
         actor_optimizer=dataclasses.replace(algorithm.actor_optimizer, learning_rate=1e-2),
         batch_size=BATCH,
         warmup_transitions=BATCH,
     ).replace(**changes)
+
+
+def small_torso(torso: TorsoConfig, widths: tuple[int, ...]) -> TorsoConfig:
+    """Return a torso of the same kind, two layers deep or one block long."""
+    match torso:
+        case MLP(norm=BatchRenorm()):
+            # The first pass is plain batch normalisation, the second is not.
+            return dataclasses.replace(torso, widths=widths, norm=dataclasses.replace(torso.norm, warmup_updates=1))
+        case MLP():
+            return dataclasses.replace(torso, widths=widths)
+        case BroNet():
+            return dataclasses.replace(torso, width=widths[0], blocks=1)
+        case SimBaNet():
+            return dataclasses.replace(torso, width=widths[1] // 2, blocks=1, expansion=2)
 
 
 @functools.cache
@@ -79,16 +114,17 @@ def fixed_state(algorithm: Algorithm) -> LearnerState:
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or "opt_state" in jax.tree_util.keystr(path):
             return jnp.zeros(leaf.shape, jnp.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
         name = jax.tree_util.keystr(path)
-        if name.endswith("['var']") or name.endswith("['scale']"):
+        if name.endswith(("['var']", "['scale']", ".variance", ".weight")):
             return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape))
         return jnp.asarray(0.4 * rng.normal(size=leaf.shape))
 
     state = jax.tree_util.tree_map_with_path(fill, shapes)
-    if algorithm.weight_constraint is None:
+    constraint = algorithm.weight_constraint
+    if not isinstance(constraint, UnitNorm):
         return state
     return state._replace(
-        actor=state.actor._replace(params=_unit_norm(state.actor.params)),
-        critic=state.critic._replace(params=_unit_norm(state.critic.params)),
+        actor=state.actor._replace(params=_unit_norm(state.actor.params, constraint)),
+        critic=state.critic._replace(params=_unit_norm(state.critic.params, constraint)),
     )
 
 
@@ -119,12 +155,17 @@ def same_bits(a: PyTree, b: PyTree) -> bool:
     return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
 
 
-def _unit_norm(params: PyTree) -> PyTree:
-    def unit(layer: PyTree) -> PyTree:
-        norm = np.sqrt(
-            np.sum(np.square(layer["kernel"]), axis=-2, keepdims=True) + np.square(layer["bias"])[..., None, :]
-        )
-        return {"kernel": layer["kernel"] / norm, "bias": layer["bias"] / norm[..., 0, :]}
+def _unit_norm(params: PyTree, constraint: UnitNorm) -> PyTree:
+    def unit(layer: PyTree, kernel_only: bool = False) -> PyTree:
+        bias = layer.get("bias")
+        squares = np.sum(np.square(layer["kernel"]), axis=-2, keepdims=True)
+        if bias is None or kernel_only:
+            return {**layer, "kernel": layer["kernel"] / np.sqrt(squares)}
+        norm = np.sqrt(squares + np.square(bias)[..., None, :])
+        return {"kernel": layer["kernel"] / norm, "bias": bias / norm[..., 0, :]}
 
     torso = {name: unit(layer) if name.startswith("dense") else layer for name, layer in params["torso"].items()}
-    return {**params, "torso": torso}
+    heads = {name: layer for name, layer in params.items() if name != "torso"}
+    if constraint.layers == "all":
+        heads = {name: unit(layer, kernel_only=True) for name, layer in heads.items()}
+    return {**heads, "torso": torso}

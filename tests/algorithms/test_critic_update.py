@@ -50,8 +50,7 @@ def take_step(algorithm: Algorithm, state: LearnerState | None = None, batch: Ba
     batch = fixed_batch() if batch is None else batch
     key = jax.random.key(KEY)
     after, metrics, _ = compiled_update(algorithm)(state, batch, key, jnp.bool_(False))
-    variables = {"params": state.actor.params, "batch_stats": state.actor.batch_stats}
-    policy = learner(algorithm).actor.apply(variables, batch.next_observation, False)
+    policy = learner(algorithm).actor.evaluate(state.actor, batch.next_observation)
     return Step(state, batch, *sample_with_log_prob(*policy, jax.random.split(key)[0]), after, metrics)
 
 

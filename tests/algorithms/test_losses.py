@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.bootstrap import soft_target
-from surefoot.algorithms.critic_losses import squared_error
+from surefoot.algorithms import Min, SquaredError
 from surefoot.algorithms.policy_distribution import sample_with_log_prob
 from surefoot.algorithms.temperature import temperature_loss
 
@@ -18,29 +17,27 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 
 def test_target_value_by_hand() -> None:
-    target = soft_target(
+    next_q = jnp.array([[10.0, 7.0, 4.0], [8.0, 9.0, 5.0]])
+    lowest = Min()(next_q[..., None], next_q, jax.random.key(0))
+    target = SquaredError().target(
         reward=jnp.array([1.0, 2.0, -3.0]),
-        terminated=jnp.array([0.0, 1.0, 0.0]),
-        next_q=jnp.array([[10.0, 7.0, 4.0], [8.0, 9.0, 5.0]]),
-        next_log_prob=jnp.array([-2.0, -1.0, 3.0]),
-        temperature=jnp.array(0.5),
-        discount=0.9,
+        discount=0.9 * jnp.array([1.0, 0.0, 1.0]),
+        description=lowest,
+        bonus=-0.5 * jnp.array([-2.0, -1.0, 3.0]),
     )
     # 1 + 0.9 (8 + 0.5 * 2) = 9.1; terminated: the reward alone; -3 + 0.9 (4 - 0.5 * 3) = -0.75
-    np.testing.assert_allclose(target, [9.1, 2.0, -0.75], rtol=1e-14)
-
-
-def test_target_takes_the_minimum_per_sample_over_all_critics() -> None:
-    next_q = jnp.array([[3.0, 1.0], [2.0, 5.0], [4.0, 0.0]])
-    target = soft_target(jnp.zeros(2), jnp.zeros(2), next_q, jnp.zeros(2), jnp.array(1.0), 1.0)
-    np.testing.assert_array_equal(target, [2.0, 0.0])
+    np.testing.assert_allclose(target, [[9.1], [2.0], [-0.75]], rtol=1e-14)
+    np.testing.assert_array_equal(SquaredError().target_value(target), target[:, 0])
 
 
 def test_squared_error_by_hand() -> None:
-    q, target = jnp.array([[1.0, 2.0], [0.0, 4.0]]), jnp.array([2.0, 0.0])
+    outputs, target = jnp.array([[[1.0], [2.0]], [[0.0], [4.0]]]), jnp.array([[2.0], [0.0]])
     # critic 0: mean(1, 4) = 2.5; critic 1: mean(4, 16) = 10; 0.5 (2.5 + 10) = 6.25
-    assert float(squared_error(q, target, 0.5)) == 6.25
-    assert float(squared_error(q, target, 2.0)) == 25.0
+    assert float(SquaredError(0.5).loss(outputs, target)) == 6.25
+    assert float(SquaredError(2.0).loss(outputs, target)) == 25.0
+    np.testing.assert_array_equal(SquaredError().value(outputs), [[1.0, 2.0], [0.0, 4.0]])
+    np.testing.assert_array_equal(SquaredError().describe(outputs), outputs)
+    assert SquaredError().num_outputs == 1
 
 
 def test_temperature_loss_by_hand() -> None:

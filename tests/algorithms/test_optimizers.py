@@ -9,6 +9,7 @@ import pytest
 
 from surefoot.algorithms import AdamW, Learner, LinearDecay
 from surefoot.algorithms import learner as learner_module
+from surefoot.algorithms import trained_network
 from surefoot.algorithms.optimizers import make_optimizer
 from tests.algorithms.support import DISCOUNT, SPEC, tiny
 
@@ -46,7 +47,8 @@ def test_each_optimiser_knows_how_often_it_steps(monkeypatch: pytest.MonkeyPatch
         asked[config.b1] = updates_per_agent_step
         return make_optimizer(config, updates_per_agent_step, *rest)
 
-    monkeypatch.setattr(learner_module, "make_optimizer", note)
+    for module in (learner_module, trained_network):
+        monkeypatch.setattr(module, "make_optimizer", note)
     algorithm = tiny(utd=6, policy_delay=3, critic_optimizer=AdamW(b1=0.1), actor_optimizer=AdamW(b1=0.2))
     Learner(algorithm, SPEC, DISCOUNT)
     assert asked == {0.1: 6, 0.2: 2, 0.9: 2}

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from surefoot.algorithms import Algorithm, PolyakTarget, algorithm_from_data, from_data, to_data
+from surefoot.algorithms import (
+    Algorithm,
+    PolyakTarget,
+    SquaredError,
+    TanhGaussian,
+    algorithm_from_data,
+    from_data,
+    to_data,
+)
 from surefoot.algorithms.presets import PresetInfo, crossq_wn, list_presets
 from surefoot.errors import UserError
 from surefoot.networks import LogStdRange
@@ -26,8 +34,8 @@ def test_values_that_no_preset_has_survive_json() -> None:
         target=PolyakTarget(0.1),
         discount=0.95,
         action_repeat=4,
-        log_std=LogStdRange(-5.0, 1.0, "tanh"),
-        critic_loss_scale=0.1 + 0.2,
+        policy=TanhGaussian(LogStdRange(-5.0, 1.0, "tanh")),
+        critic_loss=SquaredError(0.1 + 0.2),
     )
     assert from_data(json.loads(json.dumps(to_data(algorithm)))) == algorithm
     without = algorithm.replace(target=None)
@@ -41,8 +49,12 @@ def test_a_description_is_readable() -> None:
         "part": "MLP",
         "widths": [512, 512],
         "norm": {"part": "BatchNorm", "momentum": 0.99, "epsilon": 1e-3},
+        "norm_order": "post",
+        "bias": True,
+        "dropout": 0.0,
+        "init": "orthogonal",
     }
-    assert data["weight_constraint"] == {"part": "UnitNorm"}
+    assert data["weight_constraint"] == {"part": "UnitNorm", "layers": "hidden"}
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -62,13 +74,13 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(target={"part": "PolyakTarget", "rate": 0.1}), "PolyakTarget does not fit.*rate"),
         (changed(actor={"part": "MLP", "widths": []}), "widths"),
         (changed(actor={"part": "MLP"}), "MLP does not fit.*widths"),
-        (changed(critic_loss_scale="large"), "critic_loss_scale must be a number, got 'large'"),
-        (changed(actor=3), "actor must be of type MLP, got 3"),
-        (changed(critic=None), "critic must be of type MLP, got None"),
-        (changed(target={"part": "UnitNorm"}), r"target must be of type PolyakTarget or None, got UnitNorm\(\)"),
+        (changed(critic_loss={"part": "SquaredError", "scale": "large"}), "scale must be a number, got 'large'"),
+        (changed(actor=3), "actor must be of type MLP or of type BroNet or of type SimBaNet, got 3"),
+        (changed(critic=None), "critic must be of type MLP or of type BroNet or of type SimBaNet, got None"),
+        (changed(target={"part": "UnitNorm"}), r"target must be of type PolyakTarget or None, got UnitNorm\("),
         (
             changed(actor={"part": "MLP", "widths": [16], "norm": {"part": "UnitNorm"}}),
-            r"MLP norm must be of type BatchNorm or None, got UnitNorm\(\)",
+            r"MLP norm must be of type BatchNorm or .*LayerNorm or None, got UnitNorm\(",
         ),
         (changed(actor={"part": "MLP", "widths": [16.5]}), "widths must be .*, got .16.5"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from surefoot.algorithms import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms import AdamW, Algorithm, LinearDecay, PolyakTarget, SquaredError, Temperature, UnitNorm
 from surefoot.algorithms.presets import crossq_wn, sac
 from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, LogStdRange
@@ -19,8 +19,8 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (Algorithm, {"warmup_transitions": 0}),
     (Algorithm, {"utd": 1.5}),
     (Algorithm, {"utd": True}),
-    (Algorithm, {"critic_loss_scale": 0.0}),
-    (Algorithm, {"critic_loss_scale": math.nan}),
+    (SquaredError, {"scale": 0.0}),
+    (SquaredError, {"scale": math.nan}),
     (Algorithm, {"discount": -0.1}),
     (Algorithm, {"discount": 1.1}),
     (Algorithm, {"discount": math.nan}),
@@ -116,9 +116,10 @@ def test_a_value_of_any_length_is_refused_on_one_line(value: Any) -> None:
 
 
 def test_numbers_of_any_kind_become_pythons_own() -> None:
-    algorithm = Algorithm(utd=np.int64(2), action_repeat=np.uint8(3), discount=np.float32(0.5), critic_loss_scale=1)  # type: ignore[arg-type]
-    assert algorithm == Algorithm(utd=2, action_repeat=3, discount=0.5, critic_loss_scale=1.0)
-    fields = (algorithm.utd, algorithm.action_repeat, algorithm.discount, algorithm.critic_loss_scale)
+    algorithm = Algorithm(utd=np.int64(2), action_repeat=np.uint8(3), discount=np.float32(0.5), target=PolyakTarget(1))
+    assert algorithm == Algorithm(utd=2, action_repeat=3, discount=0.5, target=PolyakTarget(1.0))
+    assert algorithm.target is not None
+    fields = (algorithm.utd, algorithm.action_repeat, algorithm.discount, algorithm.target.tau)
     assert [type(value) for value in fields] == [int, int, float, float]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from surefoot.algorithms import AdamW, Algorithm, LearnerState
 from surefoot.algorithms.optimizers import make_optimizer
-from surefoot.algorithms.presets import list_presets
+from surefoot.algorithms.presets import PresetInfo, list_presets
 from surefoot.networks import dense_norm
 from surefoot.types import PyTree
 from tests.algorithms.support import (
@@ -132,5 +132,6 @@ def test_weight_decay_of_all_takes_every_parameter(states: list[LearnerState], n
 
 
 @pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
-def test_no_preset_decays_the_temperature(preset) -> None:
-    assert preset.build().temperature.optimizer.weight_decay == 0.0
+def test_no_preset_decays_the_temperature(preset: PresetInfo) -> None:
+    algorithm = preset.build()
+    assert algorithm.temperature is None or algorithm.temperature.optimizer.weight_decay == 0.0

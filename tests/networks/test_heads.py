@@ -50,9 +50,9 @@ def test_the_actors_layers(actor: Any) -> None:
 
 
 def test_a_plain_network_has_no_statistics() -> None:
-    module, empty = Critic(MLP((4,))), (jnp.zeros((1, 3)), jnp.zeros((1, 2)))
+    module, empty = Critic(MLP((4,)), 1), (jnp.zeros((1, 3)), jnp.zeros((1, 2)))
     variables = jax.eval_shape(lambda key: module.init(key, *empty, False), jax.random.key(0))
-    assert set(variables) == {"params"}
+    assert "batch_stats" not in variables
     assert set(variables["params"]["torso"]) == {"dense_0"}
 
 
@@ -68,9 +68,9 @@ def test_the_ensemble_is_its_members(critics: Any) -> None:
     rng = np.random.default_rng(0)
     observation, action = jnp.asarray(rng.normal(size=(4, 3))), jnp.asarray(rng.normal(size=(4, 2)))
     together = critic_ensemble(NORMALISED, 3).apply(critics, observation, action, False)
-    assert together.shape == (3, 4)
+    assert together.shape == (3, 4, 1)
     for c in range(3):
-        one = Critic(NORMALISED).apply(jax.tree.map(lambda x, c=c: x[c], critics), observation, action, False)
+        one = Critic(NORMALISED, 1).apply(jax.tree.map(lambda x, c=c: x[c], critics), observation, action, False)
         np.testing.assert_allclose(together[c], one, rtol=1e-5, atol=1e-6)
 
 

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from surefoot.networks import MLP, BatchNorm
-from surefoot.networks.mlp import Torso
+from surefoot.networks import MLP, BatchNorm, Torso
 from tests.algorithms.support import FAST_COMPILE
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -30,7 +29,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @functools.cache
 def shapes(config: MLP) -> Any:
-    return jax.eval_shape(lambda x: Torso(config).init(jax.random.key(0), x, True), jnp.zeros((1, INPUTS)))
+    return jax.eval_shape(lambda x: Torso(config.layers()).init(jax.random.key(0), x, True), jnp.zeros((1, INPUTS)))
 
 
 def draw(config: MLP, seed: int) -> tuple[Any, jax.Array]:
@@ -43,7 +42,7 @@ def draw(config: MLP, seed: int) -> tuple[Any, jax.Array]:
 @functools.cache
 def compiled(config: MLP) -> Callable[[Any, jax.Array], tuple[jax.Array, Any, Any]]:
     """Return f(variables, x) -> output, gradient by the parameters of a loss on the output, hidden activations."""
-    module = Torso(config)
+    module = Torso(config.layers())
 
     def run(variables: Any, x: jax.Array) -> tuple[jax.Array, Any, Any]:
         def loss(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
@@ -108,7 +107,7 @@ def test_without_normalisation_the_scale_matters(seed: int, layer: str) -> None:
 
 def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
     config = MLP((3,), BatchNorm(momentum=0.99, epsilon=1e-3))
-    rng, module = np.random.default_rng(0), Torso(config)
+    rng, module = np.random.default_rng(0), Torso(config.layers())
     shape = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, False), jnp.zeros((1, 2)))
     variables = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape)), shape)
     x = rng.normal(size=(4, 2))
@@ -128,7 +127,7 @@ def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
 def test_running_statistics_follow_with_the_biased_variance(momentum: float, epsilon: float) -> None:
     """running = momentum x running + (1 - momentum) x batch, and the batch's own statistics normalise it."""
     config = MLP((3,), BatchNorm(momentum, epsilon))
-    module, x = Torso(config), np.array([[1.0, 4.0], [3.0, 0.0], [5.0, 2.0], [-1.0, 2.0]])
+    module, x = Torso(config.layers()), np.array([[1.0, 4.0], [3.0, 0.0], [5.0, 2.0], [-1.0, 2.0]])
     shape = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, True), jnp.asarray(x))
     variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.5), shape)
     _, state = module.apply(variables, jnp.asarray(x), True, mutable=["batch_stats"])

@@ -62,9 +62,9 @@ def test_probe_is_learned_to_its_known_value(probe: str, name: str, tmp_path: Pa
     loop = train(probe, ALGORITHMS[name], tmp_path / "run")
     learner = jax.tree.map(lambda leaf: leaf[0], loop._state.learner)
     observation = stored(loop)
-    actor = loop._population.learner.act_deterministic(learner.actor, observation)
-    variables = {"params": learner.critic.params, "batch_stats": learner.critic.batch_stats}
-    q = np.asarray(loop._population.learner.critic.apply(variables, observation, actor, False)).min(axis=0)
+    functions = loop._population.learner
+    actor = functions.act_deterministic(learner, observation)
+    q = np.asarray(functions.critic.evaluate(learner.critic, observation, actor))[..., 0].min(axis=0)
     expected = PROBES[probe].optimal_value(observation, get_task(probe).discount)
     scale = max(1.0, float(np.abs(expected).max()))
     assert float(np.mean(np.abs(q - expected))) < 0.1 * scale

@@ -3,7 +3,9 @@
 Soft actor-critic with the parts of ``Algorithm``. Nothing here knows of seeds, environments or files; ``LearnerState``
 is everything a checkpoint must hold. Order of one update (arXiv 2502.07523, section 3, and the authors' code):
 
-    critic -> target critic -> [every policy_delay-th update: actor -> temperature]
+    critic -> target critic -> [every policy_delay-th update: actor -> optimistic actor -> temperature]
+
+or the policy's part first, where the algorithm says so. Parts that are absent leave no trace in the compiled update.
 """
 
 from __future__ import annotations
@@ -15,48 +17,44 @@ import jax.numpy as jnp
 import optax
 
 from surefoot import networks
-from surefoot.algorithms.bootstrap import soft_target
+from surefoot.algorithms import statistics
 from surefoot.algorithms.config import Algorithm
-from surefoot.algorithms.critic_losses import squared_error
+from surefoot.algorithms.optimism import Optimist, OptimistState
 from surefoot.algorithms.optimizers import make_optimizer
-from surefoot.algorithms.policy_distribution import sample_with_log_prob
+from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.algorithms.temperature import temperature_loss
-from surefoot.types import Array, Batch, EnvSpec, PyTree
-
-
-class NetworkState(NamedTuple):
-    """A network that is being trained."""
-
-    params: PyTree
-    """Weights and biases, by layer."""
-    batch_stats: PyTree
-    """Running means and variances of the batch normalisations; an empty dict where there are none."""
-    opt_state: PyTree
-    """Of its optimiser."""
+from surefoot.algorithms.trained_network import NetworkState, TrainedNetwork
+from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
 
 class LearnerState(NamedTuple):
     """All that one seed has learned. The count of updates is shared by all seeds and therefore not in here."""
 
     actor: NetworkState
-    """The policy's network."""
+    """The policy."""
     critic: NetworkState
     """Every leaf has a leading axis C."""
     target_critic: PyTree | None
     """Parameters of the target critic, which reads no running statistics; None where the algorithm has no target."""
-    log_alpha: jax.Array
-    """[] logarithm of the entropy temperature."""
+    log_alpha: jax.Array | None
+    """[] logarithm of the entropy temperature; None for a policy without entropy."""
     temperature_opt_state: PyTree
-    """Of the optimiser of log_alpha."""
+    """Its optimiser's; None likewise."""
     key: jax.Array
     """The seed's own random key, for exploration, replay indices and policy noise alike."""
+    optimist: OptimistState | None = None
+    """The second policy, where there is one."""
+    observations: Moments | None = None
+    """Of the observations acted on [O], where they are normalised."""
+    returns: ReturnMoments | None = None
+    """Of the running returns, where rewards are scaled."""
 
 
 class CriticMetrics(NamedTuple):
     """Of one critic update; all []."""
 
     critic_loss: jax.Array
-    """Squared error, mean over the batch, summed over critics, times the algorithm's loss scale."""
+    """As minimised: summed over the critics, any penalty included."""
     q_mean: jax.Array
     """Mean over critics and batch of Q(s, a)."""
     target_mean: jax.Array
@@ -69,13 +67,13 @@ class ActorMetrics(NamedTuple):
     """Of one update of actor and temperature; all []."""
 
     actor_loss: jax.Array
-    """Mean over the batch of alpha log pi - min Q."""
+    """As minimised, any penalty included."""
     entropy: jax.Array
-    """-mean log pi of the actor's batch, in nats."""
+    """-mean log pi of the actor's batch, in nats; zero for a policy without entropy."""
     temperature: jax.Array
-    """alpha after the update."""
+    """alpha after the update; zero for a policy without entropy."""
     actor_grad_norm: jax.Array
-    """L2 norm of the actor's gradient."""
+    """L2 norm of the policy's gradient."""
 
 
 class Learner:
@@ -87,58 +85,92 @@ class Learner:
         discount: gamma per agent step, the algorithm's own or else the task's.
 
     Attributes:
-        algorithm: the composition.
-        spec: sizes of the environment.
-        discount: gamma per agent step.
-        target_entropy: in nats, for all A action entries together.
-        actor: the policy's network.
-        critic: all C critics as one network.
+        actor: the policy network and how it is trained.
+        critic: the ensemble of critics and how it is trained.
+        target_entropy: in nats; absent for a policy without entropy.
     """
 
     def __init__(self, algorithm: Algorithm, spec: EnvSpec, discount: float) -> None:
         self.algorithm = algorithm
         self.spec = spec
         self.discount = discount
-        self.target_entropy = algorithm.temperature.target_entropy * spec.action_size
-        self.actor = networks.Actor(algorithm.actor, algorithm.log_std, spec.action_size)
-        self.critic = networks.critic_ensemble(algorithm.critic, algorithm.num_critics)
         often, seldom = algorithm.utd, algorithm.utd / algorithm.policy_delay
-        self._critic_optimizer = make_optimizer(algorithm.critic_optimizer, often, algorithm.critic.hidden_layers)
-        self._actor_optimizer = make_optimizer(algorithm.actor_optimizer, seldom, algorithm.actor.hidden_layers)
-        self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer, seldom)
+        self.actor = TrainedNetwork(
+            algorithm.policy.module(algorithm.actor, spec.action_size),
+            algorithm.actor,
+            algorithm.policy.heads,
+            algorithm.weight_constraint,
+            algorithm.actor_optimizer,
+            seldom,
+        )
+        self.critic = TrainedNetwork(
+            networks.critic_ensemble(algorithm.critic, algorithm.num_critics, algorithm.critic_loss.num_outputs),
+            algorithm.critic,
+            (("head",),),
+            algorithm.weight_constraint,
+            algorithm.critic_optimizer,
+            often,
+        )
+        if algorithm.temperature is not None:
+            self.target_entropy = algorithm.temperature.target_entropy * spec.action_size
+            self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer, seldom)
+        self._optimist = None if algorithm.optimism is None else Optimist(algorithm.optimism, spec, seldom)
 
-    # ---------------------------------------------------------------- init and act
+    # ---------------------------------------------------------------- init, act and observe
 
     def init(self, key: jax.Array) -> LearnerState:
         """Return a fresh state; ``key`` is the seed's root key."""
+        algorithm = self.algorithm
         actor_key, critic_key, key = jax.random.split(key, 3)
         observation = jnp.zeros((1, self.spec.observation_size))
         action = jnp.zeros((1, self.spec.action_size))
-        actor = self.actor.init(actor_key, observation, False)
-        critic = self.critic.init(critic_key, observation, action, False)
-        actor_params = self._constrain(actor["params"], self.algorithm.actor)
-        critic_params = self._constrain(critic["params"], self.algorithm.critic)
-        log_alpha = jnp.log(jnp.asarray(self.algorithm.temperature.initial))
+        critic = self.critic.init(critic_key, observation, action)
+        log_alpha = None if algorithm.temperature is None else jnp.log(jnp.asarray(algorithm.temperature.initial))
         return LearnerState(
-            actor=NetworkState(actor_params, actor.get("batch_stats", {}), self._actor_optimizer.init(actor_params)),
-            critic=NetworkState(
-                critic_params, critic.get("batch_stats", {}), self._critic_optimizer.init(critic_params)
-            ),
+            actor=self.actor.init(actor_key, observation),
+            critic=critic,
             # A copy, because a donated buffer may appear only once in the state.
-            target_critic=None if self.algorithm.target is None else jax.tree.map(jnp.copy, critic_params),
+            target_critic=None if algorithm.target is None else jax.tree.map(jnp.copy, critic.params),
             log_alpha=log_alpha,
-            temperature_opt_state=self._temperature_optimizer.init(log_alpha),
+            temperature_opt_state=None if log_alpha is None else self._temperature_optimizer.init(log_alpha),
             key=key,
+            optimist=None if self._optimist is None else self._optimist.init(jax.random.fold_in(actor_key, 1)),
+            observations=None if algorithm.observation_norm is None else statistics.init_moments(observation.shape[1:]),
+            returns=None if algorithm.reward_scaling is None else statistics.init_return_moments(),
         )
 
-    def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
-        """Draw an exploring action [A] in (-1, 1) for one observation [O]."""
-        mean, log_std = self._actor_eval(state.actor, observation[None])
-        return sample_with_log_prob(mean, log_std, key)[0][0]
+    def reset(self, state: LearnerState) -> LearnerState:
+        """Return fresh networks, optimisers and temperature, from the seed's own key; what it has seen stays."""
+        key, fresh_key = jax.random.split(state.key)
+        return self.init(fresh_key)._replace(key=key, observations=state.observations, returns=state.returns)
 
-    def act_deterministic(self, actor: NetworkState, observation: jax.Array) -> jax.Array:
+    def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
+        """Draw an exploring action [A] in [-1, 1] for one observation [O]."""
+        seen = self.normalize(state, observation[None])
+        outputs = self.actor.evaluate(state.actor, seen)
+        if self._optimist is not None:
+            assert state.optimist is not None
+            mean, log_std = outputs
+            return self._optimist.explore(state.optimist, seen, mean, log_std, key)[0]
+        return self.algorithm.policy.explore(outputs, key)[0]
+
+    def act_deterministic(self, state: LearnerState, observation: jax.Array) -> jax.Array:
         """Return tanh(mean) [B, A] for observations [B, O]."""
-        return jnp.tanh(self._actor_eval(actor, observation)[0])
+        return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))
+
+    def see(self, state: LearnerState, observation: Array) -> LearnerState:
+        """Take note of an observation [O] that will be acted on."""
+        if state.observations is None:
+            return state
+        return state._replace(observations=statistics.see(state.observations, observation))
+
+    def collect(self, state: LearnerState, transition: Transition) -> LearnerState:
+        """Take note of a transition as it enters the replay buffer."""
+        state = self.see(state, transition.observation)
+        if state.returns is None:
+            return state
+        returns = statistics.see_reward(state.returns, transition.reward, transition.ended, self.discount)
+        return state._replace(returns=returns)
 
     # ---------------------------------------------------------------- update
 
@@ -158,110 +190,178 @@ class Learner:
             The new state and what the update saw.
         """
         critic_key, actor_key = jax.random.split(key)
-        state, critic_metrics = self._update_critic(state, batch, critic_key)
-        if self.algorithm.policy_delay == 1:
-            return self._update_policy(state, batch, actor_key, critic_metrics)
-        skipped = ActorMetrics(*[jnp.full((), jnp.nan, state.log_alpha.dtype)] * len(ActorMetrics._fields))
-        return jax.lax.cond(
-            update_policy,
-            lambda state: self._update_policy(state, batch, actor_key, critic_metrics),
-            lambda state: (state, critic_metrics, skipped),
-            state,
-        )
+        batch = self.preprocess(state, batch)
+        if self.algorithm.update_order == "actor-first":
+            state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
+            state, critic_metrics = self._update_critic(state, batch, critic_key)
+        else:
+            state, critic_metrics = self._update_critic(state, batch, critic_key)
+            state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
+        return state, critic_metrics, actor_metrics
+
+    def preprocess(self, state: LearnerState, batch: Batch) -> Batch:
+        """Return the batch as the losses take it: observations normalised, rewards scaled, where that is wanted."""
+        if self.algorithm.observation_norm is not None:
+            batch = batch._replace(
+                observation=self.normalize(state, batch.observation),
+                next_observation=self.normalize(state, batch.next_observation),
+            )
+        if (scaling := self.algorithm.reward_scaling) is not None:
+            assert state.returns is not None
+            batch = batch._replace(reward=statistics.scale_reward(state.returns, batch.reward, scaling.epsilon))
+        return batch
+
+    def critic_loss(
+        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array, jax.Array]]:
+        """Return what the critics minimise, [], on a preprocessed batch.
+
+        Args:
+            params: of the critics.
+            state: everything else.
+            batch: [B, ...], from ``preprocess``.
+            key: for the next actions.
+
+        Returns:
+            The loss; the running statistics that the pass leaves, the outputs [C, B, K] and their target [B, K].
+        """
+        part, stats = self.algorithm.critic_loss, state.critic.batch_stats
+        # Next actions come from the actor in evaluation mode.
+        actor_outputs = self.actor.evaluate(state.actor, batch.next_observation)
+        next_action, next_log_prob = self.algorithm.policy.next_action(actor_outputs, key)
+        outputs, next_outputs, new_stats = self._critic_outputs(params, stats, batch, next_action, key)
+        target_key = jax.random.fold_in(key, 2)
+        if state.target_critic is not None:
+            # The target makes the same pass, in training mode, with parameters of its own.
+            _, next_outputs, _ = self._critic_outputs(state.target_critic, stats, batch, next_action, target_key)
+        # Without a target, only this output is constant: the gradient still reaches Q(s, a) through the batch
+        # statistics that both halves share.
+        target = jax.lax.stop_gradient(self._target(state, batch, next_outputs, next_log_prob, target_key))
+        return part.loss(outputs, target) + self.critic.penalty(params), (new_stats, outputs, target)
 
     def _update_critic(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, CriticMetrics]:
-        # Next actions come from the actor in evaluation mode.
-        next_action, next_log_prob = sample_with_log_prob(*self._actor_eval(state.actor, batch.next_observation), key)
-        alpha = jnp.exp(state.log_alpha)
-        stats = state.critic.batch_stats
-
-        def loss_function(params: PyTree) -> tuple[jax.Array, tuple[PyTree, jax.Array, jax.Array]]:
-            q, next_q, new_stats = self._critic_values(params, stats, batch, next_action)
-            if state.target_critic is not None:
-                # The target makes the same pass, in training mode, with parameters of its own.
-                _, next_q, _ = self._critic_values(state.target_critic, stats, batch, next_action)
-            # Without a target, only this output is constant: the gradient still reaches Q(s, a) through the batch
-            # statistics that both halves share.
-            target = jax.lax.stop_gradient(
-                soft_target(batch.reward, batch.terminated, next_q, next_log_prob, alpha, self.discount)
-            )
-            return squared_error(q, target, self.algorithm.critic_loss_scale), (new_stats, q, target)
-
-        (loss, (new_stats, q, target)), grads = jax.value_and_grad(loss_function, has_aux=True)(state.critic.params)
-        critic = self._step(state.critic, grads, new_stats, self._critic_optimizer, self.algorithm.critic)
+        (loss, (new_stats, outputs, target)), grads = jax.value_and_grad(self.critic_loss, has_aux=True)(
+            state.critic.params, state, batch, key
+        )
+        critic = self.critic.step(state.critic, grads, new_stats)
         target_critic = state.target_critic
         if self.algorithm.target is not None:
             # An average of projected weights, itself never projected.
             target_critic = optax.incremental_update(critic.params, target_critic, self.algorithm.target.tau)
-        metrics = CriticMetrics(loss, jnp.mean(q), jnp.mean(target), optax.tree.norm(grads))
+        part = self.algorithm.critic_loss
+        q, target_value = part.value(outputs), part.target_value(target)
+        metrics = CriticMetrics(loss, jnp.mean(q), jnp.mean(target_value), optax.tree.norm(grads))
         return state._replace(critic=critic, target_critic=target_critic), metrics
 
-    def _critic_values(
-        self, params: PyTree, stats: PyTree, batch: Batch, next_action: jax.Array
+    def _target(
+        self, state: LearnerState, batch: Batch, next_outputs: jax.Array, next_log_prob: jax.Array, key: jax.Array
+    ) -> jax.Array:
+        """Return what the critics regress on, [B, K]: r + gamma (1 - terminated) (Q(s', a') - alpha log pi(a' | s')).
+
+        Termination alone stops the bootstrap; an episode that a time limit cut goes on in the eyes of the value.
+        """
+        loss_part = self.algorithm.critic_loss
+        next_value = self.algorithm.target_reduction(
+            loss_part.describe(next_outputs), loss_part.value(next_outputs), key
+        )
+        discount = self.discount * (1.0 - batch.terminated)
+        return loss_part.target(batch.reward, discount, next_value, -temperature(state) * next_log_prob)
+
+    def _critic_outputs(
+        self, params: PyTree, stats: PyTree, batch: Batch, next_action: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, jax.Array, PyTree]:
-        """Return Q(s, a) and Q(s', a'), both [C, B], and the running statistics that the pass leaves behind."""
+        """Return the outputs at (s, a) and (s', a'), both [C, B, K], and the statistics that the pass leaves behind."""
         if self.algorithm.critic_pass == "joint":
             observation = jnp.concatenate([batch.observation, batch.next_observation])
             action = jnp.concatenate([batch.action, next_action])
-            both, stats = self._critic_train(params, stats, observation, action)
-            q, next_q = jnp.split(both, 2, axis=-1)
-            return q, next_q, stats
-        q, new_stats = self._critic_train(params, stats, batch.observation, batch.action)
-        next_q, _ = self._critic_train(params, stats, batch.next_observation, next_action)
-        return q, next_q, new_stats
+            both, stats = self.critic.train(params, stats, observation, action, key=key)
+            outputs, next_outputs = jnp.split(both, 2, axis=1)
+            return outputs, next_outputs, stats
+        outputs, new_stats = self.critic.train(params, stats, batch.observation, batch.action, key=key)
+        next_key = jax.random.fold_in(key, 3)
+        next_outputs, _ = self.critic.train(params, stats, batch.next_observation, next_action, key=next_key)
+        return outputs, next_outputs, new_stats
 
-    def _update_policy(
-        self, state: LearnerState, batch: Batch, key: jax.Array, critic_metrics: CriticMetrics
-    ) -> tuple[LearnerState, CriticMetrics, ActorMetrics]:
-        alpha = jnp.exp(state.log_alpha)
+    def _maybe_update_policy(
+        self, state: LearnerState, batch: Batch, key: jax.Array, update_policy: jax.Array
+    ) -> tuple[LearnerState, ActorMetrics]:
+        if self.algorithm.policy_delay == 1:
+            return self._update_policy(state, batch, key)
+        dtype = batch.reward.dtype
+        skipped = ActorMetrics(*[jnp.full((), jnp.nan, dtype)] * len(ActorMetrics._fields))
+        return jax.lax.cond(
+            update_policy,
+            lambda state: self._update_policy(state, batch, key),
+            lambda state: (state, skipped),
+            state,
+        )
 
-        def loss_function(params: PyTree) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
-            variables = {"params": params, "batch_stats": state.actor.batch_stats}
-            (mean, log_std), updated = self.actor.apply(variables, batch.observation, True, mutable=["batch_stats"])
-            action, log_prob = sample_with_log_prob(mean, log_std, key)
-            # The critic has just been updated, and is in evaluation mode here.
-            q = self.critic.apply(_variables(state.critic), batch.observation, action, False)
-            loss = jnp.mean(alpha * log_prob - jnp.min(q, axis=0))
-            return loss, (updated.get("batch_stats", {}), -jnp.mean(log_prob))
+    def actor_loss(
+        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
+        """Return what the policy minimises, [], on a preprocessed batch.
 
-        (loss, (new_stats, entropy)), grads = jax.value_and_grad(loss_function, has_aux=True)(state.actor.params)
-        actor = self._step(state.actor, grads, new_stats, self._actor_optimizer, self.algorithm.actor)
+        Args:
+            params: of the actor.
+            state: everything else.
+            batch: [B, ...], from ``preprocess``.
+            key: for the actions.
+
+        Returns:
+            The loss; the running statistics that the pass leaves, and the entropy [].
+        """
+        part, algorithm = self.algorithm.critic_loss, self.algorithm
+        outputs, new_stats = self.actor.train(
+            params, state.actor.batch_stats, batch.observation, key=jax.random.fold_in(key, 1)
+        )
+        action, log_prob = algorithm.policy.policy_action(outputs, key)
+        # The critic is in evaluation mode here; dropout, where there is any, stays on (DroQ).
+        critic_key = jax.random.fold_in(key, 2)
+        q = part.value(self.critic.evaluate(state.critic, batch.observation, action, key=critic_key))
+        value = algorithm.policy_reduction(q[..., None], q, jax.random.fold_in(key, 3))[:, 0]
+        loss = jnp.mean(temperature(state) * log_prob - value) + self.actor.penalty(params)
+        return loss, (new_stats, -jnp.mean(log_prob))
+
+    def _update_policy(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, ActorMetrics]:
+        (loss, (new_stats, entropy)), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
+            state.actor.params, state, batch, key
+        )
+        state = state._replace(actor=self.actor.step(state.actor, grads, new_stats))
+        state = self._update_temperature(state, entropy)
+        metrics = ActorMetrics(loss, entropy, jnp.asarray(temperature(state), loss.dtype), optax.tree.norm(grads))
+        return self._update_optimist(state, batch, jax.random.fold_in(key, 4)), metrics
+
+    def _update_temperature(self, state: LearnerState, entropy: jax.Array) -> LearnerState:
+        if state.log_alpha is None:
+            return state
         gradient = jax.grad(temperature_loss)(state.log_alpha, entropy, self.target_entropy)
         change, opt_state = self._temperature_optimizer.update(gradient, state.temperature_opt_state, state.log_alpha)
-        log_alpha = state.log_alpha + change
-        metrics = ActorMetrics(loss, entropy, jnp.exp(log_alpha), optax.tree.norm(grads))
-        state = state._replace(actor=actor, log_alpha=log_alpha, temperature_opt_state=opt_state)
-        return state, critic_metrics, metrics
+        return state._replace(log_alpha=state.log_alpha + change, temperature_opt_state=opt_state)
+
+    def _update_optimist(self, state: LearnerState, batch: Batch, key: jax.Array) -> LearnerState:
+        if self._optimist is None:
+            return state
+        assert state.optimist is not None
+        loss_part = self.algorithm.critic_loss
+
+        def upper_bound(action: jax.Array, optimism: jax.Array) -> jax.Array:
+            outputs = self.critic.evaluate(state.critic, batch.observation, action, key=jax.random.fold_in(key, 1))
+            return jnp.mean(loss_part.value(outputs), axis=0) + optimism * loss_part.disagreement(outputs)
+
+        mean, log_std = self.actor.evaluate(state.actor, batch.observation)
+        optimist = self._optimist.update(state.optimist, batch.observation, mean, log_std, upper_bound, key)
+        return state._replace(optimist=optimist)
 
     # ---------------------------------------------------------------- shared steps
 
-    def _actor_eval(self, actor: NetworkState, observation: Array) -> tuple[jax.Array, jax.Array]:
-        return self.actor.apply(_variables(actor), observation, False)
-
-    def _critic_train(
-        self, params: PyTree, stats: PyTree, observation: jax.Array, action: jax.Array
-    ) -> tuple[jax.Array, PyTree]:
-        variables = {"params": params, "batch_stats": stats}
-        q, updated = self.critic.apply(variables, observation, action, True, mutable=["batch_stats"])
-        return q, updated.get("batch_stats", {})
-
-    def _step(
-        self,
-        network: NetworkState,
-        grads: PyTree,
-        batch_stats: PyTree,
-        optimizer: optax.GradientTransformation,
-        config: networks.MLP,
-    ) -> NetworkState:
-        updates, opt_state = optimizer.update(grads, network.opt_state, network.params)
-        params = self._constrain(optax.apply_updates(network.params, updates), config)
-        return NetworkState(params, batch_stats, opt_state)
-
-    def _constrain(self, params: PyTree, config: networks.MLP) -> PyTree:
-        if self.algorithm.weight_constraint is None:
-            return params
-        return networks.project(params, config.hidden_layers)
+    def normalize(self, state: LearnerState, observation: Array) -> jax.Array:
+        """Return observations [B, O] as the networks see them."""
+        if (norm := self.algorithm.observation_norm) is None:
+            return jnp.asarray(observation)
+        assert state.observations is not None
+        return statistics.normalize(state.observations, observation, norm.epsilon)
 
 
-def _variables(network: NetworkState) -> dict[str, PyTree]:
-    return {"params": network.params, "batch_stats": network.batch_stats}
+def temperature(state: LearnerState) -> jax.Array | float:
+    """Return alpha, []; zero for a policy without entropy."""
+    return 0.0 if state.log_alpha is None else jnp.exp(state.log_alpha)

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 import jax
 import optax
 
-from surefoot.algorithms.config import AdamW, LinearDecay
+from surefoot.algorithms.parts import AdamW, LinearDecay
 from surefoot.networks import LayerPath
 from surefoot.types import PyTree
 
 
 def make_optimizer(
-    config: AdamW, updates_per_agent_step: float, hidden_layers: Iterable[LayerPath] = ()
+    config: AdamW, updates_per_agent_step: float, constrained: Iterable[LayerPath] = ()
 ) -> optax.GradientTransformation:
     """Return the Optax transformation.
 
     Args:
         config: its numbers.
         updates_per_agent_step: how often it steps, to turn a schedule's agent steps into its own count.
-        hidden_layers: those that "unconstrained" leaves undecayed.
+        constrained: paths of layers or of single arrays that "unconstrained" leaves undecayed.
     """
     learning_rate: optax.ScalarOrSchedule
     if isinstance(config.learning_rate, LinearDecay):
@@ -31,10 +31,14 @@ def make_optimizer(
         learning_rate = config.learning_rate
     if config.weight_decay == 0.0:
         return optax.adam(learning_rate, b1=config.b1, b2=config.b2)
-    spared = frozenset(hidden_layers) if config.decay == "unconstrained" else frozenset()
+    spared = frozenset(constrained) if config.decay == "unconstrained" else frozenset()
 
     def decays(params: PyTree) -> PyTree:
-        return jax.tree_util.tree_map_with_path(lambda path, _: _keys(path)[:-1] not in spared, params)
+        def one(path: tuple[jax.tree_util.KeyEntry, ...], _: jax.Array) -> bool:
+            keys = _keys(path)
+            return keys not in spared and keys[:-1] not in spared
+
+        return jax.tree_util.tree_map_with_path(one, params)
 
     return optax.adamw(learning_rate, config.b1, config.b2, weight_decay=config.weight_decay, mask=decays)
 

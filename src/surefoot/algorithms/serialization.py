@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from surefoot.algorithms.config import AdamW, Algorithm, LinearDecay, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms import critic_losses, parts, policies, reductions
+from surefoot.algorithms.config import Algorithm
 from surefoot.errors import UserError
-from surefoot.networks import MLP, BatchNorm, LogStdRange
+from surefoot.networks import heads, normalization, torsos
 from surefoot.networks.validation import one_line
 
-_PARTS = {
-    part.__name__: part
-    for part in (AdamW, Algorithm, BatchNorm, LinearDecay, LogStdRange, MLP, PolyakTarget, Temperature, UnitNorm)
-}
+PARTS: dict[str, type] = {
+    name: value
+    for module in (critic_losses, parts, policies, reductions, heads, normalization, torsos)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and dataclasses.is_dataclass(value) and not name.startswith("_")
+} | {"Algorithm": Algorithm}
+"""Every part by the name that a configuration gives it."""
 
 
 def to_data(part: Any) -> Any:
@@ -44,9 +48,9 @@ def from_data(data: Any) -> Any:
     if not isinstance(data, dict):
         return data
     fields = {name: from_data(value) for name, value in data.items() if name != "part"}
-    if (part := _PARTS.get(str(data.get("part")))) is None:
+    if (part := PARTS.get(str(data.get("part")))) is None:
         raise UserError(
-            f"unknown part {data.get('part')!r} in an algorithm's description, expected one of {sorted(_PARTS)}"
+            f"unknown part {data.get('part')!r} in an algorithm's description, expected one of {sorted(PARTS)}"
         )
     try:
         return part(**fields)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.options import PresetName
+
+if TYPE_CHECKING:
+    from surefoot.algorithms.presets import PresetInfo
 
 _TASK_KEYS = (
     "name",
@@ -69,31 +72,42 @@ class Algorithms:
     def run(self) -> int:
         """Print the presets; return the exit code."""
         from surefoot.algorithms import to_data
-        from surefoot.algorithms.presets import get_preset, list_presets
+        from surefoot.algorithms.presets import find_preset, list_presets
 
         if self.name is not None:
-            parts = to_data(get_preset(self.name))
-            print(json_format.dumps(parts, indent=2) if self.json else "\n".join(outline(parts)))
+            preset = find_preset(self.name)
+            if self.json:
+                values = [{"name": name, "value": value, "source": source} for name, value, source in preset.values()]
+                print(json_format.dumps({"algorithm": to_data(preset.build()), "values": values}, indent=2))
+            else:
+                print_preset(preset)
             return 0
         presets = list_presets()
         if self.json:
-            print_json(presets, ("name", "summary", "utd", "paper", "url"))
+            print_json(presets, ("name", "summary", "utd", "parameters", "paper", "url"))
             return 0
-        rows = [(preset.name, str(preset.utd), preset.summary, preset.paper) for preset in presets]
-        print_table(("algorithm", "UTD", "what it is", "source"), rows)
+        rows = [(p.name, str(p.utd), f"{p.parameters:,}", p.summary, p.paper) for p in presets]
+        print_table(("algorithm", "UTD", "parameters", "what it is", "source"), rows)
+        print("\nParameters: trained ones at cheetah-run's sizes, targets left out.")
         return 0
 
 
-def outline(parts: dict[str, Any], indent: str = "") -> list[str]:
-    """A composition as indented lines, one value each, from what ``algorithms.to_data`` returns."""
-    lines: list[str] = []
-    for name, value in parts.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{name}: {value['part']}", *outline(value, indent + "  ")]
-        elif name != "part":
-            absent = "the task's" if name in ("discount", "action_repeat") else "none"
-            lines.append(f"{indent}{name}: {absent if value is None else value}")
-    return lines
+def print_preset(preset: PresetInfo) -> None:
+    """Print an algorithm: one line for each value, indented as its parts are nested, with the value's source."""
+    print(f"{preset.name}: {preset.summary}\n{preset.paper}, {preset.url}\n")
+    rows = []
+    for path, value, source in preset.values():
+        depth, name = path.count("."), path.rpartition(".")[2]
+        rows.append(("  " * depth + name, _shown(path, value), source))
+    print_table(("part", "value", "source"), rows)
+
+
+def _shown(path: str, value: Any) -> str:
+    if value is None:
+        return "the task's" if path in ("discount", "action_repeat") else "none"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
 
 
 def print_json(entries: Sequence[object], keys: Sequence[str]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import operator
 from numbers import Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
 from surefoot.errors import UserError
 
-_NAMES = {int: "an integer", float: "a number", str: "a string", NoneType: "None"}
+_NAMES = {bool: "True or False", int: "an integer", float: "a number", str: "a string", NoneType: "None"}
 
 
 def check_types(part: Any) -> None:
@@ -22,12 +23,23 @@ def check_types(part: Any) -> None:
     Raises:
         UserError: a field of another type.
     """
-    for name, hint in get_type_hints(type(part)).items():
-        value = getattr(part, name)
+    hints = get_type_hints(type(part))
+    for name in (field.name for field in dataclasses.fields(part)):
+        value, hint = getattr(part, name), hints[name]
         try:
             object.__setattr__(part, name, _convert(value, hint))
         except (TypeError, OverflowError):
             raise UserError(f"{type(part).__name__} {name} must be {_expected(hint)}, got {one_line(value)}") from None
+
+
+def check_epsilon(part: Any) -> None:
+    """Refuse what a normalisation cannot add to a variance: the bounds are those of policy files.
+
+    Raises:
+        UserError: ``part.epsilon`` is outside of them.
+    """
+    if not 1e-30 <= part.epsilon <= 1e30:
+        raise UserError(f"{type(part).__name__} epsilon must be between 1e-30 and 1e30, got {part.epsilon}")
 
 
 def one_line(value: Any) -> str:
@@ -36,6 +48,8 @@ def one_line(value: Any) -> str:
 
 
 def _convert(value: Any, hint: Any) -> Any:
+    if isinstance(hint, TypeAliasType):
+        hint = hint.__value__
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         for argument in arguments:
@@ -47,8 +61,9 @@ def _convert(value: Any, hint: Any) -> Any:
     elif origin is tuple:
         if isinstance(value, list | tuple):
             return tuple(_convert(entry, arguments[0]) for entry in value)
-    elif isinstance(value, bool):
-        pass  # Python counts it as a number; no field here does
+    elif isinstance(value, bool) or hint is bool:
+        if isinstance(value, bool) and hint is bool:  # Python counts it as a number; no field here does
+            return value
     elif hint is int:
         return operator.index(value)
     elif hint is float and isinstance(value, Real):
@@ -59,6 +74,8 @@ def _convert(value: Any, hint: Any) -> Any:
 
 
 def _expected(hint: Any) -> str:
+    if isinstance(hint, TypeAliasType):
+        hint = hint.__value__
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " or ".join(map(repr, arguments))

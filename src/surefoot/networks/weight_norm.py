@@ -12,30 +12,43 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 
-from surefoot.networks.mlp import LayerPath
+from surefoot.networks.layers import LayerPath
 from surefoot.types import PyTree
 
+_SMALLEST = 1e-12
+"""A norm below this is taken for it, so that a unit without weights stays one."""
 
-def project(params: PyTree, layers: Iterable[LayerPath]) -> PyTree:
-    """Return ``params`` with each of ``layers`` scaled to unit norm.
 
-    Per output unit, the incoming weights and the bias together have norm one (as in the authors' code; the paper's text
-    leaves the bias open). Kernels are [..., inputs, units], biases [..., units]; leading axes are ensembles.
+def project(params: PyTree, layers: Iterable[LayerPath], kernel_only: Iterable[LayerPath] = ()) -> PyTree:
+    """Return ``params`` with the given layers scaled to unit norm.
+
+    Kernels are [..., inputs, units], biases [..., units]; leading axes are ensembles.
 
     Args:
-        params: a network's parameters.
-        layers: paths of the dense layers to project.
+        params: of an actor, or of an ensemble of critics.
+        layers: per output unit, the incoming weights and the bias (where there is one) together have norm one, as in
+            the authors' code; the paper's text leaves the bias open.
+        kernel_only: per output unit, the incoming weights alone have norm one; the bias is left as it is.
     """
     for path in layers:
         params = _replace(params, path, _project_layer)
+    for path in kernel_only:
+        params = _replace(params, path, _project_kernel)
     return params
 
 
 def _project_layer(layer: PyTree) -> PyTree:
+    if "bias" not in layer:
+        return _project_kernel(layer)
     kernel, bias = layer["kernel"], layer["bias"]
     norm = jnp.sqrt(jnp.sum(jnp.square(kernel), axis=-2) + jnp.square(bias))
-    scale = 1.0 / jnp.maximum(norm, 1e-12)
+    scale = 1.0 / jnp.maximum(norm, _SMALLEST)
     return {"kernel": kernel * scale[..., None, :], "bias": bias * scale}
+
+
+def _project_kernel(layer: PyTree) -> PyTree:
+    norm = jnp.linalg.norm(layer["kernel"], axis=-2, keepdims=True)
+    return {**layer, "kernel": layer["kernel"] / jnp.maximum(norm, _SMALLEST)}
 
 
 def _replace(tree: PyTree, path: LayerPath, function: Callable[[PyTree], PyTree]) -> PyTree:
@@ -48,15 +61,29 @@ def dense_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
     """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept.
 
     Args:
-        params: a network's parameters.
-        layers: paths of the dense layers to add up.
+        params: of an actor, or of an ensemble of critics.
+        layers: paths of dense layers.
     """
     return sum((_layer_norm(_get(params, path)) for path in layers), start=jnp.zeros(()))
 
 
+def squared_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
+    """Return the sum over ``layers`` of the squared L2 norm of kernel and bias; leading ensemble axes are kept.
+
+    Args:
+        params: of an actor, or of an ensemble of critics.
+        layers: paths of dense layers.
+    """
+    return sum((_layer_squares(_get(params, path)) for path in layers), start=jnp.zeros(()))
+
+
 def _layer_norm(layer: PyTree) -> jax.Array:
-    squares = jnp.sum(jnp.square(layer["kernel"]), axis=(-2, -1)) + jnp.sum(jnp.square(layer["bias"]), axis=-1)
-    return jnp.sqrt(squares)
+    return jnp.sqrt(_layer_squares(layer))
+
+
+def _layer_squares(layer: PyTree) -> jax.Array:
+    squares = jnp.sum(jnp.square(layer["kernel"]), axis=(-2, -1))
+    return squares if "bias" not in layer else squares + jnp.sum(jnp.square(layer["bias"]), axis=-1)
 
 
 def _get(tree: PyTree, path: LayerPath) -> PyTree:

@@ -23,7 +23,7 @@ def check_arrays(spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
     checker = _ShapeChecker(len(spec.seeds), arrays)
     width = checker.body(spec.layers[:-1], spec.observation_size)
     head = spec.layers[-1]
-    for field in ("mean", "log_std"):
+    for field in ("mean", "log_std") if head["op"] == "tanh_gaussian_head" else ("mean",):
         if (out := checker.dense(head[field], width)) != spec.action_size:
             raise UserError(f"the head's {head[field]!r} gives {out} numbers, expected action_size {spec.action_size}")
     if unused := sorted(arrays.keys() - checker.used):
@@ -101,6 +101,22 @@ def build_dense(name: str, arrays: Mapping[str, np.ndarray]) -> Layer:
     if bias is None:
         return lambda x: x @ kernel
     return lambda x: x @ kernel + bias
+
+
+def build_std(head: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer | None:
+    """Return the standard deviation before the tanh as a function of what enters the head; None where there is none."""
+    if head["op"] != "tanh_gaussian_head":
+        return None
+    log_std, tanh = build_dense(head["log_std"], arrays), head["mapping"] == "tanh"
+    low, high = np.float32(head["log_std_min"]), np.float32(head["log_std_max"])
+
+    def std(x: np.ndarray) -> np.ndarray:
+        raw = log_std(x)
+        if tanh:
+            return np.exp(low + np.float32(0.5) * (high - low) * (np.tanh(raw) + np.float32(1)))
+        return np.exp(np.clip(raw, low, high))
+
+    return std
 
 
 def _build_one(layer: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer:

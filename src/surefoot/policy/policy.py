@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.errors import UserError
-from surefoot.policy.network import build, build_dense
+from surefoot.policy.network import build, build_dense, build_std
 from surefoot.policy.spec import PolicySpec, bounds_inside
 
 
@@ -44,9 +44,7 @@ class Policy:
         head = spec.layers[-1]
         self._body = build(spec.layers[:-1], own)
         self._mean = build_dense(head["mean"], own)
-        self._log_std = build_dense(head["log_std"], own)
-        self._log_std_bounds = np.float32(head["log_std_min"]), np.float32(head["log_std_max"])
-        self._tanh_log_std = head["mapping"] == "tanh"
+        self._std = build_std(head, own)
         self._half_span = np.float32(0.5) * (self.action_high - self.action_low)
         self.reseed(self.seed)
 
@@ -60,7 +58,7 @@ class Policy:
         Args:
             obs: an observation [O] or a batch [B, O]; or a dict of arrays, of one observation or with a leading B
                 axis each, where the policy was trained on a Dict space.
-            deterministic: the mode, tanh(mean), instead of a sample.
+            deterministic: the mode, tanh(mean), instead of a sample; a policy without a density has only the mode.
 
         Returns:
             The action [A] or actions [B, A] in the environment's own units and within its bounds, float32.
@@ -73,7 +71,7 @@ class Policy:
         with np.errstate(over="ignore", invalid="ignore"):  # found below, where it matters
             hidden = self._body(np.atleast_2d(flat))
             action = self._mean(hidden)
-            if not deterministic:
+            if not deterministic and self._std is not None:
                 noise = self._rng.standard_normal(action.shape, dtype=np.float32)
                 action = action + self._std(hidden) * noise
         if np.isnan(action).any():
@@ -104,13 +102,6 @@ class Policy:
             UserError: as in a call.
         """
         return self(obs, deterministic), state
-
-    def _std(self, hidden: np.ndarray) -> np.ndarray:
-        low, high = self._log_std_bounds
-        raw = self._log_std(hidden)
-        if self._tanh_log_std:
-            return np.exp(low + np.float32(0.5) * (high - low) * (np.tanh(raw) + np.float32(1)))
-        return np.exp(np.clip(raw, low, high))
 
     def _flatten(self, obs: ArrayLike | Mapping[str, ArrayLike]) -> np.ndarray:
         """Return a finite float32 observation [O] or [B, O]."""

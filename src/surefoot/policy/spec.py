@@ -27,7 +27,9 @@ _OP_FIELDS = {
     "relu": set(),
     "residual": {"layers"},
     "tanh_gaussian_head": {"mean", "log_std", "log_std_min", "log_std_max", "mapping"},
+    "tanh_head": {"mean"},
 }
+_HEADS = ("tanh_gaussian_head", "tanh_head")
 LOG_STD_MAPPINGS = ("clip", "tanh")
 
 
@@ -46,7 +48,7 @@ class PolicySpec:
         env_steps: simulator control steps per seed that it was trained for.
         seeds: the training seed of each entry on the arrays' leading axis S.
         scores: each seed's score at the last evaluation, None where there is none.
-        layers: operations in order; the last is a "tanh_gaussian_head". docs/run-directory.md lists them.
+        layers: operations in order; the last is a head. docs/run-directory.md lists them.
     """
 
     observation_size: int
@@ -145,11 +147,13 @@ def bounds_inside(low: Sequence[float], high: Sequence[float]) -> tuple[np.ndarr
 
 def _check_ops(layers: Sequence[dict[str, Any]]) -> None:
     """Refuse unknown operations, wrong fields, and a head anywhere but at the end."""
-    if not layers or layers[-1].get("op") != "tanh_gaussian_head":
-        raise UserError("the last layer must be a 'tanh_gaussian_head'")
+    if not layers or layers[-1].get("op") not in _HEADS:
+        raise UserError(f"the last layer must be one of {', '.join(_HEADS)}")
     _check_body(layers[:-1], nesting=0)
     head = layers[-1]
     _check_fields(head)
+    if head["op"] == "tanh_head":
+        return
     if head["mapping"] not in LOG_STD_MAPPINGS:
         raise UserError(
             f"log-std mapping must be one of {', '.join(LOG_STD_MAPPINGS)}, got {str(head['mapping'])[:80]!r}"
@@ -168,8 +172,8 @@ def _check_body(layers: Sequence[Any], nesting: int) -> int:
     for layer in layers:
         if not isinstance(layer, dict):
             raise UserError(f"a layer must be an object, got {str(layer)[:80]!r}")
-        if layer.get("op") == "tanh_gaussian_head":
-            raise UserError("a 'tanh_gaussian_head' can only be the last layer")
+        if layer.get("op") in _HEADS:
+            raise UserError(f"a {layer['op']!r} can only be the last layer")
         _check_fields(layer)
         if "epsilon" in layer and not (_is_finite(layer["epsilon"]) and 1e-30 <= layer["epsilon"] <= 1e30):
             raise UserError(f"epsilon must be between 1e-30 and 1e30, got {str(layer['epsilon'])[:80]!r}")

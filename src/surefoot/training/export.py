@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from surefoot.algorithms import Algorithm, NetworkState
+from surefoot.algorithms import Algorithm, DeterministicPolicy, LearnerState, TanhGaussian
+from surefoot.algorithms.policies import Policy
+from surefoot.networks import LayerNorm
+from surefoot.networks.layers import Dense, Dropout, Layer, Normalize, Relu, Residual
 from surefoot.types import PyTree
+
+_OBSERVATION_NORM = "observation_norm"
 
 
 def policy_layers(algorithm: Algorithm) -> tuple[dict[str, Any], ...]:
     """Return the actor's layers in order, each with the name of its arrays."""
-    layers: list[dict[str, Any]] = []
-    norm = algorithm.actor.norm
-
-    def normalise(name: str) -> None:
-        if norm is not None:
-            layers.append({"op": "batch_norm", "name": name, "epsilon": norm.epsilon})
-
-    normalise("torso/input_norm")
-    for i in range(len(algorithm.actor.widths)):
-        layers.append({"op": "dense", "name": f"torso/dense_{i}"})
-        layers.append({"op": "relu"})
-        normalise(f"torso/norm_{i}")
-    head = algorithm.log_std
-    layers.append(
-        {
-            "op": "tanh_gaussian_head",
-            "mean": "mean",
-            "log_std": "log_std",
-            "log_std_min": head.low,
-            "log_std_max": head.high,
-            "mapping": head.mapping,
-        }
-    )
-    return tuple(layers)
+    before: list[dict[str, Any]] = []
+    if (norm := algorithm.observation_norm) is not None:
+        before.append({"op": "batch_norm", "name": _OBSERVATION_NORM, "epsilon": norm.epsilon})
+    return (*before, *_operations(algorithm.actor.layers()), _head(algorithm.policy))
 
 
-def policy_arrays(actor: NetworkState) -> dict[str, np.ndarray]:
+def _operations(layers: tuple[Layer, ...]) -> Iterator[dict[str, Any]]:
+    for layer in layers:
+        match layer:
+            case Dense():
+                yield {"op": "dense", "name": f"torso/{layer.name}"}
+            case Relu():
+                yield {"op": "relu"}
+            case Normalize(norm=LayerNorm()):
+                yield {"op": "layer_norm", "name": f"torso/{layer.name}", "epsilon": layer.norm.epsilon}
+            case Normalize():
+                # With running statistics, batch renormalisation is batch normalisation.
+                yield {"op": "batch_norm", "name": f"torso/{layer.name}", "epsilon": layer.norm.epsilon}
+            case Residual():
+                yield {"op": "residual", "layers": list(_operations(layer.layers))}
+            case Dropout():
+                pass  # a trained policy drops nothing
+
+
+def _head(policy: Policy) -> dict[str, Any]:
+    match policy:
+        case TanhGaussian(log_std=log_std):
+            return {
+                "op": "tanh_gaussian_head",
+                "mean": "mean",
+                "log_std": "log_std",
+                "log_std_min": log_std.low,
+                "log_std_max": log_std.high,
+                "mapping": log_std.mapping,
+            }
+        case DeterministicPolicy():
+            return {"op": "tanh_head", "mean": "mean"}
+
+
+def policy_arrays(learner: LearnerState) -> dict[str, np.ndarray]:
     """Return the actor's arrays [S, ...] by layer: "torso/dense_0/kernel", "torso/norm_0/mean", ..."""
-    return {**_flat(actor.params), **_flat(actor.batch_stats)}
+    arrays = {**_flat(learner.actor.params), **_flat(learner.actor.batch_stats)}
+    # How often a batch renormalisation was trained plays no part in what it computes now.
+    arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
+    if (seen := learner.observations) is not None:
+        mean = np.array(seen.mean)
+        statistics = {"mean": mean, "var": seen.variance, "scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
+        arrays |= {f"{_OBSERVATION_NORM}/{name}": np.array(array) for name, array in statistics.items()}
+    return arrays
 
 
 def _flat(tree: PyTree, path: Sequence[str] = ()) -> dict[str, np.ndarray]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from surefoot import networks, replay
 from surefoot.algorithms import ActorMetrics, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.replay import ReplayState
-from surefoot.types import Array, Transition
+from surefoot.types import Array, PyTree, Transition
 
 
 class MetricSums(NamedTuple):
@@ -62,6 +63,7 @@ class Population:
         self._store_and_act = jax.jit(self._store_and_act_all, donate_argnums=0)
         self._train = jax.jit(self._train_all, donate_argnums=0)
         self._deterministic = jax.jit(self._over_seeds(learner.act_deterministic))
+        self._restart = jax.jit(self._over_seeds(learner.reset), donate_argnums=0)
         self._norms = jax.jit(self._over_seeds(self._norms_one))
         self._reset_metrics = jax.jit(self._over_seeds(lambda sums: jax.tree.map(jnp.zeros_like, sums)))
 
@@ -100,13 +102,17 @@ class Population:
         """
         return self._train(state, transition, jnp.int32(grad_steps))
 
+    def restart(self, state: PopulationState) -> PopulationState:
+        """Give every seed fresh networks, optimisers and temperature; the buffers stay. ``state`` is donated."""
+        return state._replace(learner=self._restart(state.learner))
+
     def begin_episodes(self, state: PopulationState, observation: np.ndarray, begin: np.ndarray) -> PopulationState:
         """Tell the buffers of the seeds in ``begin`` [S] that their unfinished episode gave way to ``observation``."""
         return state._replace(replay=jax.jit(jax.vmap(replay.begin_episode))(state.replay, observation, begin))
 
     def act_deterministic(self, state: PopulationState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
-        return np.asarray(self._deterministic(state.learner.actor, observation))
+        return np.asarray(self._deterministic(state.learner, observation))
 
     def take_metrics(self, state: PopulationState) -> tuple[PopulationState, MetricSums, WeightNorms]:
         """Return the state with its sums set to zero, the sums and the weight norms, all [S] and on the host."""
@@ -118,13 +124,17 @@ class Population:
 
     def _store_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
-        learner, action = self._over_seeds(self._uniform_action)(state.learner)
+        learner, action = self._over_seeds(self._uniform_action)(self._collect(state.learner, transition))
         return PopulationState(learner, stored, state.metrics), action
 
     def _store_and_act_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
-        learner, action = self._over_seeds(self._policy_action)(state.learner, transition.observation)
+        collected = self._collect(state.learner, transition)
+        learner, action = self._over_seeds(self._policy_action)(collected, transition.observation)
         return PopulationState(learner, stored, state.metrics), action
+
+    def _collect(self, learner: LearnerState, transition: Transition) -> LearnerState:
+        return self._over_seeds(self.learner.collect)(learner, transition)
 
     def _train_all(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array
@@ -132,7 +142,7 @@ class Population:
         # The buffers are mapped over and never stripped, whatever the number of seeds: XLA would copy a stripped ring
         # as a whole in every call.
         stored = jax.vmap(replay.add)(state.replay, transition)
-        start = self._strip((state.learner, state.metrics))
+        start = self._strip((self._collect(state.learner, transition), state.metrics))
         learner, sums = self._updates(start, stored, grad_steps, self.learner.algorithm.utd)
         learner, action = self._each(self._policy_action)(learner, self._strip(transition.observation))
         learner, sums, action = self._clothe((learner, sums, action))
@@ -200,7 +210,7 @@ class Population:
 
     def _fresh_one(self, key: jax.Array, observation: jax.Array) -> PopulationState:
         buffer = replay.init(self.learner.spec, self.capacity, self.frames, observation)
-        return PopulationState(self.learner.init(key), buffer, no_sums())
+        return PopulationState(self.learner.see(self.learner.init(key), observation), buffer, no_sums())
 
     def _uniform_action(self, learner: LearnerState) -> tuple[LearnerState, jax.Array]:
         key, action_key = jax.random.split(learner.key)
@@ -213,9 +223,11 @@ class Population:
         return learner._replace(key=key), action
 
     def _norms_one(self, learner: LearnerState) -> WeightNorms:
-        algorithm = self.learner.algorithm
-        critic = networks.dense_norm(learner.critic.params, (*algorithm.critic.hidden_layers, ("head",)))
-        actor = networks.dense_norm(learner.actor.params, (*algorithm.actor.hidden_layers, ("mean",), ("log_std",)))
+        def norm(network: TrainedNetwork, params: PyTree) -> jax.Array:
+            return networks.dense_norm(params, (*network.hidden_layers, *network.heads))
+
+        critic = norm(self.learner.critic, learner.critic.params)
+        actor = norm(self.learner.actor, learner.actor.params)
         return WeightNorms(jnp.mean(critic), actor)
 
 

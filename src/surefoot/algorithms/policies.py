@@ -1,0 +1,124 @@
+"""How the actor's outputs become actions: to explore, to bootstrap, and to improve.
+
+A stochastic policy does all three alike. A deterministic one adds noise to explore and, bounded, to the actions that it
+bootstraps from (TD3, arXiv 1802.09477).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from surefoot.algorithms.parts import check_finite
+from surefoot.algorithms.policy_distribution import sample_with_log_prob
+from surefoot.networks import Actor, DeterministicActor, LayerPath, LogStdRange, TorsoConfig
+from surefoot.networks.validation import check_types
+
+type Drawn = tuple[jax.Array, jax.Array]
+"""Actions [..., A] in [-1, 1] and their log-probabilities [...]."""
+
+
+@dataclass(frozen=True)
+class TanhGaussian:
+    """SAC's policy: a Gaussian whose mean and log standard deviation are learned, through a tanh.
+
+    Attributes:
+        log_std: bounds of the log standard deviation.
+    """
+
+    log_std: LogStdRange = LogStdRange()
+
+    def __post_init__(self) -> None:
+        """Refuse anything but a range."""
+        check_types(self)
+
+    @property
+    def has_entropy(self) -> bool:
+        """Whether its actions have a density, so that there is a temperature to learn."""
+        return True
+
+    @property
+    def heads(self) -> tuple[LayerPath, ...]:
+        """Paths of the layers after the torso."""
+        return (("mean",), ("log_std",))
+
+    def module(self, torso: TorsoConfig, action_size: int) -> nn.Module:
+        """Return the network."""
+        return Actor(torso, self.log_std, action_size)
+
+    def mean(self, outputs: Any) -> jax.Array:
+        """Return the deterministic action [..., A]."""
+        return jnp.tanh(outputs[0])
+
+    def explore(self, outputs: Any, key: jax.Array) -> jax.Array:
+        """Draw an action [..., A] to try in the environment."""
+        return sample_with_log_prob(outputs[0], outputs[1], key)[0]
+
+    def next_action(self, outputs: Any, key: jax.Array) -> Drawn:
+        """Draw the actions that the target bootstraps from."""
+        return sample_with_log_prob(outputs[0], outputs[1], key)
+
+    def policy_action(self, outputs: Any, key: jax.Array) -> Drawn:
+        """Draw the actions that the policy's loss judges, differentiably."""
+        return sample_with_log_prob(outputs[0], outputs[1], key)
+
+
+@dataclass(frozen=True)
+class DeterministicPolicy:
+    """TD3's policy: tanh of a learned mean, with noise where it must vary.
+
+    Attributes:
+        exploration_noise: standard deviation of what is added to explore, in units of the scaled action.
+        target_noise: standard deviation of what is added to the actions that the target bootstraps from.
+        target_noise_bound: the latter is clipped to this size.
+    """
+
+    exploration_noise: float = 0.1
+    target_noise: float = 0.2
+    target_noise_bound: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse negative noise."""
+        check_types(self)
+        for name in ("exploration_noise", "target_noise", "target_noise_bound"):
+            check_finite(f"DeterministicPolicy {name}", getattr(self, name), at_least=0.0)
+
+    @property
+    def has_entropy(self) -> bool:
+        """Whether its actions have a density, so that there is a temperature to learn."""
+        return False
+
+    @property
+    def heads(self) -> tuple[LayerPath, ...]:
+        """Paths of the layers after the torso."""
+        return (("mean",),)
+
+    def module(self, torso: TorsoConfig, action_size: int) -> nn.Module:
+        """Return the network."""
+        return DeterministicActor(torso, action_size)
+
+    def mean(self, outputs: Any) -> jax.Array:
+        """Return the deterministic action [..., A]."""
+        return jnp.tanh(outputs)
+
+    def explore(self, outputs: Any, key: jax.Array) -> jax.Array:
+        """Return the action [..., A] with noise, to try in the environment."""
+        noise = self.exploration_noise * jax.random.normal(key, outputs.shape, outputs.dtype)
+        return jnp.clip(jnp.tanh(outputs) + noise, -1.0, 1.0)
+
+    def next_action(self, outputs: Any, key: jax.Array) -> Drawn:
+        """Return the actions that the target bootstraps from, smoothed by bounded noise; no density: zeros."""
+        noise = self.target_noise * jax.random.normal(key, outputs.shape, outputs.dtype)
+        noise = jnp.clip(noise, -self.target_noise_bound, self.target_noise_bound)
+        return jnp.clip(jnp.tanh(outputs) + noise, -1.0, 1.0), jnp.zeros(outputs.shape[:-1], outputs.dtype)
+
+    def policy_action(self, outputs: Any, key: jax.Array) -> Drawn:
+        """Return the actions that the policy's loss judges; no density: zeros."""
+        return jnp.tanh(outputs), jnp.zeros(outputs.shape[:-1], outputs.dtype)
+
+
+type Policy = TanhGaussian | DeterministicPolicy

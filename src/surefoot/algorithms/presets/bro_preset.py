@@ -1,0 +1,76 @@
+"""BRO: bigger, regularised, optimistic (Nauman et al. 2024, arXiv 2405.16158), by its authors' code."""
+
+from __future__ import annotations
+
+from surefoot.algorithms import (
+    AdamW,
+    Algorithm,
+    Mean,
+    OptimisticActor,
+    QuantileHuber,
+    ResetAt,
+    TanhGaussian,
+    Temperature,
+)
+from surefoot.networks import BroNet, LogStdRange
+
+_RESETS = (15_001, 50_001, 250_001, 500_001, 750_001)
+
+
+def bro(utd: int = 10) -> Algorithm:
+    """BRO; at UTD 2, its "fast" setting, it resets once.
+
+    Args:
+        utd: gradient updates per agent step.
+    """
+    optimizer = AdamW(learning_rate=3e-4, weight_decay=1e-4)
+    return Algorithm(
+        name="bro",
+        actor=BroNet(256, 1),
+        critic=BroNet(512, 2),
+        policy=TanhGaussian(LogStdRange(mapping="tanh")),
+        target_reduction=Mean(),
+        policy_reduction=Mean(),
+        critic_loss=QuantileHuber(num_quantiles=100, kappa=1.0),
+        resets=ResetAt(_RESETS[:1] if utd == 2 else _RESETS),
+        optimism=OptimisticActor(
+            torso=BroNet(256, 1),
+            optimizer=optimizer,
+            std_scale=0.75,
+            initial_optimism=1.0,
+            initial_kl_weight=0.25,
+            target_kl=0.05,
+            weight_optimizer=AdamW(learning_rate=3e-5, b1=0.5),
+        ),
+        critic_optimizer=optimizer,
+        actor_optimizer=optimizer,
+        temperature=Temperature(initial=1.0, target_entropy=-0.5, optimizer=AdamW(learning_rate=3e-4, b1=0.5)),
+        utd=utd,
+        batch_size=128,
+        warmup_transitions=2_500,
+        discount=0.99,
+        action_repeat=1,
+    )
+
+
+BRO_SOURCES = dict.fromkeys(
+    (
+        "actor",
+        "critic",
+        "policy.log_std",
+        "target_reduction",
+        "policy_reduction",
+        "critic_loss",
+        "resets",
+        "optimism",
+        "critic_optimizer",
+        "actor_optimizer",
+        "temperature",
+        "utd",
+        "batch_size",
+        "warmup_transitions",
+        "discount",
+        "action_repeat",
+    ),
+    "BRO code (arXiv 2405.16158)",
+)

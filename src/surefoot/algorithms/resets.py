@@ -1,0 +1,34 @@
+"""When a learner starts afresh. Decided on the host between agent steps, so that an update holds no trace of it."""
+
+from __future__ import annotations
+
+from surefoot.algorithms.parts import ResetAt, ResetEvery
+
+
+def next_reset(
+    resets: ResetEvery | ResetAt | None, after: int, *, utd: int, warmup: int, action_repeat: int
+) -> int | None:
+    """Return the first agent step after ``after`` whose updates come right after a reset; None if there is none.
+
+    Args:
+        resets: when.
+        after: agent step.
+        utd: updates per agent step.
+        warmup: agent steps before the updates start; nothing is reset before there was an update.
+        action_repeat: env steps per agent step.
+    """
+    if resets is None:
+        return None
+    # The first agent step with updates is warmup + 1, and a reset before it would change nothing.
+    earliest = max(after + 1, warmup + 2)
+    if isinstance(resets, ResetAt):
+        return next((step for step in resets.agent_steps if step >= earliest), None)
+    # The reset belongs to the agent step after the one that completes a multiple of the interval.
+    if resets.env_steps is not None:
+        done_before, per_step = (earliest - 2) * action_repeat, action_repeat
+        multiple = (done_before // resets.env_steps + 1) * resets.env_steps
+        return -(-multiple // per_step) + 1
+    assert resets.grad_steps is not None
+    done_before = max(0, earliest - 2 - warmup) * utd
+    multiple = (done_before // resets.grad_steps + 1) * resets.grad_steps
+    return -(-multiple // utd) + warmup + 1

@@ -1,0 +1,64 @@
+"""Running statistics of what a seed has seen: of its observations, and of its discounted returns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from surefoot.types import Array
+
+
+class Moments(NamedTuple):
+    """Mean and biased variance of everything seen so far."""
+
+    mean: jax.Array
+    """[...]"""
+    variance: jax.Array
+    """[...]"""
+    weight: jax.Array
+    """[]; values seen. It starts just above zero, so that the first one replaces mean 0 and variance 1."""
+
+
+class ReturnMoments(NamedTuple):
+    """Moments of the running discounted return, and the return itself."""
+
+    moments: Moments
+    running_return: jax.Array
+    """[] G of the episode at hand."""
+
+
+def init_moments(shape: tuple[int, ...]) -> Moments:
+    """Return the statistics of nothing."""
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), 1e-4))
+
+
+def see(moments: Moments, value: Array) -> Moments:
+    """Return the statistics with one value [...] more (Chan et al.'s update for a batch of one)."""
+    count = moments.weight + 1.0
+    delta = value - moments.mean
+    mean = moments.mean + delta / count
+    squares = moments.variance * moments.weight + jnp.square(delta) * moments.weight / count
+    return Moments(mean, squares / count, count)
+
+
+def normalize(moments: Moments, values: Array, epsilon: float) -> jax.Array:
+    """Return (value - mean) / sqrt(variance + epsilon) of each of the values [B, ...]."""
+    return (jnp.asarray(values) - moments.mean[None]) / jnp.sqrt(moments.variance + epsilon)[None]
+
+
+def init_return_moments() -> ReturnMoments:
+    """Return the statistics before the first reward."""
+    return ReturnMoments(init_moments(()), jnp.zeros(()))
+
+
+def see_reward(returns: ReturnMoments, reward: Array, ended: Array, discount: float) -> ReturnMoments:
+    """Return the statistics after a reward []: G = discount (1 - ended) G + reward (arXiv 2509.25174)."""
+    running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
+    return ReturnMoments(see(returns.moments, running), running)
+
+
+def scale_reward(returns: ReturnMoments, reward: jax.Array, epsilon: float) -> jax.Array:
+    """Return the reward [...] in standard deviations of the return."""
+    return reward / jnp.sqrt(returns.moments.variance + epsilon)

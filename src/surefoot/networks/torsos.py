@@ -1,0 +1,178 @@
+"""The shapes of networks: what stands between the input and the head.
+
+- ``MLP``, for SAC, CrossQ, XQC and DroQ;
+- ``BroNet``, for BRO (arXiv 2405.16158);
+- ``SimBaNet``, for SimBa (arXiv 2410.09754).
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Literal
+
+from surefoot.errors import UserError
+from surefoot.networks.layers import Dense, Dropout, Init, Layer, LayerPath, Normalize, Relu, Residual, hidden_layers
+from surefoot.networks.normalization import (
+    BatchNorm,
+    BatchRenorm,
+    LayerNorm,
+    uses_batch_statistics,
+)
+from surefoot.networks.validation import check_types
+
+
+class _Torso(abc.ABC):
+    """What every torso can say of itself."""
+
+    @abc.abstractmethod
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers in order."""
+
+    @property
+    def hidden_layers(self) -> tuple[LayerPath, ...]:
+        """Paths of the hidden dense layers in an actor's or a critic's parameters."""
+        return hidden_layers(self.layers())
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a training pass of one sample depends on the others in its batch."""
+        return False
+
+    @property
+    def head_init(self) -> Init:
+        """How the layers that follow the torso start."""
+        return "orthogonal"
+
+
+@dataclass(frozen=True)
+class MLP(_Torso):
+    """A multilayer perceptron.
+
+    A batch normalisation stands before the first layer as well (arXiv 2502.07523, appendix); a layer normalisation
+    does not.
+
+    Attributes:
+        widths: units of each hidden layer; a list becomes a tuple.
+        norm: the normalisation, or None for a plain perceptron.
+        norm_order: "post" normalises after the activation (CrossQ), "pre" before it (XQC, DroQ).
+        bias: whether the hidden layers have one.
+        dropout: share of the hidden units that a training pass zeros, right after each dense layer.
+        init: how every layer starts.
+    """
+
+    widths: tuple[int, ...]
+    norm: BatchNorm | BatchRenorm | LayerNorm | None = None
+    norm_order: Literal["post", "pre"] = "post"
+    bias: bool = True
+    dropout: float = 0.0
+    init: Literal["orthogonal", "lecun"] = "orthogonal"
+
+    def __post_init__(self) -> None:
+        """Refuse an empty or impossible torso."""
+        check_types(self)
+        if not self.widths or min(self.widths) < 1:
+            raise UserError(f"MLP widths must be one or more positive integers, got {self.widths}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise UserError(f"MLP dropout must be in [0, 1), got {self.dropout}")
+        if self.norm is None and self.norm_order != "post":
+            raise UserError("MLP norm_order 'pre' says where the normalisation stands, but norm is None")
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers in order."""
+        stack: list[Layer] = []
+        if self.norm is not None and self.uses_batch_statistics:
+            stack.append(Normalize("input_norm", self.norm))
+        for i, width in enumerate(self.widths):
+            stack.append(Dense(f"dense_{i}", width, self.init, self.bias))
+            if self.dropout > 0.0:
+                stack.append(Dropout(f"dropout_{i}", self.dropout))
+            around: list[Layer] = [Relu()]
+            if self.norm is not None:
+                around.insert(1 if self.norm_order == "post" else 0, Normalize(f"norm_{i}", self.norm))
+            stack += around
+        return tuple(stack)
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a training pass of one sample depends on the others in its batch."""
+        return uses_batch_statistics(self.norm)
+
+    @property
+    def head_init(self) -> Init:
+        """How the layers that follow the torso start."""
+        return self.init
+
+
+def _check_blocks(part: BroNet | SimBaNet) -> None:
+    check_types(part)
+    if part.width < 1 or part.blocks < 0:
+        raise UserError(
+            f"{type(part).__name__} needs a positive width and no negative number of blocks, "
+            f"got width {part.width} and {part.blocks} blocks"
+        )
+
+
+@dataclass(frozen=True)
+class BroNet(_Torso):
+    """Dense -> LN -> ReLU, then blocks of x + (Dense -> LN -> ReLU -> Dense -> LN)(x).
+
+    Attributes:
+        width: units of every layer.
+        blocks: residual blocks.
+    """
+
+    width: int = 512
+    blocks: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible torso."""
+        _check_blocks(self)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers in order."""
+        stack: list[Layer] = [Dense("dense", self.width), Normalize("norm", LayerNorm()), Relu()]
+        for i in range(self.blocks):
+            first = (Dense(f"block_{i}_dense_0", self.width), Normalize(f"block_{i}_norm_0", LayerNorm()), Relu())
+            second = (Dense(f"block_{i}_dense_1", self.width), Normalize(f"block_{i}_norm_1", LayerNorm()))
+            stack.append(Residual((*first, *second)))
+        return tuple(stack)
+
+
+@dataclass(frozen=True)
+class SimBaNet(_Torso):
+    """Dense, then blocks of x + (LN -> Dense -> ReLU -> Dense)(x) that are wider inside, then LN.
+
+    Attributes:
+        width: units between the blocks.
+        blocks: residual blocks.
+        expansion: a block's inner width over ``width``.
+    """
+
+    width: int = 512
+    blocks: int = 2
+    expansion: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible torso."""
+        _check_blocks(self)
+        if self.expansion < 1:
+            raise UserError(f"SimBaNet expansion must be at least 1, got {self.expansion}")
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers in order."""
+        stack: list[Layer] = [Dense("dense", self.width, "orthogonal-unit")]
+        for i in range(self.blocks):
+            inner = Dense(f"block_{i}_dense_0", self.expansion * self.width, "he")
+            outer = Dense(f"block_{i}_dense_1", self.width, "he")
+            stack.append(Residual((Normalize(f"block_{i}_norm", LayerNorm()), inner, Relu(), outer)))
+        return (*stack, Normalize("norm", LayerNorm()))
+
+    @property
+    def head_init(self) -> Init:
+        """How the layers that follow the torso start."""
+        return "orthogonal-unit"
+
+
+type TorsoConfig = MLP | BroNet | SimBaNet
+"""The shape of a network before its head."""
