@@ -40,6 +40,7 @@ _PATH = _option(Path, "PATH", "a path")
 
 Int = Annotated[int, _WHOLE]
 PresetInt = Annotated[int | None, _WHOLE, _hint("the algorithm's")]
+PresetPart = Annotated[str | None, _option(str, "PART", "a part"), _hint("the algorithm's")]
 PresetFloat = Annotated[float | None, _REAL, _hint("the algorithm's")]
 TaskFloat = Annotated[float | None, _REAL, _hint("the task's")]
 TaskInt = Annotated[int | None, _WHOLE, _hint("the task's")]

@@ -13,6 +13,7 @@ from surefoot.cli.options import (
     OutPath,
     PresetFloat,
     PresetInt,
+    PresetPart,
     RunPath,
     RunTask,
     SourcePath,
@@ -33,6 +34,26 @@ _OVERRIDES = (
     "discount",
     "action_repeat",
     "learning_rate",
+    "num_critics",
+)
+_PARTS = (
+    "actor",
+    "critic",
+    "policy",
+    "target",
+    "target_reduction",
+    "policy_reduction",
+    "critic_pass",
+    "critic_loss",
+    "weight_constraint",
+    "resets",
+    "optimism",
+    "observation_norm",
+    "reward_scaling",
+    "critic_optimizer",
+    "actor_optimizer",
+    "temperature",
+    "update_order",
 )
 _SETTINGS = (
     "num_seeds",
@@ -75,6 +96,42 @@ class Train:
     """Simulator control steps for which each action is held."""
     learning_rate: PresetFloat = None
     """Learning rate of critic and actor; the temperature keeps its own."""
+    num_critics: PresetInt = None
+    """Critics in the ensemble."""
+    actor: PresetPart = None
+    """Torso of the policy: "MLP((256, 256), BatchNorm())", "BroNet(256, 1)", "SimBaNet(128, 1)"."""
+    critic: PresetPart = None
+    """Torso of each critic, likewise."""
+    policy: PresetPart = None
+    """TanhGaussian or DeterministicPolicy."""
+    target: PresetPart = None
+    """Target critic: none, or "PolyakTarget(0.005)"."""
+    target_reduction: PresetPart = None
+    """From many critics to the target's: Min, Mean, LowestMean, "RandomSubsetMin(2)" or First."""
+    policy_reduction: PresetPart = None
+    """From many critics to what the policy climbs, likewise."""
+    critic_pass: PresetPart = None
+    """The critic's pass over (s, a) and (s', a'): joint or separate."""
+    critic_loss: PresetPart = None
+    """SquaredError, "QuantileHuber(100)" or "CategoricalCrossEntropy(101, -5, 5)"."""
+    weight_constraint: PresetPart = None
+    """What holds the weights: none, unit-norm, or "L2Penalty(1e-4)"."""
+    resets: PresetPart = None
+    """Fresh networks, buffer kept: none, "ResetEvery(env_steps=80_000)" or "ResetAt((15_001, 50_001))"."""
+    optimism: PresetPart = None
+    """A second policy that explores: none or OptimisticActor."""
+    observation_norm: PresetPart = None
+    """Running normalisation of observations: none or ObservationNorm."""
+    reward_scaling: PresetPart = None
+    """Scaling of sampled rewards: none or ReturnScaling."""
+    critic_optimizer: PresetPart = None
+    """Optimiser of the critics: "AdamW(3e-4, weight_decay=0.01)"."""
+    actor_optimizer: PresetPart = None
+    """Optimiser of the policy, likewise."""
+    temperature: PresetPart = None
+    """Entropy temperature: "Temperature(0.01, target_entropy=-0.5)", or none for a deterministic policy."""
+    update_order: PresetPart = None
+    """What an update changes first: critic-first or actor-first."""
 
     num_seeds: Int = 1
     """Independent agents trained side by side in this process."""
@@ -109,12 +166,14 @@ class Train:
 
     def run(self) -> int:
         """Train, with a display; return the exit code."""
+        from surefoot.algorithms.part_text import part_from_text
         from surefoot.algorithms.presets import get_preset
         from surefoot.cli.display import make_display
         from surefoot.exporters import make_exporters
         from surefoot.training import api
 
-        algorithm = get_preset(self.algorithm, **_given(self, _OVERRIDES))
+        parts = {name: part_from_text(name, text) for name, text in _given(self, _PARTS).items()}
+        algorithm = get_preset(self.algorithm, **_given(self, _OVERRIDES), **parts)
         settings = {name: getattr(self, name) for name in _SETTINGS}
         exporters = make_exporters(self.export)
         with make_display() as display:

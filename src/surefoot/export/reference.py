@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from surefoot.algorithms import Learner, NetworkState, algorithm_from_data
+from surefoot.algorithms import Learner, LearnerState, algorithm_from_data
 from surefoot.errors import UserError
 from surefoot.policy import PolicySpec
 from surefoot.runs import Checkpoint, RunDirectory
@@ -62,7 +62,7 @@ def make_reference(run: RunDirectory, spec: PolicySpec, index: int) -> Reference
             "(or try again, where it still trains)"
         )
     try:
-        learner, actor = _restore_actor(run, checkpoint, spec)
+        learner, state = _restore_policy(run, checkpoint, spec)
         observation = _stored_observations(run, checkpoint, index)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         where = f"the checkpoint at env step {checkpoint.env_steps:,} in {run.path}"
@@ -70,7 +70,7 @@ def make_reference(run: RunDirectory, spec: PolicySpec, index: int) -> Reference
     # In float64, so that what is measured is the file's own rounding; the actor's in float32 is as large, and on a GPU
     # that rounds the factors of a product much larger.
     with jax.enable_x64(True):
-        own = jax.tree.map(lambda leaf: leaf[index].astype(np.float64), actor)
+        own = jax.tree.map(lambda leaf: leaf[index].astype(np.float64), state)
         action = np.asarray(jax.jit(learner.act_deterministic)(own, observation.astype(np.float64)))
     return Reference(observation, action)
 
@@ -86,20 +86,25 @@ def compare(action: np.ndarray, reference: Reference, low: np.ndarray, high: np.
     return Comparison(float(np.max(difference / half_span)), accepted)
 
 
-def _restore_actor(run: RunDirectory, checkpoint: Checkpoint, spec: PolicySpec) -> tuple[Learner, NetworkState]:
-    """Return the learner and the actors [S] of all seeds."""
+def _restore_policy(run: RunDirectory, checkpoint: Checkpoint, spec: PolicySpec) -> tuple[Learner, LearnerState]:
+    """Return the learner, and of the learners' states [S] what decides the policy's action."""
     algorithm = algorithm_from_data(run.config["algorithm"])
     learner = Learner(algorithm, EnvSpec(spec.observation_size, spec.action_size), discount=0.0)  # acting needs none
     keys = jax.random.split(jax.random.key(0), len(spec.seeds))
-    like: NetworkState = jax.eval_shape(jax.vmap(learner.init), keys).actor
-    root = ".actor"
-    arrays = {
-        name.removeprefix(root): array
-        for name, array in checkpoint.arrays["learner"].items()
-        if name.startswith(f"{root}.")
-    }
-    # How it was optimised does not matter any more.
-    return learner, arrays_to_tree(like._replace(opt_state=()), arrays)
+    like: LearnerState = jax.eval_shape(jax.vmap(learner.init), keys)
+    # Nothing matters any more but the actor and what its input is normalised by.
+    like = LearnerState(
+        actor=like.actor._replace(opt_state=()),
+        critic=None,  # type: ignore[arg-type]
+        target_critic=None,
+        log_alpha=None,
+        temperature_opt_state=None,
+        key=None,  # type: ignore[arg-type]
+        observations=like.observations,
+    )
+    arrays = checkpoint.arrays["learner"]
+    wanted = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)}
+    return learner, arrays_to_tree(like, {name: array for name, array in arrays.items() if name in wanted})
 
 
 def _stored_observations(run: RunDirectory, checkpoint: Checkpoint, index: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot.algorithms import Algorithm, Learner, LearnerState, algorithm_from_data
+from surefoot.algorithms.optimism import OptimistState
 from surefoot.errors import UserError
+from surefoot.networks import MLP, TorsoConfig
 from surefoot.runs import RunDirectory
 from surefoot.training.experience import Experience, newest
 
@@ -162,15 +165,17 @@ class SourceRun:
 def taken_over(learner: LearnerState) -> LearnerState:
     """Return the part of a learner's state that a warm start takes from another run; the rest is None.
 
-    Taken are the networks with their batch statistics, the target critic, and the temperature: the critic's values
-    contain the entropy bonus, so they are right at that temperature only. Fresh are the optimisers, whose moments and
-    step counts belong to another run's gradients and schedule, and the random key.
+    Taken are the networks with their batch statistics, the target critic, what the networks' inputs and rewards are
+    normalised by, and the temperature: the critic's values contain the entropy bonus, so they are right at that
+    temperature only. Fresh are the optimisers, whose moments and step counts belong to another run's gradients and
+    schedule, and the random key.
     """
     return learner._replace(
         actor=learner.actor._replace(opt_state=None),
         critic=learner.critic._replace(opt_state=None),
         temperature_opt_state=None,
         key=None,  # type: ignore[arg-type]
+        optimist=_second(learner.optimist, None, None),
     )
 
 
@@ -181,17 +186,37 @@ def begin_with(learner: LearnerState, taken: LearnerState) -> LearnerState:
         critic=taken.critic._replace(opt_state=learner.critic.opt_state),
         target_critic=taken.target_critic,
         log_alpha=taken.log_alpha,
+        optimist=learner.optimist
+        and _second(taken.optimist, learner.optimist.opt_state, learner.optimist.weights_opt_state),
+        observations=taken.observations,
+        returns=taken.returns,
     )
+
+
+def _second(optimist: OptimistState | None, opt_state: Any, weights_opt_state: Any) -> OptimistState | None:
+    """Return a second policy, where there is one, with other optimisers."""
+    return optimist and optimist._replace(opt_state=opt_state, weights_opt_state=weights_opt_state)
 
 
 def _meaning(algorithm: Algorithm) -> dict[str, Any]:
     """Return what decides, beside the sizes of the layers, what a network's parameters compute."""
     return {
-        "actor normalisation": algorithm.actor.norm,
-        "critic normalisation": algorithm.critic.norm,
-        "log_std": algorithm.log_std,
+        "actor": _shape(algorithm.actor),
+        "critic": _shape(algorithm.critic),
+        "policy": algorithm.policy,
+        "critic_loss": algorithm.critic_loss,
+        "observation_norm": algorithm.observation_norm,
+        "reward_scaling": algorithm.reward_scaling,
+        "optimism": None if algorithm.optimism is None else algorithm.optimism.std_scale,
         "weight_constraint": algorithm.weight_constraint,
     }
+
+
+def _shape(torso: TorsoConfig) -> Any:
+    """Return a torso without its widths, which the arrays tell, and without how it started."""
+    if isinstance(torso, MLP):
+        return dataclasses.replace(torso, widths=(1,), init="orthogonal")
+    return type(torso).__name__
 
 
 def _depth(name: str) -> tuple[bool, bool, bool, str]:

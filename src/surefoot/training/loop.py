@@ -25,7 +25,7 @@ from surefoot.training.host_state import HostState
 from surefoot.training.pace import Pace
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
-from surefoot.training.setup import Plan, check_memory, device_name, make_population, replay_bytes
+from surefoot.training.setup import Plan, check_memory, device_name, make_population, replay_bytes, unreached_resets
 from surefoot.training.signals import StopSignal
 from surefoot.training.warm_start import Beginning
 from surefoot.types import EnvSpec, Transition
@@ -141,6 +141,8 @@ class TrainingLoop:
             env_workers=self._vector.num_workers,
         )
         self._watchers.on_start(started)
+        if (line := unreached_resets(self._config.algorithm, self._plan)) is not None:
+            self._watchers.on_message(line)
 
     # ---------------------------------------------------------------- run
 
@@ -149,6 +151,7 @@ class TrainingLoop:
 
         All of these end with a checkpoint and the policy on disk.
         """
+        self._next_reset = self._plan.next_reset(self._config.algorithm, self._host.agent_steps)
         self._log_pace, self._progress_pace = (
             Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
         )
@@ -183,6 +186,9 @@ class TrainingLoop:
         grad_steps = self._grad_steps
         host.record(step, in_warmup=host.agent_steps < plan.random_steps)
         if host.agent_steps > plan.warmup_steps:
+            if self._next_reset == host.agent_steps:
+                self._state = self._population.restart(self._state)
+                self._next_reset = plan.next_reset(self._config.algorithm, host.agent_steps)
             self._state, action = self._population.train(self._state, transition, grad_steps)
         else:
             self._state, action = self._population.explore(

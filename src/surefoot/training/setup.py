@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from surefoot import replay
-from surefoot.algorithms import Learner, to_data
+from surefoot.algorithms import Algorithm, Learner, ResetAt, ResetEvery, next_reset, to_data
 from surefoot.errors import UserError
 from surefoot.tasks import Task, VectorEnv, usable_cores
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
@@ -49,6 +49,37 @@ class Plan:
     warmup_steps: int
     random_steps: int
     warm_start: WarmStart
+
+    def next_reset(self, algorithm: Algorithm, after: int) -> int | None:
+        """Return the first agent step after ``after`` whose updates come right after a reset, None if there is none."""
+        return next_reset(
+            algorithm.resets,
+            after,
+            utd=algorithm.utd,
+            warmup=self.warmup_steps,
+            action_repeat=self.action_repeat,
+        )
+
+
+def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
+    """Return one line about the resets that lie beyond the run; None where there are none."""
+    match algorithm.resets:
+        case ResetAt(agent_steps=steps):
+            beyond = [step for step in steps if step > plan.agent_steps]
+            if not beyond:
+                return None
+            listed = ", ".join(f"{step:,}" for step in beyond)
+            return f"resets not reached: at agent step {listed}, of {plan.agent_steps:,} in this run"
+        case ResetEvery() as resets:
+            first = plan.next_reset(algorithm, 0)
+            if first is None or first <= plan.agent_steps:
+                return None
+            unit, interval = ("env", resets.env_steps) if resets.env_steps else ("grad", resets.grad_steps)
+            return (
+                f"resets not reached: the first, after {interval:,} {unit} steps, comes at agent step {first:,}, of "
+                f"{plan.agent_steps:,} in this run"
+            )
+    return None
 
 
 def make_plan(config: TrainConfig, task: Task, warm_start: WarmStart = COLD_START) -> Plan:
