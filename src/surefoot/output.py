@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs.atomic import write_file
+from surefoot.runs.layout import LOCK
 
-_OF_THE_RUN = ("checkpoints", "policy", "replay")
+_OF_THE_RUN = ("checkpoints", "policy", "replay", LOCK)
 _DISK_BROKE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -21,11 +24,14 @@ def check_output(path: Path, run: Path) -> None:
         run: the run directory that it tells of; the run's own files are not replaced.
 
     Raises:
-        UserError: it is a folder, its folder is missing or not writable, or it is one of the run's own files.
+        UserError: it is a folder or a device, its folder is missing or not writable, or it is one of the run's own
+            files.
     """
     folder = path.absolute().parent
     if os.path.isdir(path):  # Path's own raises where a name is too long, which writing will tell
         raise UserError(f"cannot write {path}: it is a folder, expected the name of a file")
+    if os.path.exists(path) and not os.path.isfile(path):  # replacing /dev/null would break the machine
+        raise UserError(f"cannot write {path}: it is not a regular file")
     if not folder.is_dir():
         raise UserError(f"cannot write {path}: {folder} is {'a file' if folder.exists() else 'missing'}")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -42,8 +48,15 @@ def write_output(path: Path, content: bytes) -> None:
         UserError: the place cannot be written to.
         RunFailure: the disk is full or broken.
     """
-    try:
+    with output_errors(path):
         write_file(path, content)
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into one line: a UserError, or a RunFailure where the disk is to blame."""
+    try:
+        yield
     except OSError as error:
         failure = RunFailure if error.errno in _DISK_BROKE else UserError
         raise failure(f"cannot write {path}: {error.strerror or error}") from error

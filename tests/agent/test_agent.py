@@ -241,7 +241,7 @@ def test_bad_dict_observation_is_one_line(obs: Any, said: str) -> None:
         ({"algorithm": "crossq"}, "algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn"),
         ({"seed": -1}, "seed must be between 0 and"),
         ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
-        ({"replay_capacity": 20}, "replay_capacity must be between 21 and"),
+        ({"replay_capacity": 20}, "replay_capacity must be more than the warm-up of 20 transitions, got 20"),
         ({"replay_capacity": 2**30}, "GB are free"),
         ({"discount": 1.5}, r"discount must be a number in \[0, 1\], got 1.5"),
         ({"discount": True}, "discount must be a number"),

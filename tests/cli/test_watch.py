@@ -106,6 +106,15 @@ def test_a_run_stopped_in_good_order_is_told_from_one_that_lost_rows(tmp_path: P
     assert reader.read().state is RunState.STOPPED
 
 
+def test_a_run_killed_before_its_last_checkpoint_is_not_finished(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "dog")
+    run.checkpoint(8_000)
+    reader = RunReader(run.path)
+    assert reader.read().state is RunState.FAILED
+    run.checkpoint(10_000)
+    assert reader.read().state is RunState.FINISHED
+
+
 def test_speeds_and_the_time_left_go_by_the_clock_and_leave_the_warm_up_out(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog")
     run.train(1_000, 0, 1.0)
@@ -154,6 +163,17 @@ def test_a_log_cut_back_and_grown_past_its_old_size_is_read_again(tmp_path: Path
     run.evaluate(2_000, (31.0,))
     run.evaluate(4_000, (50.0,))
     assert [e.returns for e in reader.read().evaluations] == [(10.0,), (31.0,), (50.0,)]
+
+
+def test_a_log_that_was_damaged_at_first_sight_is_read_once_it_is_mended(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "dog")
+    log = run.path / "evaluations.csv"
+    good = log.read_bytes()
+    log.write_bytes(good + b"x,y\n")
+    reader = RunReader(run.path)
+    assert reader.read().state is RunState.UNREADABLE
+    log.write_bytes(good)
+    assert reader.read().evaluations == RunReader(run.path).read().evaluations
 
 
 def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +254,14 @@ def test_a_directory_without_runs_is_one_line_and_exit_code_2(
         ("config.json", "{", "config.json is damaged"),
         ("config.json", '{"format": 1}', "config.json lacks what a run's has"),
         ("config.json", json.dumps({"format": 1, "task": "x", "algorithm": 3, "seeds": 4, "resolved": {}}), "lacks"),
+        (
+            "config.json",
+            json.dumps(
+                {"format": 1, "task": "x", "algorithm": {"name": "x"}, "seeds": [0]}
+                | {"resolved": {"agent_steps": 10**400, "action_repeat": 2}}
+            ),
+            "lacks",
+        ),
         ("evaluations.csv", "a,b\n1,2\n", "evaluations.csv has no column 'seed'"),
         ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y\n", "a row that is not a run's: 'x,y'"),
         ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y,2,,,,,,,,,,,,\n", "a row that is not a run's"),
@@ -287,6 +315,22 @@ def test_the_screen_fits_and_says_what_it_leaves_out(width: int, tmp_path: Path)
     assert "not shown" in lines[-1]
     for column in ("run", "state", "env steps", "score", "curve"):
         assert column in lines[0]
+
+
+def test_runs_that_vanish_leave_an_empty_table(tmp_path: Path) -> None:
+    reader = RunsReader([finished_run(tmp_path / "dog").path])
+    shutil.rmtree(tmp_path / "dog")
+    assert reader.read() == []
+    assert "0 runs ·" in watch.screen([], 80, 24, BLOCKS).plain
+
+
+def test_a_folders_name_commands_no_terminal(tmp_path: Path) -> None:
+    finished_run(tmp_path / "\x1b[2J")
+    bad = finished_run(tmp_path / "\x1b[3J")
+    (bad.path / "evaluations.csv").write_text("a\n")
+    lines = watch.plain_lines(RunsReader([tmp_path]).read(), None, BLOCKS)
+    assert "\x1b" not in "".join(lines)
+    assert r"\x1b[2J" in lines[1]
 
 
 def test_a_wide_screen_shows_every_column(tmp_path: Path) -> None:

@@ -165,6 +165,14 @@ def test_a_policy_that_is_not_the_checkpoints_is_refused(make_run: MakeRun, tmp_
         surefoot.export_policy(path, "numpy", out=tmp_path / "policy.npz")
 
 
+def test_what_a_config_lost_is_null_in_the_file(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run()
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"machine": 3, "resolved": ["x"]}))
+    about = surefoot.export_policy(path, "numpy", out=tmp_path / "policy.npz").metadata
+    assert (about["git_revision"], about["versions"]["training"], about["action_repeat"]) == (None, None, None)
+
+
 def test_units_that_float32_cannot_resolve_are_not_the_exports_fault() -> None:
     low, high = np.array([10_000.0], np.float32), np.array([10_001.0], np.float32)
     trained = reference.Reference(np.zeros((1, 1), np.float32), np.array([[0.1234]]))

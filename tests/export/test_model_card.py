@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -71,6 +72,28 @@ def test_every_line_of_a_table_has_its_headers_cells(make_run: MakeRun) -> None:
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
 
 
+def test_a_strangers_texts_stay_texts(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run()
+    change_config(path, started="![x](http://a.b/c) `x` a\\", resumed=3)
+    path = path.rename(tmp_path / 'a "b"; rm \n```\nc')
+    card = surefoot.write_model_card(path).read_text()
+    assert "\\[x](http://a.b/c) \\`x\\` a\\\\ |" in card
+    assert re.search(r"^```$\n(?=c)", card, re.MULTILINE) is None
+    name = path.name
+    assert f"load_policy({json.dumps(name)})\n" in card
+    assert """surefoot export 'a "b"; rm ``` c' --format onnx\n""" in card
+
+
+def test_what_is_beside_is_not_written_through(make_run: MakeRun, tmp_path: Path) -> None:
+    path = make_run()
+    (tmp_path / "precious").write_text("precious")
+    (path / ".tmp-MODEL_CARD.md").symlink_to(tmp_path / "precious")
+    surefoot.write_model_card(path)
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (path / "MODEL_CARD.md").is_file()
+    assert not (path / "MODEL_CARD.md").is_symlink()
+
+
 def test_a_diverged_seed_is_named_and_left_out(make_run: MakeRun) -> None:
     path = make_run(lambda arrays: arrays["mean/kernel"].__setitem__(1, np.nan))
     log = (path / "evaluations.csv").read_text().splitlines()
@@ -136,9 +159,12 @@ def test_the_command_writes_where_it_is_told(
 
 def test_mistakes_are_one_line(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = make_run()
+    os.mkfifo(tmp_path / "pipe")
     for arguments, expected in (
         ([str(tmp_path / "none")], "is not a run"),
         ([str(path), "-o", str(path / "config.json")], "belongs to the run"),
+        ([str(path), "-o", str(path / ".lock")], "belongs to the run"),
+        ([str(path), "-o", str(tmp_path / "pipe")], "is not a regular file"),
         ([str(path), "-o", str(tmp_path / "none" / "card.md")], "is missing"),
     ):
         assert main(["card", *arguments]) == 2

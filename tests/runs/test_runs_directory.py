@@ -76,6 +76,7 @@ def test_overwrite_removes_the_runs_files_and_no_others(tmp_path):
     kept = ["notes.txt", "checkpoints/mine.txt", "replay/segment_mine.npz", "policy/picture.png"]
     for name in kept:
         (tmp_path / "a" / name).write_text("mine")
+    (tmp_path / "a" / "MODEL_CARD.md").write_text("of the old run")
     RunDirectory.create(tmp_path / "a", {"task": "other"}, overwrite=True)
     files = {name for name, content in tree(tmp_path / "a").items() if content is not None}
     assert files == {"config.json", *kept}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from surefoot.errors import RunFailure, UserError
+from surefoot.runs import lock as lock_module
 from surefoot.runs.lock import RunLock
 
 
@@ -21,6 +23,17 @@ def test_it_names_its_process_and_is_free_again_after_release(tmp_path: Path) ->
         RunLock(tmp_path / ".lock").acquire()
     lock.release()
     RunLock(tmp_path / ".lock").acquire()
+
+
+def test_somebody_who_just_looks_does_not_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".lock").touch()
+    looking = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: os.close(looking))
+    lock = RunLock(tmp_path / ".lock")
+    lock.acquire()
+    assert lock.held
+    lock.release()
 
 
 @pytest.mark.parametrize("call", ["ftruncate", "pwrite"])

@@ -35,6 +35,11 @@ class DrawsNothing(Ramp):
         return None
 
 
+class DrawsEmptiness(Ramp):
+    def render(self) -> Any:
+        return np.zeros((0, 51, 3), np.uint8)
+
+
 class CannotDraw(Ramp):
     def render(self) -> Any:
         raise OSError("no pencil\nhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import jax
@@ -78,4 +79,11 @@ def test_a_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:
     assert "\n" not in str(caught.value)
     (run.path / "checkpoints" / "env_steps_000000000100" / "learner.npz").unlink()
     with pytest.raises(surefoot.UserError, match=r"learner\.npz"):
+        checkpoint_policies(run, [0])
+
+
+def test_a_policy_that_is_a_named_pipe_is_not_waited_for(run: RunDirectory) -> None:
+    (run.policy_path / "policy.json").unlink()
+    os.mkfifo(run.policy_path / "policy.json")
+    with pytest.raises(surefoot.UserError, match=r"policy\.json: it is not a regular file"):
         checkpoint_policies(run, [0])

@@ -106,6 +106,7 @@ def test_an_action_repeat_does_not_halve_the_frames(make_run: MakeRun, tmp_path:
     [
         (["-o", "x.avi"], "'x.avi': expected a name that ends in .mp4 or .gif"),
         (["-o", "nowhere/x.mp4"], "nowhere is missing"),
+        (["-o", f"{'x' * 251}.mp4", "--fps", "1"], "File name too long"),
         (["-o", "x.mp4", "--seeds", "3", "7"], "no seed 7; it has 3, 4"),
         (["-o", "x.mp4", "--seeds", "3", "3"], "seed 3 is asked for twice"),
         (["-o", "x.mp4", "--seeds", "three"], "expected whole numbers such as 0 1 2, got 'three'"),
@@ -139,6 +140,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     [
         ("HasNoMode", {}, "render_mode None, expected 'rgb_array'"),
         ("DrawsNothing", {}, r"render\(\) returned NoneType, expected uint8 \[H, W, 3\]"),
+        ("DrawsEmptiness", {}, r"render\(\) returned uint8 \(0, 51, 3\)"),
         ("CannotDraw", {}, "OSError: no pencil here"),
         ("Ramp", {"camera": "side"}, "draws itself and has no camera 'side'"),
     ],
@@ -172,6 +174,32 @@ def test_an_environment_that_breaks_down_leaves_nothing(make_run: MakeRun, tmp_p
     with pytest.raises(surefoot.RunFailure, match=r"BreaksDown, seed 4: RuntimeError: the motor is hot"):
         surefoot.record(make_run(target, 2, 1), tmp_path / "x.mp4", task=target, **SIZE)
     assert leftovers(tmp_path) == []
+
+
+def test_a_watcher_whose_own_pipe_breaks_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+    def watch(progress: surefoot.video.Progress) -> None:
+        if progress.env_steps == 3:
+            raise BrokenPipeError("mine")
+
+    target = "tests.video.drawn:Ramp"
+    with pytest.raises(BrokenPipeError, match="mine"):
+        surefoot.record(make_run(target, 2, 1), tmp_path / "x.mp4", task=target, on_progress=watch, **SIZE)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_link_beside_the_video_is_not_written_through(make_run: MakeRun, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".tmp-x.gif").symlink_to(tmp_path / "precious")
+    target = "tests.video.drawn:Ramp"
+    surefoot.record(make_run(target, 2, 1), tmp_path / "x.gif", task=target, **SIZE)
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert leftovers(tmp_path) == ["precious", "x.gif"]
+
+
+def test_a_missing_encoder_is_one_line(cartpole: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    with pytest.raises(surefoot.UserError, match=r"needs the program ffmpeg \(.*none is no program\)"):
+        surefoot.record(cartpole, tmp_path / "x.mp4")
 
 
 @pytest.mark.parametrize(("exit_code", "words"), [(1, "No space left on device"), (3, "")])

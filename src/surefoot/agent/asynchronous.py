@@ -42,7 +42,7 @@ class AsyncStats:
         max_stale_seconds: at worst.
         stale_grad_steps: mean of the updates that were done or under way and not in the policy.
         max_stale_grad_steps: at worst.
-        realtime: whether the operating system granted real-time priority.
+        realtime: whether real-time priority was asked for and granted.
     """
 
     agent_steps: int

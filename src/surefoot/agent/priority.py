@@ -13,23 +13,24 @@ class RealtimePriority:
 
     def __init__(self) -> None:
         self.granted = False
-        self._before = 0
+        """Whether the last request was granted."""
+        self._before: int | None = None
 
     def acquire(self) -> None:
-        """Ask for it; ``granted`` says what came of it."""
+        """Ask for it."""
         if not hasattr(os, "SCHED_FIFO"):
             return  # macOS
-        self._before = os.sched_getscheduler(0)
+        before = os.sched_getscheduler(0)
         try:
             # Threads that it starts, those of XLA and BLAS among them, must not inherit this.
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
         except PermissionError:
             return
-        self.granted = True
+        self.granted, self._before = True, before
 
     def release(self) -> None:
         """Give it back, in the thread that acquired it."""
-        if self.granted:
+        if self._before is not None:
             # Only a privileged thread may clear the second flag, and it harms no ordinary one.
             os.sched_setscheduler(0, self._before | os.SCHED_RESET_ON_FORK, os.sched_param(0))
-            self.granted = False
+            self._before = None

@@ -89,12 +89,14 @@ def make_setting(
     algorithm = crossq_wn() if algorithm is None else algorithm
     if not isinstance(algorithm, Algorithm):
         raise UserError(f"algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn(), got {algorithm!r}")
-    least = algorithm.warmup_transitions + 1
+    capacity, warmup = whole("replay_capacity", replay_capacity, 1, _MOST_TRANSITIONS), algorithm.warmup_transitions
+    if capacity <= warmup:
+        raise UserError(f"replay_capacity must be more than the warm-up of {warmup:,} transitions, got {capacity:,}")
     return AgentSetting(
         algorithm=algorithm,
         spaces=spaces,
         seed=whole("seed", seed, 0, 2**31 - 1),
-        replay_capacity=whole("replay_capacity", replay_capacity, least, _MOST_TRANSITIONS),
+        replay_capacity=capacity,
         discount=_choose_discount(discount, algorithm),
         task=_text("task", task),
     )

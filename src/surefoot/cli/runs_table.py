@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from surefoot.cli.display import duration_text, path_text
 from surefoot.runs.progress import RunProgress, RunState
+from surefoot.runs.untrusted import quoted
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*%#"
@@ -45,8 +46,8 @@ def make_table(runs: Sequence[RunProgress], width: int | None, blocks: str = BLO
     """
     cells = [_cells(run) for run in runs]
     names = list(cells[0]) if cells else ["run"]
-    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in names if name != "curve"}
-    widths["curve"] = min(_CURVE_WIDTH, max(len("curve"), *(len(run.evaluations) for run in runs)))
+    widths = {name: max(map(len, (name, *(row[name] for row in cells)))) for name in names if name != "curve"}
+    widths["curve"] = min(_CURVE_WIDTH, max((len("curve"), *(len(run.evaluations) for run in runs))))
     if width is not None:
         _narrow(names, widths, width)
     for row, run in zip(cells, runs, strict=True):
@@ -80,7 +81,7 @@ def counts_text(runs: Sequence[RunProgress]) -> str:
     """How many runs there are, and how many in each state: ``"3 runs: 1 running, 2 finished"``."""
     counts = [(state, sum(run.state is state for run in runs)) for state in RunState]
     parts = ", ".join(f"{count} {state}" for state, count in counts if count)
-    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {parts}"
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}{': ' if parts else ''}{parts}"
 
 
 def count_text(count: int) -> str:
@@ -106,10 +107,10 @@ def _cells(run: RunProgress) -> dict[str, str]:
     if run.state is RunState.UNREADABLE:
         names = ("task", "algorithm", "seeds", "env steps", "score", "min..max", "curve")
         more = ("env steps/s", "updates/s", "time")
-        return {"run": path_text(run.path), "state": run.state.value} | dict.fromkeys((*names, *more), "")
+        return {"run": quoted(path_text(run.path)), "state": run.state.value} | dict.fromkeys((*names, *more), "")
     last = run.evaluations[-1] if run.evaluations else None
     return {
-        "run": path_text(run.path),
+        "run": quoted(path_text(run.path)),
         "state": run.state.value,
         "task": run.task,
         "algorithm": run.algorithm,

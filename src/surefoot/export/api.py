@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +133,8 @@ def _encode(
 def _describe(run: RunDirectory, policy: Policy, spec: PolicySpec) -> dict[str, Any]:
     """Return what a reader of the file needs to know, as JSON values."""
     config = run.config
-    machine, resolved = config.get("machine", {}), config.get("resolved", {})
+    # Somebody may have edited it.
+    machine, resolved = (part if isinstance(part := config.get(name), dict) else {} for name in ("machine", "resolved"))
     return {
         "format": METADATA_FORMAT,
         "task": policy.task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from surefoot.model_card import markdown as md
 from surefoot.output import check_output, write_output
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations
-
-FILE_NAME = "MODEL_CARD.md"
+from surefoot.runs.layout import MODEL_CARD
 
 _SUITES = {
     "dmc": ("DM Control", "Apache-2.0 (package `dm-control`; its simulator MuJoCo: Apache-2.0)"),
@@ -65,9 +65,9 @@ def write_model_card(path: str | os.PathLike[str], out: str | os.PathLike[str] |
         RunFailure: the disk is full or broken.
     """
     run = RunDirectory.open(path)
-    target = Path(path) / FILE_NAME if out is None else Path(out)
+    target = Path(path) / MODEL_CARD if out is None else Path(out)
     check_output(target, run.path)
-    write_output(target, _render(run).encode())
+    write_output(target, _render(run).encode(errors="backslashreplace"))  # a folder's name may be no text
     return target
 
 
@@ -196,18 +196,22 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
         f"The policy maps {policy.observation_size} observation entries ({what}) to {policy.action_size} action "
         "entries in the environment's own units. Loading it runs no code from its files and needs NumPy alone:"
     )
-    yield f'```python\nimport surefoot\n\npolicy = surefoot.load_policy("{name}")\naction = policy(observation)\n```'
+    quoted = json.dumps(name, ensure_ascii=False)
+    yield f"```python\nimport surefoot\n\npolicy = surefoot.load_policy({quoted})\naction = policy(observation)\n```"
     yield "Without surefoot, as one file for ONNX Runtime, or to play it again:"
-    yield f"```sh\nsurefoot export {name} --format onnx\nsurefoot evaluate {name} --episodes 20\n```"
+    yield md.commands(
+        ("surefoot", "export", name, "--format", "onnx"), ("surefoot", "evaluate", name, "--episodes", "20")
+    )
 
 
 def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
     yield "## Training"
     command = config.get("command")
     if isinstance(command, list):
-        yield md.command(command)
+        yield md.commands(command)
     versions = _at(config, "machine", "versions")
     listed = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else versions
+    resumed = config.get("resumed")
     cadences = ("evaluate_every", "checkpoint_every", "log_every")
     rows = [
         ("seeds", config["seeds"]),
@@ -220,7 +224,7 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
         ("wall-clock", _UNKNOWN if scores is None else md.duration(scores.wall_seconds)),
         ("began with", _beginning(config.get("warm_start"))),
         ("started", config.get("started")),
-        ("resumed", f"{len(config.get('resumed', []))} times"),
+        ("resumed", f"{len(resumed) if isinstance(resumed, list) else 0} times"),
         *((name.replace("_", " "), _at(config, "machine", name)) for name in ("device", "cores", "platform")),
         ("surefoot's git revision", _at(config, "machine", "git_revision")),
         ("versions", listed),

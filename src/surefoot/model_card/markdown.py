@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -28,15 +29,16 @@ def duration(seconds: float) -> str:
 
 
 def text(entry: Any) -> str:
-    """Return a text that stays one table cell, whoever wrote it."""
+    """Return a text that stays one table cell and a text, whoever wrote it: no HTML, link, picture or code."""
     plain = " ".join(str(entry).split())
-    return plain.replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"([\\|\[`])", r"\\\1", plain).replace("<", "&lt;")
 
 
-def command(arguments: Sequence[Any]) -> str:
-    """Return a block of code with a command that a shell reads as these arguments."""
-    line = " ".join(shlex.join(map(str, arguments)).split())  # one line, so that no argument can end the block
-    return f"```sh\n{line}\n```"
+def commands(*given: Sequence[Any]) -> str:
+    """Return a block of code with commands, each of which a shell reads as these arguments."""
+    # Each on one line, so that no argument can end the block.
+    lines = [" ".join(shlex.join(map(str, arguments)).split()) for arguments in given]
+    return "\n".join(("```sh", *lines, "```"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -69,7 +69,9 @@ def file_beside(path: Path) -> Iterator[BinaryIO]:
     """Yield a stream whose content becomes the file at `path` when the block ends well, and vanishes otherwise."""
     temporary = path.with_name(TEMPORARY + path.name)
     try:
-        with temporary.open("wb") as stream:
+        # What has this name is never written through: in a stranger's folder it may be a link to any other file.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as stream:
             yield stream
             sync_file(stream)
         os.replace(temporary, path)

@@ -19,6 +19,7 @@ FORMAT = 1
 
 CONFIG = "config.json"
 LOCK = ".lock"
+MODEL_CARD = "MODEL_CARD.md"
 
 
 def encode_config(config: Mapping[str, Any]) -> bytes:
@@ -128,7 +129,7 @@ def remove_run(path: Path) -> None:
         for name in ("policy.json", "policy.npz"):
             (policy / name).unlink(missing_ok=True)
         _remove_if_empty(policy)
-    for name in ("evaluations.csv", "training.csv"):
+    for name in ("evaluations.csv", "training.csv", MODEL_CARD):
         (path / name).unlink(missing_ok=True)
     remove_leftovers(path)
 

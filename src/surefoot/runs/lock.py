@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import weakref
 from pathlib import Path
 
 from surefoot.errors import UserError
 from surefoot.runs.atomic import disk_errors
+
+_INSTANT = 0.05
+"""Seconds, far more than ``surefoot watch`` holds the lock of a run that it looks at."""
 
 
 class RunLock:
@@ -37,7 +41,7 @@ class RunLock:
         except OSError as error:
             raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -61,6 +65,15 @@ class RunLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file for this process alone; try twice, since somebody may just be looking whether it is locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(_INSTANT)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 _locks: weakref.WeakSet[RunLock] = weakref.WeakSet()

@@ -18,6 +18,7 @@ from surefoot.runs.checkpoints import CHECKPOINT_NAME
 from surefoot.runs.curve import Evaluations, EvaluationSummary
 from surefoot.runs.layout import CONFIG, LOCK, read_config
 from surefoot.runs.tail import Signature, TableTail, signature
+from surefoot.runs.untrusted import quoted
 
 SEARCH_DEPTH = 3
 """How many folders below a given one runs are looked for: deep enough for results/ALGORITHM/TASK seen from above."""
@@ -121,7 +122,7 @@ class RunReader:
         try:
             return self._read()
         except UserError as error:
-            return RunProgress(self._path, RunState.UNREADABLE, problem=str(error))
+            return RunProgress(self._path, RunState.UNREADABLE, problem=quoted(str(error), 500))
 
     def _read(self) -> RunProgress:
         running = is_locked(self._path)  # before the logs: a run that ends in between is then still told as running
@@ -158,10 +159,10 @@ class RunReader:
     def _state(self, running: bool, env_steps: int, total: int, evaluations: tuple[EvaluationSummary, ...]) -> RunState:
         if running:
             return RunState.RUNNING
-        if evaluations and evaluations[-1].env_steps >= total:
-            return RunState.FINISHED
         checkpoint = _newest_checkpoint(self._path)
-        return RunState.STOPPED if checkpoint is None or checkpoint >= env_steps else RunState.FAILED
+        if checkpoint is not None and checkpoint < env_steps:
+            return RunState.FAILED
+        return RunState.FINISHED if evaluations and evaluations[-1].env_steps >= total else RunState.STOPPED
 
 
 def find_runs(path: Path, depth: int = SEARCH_DEPTH) -> Iterator[Path]:
@@ -220,11 +221,14 @@ def _parse_config(path: Path) -> _Config:
     config = read_config(path)
     try:
         resolved = config["resolved"]
+        total_env_steps = int(resolved["agent_steps"]) * int(resolved["action_repeat"])
+        if total_env_steps >= 2**63:
+            raise ValueError("more than a counter holds")
         return _Config(
             task=str(config["task"]),
             algorithm=str(config["algorithm"]["name"]),
             seeds=tuple(int(seed) for seed in config["seeds"]),
-            total_env_steps=int(resolved["agent_steps"]) * int(resolved["action_repeat"]),
+            total_env_steps=total_env_steps,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / CONFIG} lacks what a run's has: task, algorithm, seeds, resolved") from error

@@ -63,7 +63,7 @@ class LogTail:
             return False, []
         try:
             with self._path.open("rb") as stream:
-                if not self._goes_on(stream.fileno()):
+                if self._offset == 0 or not self._goes_on(stream.fileno()):
                     self._begin_again()
                 stream.seek(self._offset)
                 content = stream.read()

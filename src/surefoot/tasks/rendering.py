@@ -134,7 +134,12 @@ class EnvironmentCamera:
         except Exception as error:  # an environment is foreign code: it may raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UserError(f"task '{self._name}' cannot be rendered: {reason}") from error
-        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+        if not (
+            isinstance(picture, np.ndarray)
+            and picture.dtype == np.uint8
+            and picture.shape[2:] == (3,)
+            and picture.size > 0
+        ):
             got = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
             raise UserError(
                 f"task '{self._name}' cannot be rendered: render() returned {got}, expected uint8 [H, W, 3]"

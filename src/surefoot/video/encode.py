@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from surefoot.errors import MissingDependency, RunFailure, UserError
-from surefoot.output import check_output
-from surefoot.runs.atomic import TEMPORARY, disk_errors, sync_folder
+from surefoot.output import check_output, output_errors
+from surefoot.runs.atomic import TEMPORARY, sync_folder
 
 MOST_FPS = {".mp4": 50.0, ".gif": 25.0}
 """The formats by their suffix, and the frames per second a video has at most where none are asked for. Viewers show a
@@ -43,12 +45,15 @@ def find_encoder() -> str:
             raise MissingDependency(package, "video", "Recording a video") from error
         raise
     try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        program = str(imageio_ffmpeg.get_ffmpeg_exe())  # what IMAGEIO_FFMPEG_EXE says, unseen
+        if shutil.which(program) is None:
+            raise RuntimeError(f"{program} is no program")
     except RuntimeError as error:
         raise UserError(
             f"recording needs the program ffmpeg ({' '.join(str(error).split())}): install it, or set "
             "IMAGEIO_FFMPEG_EXE to its path"
         ) from error
+    return program
 
 
 def check_out(out: Path, run: Path) -> None:
@@ -75,6 +80,7 @@ def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Calla
         height: pixels, even.
 
     Raises:
+        UserError: the file cannot be written there.
         RunFailure: the disk refused, or the encoder failed.
     """
     beside = out.absolute().with_name(TEMPORARY + out.name)  # absolute: ffmpeg takes "a:b" for a protocol
@@ -85,33 +91,60 @@ def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Calla
         *_ENCODERS[out.suffix.lower()], os.fspath(beside),
     ]
     # fmt: on
+    with output_errors(out):
+        beside.unlink(missing_ok=True)  # it may be a link, through which ffmpeg would write
+        beside.touch(exist_ok=False)
     try:
         with tempfile.TemporaryFile() as complaints:
-            # A session of its own: an interrupt from the keyboard is ours to act on.
-            encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints, start_new_session=True)
+            encoder = _Encoder(command, out, complaints)
             try:
-                yield from _feed(encoder)
+                yield encoder.write
+                encoder.finish()
             finally:
-                encoder.kill()
-                encoder.wait()
-            if encoder.returncode:
-                complaints.seek(0)
-                lines = complaints.read().decode(errors="replace").strip().splitlines()
-                raise RunFailure(f"cannot write {out}: ffmpeg says: {lines[-1] if lines else encoder.returncode}")
-        with disk_errors("write", out):
+                encoder.stop()
+        with output_errors(out):
             os.replace(beside, out)
             sync_folder(beside.parent)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _feed(encoder: subprocess.Popen[bytes]) -> Iterator[Callable[[np.ndarray], object]]:
-    """Yield the function that writes a frame, then wait until the encoder is done; it may give up before."""
-    assert encoder.stdin is not None
-    stdin = encoder.stdin
-    with contextlib.suppress(BrokenPipeError):  # its exit code and its last words say why
-        yield lambda frame: stdin.write(frame.tobytes())
-        stdin.flush()
-    with contextlib.suppress(BrokenPipeError):
-        stdin.close()
-    encoder.wait()
+class _Encoder:
+    """The ffmpeg program at work."""
+
+    def __init__(self, command: list[str], out: Path, complaints: IO[bytes]) -> None:
+        self._out, self._complaints = out, complaints
+        # A session of its own: an interrupt from the keyboard is ours to act on.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints, start_new_session=True)
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame [H, W, 3] uint8."""
+        try:
+            self._stdin.write(frame.tobytes())
+        except BrokenPipeError as error:
+            raise self._failure() from error
+
+    def finish(self) -> None:
+        """Wait until the file is complete."""
+        try:
+            self._stdin.close()
+        except BrokenPipeError as error:
+            raise self._failure() from error
+        if self._process.wait():
+            raise self._failure()
+
+    def stop(self) -> None:
+        """End the program if it still works."""
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+
+    def _failure(self) -> RunFailure:
+        """Say why it gave up: its last words, or else its exit code."""
+        code = self._process.wait()
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        return RunFailure(f"cannot write {self._out}: ffmpeg says: {lines[-1] if lines else code}")

@@ -16,6 +16,7 @@ from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays
 from surefoot.runs.atomic import REPLACED, current_folder
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
+from surefoot.runs.untrusted import read_small
 
 _ACTOR_ARRAY = re.compile(r"\.actor\.(?:params|batch_stats)((?:\['\w+'\])+)")
 """Names of a checkpoint's arrays that make up the actor, such as ``.actor.params['torso']['dense_0']['kernel']``."""
@@ -62,7 +63,7 @@ def checkpoint_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[P
 def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) -> list[Policy]:
     """Make a policy folder of a checkpoint's actor and load it: then it is checked like any other."""
     try:
-        spec, _ = PolicySpec.from_json((directory.policy_path / "policy.json").read_bytes())
+        spec, _ = PolicySpec.from_json(read_small(directory.policy_path / "policy.json"))
         arrays = _actor_arrays(folder / "learner.npz")
         at = dataclasses.replace(spec, env_steps=int(folder.name[-12:]), scores=(None,) * len(spec.seeds))
         with tempfile.TemporaryDirectory() as scratch:
