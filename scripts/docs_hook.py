@@ -81,8 +81,7 @@ def presets_table(presets: Sequence[PresetInfo]) -> str:
     rows = [
         (
             f"[`{preset.name}`]({preset.name}.md)",
-            preset.summary,
-            f"[{preset.paper}]({preset.url})",
+            f"{preset.summary} ([{preset.paper}]({preset.url}))",
             str(preset.utd),
             f"{_per_env_step(preset):g}",
             f"{preset.parameters:,}",
@@ -90,7 +89,7 @@ def presets_table(presets: Sequence[PresetInfo]) -> str:
         )
         for preset in presets
     ]
-    return _table(("algorithm", "what it is", "values from", "UTD", "updates per env step", "parameters", "cost"), rows)
+    return _table(("algorithm", "what it is", "UTD", "updates per env step", "parameters", "cost"), rows)
 
 
 def _per_env_step(preset: PresetInfo) -> float:

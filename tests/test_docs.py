@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import itertools
 import re
 import shlex
 import textwrap
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -191,8 +191,9 @@ def test_commands_on_the_pages_of_algorithms_can_be_carried_out() -> None:
     others = {field.name for field in dataclasses.fields(COMMANDS["train"])} - set(fields)
     parts = 0
     for line in [line for page in ALGORITHMS.glob("*.md") for line in _TRAIN.findall(page.read_text(encoding="utf-8"))]:
-        given = dict(itertools.batched(shlex.split(line, comments=True)[3:], 2))
-        changes: dict[str, object] = {}
+        words = shlex.split(line, comments=True)[3:]
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        changes: dict[str, Any] = {}
         for option, text in given.items():
             name = option.removeprefix("--").replace("-", "_")
             if fields.get(name) == "int":
