@@ -1,23 +1,32 @@
-"""Fails the documentation build when something public is not documented; called by MkDocs and by the tests.
+"""What the documentation's build adds to MkDocs; called by MkDocs and by the tests.
 
-Public is what an ``__all__`` in the package names. Each such name needs a place in the reference (a line
-``::: its.name``), a docstring, and there a word about every parameter, field, method and property. The sources are read
-and not imported.
+It fails when something public is not documented. Public is what an ``__all__`` in the package names. Each such name
+needs a place in the reference (a line ``::: its.name``), a docstring, and there a word about every parameter, field,
+method and property. For this the sources are read and not imported.
+
+It fills the tables of algorithms, so that no page can differ from the code: a line ``<!-- values: NAME -->`` becomes
+every value of that preset with its source, ``<!-- size: NAME -->`` its update-to-data ratio, size and cost, and
+``<!-- presets -->`` the table of all of them.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import griffe
+
+if TYPE_CHECKING:
+    from surefoot.algorithms.presets import PresetInfo
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "surefoot"
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
+_MARKER = re.compile(r"^<!-- (values|size|presets)(?:: ([\w-]+))? -->$", re.MULTILINE)
 _SECTIONS = {griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes}
 
 
@@ -26,6 +35,89 @@ def on_pre_build(config: object) -> None:
     log = logging.getLogger("mkdocs.hooks.docs_hook")
     for problem in find_problems():
         log.warning(problem)
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """MkDocs calls this with each page's text; return it with its tables of algorithms filled in."""
+    return _MARKER.sub(_filled, markdown)
+
+
+def _filled(marker: re.Match[str]) -> str:
+    # Importing the presets starts JAX, which pages without a marker need not wait for.
+    from surefoot.algorithms.presets import find_preset, list_presets
+
+    kind, name = marker.groups()
+    if kind == "presets":
+        return presets_table(list_presets())
+    return (values_table if kind == "values" else size_table)(find_preset(name or ""))
+
+
+def values_table(preset: PresetInfo) -> str:
+    """Return every value of a preset with its source."""
+    rows = [(f"`{path}`", _shown(path, value), source) for path, value, source in preset.values()]
+    return _table(("value", f"`{preset.name}`", "source"), rows)
+
+
+def size_table(preset: PresetInfo) -> str:
+    """Return how much a preset computes: its update-to-data ratio, its size, and what that makes."""
+    algorithm = preset.build()
+    repeat = "the task's: 2 on DM Control and MyoSuite" if algorithm.action_repeat is None else algorithm.action_repeat
+    rows = [
+        ("updates per agent step (UTD)", str(algorithm.utd)),
+        ("environment steps per agent step (action repeat)", str(repeat)),
+        ("updates per environment step, DM Control and MyoSuite", f"{_per_env_step(preset):g}"),
+        (
+            "policy updates",
+            "every update" if algorithm.policy_delay == 1 else f"every {algorithm.policy_delay} updates",
+        ),
+        ("trained parameters on cheetah-run, targets left out", f"{preset.parameters:,}"),
+        ("parameters x UTD, over `crossq-wn`'s", f"{_cost(preset):.2f}"),
+    ]
+    return _table(("on DM Control, unless told otherwise", "value"), rows)
+
+
+def presets_table(presets: Sequence[PresetInfo]) -> str:
+    """Return one line for each preset, with a link to its page."""
+    rows = [
+        (
+            f"[`{preset.name}`]({preset.name}.md)",
+            f"{preset.summary} ([{preset.paper}]({preset.url}))",
+            str(preset.utd),
+            f"{_per_env_step(preset):g}",
+            f"{preset.parameters:,}",
+            f"{_cost(preset):.2f}",
+        )
+        for preset in presets
+    ]
+    return _table(("algorithm", "what it is", "UTD", "updates per env step", "parameters", "cost"), rows)
+
+
+def _per_env_step(preset: PresetInfo) -> float:
+    algorithm = preset.build()
+    return algorithm.utd / (algorithm.action_repeat or 2)
+
+
+def _cost(preset: PresetInfo) -> float:
+    """Parameters times updates per agent step, over those of CrossQ + WN."""
+    from surefoot.algorithms.presets import find_preset
+
+    subject = find_preset("crossq-wn")
+    return preset.parameters * preset.utd / (subject.parameters * subject.utd)
+
+
+def _shown(path: str, value: Any) -> str:
+    if value is None:
+        return "the task's" if path in ("discount", "action_repeat") else "none"
+    if isinstance(value, tuple):
+        return "; ".join(_shown(path, entry) for entry in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def find_problems(source: Path = ROOT / "src", docs: Path = ROOT / "docs", package: str = PACKAGE) -> list[str]:

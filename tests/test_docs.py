@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
+import shlex
 import textwrap
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from surefoot.algorithms import Algorithm
+from surefoot.algorithms.part_text import part_from_text
+from surefoot.algorithms.presets import find_preset, get_preset, list_presets
 from surefoot.cli.main import COMMANDS
+from surefoot.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -135,6 +141,70 @@ def test_every_page_is_in_the_navigation_and_on_the_first_page(page: Path) -> No
     assert re.search(rf": {re.escape(page.name)}$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     if page.name != "index.md":
         assert f"({page.name})" in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+ALGORITHMS = DOCS / "algorithms"
+_TRAIN = re.compile(r"^surefoot train .*$", re.MULTILINE)
+NAMES = [preset.name for preset in list_presets()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_algorithm_has_a_page_whose_tables_the_build_fills(name: str) -> None:
+    page = ALGORITHMS / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    for marker in (f"<!-- values: {name} -->", f"<!-- size: {name} -->"):
+        assert text.splitlines().count(marker) == 1, marker
+    for section in ("Deviations", "Where paper and code differ"), ("Run it",), ("Curves",):
+        assert any(f"\n## {title}" in text for title in section), section
+    assert f"algorithms/{page.name}\n" in (ROOT / "mkdocs.yml").read_text()
+
+    built = load_hook().on_page_markdown(text)
+    assert "<!--" not in built
+    values = list(find_preset(name).values())
+    assert values
+    for path, _, source in values:
+        assert re.search(rf"^\| `{re.escape(path)}` \| [^|]+ \| {re.escape(source)} \|$", built, re.MULTILINE), path
+
+
+def test_tables_of_algorithms() -> None:
+    built = load_hook().on_page_markdown("<!-- presets -->\n\n<!-- size: bro -->\n\n<!-- values: bro -->\n")
+    assert [name for name in NAMES if f"| [`{name}`]({name}.md) |" in built] == NAMES
+    cost = 2_520_276 * 10 / (629_644 * 5)
+    assert f"| 10 | 10 | 2,520,276 | {cost:.2f} |" in built
+    assert "| environment steps per agent step (action repeat) | 1 |" in built
+    assert "| `resets.agent_steps` | 15,001; 50,001; 250,001; 500,001; 750,001 | BRO code" in built
+    assert "| `observation_norm` | none | neutral |" in built
+    assert "| `discount` | the task's | neutral |" in load_hook().on_page_markdown("<!-- values: sac -->")
+
+
+def test_a_table_of_an_unknown_algorithm_fails_the_build() -> None:
+    with pytest.raises(UserError, match="unknown algorithm 'brow'"):
+        load_hook().on_page_markdown("<!-- values: brow -->")
+
+
+def test_every_page_of_an_algorithm_is_one() -> None:
+    assert sorted(page.stem for page in ALGORITHMS.glob("*.md")) == sorted(["index", *NAMES])
+
+
+def test_commands_on_the_pages_of_algorithms_can_be_carried_out() -> None:
+    fields = {field.name: field.type for field in dataclasses.fields(Algorithm)}
+    others = {field.name for field in dataclasses.fields(COMMANDS["train"])} - set(fields)
+    parts = 0
+    for line in [line for page in ALGORITHMS.glob("*.md") for line in _TRAIN.findall(page.read_text(encoding="utf-8"))]:
+        words = shlex.split(line, comments=True)[3:]
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        changes: dict[str, Any] = {}
+        for option, text in given.items():
+            name = option.removeprefix("--").replace("-", "_")
+            if fields.get(name) == "int":
+                changes[name] = int(text)
+            elif name in fields:
+                changes[name] = part_from_text(name, text)
+                parts += 1
+            else:
+                assert name in others, line
+        get_preset(given["--algorithm"], **changes)
+    assert parts >= 8, "the overview shows how to exchange parts"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

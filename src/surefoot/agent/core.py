@@ -116,7 +116,7 @@ class AgentCore:
     def store(self, seen: Observed) -> None:
         """Put a checked transition into the buffer."""
         begin = self._newest is None or not np.array_equal(seen.observation, self._newest)
-        self._state = self._population.put(self._state, seen.observation, seen.transition, np.array(begin))
+        self._state = self._population.put(self._state, seen.observation, seen.transition, np.array(begin), seen.ends)
         self.agent_steps += 1
         self._newest = None if seen.ends else np.asarray(seen.transition.next_observation)
 
@@ -134,14 +134,14 @@ class AgentCore:
 
     def policy(self) -> Policy:
         """Return a copy of the policy in NumPy, having waited for the updates under way."""
-        arrays = policy_arrays(self._state.learner.actor)
+        arrays = policy_arrays(self._state.learner)
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._divergence()
         return Policy(self.policy_spec(), arrays, 0)
 
     def policy_arrays(self) -> dict[str, np.ndarray]:
         """Return the actor's arrays [1, ...] by layer."""
-        return policy_arrays(self._state.learner.actor)
+        return policy_arrays(self._state.learner)
 
     def policy_spec(self) -> PolicySpec:
         """Return what the policy's file says."""

@@ -15,10 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot import replay
-from surefoot.algorithms import ActorMetrics, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms import ActorMetrics, CriticMetrics, Learner, LearnerState, statistics
+from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.replay import ReplayState
 from surefoot.training.population import MetricSums, Population, PopulationState, no_sums
 from surefoot.types import Transition
+
+type Seen = tuple[Moments | None, ReturnMoments | None]
+"""The running statistics of a learner's state: of its observations and of its returns."""
 
 
 class UpdateMetrics(NamedTuple):
@@ -46,7 +50,8 @@ class OneSeed(Population):
         super().__init__(learner, [seed], capacity, frames)
         self._uniform = jax.jit(lambda state: _drawn(*self._uniform_action(self._strip(state))))
         self._sample = jax.jit(lambda state, seen: _drawn(*self._policy_action(self._strip(state), seen)))
-        self._mode = jax.jit(lambda actor, seen: self.learner.act_deterministic(self._strip(actor), seen[None])[0])
+        self._mode = jax.jit(lambda state, seen: self.learner.act_deterministic(self._strip(state), seen[None])[0])
+        self._note = jax.jit(self._note_one)
         self._put = jax.jit(_put_one, donate_argnums=0)
         self._update = jax.jit(self._update_one, static_argnames="count", donate_argnums=0)
         self._programs: dict[Hashable, Any] = {}
@@ -65,21 +70,27 @@ class OneSeed(Population):
 
     def mode(self, state: PopulationState, observation: np.ndarray) -> np.ndarray:
         """Return the policy's deterministic action [A] for an observation [O]."""
-        return np.asarray(self._mode(state.learner.actor, observation))
+        return np.asarray(self._mode(state.learner, observation))
 
     def put(
-        self, state: PopulationState, observation: np.ndarray, transition: Transition, begin: np.ndarray
+        self, state: PopulationState, observation: np.ndarray, transition: Transition, begin: np.ndarray, ends: bool
     ) -> PopulationState:
-        """Store a transition and do nothing else.
+        """Store a transition, take note of it, and do nothing else.
 
         Args:
             state: its buffer is donated.
             observation: [O] where the transition began.
             transition: whose ``ended`` is false, since only the next call knows where the next episode begins.
             begin: [] whether ``observation`` is not the newest frame of the buffer.
+            ends: whether the episode ended.
         """
         arguments = (state.replay, observation, transition, begin)
-        return state._replace(replay=self._program("put", self._put, *arguments)(*arguments))
+        stored = self._program("put", self._put, *arguments)(*arguments)
+        seen = (state.learner.observations, state.learner.returns)
+        if seen != (None, None):
+            observations, returns = self._note(seen, observation, transition, begin, np.array(ends))
+            state = state._replace(learner=state.learner._replace(observations=observations, returns=returns))
+        return state._replace(replay=stored)
 
     def update(self, state: PopulationState, grad_steps: int, count: int) -> tuple[PopulationState, UpdateMetrics]:
         """Do ``count`` gradient updates in one call; return the new state and what the updates saw.
@@ -104,6 +115,19 @@ class OneSeed(Population):
         self._program("put", self._put, state.replay, observation, transition, no)
         self._program(("update", count), self._update, state.learner, state.replay, np.int32(0), count=count)
 
+    def _note_one(
+        self, seen: Seen, observation: jax.Array, transition: Transition, begin: jax.Array, ends: jax.Array
+    ) -> Seen:
+        """Return the running statistics after a transition: each observation that is acted on counts once."""
+        observations, returns = self._strip(seen)
+        if observations is not None:
+            began = statistics.see(observations, observation)
+            observations = _either(begin, began, observations)
+            observations = _either(ends, observations, statistics.see(observations, transition.next_observation))
+        if returns is not None:
+            returns = statistics.see_reward(returns, transition.reward, ends, self.learner.discount)
+        return self._clothe((observations, returns))
+
     def _update_one(
         self, learner: LearnerState, stored: ReplayState, grad_steps: jax.Array, count: int
     ) -> tuple[LearnerState, UpdateMetrics]:
@@ -115,6 +139,10 @@ class OneSeed(Population):
         if name not in self._programs:
             self._programs[name] = function.lower(*arguments, **static).compile()
         return self._programs[name]
+
+
+def _either(condition: jax.Array, this: Moments, that: Moments) -> Moments:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), this, that)
 
 
 def _drawn(learner: LearnerState, action: jax.Array) -> tuple[jax.Array, jax.Array]:

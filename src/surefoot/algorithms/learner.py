@@ -164,13 +164,15 @@ class Learner:
             return state
         return state._replace(observations=statistics.see(state.observations, observation))
 
-    def collect(self, state: LearnerState, transition: Transition) -> LearnerState:
-        """Take note of a transition as it enters the replay buffer."""
-        state = self.see(state, transition.observation)
+    def see_reward(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
+        """Take note of a reward [], and of whether the episode ended with it [], as they enter the replay buffer."""
         if state.returns is None:
             return state
-        returns = statistics.see_reward(state.returns, transition.reward, transition.ended, self.discount)
-        return state._replace(returns=returns)
+        return state._replace(returns=statistics.see_reward(state.returns, reward, ended, self.discount))
+
+    def collect(self, state: LearnerState, transition: Transition) -> LearnerState:
+        """Take note of a transition as it enters the replay buffer."""
+        return self.see_reward(self.see(state, transition.observation), transition.reward, transition.ended)
 
     # ---------------------------------------------------------------- update
 

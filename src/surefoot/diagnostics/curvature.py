@@ -22,8 +22,8 @@ class Curvature(NamedTuple):
     largest_eigenvalue: jax.Array
     """Of the Hessian, by modulus."""
     condition_number: jax.Array
-    """Largest over smallest modulus among the Ritz values, of which there is one per Lanczos step: a lower bound on
-    the true one, and comparable between runs that take the same number of steps."""
+    """Largest over smallest modulus among the Ritz values, of which there is one per Lanczos step: an estimate (a lower
+    bound where the Hessian is semidefinite), comparable between runs that take the same number of steps."""
 
 
 def critic_curvature(
