@@ -117,11 +117,12 @@ class Torso(nn.Module):
 
 
 def flat(layers: tuple[Layer, ...]) -> Iterator[Layer]:
-    """Yield the layers with each residual block opened: its own layers, then the block itself, where it adds."""
+    """Yield the layers with each residual block opened."""
     for layer in layers:
         if isinstance(layer, Residual):
             yield from flat(layer.layers)
-        yield layer
+        else:
+            yield layer
 
 
 def hidden_layers(layers: tuple[Layer, ...]) -> tuple[LayerPath, ...]:
@@ -133,13 +134,13 @@ def unnormalized_layer(layers: tuple[Layer, ...]) -> str | None:
     """Return the name of the first dense layer whose output reaches another layer or the end without normalisation.
 
     An activation and dropout may stand between. Such a layer's scale is part of the function it computes, so that it
-    cannot be projected.
+    cannot be projected. A residual block passes its input on as it is, whatever it does to it inside.
 
     Args:
         layers: of a torso.
     """
     pending: str | None = None
-    for layer in flat(layers):
+    for layer in layers:
         match layer:
             case Dense() | Residual() if pending is not None:
                 return pending
@@ -147,4 +148,7 @@ def unnormalized_layer(layers: tuple[Layer, ...]) -> str | None:
                 pending = layer.name
             case Normalize():
                 pending = None
+            case Residual():
+                if (inner := unnormalized_layer(layer.layers)) is not None:
+                    return inner
     return pending
