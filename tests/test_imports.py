@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exporters": {"training", "runs", "errors"},
     "export": {"output", "training", "algorithms", "networks", "tasks", "policy", "runs", "types", "errors"},
     "agent": {"training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
+    "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {"training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
     "video": {"output", "tasks", "policy", "runs", "errors"},
     "cli": {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import surefoot
 from surefoot.algorithms.presets import list_presets
 from surefoot.cli.main import COMMANDS, main
 from surefoot.tasks import list_tasks
@@ -69,7 +70,8 @@ def test_tasks_lists_every_task(capsys: pytest.CaptureFixture[str]) -> None:
 def test_algorithms_lists_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
     names = [preset.name for preset in list_presets()]
     assert main(["algorithms"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == names
+    table = capsys.readouterr().out.partition("\n\n")[0]
+    assert [line.split()[0] for line in table.splitlines()[1:]] == names
     assert main(["algorithms", "--json"]) == 0
     assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == names
 
@@ -77,11 +79,14 @@ def test_algorithms_lists_every_preset(capsys: pytest.CaptureFixture[str]) -> No
 def test_algorithms_shows_the_parts_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["algorithms", "crossq-wn"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "weight_constraint: UnitNorm" in lines
-    assert "policy_delay: 3" in lines
-    assert "discount: the task's" in lines
+    values = {tuple(line.split()[:2]) for line in lines}
+    assert {("weight_constraint", "UnitNorm"), ("policy_delay", "3"), ("warmup_transitions", "5,000")} <= values
+    assert any(line.split()[:3] == ["discount", "the", "task's"] for line in lines)
+    assert any(line.endswith("T1, section 4; bias included: code") for line in lines)
     assert main(["algorithms", "sac", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["weight_constraint"] is None
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["algorithm"]["weight_constraint"] is None
+    assert {"name": "actor.widths", "value": [256, 256], "source": "T1"} in shown["values"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -122,3 +127,41 @@ def test_a_reader_that_leaves_early_gets_no_complaint() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_any_part_can_be_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    from surefoot.training import api
+
+    asked = {}
+    monkeypatch.setattr(api, "train", lambda task, **settings: asked.update(settings))
+    parts = ["--weight-constraint", "none", "--resets", "ResetEvery(env_steps=80_000)", "--critic-pass", "separate"]
+    main(["train", "cheetah-run", *parts, "--temperature", "Temperature(0.01)", "--utd", "3"])
+    expected = surefoot.crossq_wn(utd=3).replace(
+        weight_constraint=None,
+        resets=surefoot.ResetEvery(env_steps=80_000),
+        critic_pass="separate",
+        temperature=surefoot.Temperature(0.01),
+    )
+    assert asked["algorithm"] == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("--weight-constraint", "unit-nrm", "must be one of none, UnitNorm, L2Penalty, got 'unit-nrm'"),
+        ("--critic", "none", "critic must be one of MLP, BroNet, SimBaNet, got 'none'"),
+        ("--resets", "ResetEvery(steps=3)", "ResetEvery got an unexpected keyword argument 'steps'"),
+        ("--resets", "ResetAt((3, 2))", "rising positive integers"),
+        ("--actor", "MLP(open('x'))", "open('x') is no part and no plain value"),
+        ("--target", "Polyak Target", "target cannot be read"),
+        ("--critic-loss", "quantile-huber", "target_reduction Min compares numbers"),
+        ("--temperature", "none", "policy TanhGaussian needs a temperature"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_one_line(
+    option: str, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "cheetah-run", option, text]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

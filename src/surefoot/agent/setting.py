@@ -91,8 +91,8 @@ def make_setting(
         raise UserError(f"algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn(), got {algorithm!r}")
     if algorithm.resets is not None:
         raise UserError(
-            f"an Agent does not reset itself, but {algorithm.name} has resets: use .replace(resets=None), or begin a new "
-            "Agent when it is time"
+            f"an Agent does not reset itself, but {algorithm.name} has resets: use .replace(resets=None), or begin a "
+            "new Agent when it is time"
         )
     capacity, warmup = whole("replay_capacity", replay_capacity, 1, _MOST_TRANSITIONS), algorithm.warmup_transitions
     if capacity <= warmup:
