@@ -25,7 +25,7 @@ from surefoot.algorithms import NetworkState
 from surefoot.cli.main import main
 from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.export import numpy_file, reference
-from surefoot.networks import Actor
+from surefoot.networks import Actor, LogStdRange
 from surefoot.runs.arrays import read_arrays
 from tests.training.small import small
 
@@ -40,7 +40,7 @@ def actor_action(actors: NetworkState, index: int, observation: np.ndarray) -> n
     """What the Flax actor of seed number ``index`` does in float32, in the environment's units."""
     algorithm = small(surefoot.crossq_wn())
     own = jax.tree.map(lambda leaf: leaf[index], {"params": actors.params, "batch_stats": actors.batch_stats})
-    mean, _ = Actor(algorithm.actor, algorithm.log_std, ACTION).apply(own, observation, False)
+    mean, _ = Actor(algorithm.actor, LogStdRange(), ACTION).apply(own, observation, False)
     low, high = np.array(LOW), np.array(HIGH)
     return low + (high - low) * (np.tanh(np.asarray(mean)) + 1) / 2
 

@@ -109,7 +109,7 @@ def layers_with(index, **changes):
         (lambda s: s.update(scores=["a", 1, 2]), "scores must hold finite numbers or null"),
         (lambda s: s.update(observation_keys=[]), "observation_keys must be distinct and at least one"),
         (lambda s: s.update(observation_keys=["a", 1]), "observation_keys must hold printable texts"),
-        (lambda s: s.update(layers=[]), "last layer must be a 'tanh_gaussian_head'"),
+        (lambda s: s.update(layers=[]), "the last layer must be one of tanh_gaussian_head, tanh_head"),
         (lambda s: s.update(layers=s["layers"][:-1]), "last layer must be"),
         (lambda s: s.update(layers=[s["layers"][-1], *s["layers"]]), "can only be the last"),
         (lambda s: s.update(layers=[5]), "layers must hold objects"),

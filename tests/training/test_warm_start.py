@@ -225,7 +225,7 @@ def wide() -> gymnasium.Env:
         ),
         (None, {"algorithm": ALGORITHM.replace(num_critics=3)}, r"critic .*/.* is \[2, .*\] there, \[3, .*\] here"),
         (None, {"algorithm": small(surefoot.crossq(utd=1))}, "trained with weight_constraint UnitNorm"),
-        (None, {"algorithm": small(surefoot.sac())}, "trained with actor normalisation BatchNorm"),
+        (None, {"algorithm": small(surefoot.sac())}, "trained with actor MLP"),
         ("Pendulum-v1", {}, "probe-truncation, whose observations have 2 entries; here they have 3"),
         (wide, {"init_replay": True}, r"lower action bounds are \[-1.0\]; those of .*wide are \[-2.0\]"),
         (None, {"init_replay": True, "prefill": "x.npz"}, "init_replay and prefill both fill the replay buffer"),

@@ -134,14 +134,14 @@ class AgentCore:
 
     def policy(self) -> Policy:
         """Return a copy of the policy in NumPy, having waited for the updates under way."""
-        arrays = policy_arrays(self._state.learner)
+        arrays = policy_arrays(self._state.learner.actor, self._state.learner.observations)
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._divergence()
         return Policy(self.policy_spec(), arrays, 0)
 
     def policy_arrays(self) -> dict[str, np.ndarray]:
         """Return the actor's arrays [1, ...] by layer."""
-        return policy_arrays(self._state.learner)
+        return policy_arrays(self._state.learner.actor, self._state.learner.observations)
 
     def policy_spec(self) -> PolicySpec:
         """Return what the policy's file says."""

@@ -96,7 +96,7 @@ def save_agent(
         where.parent.mkdir(parents=True, exist_ok=True)
         with folder_beside(where) as folder:
             # First, because it refuses a policy that is not finite.
-            save_policy(folder / "policy", spec, policy_arrays(state.learner))
+            save_policy(folder / "policy", spec, policy_arrays(state.learner.actor, state.learner.observations))
             store = CheckpointStore(folder / "checkpoints", folder / "replay")
             segments = [store.write_segment(*_segment(state))] if progress.agent_steps else []
             store.save(progress.agent_steps, _arrays(setting, state), _meta(setting, progress), segments)

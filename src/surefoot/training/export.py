@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.algorithms import Algorithm, DeterministicPolicy, LearnerState, TanhGaussian
+from surefoot.algorithms import Algorithm, DeterministicPolicy, NetworkState, TanhGaussian
 from surefoot.algorithms.policies import Policy
+from surefoot.algorithms.statistics import Moments
 from surefoot.networks import LayerNorm
 from surefoot.networks.layers import Dense, Dropout, Layer, Normalize, Relu, Residual
 from surefoot.types import PyTree
@@ -57,15 +58,20 @@ def _head(policy: Policy) -> dict[str, Any]:
             return {"op": "tanh_head", "mean": "mean"}
 
 
-def policy_arrays(learner: LearnerState) -> dict[str, np.ndarray]:
-    """Return the actor's arrays [S, ...] by layer: "torso/dense_0/kernel", "torso/norm_0/mean", ..."""
-    arrays = {**_flat(learner.actor.params), **_flat(learner.actor.batch_stats)}
+def policy_arrays(actor: NetworkState, observations: Moments | None = None) -> dict[str, np.ndarray]:
+    """Return the policy's arrays [S, ...] by layer: "torso/dense_0/kernel", "torso/norm_0/mean", ...
+
+    Args:
+        actor: the policy's network.
+        observations: what its input is normalised by, where it is.
+    """
+    arrays = {**_flat(actor.params), **_flat(actor.batch_stats)}
     # How often a batch renormalisation was trained plays no part in what it computes now.
     arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
-    if (seen := learner.observations) is not None:
-        mean = np.array(seen.mean)
-        statistics = {"mean": mean, "var": seen.variance, "scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
-        arrays |= {f"{_OBSERVATION_NORM}/{name}": np.array(array) for name, array in statistics.items()}
+    if observations is not None:
+        mean = np.array(observations.mean)
+        own = {"mean": mean, "var": observations.variance, "scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
+        arrays |= {f"{_OBSERVATION_NORM}/{name}": np.array(array) for name, array in own.items()}
     return arrays
 
 

@@ -98,7 +98,11 @@ class Recorder:
             segments=[name for name, _ in self._segments],
         )
         self.checkpoint_env_steps = env_steps
-        save_policy(self._directory.policy_path, self._policy_spec(env_steps), policy_arrays(state.learner))
+        save_policy(
+            self._directory.policy_path,
+            self._policy_spec(env_steps),
+            policy_arrays(state.learner.actor, state.learner.observations),
+        )
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:
         seeds = self._plan.seeds

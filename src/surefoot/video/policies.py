@@ -75,5 +75,13 @@ def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) ->
 
 def _actor_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the actor's arrays under the names that a policy file has: "torso/dense_0/kernel"."""
-    found = ((_ACTOR_ARRAY.fullmatch(name), array) for name, array in read_arrays(path).items())
-    return {"/".join(re.findall(r"\w+", match[1])): array for match, array in found if match}
+    stored = read_arrays(path)
+    found = ((_ACTOR_ARRAY.fullmatch(name), array) for name, array in stored.items())
+    arrays = {"/".join(re.findall(r"\w+", match[1])): array for match, array in found if match}
+    # How often a batch renormalisation was trained, which plays no part in what it computes.
+    arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
+    if (mean := stored.get(".observations.mean")) is not None and ".observations.variance" in stored:
+        own = {"mean": mean, "var": stored[".observations.variance"]}
+        own |= {"scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
+        arrays |= {f"observation_norm/{name}": array for name, array in own.items()}
+    return arrays
