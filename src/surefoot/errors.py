@@ -32,7 +32,7 @@ class MissingDependency(UserError):
 
 
 class EnvironmentFailure(RunFailure):
-    """An environment raised, returned a non-finite value, or its worker process died.
+    """An environment raised, returned a non-finite value, never ended an episode, or its worker process died.
 
     Attributes:
         seed: the training seed of the lane that failed.

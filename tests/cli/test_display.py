@@ -95,10 +95,12 @@ def test_output_that_is_no_terminal_gets_the_plain_display() -> None:
 
 
 def test_the_end_without_random_episodes_or_evaluation() -> None:
-    lines = closing_lines(RunFinished(Path("runs/a b"), 10, True, 3.0, None, math.nan))
+    lines = closing_lines(RunFinished(Path("runs/a b"), 10, True, 3.0, None, math.nan), "cheetah-run")
     assert lines[0] == "done: 10 env steps in 3s"
     assert not any("random" in line or "final" in line for line in lines)
     assert "  evaluate it    surefoot evaluate 'runs/a b'" in lines
+    stopped = closing_lines(RunFinished(Path("runs/a"), 10, False, 3.0, None, math.nan), "my.envs:arm")
+    assert stopped[-1] == "  go on with    surefoot resume runs/a --task my.envs:arm"
 
 
 def test_a_resumed_run_says_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,3 +129,20 @@ def test_sync_refuses_what_it_cannot_export(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json: started is 'yesterday', expected a time"):
         TensorBoard().sync(run.path)
     assert not (run.path / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("place", ["", "seed_3", "seed_3/events.out.tfevents.0000000001.surefoot"])
+def test_a_strangers_link_leads_nothing_astray(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    run = FakeRun(tmp_path / "run")
+    run.run(TensorBoard(), range(0, 1), offset=0.0)
+    link, elsewhere = run.path / "tensorboard" / place, tmp_path / "elsewhere"
+    link.rename(elsewhere)
+    link.symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=f"{link} is a symbolic link"):
+        TensorBoard().sync(run.path)
+    exporter = TensorBoard()
+    exporter.on_start(run.started())
+    exporter.close()
+    assert f"no more export to TensorBoard: {link} is a symbolic link" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

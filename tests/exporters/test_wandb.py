@@ -282,6 +282,15 @@ def test_a_failing_service_is_one_warning_and_sync_brings_the_rest(
     assert list(service.rows) == [0, 100, 200]
 
 
+def test_a_strangers_link_leads_nothing_astray(service: Service, tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run")
+    run.evaluate(0, {3: [1.0], 4: [2.0]})
+    (run.path / "wandb").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="wandb is a symbolic link"):
+        WandB().sync(run.path)
+    assert not service.opened
+
+
 def test_a_run_that_fails_ends_as_failed(service: Service, tmp_path: Path) -> None:
     run, exporter = FakeRun(tmp_path / "run"), WandB()
     exporter.close()  # the run may fail before it starts

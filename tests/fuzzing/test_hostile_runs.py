@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.errors import UserError
+from surefoot.exporters import Follower
+from surefoot.exporters.rows import COUNTERS
 from surefoot.policy import load_policy, save_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
 from surefoot.runs.arrays import read_arrays
@@ -261,6 +263,34 @@ def test_any_bytes_at_all(tmp_path_factory: pytest.TempPathFactory, content: byt
     assert survives(lambda: read_arrays(folder / "a.npz"), folder)
     assert survives(lambda: read_evaluations(folder), folder)
     survives(lambda: read_training(folder), folder)
+
+
+@pytest.mark.parametrize("name", ["evaluations.csv", "training.csv"])
+def test_logs_that_an_exporter_follows(tmp_path: Path, name: str) -> None:
+    run = RunDirectory.create(tmp_path / "run", {"task": "t"})
+    rows = {"evaluations.csv": run.evaluations(), "training.csv": run.training((*COUNTERS, "critic_loss"))}
+    for log in rows.values():
+        log.append([{key: EVALUATION[key] for key in log.columns if key in EVALUATION}] * 3)
+        log.close()
+
+    def follow() -> None:
+        assert all(
+            seed == "mean" or seed[:5] == "seed_"
+            for moment in Follower(run.path).new_moments()
+            for seed in moment.series
+        )
+
+    assert not survives(follow, run.path)
+    file, refused = run.path / name, 0
+    original = file.read_bytes()
+    for content in damaged(original, seed=5, cases=60):
+        file.write_bytes(content)
+        refused += survives(follow, run.path)
+    assert refused > 20
+    (tmp_path / "secret").write_text("something\nprivate, in cells\n")
+    for what in hostile_entries(file, tmp_path / "secret"):
+        if what != "a huge sparse file":  # a log may have any size
+            assert survives(follow, run.path), what
 
 
 def test_a_log_cannot_make_every_row_as_wide_as_its_widest(tmp_path: Path) -> None:

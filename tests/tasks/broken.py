@@ -201,6 +201,11 @@ class EndsWithNone(Healthy):
         return super().ends()[0], None if self.time < self.limit else True
 
 
+class EndsWithAnArray(Healthy):
+    def ends(self) -> Any:
+        return np.array(super().ends()), False
+
+
 class NeverEnds(Healthy):
     limit, far = 10**9, 10.0
 

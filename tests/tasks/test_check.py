@@ -55,6 +55,7 @@ FAULTS = [
     (broken.RewardsNothing, {"reward-type"}, "None (NoneType)"),
     (broken.RewardsInfinitely, {"reward-not-finite"}, "the reward of step 4"),
     (broken.EndsWithNone, {"flag-type"}, "truncated is None"),
+    (broken.EndsWithAnArray, {"flag-type"}, "terminated is an array of shape (2,)"),
     (broken.NeverEnds, {"never-ends"}, "in 600 steps"),
     (broken.EndsTwice, {"both-flags"}, "24 of 24 episodes, after 25 steps"),
     (broken.TimeKills, {"time-limit-terminates"}, "10 of 10 episodes terminated after exactly 60 steps"),
@@ -83,8 +84,8 @@ FAULTS = [
 ELSEWHERE = {"ends-unseen", "slow", "not-sendable", "process-differs"}
 """Findings with a test of their own below."""
 
-MILDER = {broken.FallsAtOnce: "warning", broken.RewardsSurvival: "info"}
-"""Where the check is less sure than the catalogue."""
+OTHERWISE = {broken.FallsAtOnce: "warning", broken.RewardsSurvival: "info", broken.EndsWithAnArray: "error"}
+"""Where the check knows more than the catalogue, or is less sure."""
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_fault_is_found_and_nothing_else(factory: type, expected: set[str], se
     assert any(seen in finding.seen for finding in report.findings), [finding.seen for finding in report.findings]
     assert all("\n" not in finding.seen for finding in report.findings)
     for finding in report.findings:
-        assert finding.severity == MILDER.get(factory, CATALOGUE[finding.code].severity)
+        assert finding.severity == OTHERWISE.get(factory, CATALOGUE[finding.code].severity)
     assert report.ok == all(finding.severity != "error" for finding in report.findings)
 
 
@@ -134,6 +135,26 @@ def test_another_process_is_asked_too() -> None:
     assert codes(report) == {"process-differs"}
     assert "in the first observation" in report.findings[0].seen
     assert codes(check_env(broken.HoldsALock().another, steps=STEPS)) == {"not-sendable"}
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize("base", [broken.Healthy, broken.Raises, broken.IgnoresItsSeed, broken.RaisesAtTheBounds])
+def test_every_copy_is_closed_before_the_next_check_makes_its_own(base: type) -> None:
+    living: set[int] = set()
+    most = []
+
+    class Counted(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            living.add(id(self))
+            most.append(len(living))
+
+        def close(self) -> None:
+            living.discard(id(self))
+
+    check_env(Counted, steps=STEPS)
+    assert not living
+    assert max(most) == 4  # the first one, and three to measure memory
 
 
 @pytest.mark.usefixtures("_one_process")

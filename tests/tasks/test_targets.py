@@ -61,6 +61,18 @@ def ends():
 ready_made = functools.partial(needs, 3)
 instance = ActionProbe()
 number = 7
+
+class Single(ActionProbe):
+    taken = False
+
+    def __init__(self):
+        if Single.taken:
+            raise RuntimeError("the port is taken")
+        Single.taken = True
+        super().__init__()
+
+    def close(self):
+        Single.taken = False
 """
 
 
@@ -177,7 +189,8 @@ def test_a_run_is_trained_and_resumed_by_the_callables_name(home: Path) -> None:
         surefoot.resume(run.path, task="home_arms.envs:Arms.left", env_steps=270)
 
 
-def test_a_refused_target_writes_nothing(home: Path) -> None:
-    with pytest.raises(UserError, match=r"'home_arms.envs:raises' cannot be made"):
-        surefoot.train("home_arms.envs:raises", out=home / "run", observer=Recording())
+@pytest.mark.parametrize("path", ["raises", "Single"])
+def test_a_refused_target_writes_nothing(home: Path, path: str) -> None:
+    with pytest.raises(UserError, match=rf"'home_arms.envs:{path}' cannot be made"):
+        surefoot.train(f"home_arms.envs:{path}", out=home / "run", env_workers=0, observer=Recording())
     assert {path.name for path in home.iterdir()} == {"home_arms", "ends_us.py"}

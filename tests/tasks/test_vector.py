@@ -273,7 +273,7 @@ def test_workers_end_with_a_parent_that_is_killed():
         "env = make_vector(get_task(zoo.terminating), [5, 6], 'train', num_workers=2)\n"
         "print(*env.worker_pids, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
-    # The workers hold the same stdout: this returns only once they are gone as well.
+    # The workers hold the same stderr: this returns only once they are gone as well.
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert len(done.stdout.split()) == 2

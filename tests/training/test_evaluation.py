@@ -6,7 +6,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 
+from surefoot.errors import RunFailure
 from surefoot.tasks import get_task
 from surefoot.training import evaluation
 from surefoot.training.evaluation import Episodes, Evaluator
@@ -59,6 +61,19 @@ def test_more_episodes_than_lanes_are_played_in_waves(monkeypatch: Any) -> None:
     expected = play((0, 1), 5, starts).returns
     monkeypatch.setattr(evaluation, "_MOST_LANES", 4)
     np.testing.assert_array_equal(play((0, 1), 5, starts).returns, expected)
+
+
+def test_an_episode_that_never_ends_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never() -> gymnasium.Env:
+        return zoo.Echo(gymnasium.spaces.Box(-1.0, 1.0, (1,)))
+
+    monkeypatch.setattr(evaluation, "_LONGEST", 50)
+    said = r"seed 3: .* has not ended after 50 env steps: .*TimeLimit\(env, max_episode_steps=1000\)"
+    with Evaluator(get_task(never), (3,), 1, action_repeat=2) as evaluator, pytest.raises(RunFailure, match=said):
+        evaluator.run(still)
+    assert play((0,), 20).returns.shape == (1, 20)  # what ends may be played for longer in all
+    monkeypatch.setattr(evaluation, "_LONGEST", 1)
+    assert play((0,), 1, "probe-truncation").lengths == 10  # declares its limit
 
 
 def test_success_rows_tell_any_last_and_first() -> None:

@@ -62,7 +62,7 @@ class PlainDisplay:
     def on_finish(self, event: RunFinished) -> None:
         """Say how it ended, where the run is, and what can be done with it."""
         self.completed = event.completed
-        for line in closing_lines(event):
+        for line in closing_lines(event, self._started.task if self._started else ""):
             self.print(line)
 
     def evaluation_parts(self, event: EvaluationDone) -> list[str]:
@@ -88,9 +88,9 @@ def make_display() -> PlainDisplay:
     return PlainDisplay(console)
 
 
-def closing_lines(event: RunFinished) -> list[str]:
-    """What to print when a run is over."""
-    path = shlex.quote(path_text(event.path))
+def closing_lines(event: RunFinished, task: str) -> list[str]:
+    """What to print when a run is over; a task whose name is code (module:callable) has to be named again."""
+    path = shlex.quote(path_text(event.path)) + (f" --task {shlex.quote(task)}" if ":" in task else "")
     took = duration_text(event.wall_seconds)
     if not event.completed:
         return [

@@ -78,7 +78,7 @@ class Train:
     """Train an algorithm on a task; the run directory keeps the configuration, logs, checkpoints and the policy."""
 
     task: TaskName
-    """A name that `surefoot tasks` lists, or a registered Gymnasium id."""
+    """A name that `surefoot tasks` lists, a registered Gymnasium id, or module:callable."""
     algorithm: str = "crossq-wn"
     """A name that `surefoot algorithms` lists."""
 

@@ -171,6 +171,19 @@ class Exporter(Callback):
                 self._shut(good=False)
 
 
+def refuse_links(*paths: Path) -> None:
+    """Refuse symbolic links where a dashboard's files are written and cleared away.
+
+    A run that a stranger packed could lead both to any other place.
+
+    Raises:
+        UserError: which of them is one.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link; expected an exporter's own file or folder: remove the link")
+
+
 def _one_line(error: Exception) -> str:
     """What an exception says, with its kind where it is not one of ours."""
     text = " ".join(str(error).split())[:300]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from surefoot.errors import UserError
+from surefoot.runs.untrusted import quoted, require_regular
 
 COUNTERS = ("seed", "env_steps", "agent_steps", "grad_steps", "wall_seconds")
 """Columns that say whose row it is and where the run stood; every row of both logs fills them."""
@@ -42,6 +43,7 @@ class LogTail:
         Raises:
             UserError: the file is missing or not a table of numbers; the line says where.
         """
+        require_regular(self._path)
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
@@ -71,7 +73,7 @@ class LogTail:
                 try:
                     row[name] = float(cell or "nan")
                 except ValueError as error:
-                    raise UserError(f"{where}: {name} is {cell!r}, expected a number") from error
+                    raise UserError(f"{where}: {quoted(name)} is {quoted(cell, 80)!r}, expected a number") from error
         if bad := [name for name in COUNTERS if not math.isfinite(row[name])]:
             raise UserError(f"{where}: {bad[0]} is {row[bad[0]]}, expected a finite number")
         return row

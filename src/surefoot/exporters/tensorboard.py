@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import MissingDependency, UserError
-from surefoot.exporters.base import Exporter
+from surefoot.exporters.base import Exporter, refuse_links
 from surefoot.exporters.moments import Moment
 from surefoot.runs import RunDirectory
 
@@ -47,6 +47,7 @@ class TensorBoard(Exporter):
 
     def _begin(self, directory: RunDirectory) -> None:
         self._folder = directory.path / "tensorboard"
+        refuse_links(self._folder, *self._folder.glob("*"), *self._folder.glob("*/*"))
         self._started = _started(directory)
         self._old = [file for file in self._folder.glob("*/*") if _FILE.fullmatch(file.name)]
         # A reader goes through a folder's files by name, so that of a newer one has to sort later.

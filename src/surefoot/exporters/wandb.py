@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from surefoot.errors import MissingDependency, UserError, suggest
-from surefoot.exporters.base import Exporter
+from surefoot.exporters.base import Exporter, refuse_links
 from surefoot.exporters.moments import MEAN, Moment
 from surefoot.runs import RunDirectory
 
@@ -84,6 +84,7 @@ class WandB(Exporter):
         self._first_step = 0
 
     def _begin(self, directory: RunDirectory) -> None:
+        refuse_links(directory.path / "wandb")
         self._run = self._wandb.init(
             **self._settings,
             id=os.environ.get("WANDB_RUN_ID") or _run_id(directory),

@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.tasks.registry import Task
 from surefoot.tasks.seeding import episode_seed
+from surefoot.tasks.wrappers import TaskEnv
 
 
 class VectorStep(NamedTuple):
@@ -39,8 +40,41 @@ class VectorStep(NamedTuple):
     active: np.ndarray
 
 
+class Spaces(NamedTuple):
+    """What an agent has to know of an environment, and what all copies of one must have in common.
+
+    Attributes:
+        observation_size: O.
+        observation_keys: the keys of a Dict observation in the order in which they are joined, or None.
+        action_low: [A] float32, the environment's own bound that an action of -1 is mapped to.
+        action_high: [A] float32, that an action of 1 is mapped to.
+    """
+
+    observation_size: int
+    observation_keys: tuple[str, ...] | None
+    action_low: np.ndarray
+    action_high: np.ndarray
+
+
+def require_equal(spaces: Sequence[Spaces], task_name: str) -> Spaces:
+    """Return what all copies of an environment have.
+
+    Raises:
+        UserError: one has something else.
+    """
+    first = spaces[0]
+    for other in spaces[1:]:
+        if not all(map(np.array_equal, first[2:], other[2:])) or first[:2] != other[:2]:
+            raise UserError(f"task '{task_name}' makes environments whose spaces differ, expected copies of one")
+    return first
+
+
 class Lanes:
-    """N environments of one task, each playing the numbered episodes of its seed."""
+    """N environments of one task, each playing the numbered episodes of its seed.
+
+    Attributes:
+        spaces: what the environments have in common.
+    """
 
     def __init__(
         self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
@@ -48,20 +82,22 @@ class Lanes:
         """Make the environments.
 
         Raises:
-            UserError: the task cannot be made as asked.
+            UserError: the task cannot be made as asked, or its environments differ in their spaces.
             EnvironmentFailure: making an environment raised something else.
         """
         self._task_name, self._seeds, self._stream, self._autoreset = task.name, tuple(seeds), stream, autoreset
-        self._envs = []
-        for seed in self._seeds:
-            with _failing_as(seed):
-                self._envs.append(task.make(action_repeat))
-        first = self._envs[0]
-        self.observation_size, self.observation_keys = first.observation_size, first.observation_keys
-        self.action_low, self.action_high = first.env_action_low, first.env_action_high
+        self._envs: list[TaskEnv] = []
+        try:
+            for seed in self._seeds:
+                with _failing_as(seed):
+                    self._envs.append(task.make(action_repeat))
+            self.spaces = require_equal([_spaces_of(env) for env in self._envs], task.name)
+        except BaseException:
+            self.close()  # those made so far may hold a robot or a port
+            raise
         self._episodes = np.zeros(len(self._envs), np.int64)
         self._running = np.zeros(len(self._envs), bool)
-        self._observation = np.zeros((len(self._envs), self.observation_size), np.float32)
+        self._observation = np.zeros((len(self._envs), self.spaces.observation_size), np.float32)
 
     def reset(self, episodes: Sequence[int] | np.ndarray) -> np.ndarray:
         """Begin episode `episodes[i]` in lane i and return the first observations [N, O]."""
@@ -138,11 +174,12 @@ class Lanes:
 
     def _require_size(self, lane: int, observation: np.ndarray) -> None:
         # Left to NumPy, a single number would fill the whole row.
-        if observation.shape != (self.observation_size,):
+        expected = self._observation.shape[1:]
+        if observation.shape != expected:
             raise EnvironmentFailure(
                 self._seeds[lane],
                 f"the environment returned an observation of flat shape {observation.shape}, "
-                f"but its space promises ({self.observation_size},)",
+                f"but its space promises {expected}",
             )
 
     def _require_finite(self, observation: np.ndarray, reward: np.ndarray) -> None:
@@ -150,6 +187,10 @@ class Lanes:
             if not finite.all():
                 seed = self._seeds[int(np.argmin(finite))]
                 raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}")
+
+
+def _spaces_of(env: TaskEnv) -> Spaces:
+    return Spaces(env.observation_size, env.observation_keys, env.env_action_low, env.env_action_high)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -266,4 +267,10 @@ def _simulate_myosuite(env_id: str) -> Simulation:
 
 
 def _simulate_env(source: Callable[[], gymnasium.Env[Any, Any]], name: str) -> Simulation:
-    return GymnasiumSimulation(source(), name)
+    env = source()
+    try:
+        return GymnasiumSimulation(env, name)
+    except BaseException:
+        with contextlib.suppress(Exception):  # why it is refused matters more
+            env.close()
+        raise

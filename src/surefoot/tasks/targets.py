@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import os
@@ -100,7 +99,6 @@ def require_callable(factory: object, name: str) -> None:
         )
 
 
-@functools.cache
 def _top_level_modules() -> frozenset[str]:
     return frozenset(module.name for module in pkgutil.iter_modules()) - sys.stdlib_module_names
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks.lanes import Lanes, VectorStep
+from surefoot.errors import UserError
+from surefoot.tasks.lanes import Lanes, VectorStep, require_equal
 from surefoot.tasks.registry import Task
 from surefoot.tasks.workers import Worker
 
@@ -39,7 +39,7 @@ def make_vector(
         autoreset: begin the next episode in the step that ends one. Without it a finished lane waits for `reset`.
 
     Raises:
-        UserError: the task cannot be made as asked.
+        UserError: the task cannot be made as asked, or its environments differ in their spaces.
         EnvironmentFailure: making an environment raised, or its worker process died.
     """
     if not lane_seeds:
@@ -172,8 +172,7 @@ class LocalVectorEnv(VectorEnv):
         """Make the environments."""
         super().__init__(task, len(lane_seeds), 0, autoreset)
         self._lanes = Lanes(task, lane_seeds, stream, action_repeat, autoreset)
-        self.observation_size, self.observation_keys = self._lanes.observation_size, self._lanes.observation_keys
-        self.action_low, self.action_high = self._lanes.action_low, self._lanes.action_high
+        self.observation_size, self.observation_keys, self.action_low, self.action_high = self._lanes.spaces
         self._actions = np.zeros(0)
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -214,11 +213,11 @@ class WorkerVectorEnv(VectorEnv):
         try:
             for chunk in self._chunks:
                 self._workers.append(Worker(task, lane_seeds[chunk], stream, action_repeat, autoreset))
-            sizes = self._receive()
-        except (UserError, EnvironmentFailure):
+            spaces = require_equal(self._receive(), task.name)
+        except BaseException:
             self.close()
             raise
-        self.observation_size, self.observation_keys, self.action_low, self.action_high = sizes[0]
+        self.observation_size, self.observation_keys, self.action_low, self.action_high = spaces
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

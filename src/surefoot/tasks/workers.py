@@ -52,10 +52,11 @@ class Worker:
     def __init__(
         self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
     ) -> None:
-        """Start the process; `receive` the first reply to learn the sizes.
+        """Start the process; `receive` the first reply to learn the spaces.
 
         Raises:
             UserError: the task holds something that cannot be sent to another process.
+            EnvironmentFailure: the process has died.
         """
         self._seeds = tuple(seeds)
         try:
@@ -72,12 +73,16 @@ class Worker:
                 [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
+                stdout=2,  # what an environment prints must not get into what this program prints
                 pass_fds=[theirs.fileno()],
                 process_group=0,
             )
         self._pipe = Connection(ours.detach())
         self.pid = self._process.pid
-        self._pipe.send_bytes(lanes)
+        try:
+            self._pipe.send_bytes(lanes)
+        except OSError as error:
+            raise self._death() from error
 
     def send(self, method: str, *arguments: Any) -> None:
         """Ask for a method of `Lanes`.
@@ -144,8 +149,7 @@ def serve(descriptor: str) -> None:
                 try:
                     if lanes is None:
                         lanes = _load(request)
-                        sizes = (lanes.observation_size, lanes.observation_keys, lanes.action_low, lanes.action_high)
-                        reply: tuple[str, Any] = ("value", sizes)
+                        reply: tuple[str, Any] = ("value", lanes.spaces)
                     else:
                         method, arguments = pickle.loads(request)
                         reply = ("value", getattr(lanes, method)(*arguments))

@@ -14,7 +14,7 @@ import numpy as np
 
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
-from surefoot.errors import EnvironmentFailure, RunFailure, UserError
+from surefoot.errors import UserError
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
@@ -23,6 +23,7 @@ from surefoot.training.callbacks import Callback, Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
+from surefoot.training.failures import naming_start
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
 from surefoot.training.setup import describe, describe_machine, make_plan
@@ -93,7 +94,7 @@ def train(
     beginning = Beginning(config)
     plan = make_plan(config, resolved, beginning.record)
     # Everything that can be refused is refused before the directory is made.
-    with _naming_task(resolved, watchers), TrainingLoop.make(config, plan, resolved, watchers) as loop:
+    with naming_start(resolved, watchers), TrainingLoop.make(config, plan, resolved, watchers) as loop:
         loop.prepare(beginning)
         directory = _create(config, resolved, describe(config, plan, resolved))
         with directory.lock(), StopSignal() as stop, watchers:
@@ -130,7 +131,7 @@ def resume(
     directory = RunDirectory.open(path)
     config, resolved, plan = stored_run(directory, task, changes)
     with (
-        _naming_task(resolved, watchers),
+        naming_start(resolved, watchers),
         directory.lock(),
         TrainingLoop.make(config, plan, resolved, watchers) as loop,
         StopSignal() as stop,
@@ -183,17 +184,6 @@ def evaluate(
 
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
         return plan.seeds, evaluator.run(act)
-
-
-@contextlib.contextmanager
-def _naming_task(task: Task, watchers: Watchers) -> Iterator[None]:
-    """Say in a failure of an environment that did not even start which task it was."""
-    try:
-        yield
-    except EnvironmentFailure as error:
-        if error is watchers.raised:
-            raise
-        raise RunFailure(f"{task.name}, seed {error.seed}, at the start: {error.detail}") from error
 
 
 def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:

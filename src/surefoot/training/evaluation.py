@@ -12,10 +12,14 @@ from typing import Any, Self
 
 import numpy as np
 
+from surefoot.errors import EnvironmentFailure
 from surefoot.tasks import Task, make_vector
 
 _MOST_LANES = 32
 """Environments that evaluate side by side; a dog's costs tens of megabytes and half a second to build."""
+
+_LONGEST = 100_000
+"""Env steps after which an episode without a declared time limit is taken for one that never ends."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Evaluator:
         self._num_seeds, self._episodes = len(seeds), episodes
         self._lanes = max(1, min(episodes, _MOST_LANES // len(seeds)))
         lane_seeds = np.repeat(np.asarray(seeds), self._lanes).tolist()
+        self._lane_seeds, self._may_never_end = lane_seeds, task.horizon is None
         self._vector = make_vector(
             task, lane_seeds, "evaluate", action_repeat=action_repeat, num_workers=num_workers, autoreset=False
         )
@@ -90,6 +95,14 @@ class Evaluator:
         """Close."""
         self.close()
 
+    def _require_an_end(self, endless: np.ndarray) -> None:
+        if endless.any():
+            raise EnvironmentFailure(
+                self._lane_seeds[int(np.argmax(endless))],
+                f"an evaluation's episode has not ended after {_LONGEST:,} env steps: give the environment a time "
+                "limit, such as gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000)",
+            )
+
     def _wave(self, first: int, act: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
         """Play one episode per lane, from number ``first`` on. A last wave may play more than are asked for."""
         shape = (self._num_seeds, self._lanes)
@@ -106,6 +119,8 @@ class Evaluator:
             first_success = np.where(active & step.success & ~success_any, lengths, first_success)
             success_any |= active & step.success
             active = active & ~(step.terminated | step.truncated)
+            if self._may_never_end:
+                self._require_an_end(active & (lengths >= _LONGEST))
             observation = step.observation
         results = {
             "returns": returns,

@@ -6,14 +6,11 @@ rest of the run is in ``PopulationState`` (device) and ``HostState`` (host), and
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
 
-from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import StepView, Watchers
@@ -21,6 +18,7 @@ from surefoot.training.config import TrainConfig
 from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Evaluator
 from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
+from surefoot.training.failures import naming_step
 from surefoot.training.host_state import HostState
 from surefoot.training.pace import Pace
 from surefoot.training.population import Population, PopulationState
@@ -86,13 +84,14 @@ class TrainingLoop:
     # ---------------------------------------------------------------- begin
 
     def prepare(self, beginning: Beginning) -> None:
-        """Check what the run is to begin with against the environment.
+        """Check what the run is to begin with against the environment, and make the environments that evaluate.
 
         Raises:
             UserError: it does not fit.
         """
         beginning.fit(self._population, self._vector, self._task, self._plan.action_repeat)
         self._beginning = beginning
+        self._evaluator = self._make_evaluator()  # now, since nothing is written yet: more copies may be refused
 
     def start(self, directory: RunDirectory) -> None:
         """Begin at step 0, in a directory whose lock is held."""
@@ -155,28 +154,12 @@ class TrainingLoop:
         self._log_pace, self._progress_pace = (
             Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
         )
-        with self._naming_failures():
+        with naming_step(self._task, self._watchers, lambda: self._env_steps, self._directory.path):
             while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
                 before = self._env_steps
                 self._agent_step()
                 self._keep_cadences(before)
             return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
-
-    @contextlib.contextmanager
-    def _naming_failures(self) -> Iterator[None]:
-        """Say in a failure which task, which step and, where it is one seed's, which seed it was."""
-        try:
-            yield
-        except RunFailure as error:
-            if error is self._watchers.raised:
-                raise  # Theirs, not the run's: it reaches the caller as it is.
-            seed, detail = (
-                (f", seed {error.seed}", error.detail) if isinstance(error, EnvironmentFailure) else ("", error)
-            )
-            raise RunFailure(
-                f"{self._task.name}{seed}, env step {self._env_steps:,}: {detail}; the last checkpoint is intact "
-                f"(surefoot resume {self._directory.path})"
-            ) from error
 
     def _agent_step(self) -> None:
         host, plan = self._host, self._plan
@@ -258,12 +241,14 @@ class TrainingLoop:
         self._recorder_now.training(counts, self._host, sums, norms)
 
     def _evaluate(self) -> None:
-        if self._evaluator is None:
-            episodes, workers = self._config.evaluation_episodes, self._config.env_workers
-            self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
+        self._evaluator = self._evaluator or self._make_evaluator()
         played = self._evaluator.run(self._act)
         played.returns[self._divergence.lost] = np.nan
         self._watchers.on_evaluation(self._recorder_now.evaluation(self._counts(), played))
+
+    def _make_evaluator(self) -> Evaluator:
+        episodes, workers = self._config.evaluation_episodes, self._config.env_workers
+        return Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""

@@ -41,7 +41,6 @@ def check_bounds(make: Callable[[], Subject], seed: int, notes: Notes, *, repeat
             1.0: " with every action at its upper bound",
         }.get(share, "")
         traces[share] = record(subject, seed, np.broadcast_to(held.astype(space.dtype), (_HOLD_STEPS, *space.shape)))
-    subject.close()
     if not repeats:
         return
     if not any(difference(traces[0.0], trace) for share, trace in traces.items() if share != 0.0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -75,28 +75,37 @@ class _Examination:
 
     def __init__(self, task: Task, make_env: Callable[[], gymnasium.Env[Any, Any]], notes: Notes, seed: int) -> None:
         self._task, self._make_env, self._notes, self._seed = task, make_env, notes, seed
+        self._open: list[Subject] = []
 
     def run(self, env: gymnasium.Env[Any, Any], steps: int, horizon: int | None) -> Measurements:
         # The first copy explores; the others are fresh, since a copy that broke says nothing more.
         explorer = Explorer(Subject(env, self._notes), self._notes)
         bytes_per_copy: int | None = None
-        with contextlib.suppress(Unusable):
+        with self._copies():
             explorer.play(steps, self._seed)
             explorer.judge(horizon)
-        with contextlib.suppress(Unusable):
+        with self._copies():
             bytes_per_copy = measure_memory(self._make, self._seed)
         repeats = False
         space = env.action_space
         assert isinstance(space, gymnasium.spaces.Box)  # or `check_spaces` had refused it
-        with contextlib.suppress(Unusable):
+        with self._copies():
             actions = draw_actions(space, min(steps, _COMPARED_STEPS), self._seed + 1)
             repeats = check_repeats(self._make, self._seed, actions, self._notes)
         if "action-bounds" not in self._notes:
-            with contextlib.suppress(Unusable):
+            with self._copies():
                 check_bounds(self._make, self._seed, self._notes, repeats=repeats)
         if repeats and not any(finding.severity == "error" for finding in self._notes.sorted()):
             check_other_process(self._task, self._seed, self._notes)
         return explorer.explored.measurements(bytes_per_copy)
+
+    @contextlib.contextmanager
+    def _copies(self) -> Iterator[None]:
+        """End a check where the environment breaks, and close the copies that it has made: they may hold a port."""
+        with contextlib.suppress(Unusable):
+            yield
+        while self._open:
+            self._open.pop().close()
 
     def _make(self) -> Subject:
         try:
@@ -104,7 +113,8 @@ class _Examination:
         except UserError as error:
             self._notes.add("second-copy", str(error))
             raise Unusable from error
-        return Subject(env, self._notes)
+        self._open.append(Subject(env, self._notes))
+        return self._open[-1]
 
 
 def _short(space: gymnasium.Space[Any]) -> str:

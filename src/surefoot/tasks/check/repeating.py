@@ -93,8 +93,6 @@ def check_repeats(make: Callable[[], Subject], seed: int, actions: np.ndarray, n
         notes.add("shared-state", f"played beside another copy, the same episodes differ {found}")
         return False
     _check_after_the_end(other, seed, reference, actions, notes)
-    for used in (subject, other):
-        used.close()
     return True
 
 

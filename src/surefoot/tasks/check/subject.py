@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import gymnasium
 import numpy as np
 
+from surefoot.tasks.check.findings import Severity
 from surefoot.tasks.check.report import Notes
 from surefoot.tasks.foreign import describe
 from surefoot.tasks.wrappers import flatten_observations
@@ -92,15 +93,13 @@ class Subject:
         observation, reward, terminated, truncated, info = returned
         if not np.array_equal(given, action):
             self._notes.add("action-changed", f"at step {self._step}: {_short(action)} became {_short(given)}")
-        for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(flag, bool | np.bool_):
-                self._notes.add("flag-type", f"{name} is {_short(flag)} ({type(flag).__name__})")
+        terminated, truncated = self._flag("terminated", terminated), self._flag("truncated", truncated)
         for key in _FINAL_KEYS:
             if key in info and (terminated or truncated):
                 self._notes.add("autoreset", f"at step {self._step}, info has the key '{key}'")
         flat = self._look_at_observation(observation, f"of step {self._step}{self.doing}")
         number = self._look_at_reward(reward)
-        watched = Watched(flat, number, bool(terminated), bool(truncated), seconds)
+        watched = Watched(flat, number, terminated, truncated, seconds)
         if watched.ended:
             self._look_at_spaces()
         return watched
@@ -124,9 +123,20 @@ class Subject:
             self._notes.add(code, f"{what} raised {describe(error)}")
             raise Unusable from error
 
-    def _unusable(self, code: str, seen: str) -> NoReturn:
-        self._notes.add(code, seen)
+    def _unusable(self, code: str, seen: str, severity: Severity | None = None) -> NoReturn:
+        self._notes.add(code, seen, severity)
         raise Unusable
+
+    def _flag(self, name: str, flag: Any) -> bool:
+        if isinstance(flag, bool | np.bool_):
+            return bool(flag)
+        seen = f"{name} is {_kind(flag)}"
+        try:
+            value = bool(flag)
+        except Exception:  # an array has no truth value, and training would end there
+            self._unusable("flag-type", seen, "error")
+        self._notes.add("flag-type", seen)
+        return value
 
     def _look_at_spaces(self) -> None:
         now = (self.env.observation_space, self.env.action_space)
