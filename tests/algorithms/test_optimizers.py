@@ -7,9 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from surefoot.algorithms import AdamW, Learner, LinearDecay
+from surefoot.algorithms import AdamW, Learner, LinearDecay, trained_network
 from surefoot.algorithms import learner as learner_module
-from surefoot.algorithms import trained_network
 from surefoot.algorithms.optimizers import make_optimizer
 from tests.algorithms.support import DISCOUNT, SPEC, tiny
 
