@@ -21,7 +21,7 @@ from surefoot.algorithms import (
     QuantileHuber,
     UnitNorm,
 )
-from surefoot.algorithms.presets import crossq_wn
+from surefoot.algorithms.presets import crossq_wn, get_preset
 from surefoot.networks import MLP, BatchRenorm, BroNet, SimBaNet, TorsoConfig
 from surefoot.types import Batch, EnvSpec, PyTree
 
@@ -29,6 +29,7 @@ SPEC = EnvSpec(observation_size=3, action_size=2)
 DISCOUNT = 0.9
 BATCH = 8
 ACTOR_WIDTHS, CRITIC_WIDTHS = (12, 10), (16, 14)
+UNIFORM_WIDTHS = (6, 6)
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Options for ``jax.jit`` that halve the time of a compilation; the programs here run only a few times."""
@@ -60,6 +61,25 @@ def tiny(algorithm: Algorithm | None = None, **changes: Any) -> Algorithm:
     ).replace(**changes)
 
 
+@functools.cache
+def tiny_preset(name: str) -> Algorithm:
+    """Return a preset with its own learning rates and with layers that are all alike.
+
+    What is computed step by step then has few shapes to compile.
+    """
+    algorithm = get_preset(name)
+    small: dict[str, Any] = {
+        "critic_optimizer": algorithm.critic_optimizer,
+        "actor_optimizer": algorithm.actor_optimizer,
+        "actor": small_torso(algorithm.actor, UNIFORM_WIDTHS),
+        "critic": small_torso(algorithm.critic, UNIFORM_WIDTHS),
+    }
+    if algorithm.optimism is not None:
+        torso = small_torso(algorithm.optimism.torso, UNIFORM_WIDTHS)
+        small["optimism"] = dataclasses.replace(algorithm.optimism, torso=torso)
+    return tiny(algorithm, **small)
+
+
 def small_torso(torso: TorsoConfig, widths: tuple[int, ...]) -> TorsoConfig:
     """Return a torso of the same kind, two layers deep or one block long."""
     match torso:
@@ -71,7 +91,7 @@ def small_torso(torso: TorsoConfig, widths: tuple[int, ...]) -> TorsoConfig:
         case BroNet():
             return dataclasses.replace(torso, width=widths[0], blocks=1)
         case SimBaNet():
-            return dataclasses.replace(torso, width=widths[1] // 2, blocks=1, expansion=2)
+            return dataclasses.replace(torso, width=widths[0], blocks=1, expansion=2)
 
 
 @functools.cache
@@ -116,6 +136,8 @@ def fixed_state(algorithm: Algorithm) -> LearnerState:
         name = jax.tree_util.keystr(path)
         if name.endswith(("['var']", "['scale']", ".variance", ".weight")):
             return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape))
+        if name.endswith(".optimist.weights"):
+            return jnp.asarray([0.1, -0.05])  # of an exponential of up to e^7.5
         return jnp.asarray(0.4 * rng.normal(size=leaf.shape))
 
     state = jax.tree_util.tree_map_with_path(fill, shapes)

@@ -12,21 +12,59 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms import AdamW, Algorithm, Learner, LinearDecay, PolyakTarget, Temperature, UnitNorm
+from surefoot.algorithms import (
+    AdamW,
+    Algorithm,
+    CategoricalCrossEntropy,
+    DeterministicPolicy,
+    First,
+    L2Penalty,
+    Learner,
+    LinearDecay,
+    Mean,
+    ObservationNorm,
+    OptimisticActor,
+    PolyakTarget,
+    QuantileHuber,
+    RandomSubsetMin,
+    ResetAt,
+    ResetEvery,
+    ReturnScaling,
+    TanhGaussian,
+    Temperature,
+    UnitNorm,
+    next_reset,
+)
+from surefoot.algorithms.optimism import Optimist
+from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError
-from surefoot.networks import LogStdRange
+from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
 from surefoot.tasks import get_task
 from surefoot.training.config import TrainConfig
 from surefoot.training.setup import Plan, make_plan
-from tests.algorithms.support import BATCH, DISCOUNT, SPEC, fixed_batch, fixed_state, learner, named_leaves, tiny
+from tests.algorithms.support import (
+    BATCH,
+    DISCOUNT,
+    FAST_COMPILE,
+    SPEC,
+    UNIFORM_WIDTHS,
+    fixed_batch,
+    fixed_state,
+    learner,
+    named_leaves,
+    tiny,
+)
 from tests.algorithms.test_policy_delay import conditionals, flops, traced
 
 BASE = tiny(
+    # All layers alike, so that there are few shapes to compile.
+    actor=MLP(UNIFORM_WIDTHS, BatchNorm()),
+    critic=MLP(UNIFORM_WIDTHS, BatchNorm()),
     critic_optimizer=AdamW(LinearDecay(2e-2, 5e-3, agent_steps=4), weight_decay=0.01, decay="unconstrained"),
     # A branch would be compiled anew for every perturbation; without one, all run the same compiled operations.
     policy_delay=1,
     # Tight enough that both bounds hold somewhere.
-    log_std=LogStdRange(-0.3, 0.2, "clip"),
+    policy=TanhGaussian(LogStdRange(-0.3, 0.2, "clip")),
     temperature=Temperature(initial=0.7),
 )
 
@@ -63,6 +101,62 @@ def initial_shapes(algorithm: Algorithm) -> dict[str, tuple[int, ...]]:
 
 
 @functools.cache
+def initial_kernels(algorithm: Algorithm) -> dict[str, np.ndarray]:
+    """A kernel of each fresh network; the compiler leaves out all others."""
+
+    def init(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        state = learner(algorithm).init(key)
+        return state.actor.params["mean"]["kernel"], state.critic.params["head"]["kernel"]
+
+    return named_leaves(jax.jit(init, compiler_options=FAST_COMPILE)(jax.random.key(0)))
+
+
+@functools.cache
+def initial_optimism(algorithm: Algorithm) -> dict[str, np.ndarray]:
+    """The weights that drive a fresh second policy."""
+    return named_leaves(jax.jit(lambda key: learner(algorithm).init(key).optimist.weights)(jax.random.key(0)))
+
+
+@functools.cache
+def losses(algorithm: Algorithm) -> dict[str, np.ndarray]:
+    """Of critic and actor, at once and without a gradient, and the statistics that the critic's pass leaves."""
+    with jax.enable_x64(True):
+        functions, state, key = learner(algorithm), fixed_state(algorithm), jax.random.key(0)
+        batch = functions.preprocess(state, fixed_batch())
+        critic, (statistics, _, _) = functions.critic_loss(state.critic.params, state, batch, key)
+        actor, _ = functions.actor_loss(state.actor.params, state, batch, key)
+        return named_leaves((critic, actor, statistics))
+
+
+@functools.cache
+def exploring(algorithm: Algorithm) -> dict[str, np.ndarray]:
+    with jax.enable_x64(True):
+        observation = fixed_batch().observation[0]
+        action = learner(algorithm).act(fixed_state(algorithm), observation, jax.random.key(0))
+        return named_leaves(action)
+
+
+@functools.cache
+def after_two_optimistic_updates(algorithm: Algorithm) -> dict[str, np.ndarray]:
+    """The second policy and its weights, away from the rest, and not its optimisers' own state."""
+    assert algorithm.optimism is not None
+    with jax.enable_x64(True):
+        optimist, state = Optimist(algorithm.optimism, SPEC, 1.0), fixed_state(algorithm).optimist
+        assert state is not None
+        for i in range(2):
+            batch = fixed_batch(i)
+            mean, log_std = batch.action, -1.0 - batch.action
+            state = optimist.update(
+                *(state, batch.observation, mean, log_std, lambda a, o: o * jnp.sum(a, axis=-1), jax.random.key(i))
+            )
+        return named_leaves((state.params, state.weights))
+
+
+def reset_times(algorithm: Algorithm) -> int | None:
+    return next_reset(algorithm.resets, 0, utd=2, warmup=10, action_repeat=3)
+
+
+@functools.cache
 def initial_temperature(algorithm: Algorithm) -> float:
     return float(jax.jit(lambda key: jnp.exp(learner(algorithm).init(key).log_alpha))(jax.random.key(0)))
 
@@ -90,7 +184,7 @@ def differ(a: Any, b: Any) -> bool:
     return not np.array_equal(a, b) if isinstance(a, np.ndarray) else a != b
 
 
-# -------------------------------------------------------------------- the fields
+# -------------------------------------------------------------------- the fields of a composition
 
 type See = Callable[[Algorithm], Any]
 
@@ -108,6 +202,10 @@ def network(name: str) -> dict[str, tuple[Any, See]]:
         f"{name}.widths": ((9,), initial_shapes),
         f"{name}.norm.momentum": (0.5, after_two_updates),
         f"{name}.norm.epsilon": (1e-2, after_two_updates),
+        f"{name}.norm_order": ("pre", losses),
+        f"{name}.bias": (False, initial_shapes),
+        f"{name}.dropout": (0.5, losses),
+        f"{name}.init": ("lecun", initial_kernels),
     }
 
 
@@ -115,13 +213,21 @@ PERTURBED: dict[str, tuple[Any, See]] = {
     **network("actor"),
     **network("critic"),
     "num_critics": (3, initial_shapes),
-    "log_std.low": (-0.6, after_two_updates),
-    "log_std.high": (0.5, after_two_updates),
-    "log_std.mapping": ("tanh", after_two_updates),
+    "policy.log_std.low": (-0.6, after_two_updates),
+    "policy.log_std.high": (0.5, after_two_updates),
+    "policy.log_std.mapping": ("tanh", after_two_updates),
     "target": (None, after_two_updates),
     "target.tau": (0.5, after_two_updates),
+    "target_reduction": (Mean(), losses),
+    "policy_reduction": (First(), losses),
     "critic_pass": ("separate", after_two_updates),
+    "critic_loss.scale": (1.0, after_two_updates),
     "weight_constraint": (None, after_two_updates),
+    "weight_constraint.layers": ("all", after_two_updates),
+    "resets": (ResetEvery(grad_steps=7), reset_times),
+    "optimism": (OptimisticActor(BroNet(6, 1)), initial_shapes),
+    "observation_norm": (ObservationNorm(), initial_shapes),
+    "reward_scaling": (ReturnScaling(), initial_shapes),
     **adamw("critic_optimizer"),
     "critic_optimizer.learning_rate.initial": (3e-2, after_two_updates),
     "critic_optimizer.learning_rate.final": (1e-3, after_two_updates),
@@ -134,7 +240,7 @@ PERTURBED: dict[str, tuple[Any, See]] = {
     "temperature.target_entropy": (-0.5, after_two_updates),
     **adamw("temperature.optimizer"),
     "temperature.optimizer.learning_rate": (2e-2, after_two_updates),
-    "critic_loss_scale": (1.0, after_two_updates),
+    "update_order": ("actor-first", after_two_updates),
     "utd": (2, program),
     "policy_delay": (2, program),
     "batch_size": (BATCH + 1, program),
@@ -146,6 +252,117 @@ EXEMPT = {
     "name": "it is for the records and changes nothing",
     "temperature.optimizer.decay": "the temperature has no hidden layers, so either choice decays it",
 }
+
+# -------------------------------------------------------------------- the fields of parts that the base has not
+
+FREE = BASE.replace(weight_constraint=None, critic_pass="separate")
+RENORM = MLP((6, 6), BatchRenorm(max_scale=1.1, max_shift=0.1, warmup_updates=0))
+LAYERED = MLP((6, 6), LayerNorm(), norm_order="pre")
+DECAYED = AdamW(1e-2, weight_decay=0.1)
+HAVING: dict[str, Algorithm] = {
+    "renorm": FREE.replace(critic=RENORM),
+    "layer-norm": FREE.replace(critic=LAYERED),
+    "bro-net": FREE.replace(critic=BroNet(6, 1)),
+    "simba-net": FREE.replace(critic=SimBaNet(6, 1, 2)),
+    "quantiles": FREE.replace(critic_loss=QuantileHuber(5, 0.5), target_reduction=Mean()),
+    "categories": FREE.replace(critic_loss=CategoricalCrossEntropy(5, -1.0, 1.0), target_reduction=Mean()),
+    "subset": FREE.replace(num_critics=3, target_reduction=RandomSubsetMin(2)),
+    "penalty": FREE.replace(weight_constraint=L2Penalty(0.1)),
+    "deterministic": FREE.replace(policy=DeterministicPolicy(0.1, 0.5, 0.3), temperature=None),
+    "observations": FREE.replace(observation_norm=ObservationNorm()),
+    "rewards": FREE.replace(reward_scaling=ReturnScaling()),
+    "optimism": FREE.replace(optimism=OptimisticActor(BroNet(6, 1), DECAYED, weight_optimizer=DECAYED)),
+    "env-resets": FREE.replace(resets=ResetEvery(env_steps=70)),
+    "grad-resets": FREE.replace(resets=ResetEvery(grad_steps=70)),
+    "listed-resets": FREE.replace(resets=ResetAt((50, 90))),
+}
+
+
+def optimizer_of(name: str) -> dict[tuple[str, str], tuple[Any, See]]:
+    return {
+        ("optimism", f"optimism.{name}.{field}"): (value, after_two_optimistic_updates)
+        for field, value in {"learning_rate": 2e-2, "b1": 0.5, "b2": 0.9, "weight_decay": 0.3}.items()
+    }
+
+
+PART_FIELDS: dict[tuple[str, str], tuple[Any, See]] = {
+    ("renorm", "critic.norm.momentum"): (0.5, losses),
+    ("renorm", "critic.norm.epsilon"): (0.1, losses),
+    ("renorm", "critic.norm.max_scale"): (1.5, losses),
+    ("renorm", "critic.norm.max_shift"): (0.5, losses),
+    ("renorm", "critic.norm.warmup_updates"): (1, losses),
+    ("layer-norm", "critic.norm.epsilon"): (0.1, losses),
+    ("bro-net", "critic.width"): (7, initial_shapes),
+    ("bro-net", "critic.blocks"): (2, initial_shapes),
+    ("simba-net", "critic.width"): (7, initial_shapes),
+    ("simba-net", "critic.blocks"): (2, initial_shapes),
+    ("simba-net", "critic.expansion"): (3, initial_shapes),
+    ("quantiles", "critic_loss.num_quantiles"): (6, initial_shapes),
+    ("quantiles", "critic_loss.kappa"): (0.1, losses),
+    ("categories", "critic_loss.num_atoms"): (6, initial_shapes),
+    ("categories", "critic_loss.low"): (-0.5, losses),
+    ("categories", "critic_loss.high"): (0.5, losses),
+    ("subset", "target_reduction.size"): (3, losses),
+    ("penalty", "weight_constraint.coefficient"): (0.2, losses),
+    ("deterministic", "policy.exploration_noise"): (0.3, exploring),
+    ("deterministic", "policy.target_noise"): (0.1, losses),
+    ("deterministic", "policy.target_noise_bound"): (0.1, losses),
+    ("observations", "observation_norm.epsilon"): (0.1, losses),
+    ("rewards", "reward_scaling.epsilon"): (0.1, losses),
+    ("optimism", "optimism.torso.width"): (7, initial_shapes),
+    ("optimism", "optimism.torso.blocks"): (2, initial_shapes),
+    ("optimism", "optimism.std_scale"): (0.5, exploring),
+    ("optimism", "optimism.initial_optimism"): (2.0, initial_optimism),
+    ("optimism", "optimism.initial_kl_weight"): (2.0, initial_optimism),
+    ("optimism", "optimism.target_kl"): (3.0, after_two_optimistic_updates),
+    **optimizer_of("optimizer"),
+    **optimizer_of("weight_optimizer"),
+    ("env-resets", "resets.env_steps"): (80, reset_times),
+    ("grad-resets", "resets.grad_steps"): (80, reset_times),
+    ("listed-resets", "resets.agent_steps"): ((40,), reset_times),
+}
+PART_EXEMPT = {
+    "optimism.optimizer.decay": "nothing holds the second policy's weights, so either choice decays all of them",
+    "optimism.weight_optimizer.decay": "the two weights have no hidden layers, so either choice decays both",
+}
+
+
+@pytest.mark.parametrize(("base", "path"), PART_FIELDS, ids=lambda value: str(value))
+def test_the_parts_field_matters(base: str, path: str) -> None:
+    value, see = PART_FIELDS[base, path]
+    changed = perturb(HAVING[base], path, value)
+    assert differ(see(HAVING[base]), see(changed))
+
+
+@pytest.mark.parametrize("path", PART_EXEMPT)
+def test_a_parts_exempt_field_really_changes_nothing(path: str) -> None:
+    base = HAVING["optimism"]
+    changed = perturb(base, path, "unconstrained")
+    assert changed != base
+    assert not differ(after_two_optimistic_updates(base), after_two_optimistic_updates(changed))
+
+
+def owner(algorithm: Algorithm, path: str) -> tuple[str, str]:
+    """The name of the part that a field belongs to, and the field's own."""
+    part: Any = algorithm
+    *names, field = path.split(".")
+    for name in names:
+        part = getattr(part, name)
+    return type(part).__name__, field
+
+
+def test_every_field_of_every_part_is_perturbed_somewhere() -> None:
+    """Each field that takes another part is seen where the part itself is exchanged, or by that part's own fields."""
+    seen = {owner(BASE, path) for path in (*PERTURBED, *EXEMPT)}
+    seen |= {owner(HAVING[base], path) for base, path in PART_FIELDS}
+    seen |= {owner(HAVING["optimism"], path) for path in PART_EXEMPT}
+    for base, paths in {"": PERTURBED, **{key: [p for b, p in PART_FIELDS if b == key] for key in HAVING}}.items():
+        for path in paths:
+            names = path.split(".")
+            for i in range(1, len(names)):
+                seen.add(owner(HAVING.get(base, BASE), ".".join(names[:i])))
+    every = {(name, field.name) for name, part in PARTS.items() for field in dataclasses.fields(part)}
+    assert every - seen == set(), "a new field needs an entry"
 
 
 def leaves(part: Any, prefix: str = "") -> Iterator[str]:
@@ -167,11 +384,14 @@ def perturb(part: Any, path: str, value: Any) -> Any:
 def test_every_field_is_perturbed_or_exempt() -> None:
     assert isinstance(BASE.target, PolyakTarget), "the base has every part, so that every part's fields are seen"
     assert isinstance(BASE.weight_constraint, UnitNorm)
-    assert BASE.actor.norm is not None
-    assert BASE.critic.norm is not None
+    assert isinstance(BASE.actor, MLP)
+    assert isinstance(BASE.critic, MLP)
+    assert isinstance(BASE.actor.norm, BatchNorm)
+    assert isinstance(BASE.critic.norm, BatchNorm)
     paths = set(leaves(BASE))
     assert paths <= PERTURBED.keys() | EXEMPT.keys(), "a new field needs an entry"
-    assert {path for path in PERTURBED if path != "target"} | EXEMPT.keys() == paths, "an entry without a field"
+    whole = {"target", "weight_constraint"}  # parts that are also taken away as a whole
+    assert PERTURBED.keys() - whole | EXEMPT.keys() == paths, "an entry without a field"
 
 
 @pytest.mark.parametrize("path", PERTURBED)

@@ -1,4 +1,4 @@
-"""Two updates of CrossQ + WN against stored numbers: a change of any bit of the algorithm shows here first.
+"""Two updates of every preset against stored numbers: a change of any bit of an algorithm shows here first.
 
 The numbers are this code's own, taken after the tests against independent formulas had passed. To take them again,
 after a change that was meant to change them: ``python -m tests.algorithms.test_golden`` in the repository's root.
@@ -14,14 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.algorithms.support import compiled_update, fixed_batch, fixed_state, named_leaves, tiny
+from surefoot.algorithms import Algorithm
+from surefoot.algorithms.presets import list_presets
+from tests.algorithms.support import compiled_update, fixed_batch, fixed_state, named_leaves, tiny, tiny_preset
 
 STORED = Path(__file__).with_name("golden.json")
+ALGORITHMS: dict[str, Algorithm] = {preset.name: tiny_preset(preset.name) for preset in list_presets()} | {
+    "crossq-wn": tiny()
+}
 
 
-def measure() -> dict[str, float]:
+def measure(algorithm: Algorithm) -> dict[str, float]:
     """Return the losses of two updates, the second with the policy's, and the norm of every array afterwards."""
-    numbers, algorithm = {}, tiny()
+    numbers = {}
     state = fixed_state(algorithm)
     for i in range(2):
         state, critic, actor = compiled_update(algorithm)(state, fixed_batch(i), jax.random.key(i), jnp.bool_(i == 1))
@@ -33,13 +38,22 @@ def measure() -> dict[str, float]:
         "target_critic": state.target_critic,
         "log_alpha": state.log_alpha,
     }
+    if state.optimist is not None:
+        arrays["optimist"] = (state.optimist.params, state.optimist.weights)
     return numbers | {name: float(np.sqrt(np.square(leaf).sum())) for name, leaf in named_leaves(arrays).items()}
 
 
-def test_two_updates_give_the_stored_numbers(x64: None) -> None:
-    assert measure() == pytest.approx(json.loads(STORED.read_text()), rel=1e-9, abs=1e-9)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_two_updates_give_the_stored_numbers(name: str, x64: None) -> None:
+    assert measure(ALGORITHMS[name]) == pytest.approx(json.loads(STORED.read_text())[name], rel=1e-9, abs=1e-9)
+
+
+def test_every_preset_has_its_numbers_and_no_two_the_same() -> None:
+    stored = json.loads(STORED.read_text())
+    assert stored.keys() == {preset.name for preset in list_presets()}
+    assert len({json.dumps(numbers) for numbers in stored.values()}) == len(stored)
 
 
 if __name__ == "__main__":
     with jax.enable_x64(True):
-        STORED.write_text(json.dumps(measure(), indent=1) + "\n")
+        STORED.write_text(json.dumps({name: measure(ALGORITHMS[name]) for name in ALGORITHMS}, indent=1) + "\n")

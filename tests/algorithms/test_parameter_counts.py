@@ -2,28 +2,74 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 
 import jax
 import pytest
 
-from surefoot.algorithms import Learner
-from surefoot.algorithms.presets import crossq_wn
+from surefoot.algorithms import Algorithm, Learner, LearnerState
+from surefoot.algorithms.presets import PresetInfo, get_preset, list_presets
+from surefoot.diagnostics import parameter_count
 from surefoot.types import EnvSpec, PyTree
+
+CHEETAH, HUMANOID, DOG = EnvSpec(17, 6), EnvSpec(67, 21), EnvSpec(223, 38)
+
+
+def shapes(algorithm: Algorithm, spec: EnvSpec) -> LearnerState:
+    return jax.eval_shape(Learner(algorithm, spec, 0.99).init, jax.random.key(0))
 
 
 def count(tree: PyTree) -> int:
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize(
-    ("task", "observation", "action", "trained"),
-    [("cheetah", 17, 6, 629_644), ("humanoid", 67, 21, 717_074), ("dog", 223, 38, 943_904)],
+    ("preset", "spec", "trained", "with_target"),
+    [
+        ("crossq-wn", CHEETAH, 629_644, 1_184_746),
+        ("crossq-wn", HUMANOID, 717_074, None),
+        ("crossq-wn", DOG, 943_904, None),
+        ("bro", CHEETAH, 2_520_276, 4_758_940),
+        ("bro", DOG, 2_902_292, None),
+        ("simba", CHEETAH, 4_351_373, None),
+        ("xqc", CHEETAH, 1_914_452, None),
+    ],
 )
-def test_trained_parameters_of_crossq_wn(task: str, observation: int, action: int, trained: int) -> None:
-    learner = Learner(crossq_wn(), EnvSpec(observation, action), 0.99)
-    state = jax.eval_shape(learner.init, jax.random.key(0))
-    assert count((state.actor.params, state.critic.params)) == trained
+def test_the_published_counts(preset: str, spec: EnvSpec, trained: int, with_target: int | None) -> None:
+    state = shapes(get_preset(preset), spec)
+    assert parameter_count(state) == trained
     assert count(state.target_critic) == count(state.critic.params)
-    if task == "cheetah":
-        assert count((state.actor.params, state.critic.params, state.target_critic)) == 1_184_746
+    if with_target is not None:
+        assert parameter_count(state) + count(state.target_critic) == with_target
+
+
+@pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
+def test_a_preset_says_how_many_it_trains(preset: PresetInfo) -> None:
+    state = shapes(preset.build(), CHEETAH)
+    optimist = () if state.optimist is None else state.optimist.params
+    assert preset.parameters == count((state.actor.params, state.critic.params, optimist)) == parameter_count(state)
+
+
+def perceptron(*sizes: int) -> int:
+    return sum(a * b + b for a, b in itertools.pairwise(sizes))
+
+
+@pytest.mark.parametrize(
+    ("preset", "trained"),
+    [
+        ("sac", perceptron(17, 256, 256, 12) + 2 * perceptron(23, 256, 256, 1)),
+        ("sr-sac", perceptron(17, 256, 256, 12) + 2 * perceptron(23, 256, 256, 1)),
+        ("redq", perceptron(17, 256, 256, 12) + 10 * perceptron(23, 256, 256, 1)),
+        # Two layer normalisations in each critic, of scale and bias.
+        ("droq", perceptron(17, 256, 256, 12) + 2 * (perceptron(23, 256, 256, 1) + 2 * 2 * 256)),
+        # A normalisation of the input and after each hidden layer, in all networks.
+        ("crossq", perceptron(17, 256, 256, 12) + 2 * (17 + 512) + 2 * (perceptron(23, 512, 512, 1) + 2 * (23 + 1024))),
+        (
+            "crossq-2024",
+            perceptron(17, 256, 256, 12) + 2 * (17 + 512) + 2 * (perceptron(23, 2048, 2048, 1) + 2 * (23 + 4096)),
+        ),
+        ("td3-wn", perceptron(17, 256, 256, 6) + 2 * (17 + 512) + 2 * (perceptron(23, 512, 512, 1) + 2 * (23 + 1024))),
+    ],
+)
+def test_the_counts_of_perceptrons_by_hand(preset: str, trained: int) -> None:
+    assert parameter_count(shapes(get_preset(preset), CHEETAH)) == trained

@@ -9,10 +9,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from surefoot.algorithms import AdamW, Algorithm, LinearDecay, PolyakTarget, SquaredError, Temperature, UnitNorm
-from surefoot.algorithms.presets import crossq_wn, sac
+from surefoot.algorithms import (
+    AdamW,
+    Algorithm,
+    CategoricalCrossEntropy,
+    DeterministicPolicy,
+    First,
+    L2Penalty,
+    LinearDecay,
+    LowestMean,
+    Mean,
+    ObservationNorm,
+    OptimisticActor,
+    PolyakTarget,
+    QuantileHuber,
+    RandomSubsetMin,
+    ResetAt,
+    ResetEvery,
+    ReturnScaling,
+    SquaredError,
+    TanhGaussian,
+    Temperature,
+    UnitNorm,
+)
+from surefoot.algorithms.presets import bro, crossq_wn, redq, sac, simba, td3_wn
 from surefoot.errors import UserError
-from surefoot.networks import MLP, BatchNorm, LogStdRange
+from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
 
 BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     *[(Algorithm, {name: value}) for name in ("num_critics", "utd", "policy_delay", "batch_size") for value in (0, -1)],
@@ -52,6 +74,60 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (LogStdRange, {"low": 2.0, "high": 2.0}),
     (LogStdRange, {"low": math.nan}),
     (LogStdRange, {"mapping": "sigmoid"}),
+    (MLP, {"dropout": 1.0, "widths": (8,)}),
+    (MLP, {"dropout": -0.1, "widths": (8,)}),
+    (MLP, {"norm_order": "pre", "widths": (8,)}),
+    (MLP, {"norm_order": "middle", "widths": (8,)}),
+    (MLP, {"init": "he", "widths": (8,)}),
+    (BroNet, {"width": 0}),
+    (BroNet, {"blocks": -1}),
+    (SimBaNet, {"width": 0}),
+    (SimBaNet, {"blocks": -2}),
+    (SimBaNet, {"expansion": 0}),
+    (BatchRenorm, {"momentum": 1.0}),
+    (BatchRenorm, {"epsilon": 0.0}),
+    (BatchRenorm, {"max_scale": 0.9}),
+    (BatchRenorm, {"max_scale": math.inf}),
+    (BatchRenorm, {"max_shift": -0.1}),
+    (BatchRenorm, {"warmup_updates": -1}),
+    (LayerNorm, {"epsilon": 0.0}),
+    (LayerNorm, {"epsilon": math.nan}),
+    (QuantileHuber, {"num_quantiles": 0}),
+    (QuantileHuber, {"kappa": 0.0}),
+    (CategoricalCrossEntropy, {"num_atoms": 1}),
+    (CategoricalCrossEntropy, {"low": math.nan}),
+    (CategoricalCrossEntropy, {"high": -5.0}),
+    (CategoricalCrossEntropy, {"high": math.inf}),
+    (RandomSubsetMin, {"size": 0}),
+    (DeterministicPolicy, {"exploration_noise": -0.1}),
+    (DeterministicPolicy, {"target_noise": math.nan}),
+    (DeterministicPolicy, {"target_noise_bound": math.inf}),
+    (L2Penalty, {"coefficient": 0.0}),
+    (L2Penalty, {"coefficient": -1e-4}),
+    (UnitNorm, {"layers": "heads"}),
+    (ObservationNorm, {"epsilon": 0.0}),
+    (ReturnScaling, {"epsilon": 0.0}),
+    (OptimisticActor, {"std_scale": 0.0}),
+    (OptimisticActor, {"target_kl": 0.0}),
+    (OptimisticActor, {"initial_optimism": 0.0}),
+    (OptimisticActor, {"initial_optimism": 1e4}),
+    (OptimisticActor, {"initial_kl_weight": 1e-5}),
+    (OptimisticActor, {"initial_kl_weight": math.nan}),
+    (ResetEvery, {"env_steps": 0}),
+    (ResetEvery, {"grad_steps": -1}),
+    (ResetEvery, {"env_steps": 5, "grad_steps": 5}),
+    (ResetAt, {"agent_steps": ()}),
+    (ResetAt, {"agent_steps": (0, 3)}),
+    (ResetAt, {"agent_steps": (3, 3)}),
+    (ResetAt, {"agent_steps": (5, 3)}),
+    (Algorithm, {"update_order": "both"}),
+    (ResetEvery, {"env_steps": 2.5}),
+    (ResetAt, {"agent_steps": 3}),
+    (Algorithm, {"policy": LogStdRange()}),
+    (Algorithm, {"critic_loss": 0.5}),
+    (Algorithm, {"target_reduction": "min"}),
+    (Algorithm, {"resets": 100}),
+    (Algorithm, {"optimism": True}),
     # Of the wrong type.
     (Algorithm, {"name": 3}),
     (Algorithm, {"utd": "2"}),
@@ -147,6 +223,82 @@ def test_unit_norm_needs_normalisation_in_both_networks() -> None:
 def test_a_joint_pass_needs_batch_normalisation() -> None:
     with pytest.raises(UserError, match="critic_pass 'joint' needs a batch-normalised critic"):
         sac().replace(critic_pass="joint")
+
+
+COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
+    "unit norm without normalisation": (
+        lambda: sac().replace(weight_constraint=UnitNorm()),
+        "weight_constraint UnitNorm needs normalisation after every hidden layer, but 'dense_0' of the actor has none",
+    ),
+    "unit norm on SimBa's blocks": (
+        lambda: simba().replace(weight_constraint=UnitNorm()),
+        "but 'dense' of the actor has none",
+    ),
+    "unit norm, the critic alone": (
+        lambda: bro().replace(critic=MLP((8,)), weight_constraint=UnitNorm()),
+        "but 'dense_0' of the critic has none",
+    ),
+    "a joint pass with layer normalisation": (
+        lambda: sac().replace(critic=MLP((8,), LayerNorm()), critic_pass="joint"),
+        "critic_pass 'joint' needs a batch-normalised critic",
+    ),
+    "a joint pass with residual blocks": (
+        lambda: bro().replace(critic_pass="joint"),
+        "critic_pass 'joint' needs a batch-normalised critic",
+    ),
+    "quantiles with a minimum": (
+        lambda: sac().replace(critic_loss=QuantileHuber()),
+        "target_reduction Min compares numbers, but critic_loss QuantileHuber makes distributions",
+    ),
+    "categories with a subset's minimum": (
+        lambda: redq().replace(critic_loss=CategoricalCrossEntropy()),
+        "target_reduction RandomSubsetMin compares numbers, but critic_loss CategoricalCrossEntropy",
+    ),
+    "a subset larger than the ensemble": (
+        lambda: sac().replace(target_reduction=RandomSubsetMin(3)),
+        "target_reduction draws 3 critics, but num_critics is 2",
+    ),
+    "a policy's subset larger than the ensemble": (
+        lambda: sac().replace(policy_reduction=RandomSubsetMin(5)),
+        "policy_reduction draws 5 critics, but num_critics is 2",
+    ),
+    "optimism of a single critic": (
+        lambda: bro().replace(num_critics=1),
+        "optimism follows the critics' disagreement: it needs num_critics of at least 2, got 1",
+    ),
+    "optimism of a deterministic policy": (
+        lambda: td3_wn().replace(optimism=OptimisticActor()),
+        "optimism moves a Gaussian policy's mean: policy must be TanhGaussian",
+    ),
+    "a temperature without entropy": (
+        lambda: td3_wn().replace(temperature=Temperature()),
+        "policy DeterministicPolicy has no temperature: it must be None",
+    ),
+    "entropy without a temperature": (
+        lambda: sac().replace(temperature=None),
+        "policy TanhGaussian needs a temperature, got None",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_a_composition_that_cannot_work_is_refused_in_one_line_that_says_why(name: str) -> None:
+    build, message = COMPOSITIONS[name]
+    with pytest.raises(UserError) as caught:
+        build()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_compositions_beside_the_forbidden_ones_are_allowed() -> None:
+    for reduction in (Mean(), LowestMean(), First()):
+        assert sac().replace(critic_loss=QuantileHuber(), target_reduction=reduction).target_reduction == reduction
+    assert bro().replace(weight_constraint=UnitNorm()).weight_constraint == UnitNorm()
+    assert sac().replace(target_reduction=RandomSubsetMin(2)).num_critics == 2
+    assert sac().replace(policy=DeterministicPolicy(), temperature=None).temperature is None
+    renormalised = MLP((8,), BatchRenorm())
+    assert sac().replace(critic=renormalised, critic_pass="joint").critic == renormalised
+    assert sac().replace(policy=TanhGaussian(LogStdRange(mapping="tanh"))) != sac()
 
 
 def test_replace_refuses_unknown_fields_and_checks_known_ones() -> None:

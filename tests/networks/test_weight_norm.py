@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.networks import MLP, dense_norm, project
+from surefoot.networks import MLP, dense_norm, project, squared_norm
 
 PATH = ("torso", "dense_0")
 
@@ -51,6 +51,34 @@ def test_projection_is_idempotent_and_ignores_scale() -> None:
     for again in (project(once, [PATH]), project(scaled, [PATH])):
         np.testing.assert_allclose(again["torso"]["dense_0"]["kernel"], once["torso"]["dense_0"]["kernel"], rtol=1e-6)
         np.testing.assert_allclose(again["torso"]["dense_0"]["bias"], once["torso"]["dense_0"]["bias"], rtol=1e-6)
+
+
+def test_projecting_a_kernel_leaves_the_bias() -> None:
+    layer = project(params(), [], kernel_only=[PATH])["torso"]["dense_0"]
+    np.testing.assert_allclose(layer["kernel"], [[1.0, 2 / 5**0.5], [0.0, 1 / 5**0.5]], rtol=1e-6)
+    np.testing.assert_array_equal(layer["bias"], [4.0, -2.0])
+
+
+def test_hidden_layers_and_heads_are_projected_each_in_its_own_way() -> None:
+    after = project(params(), [PATH], kernel_only=[("head",)])
+    np.testing.assert_allclose(after["torso"]["dense_0"]["bias"], [0.8, -2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(after["head"]["kernel"], [[7 / 50**0.5], [1 / 50**0.5]], rtol=1e-6)
+    np.testing.assert_array_equal(after["head"]["bias"], [5.0])
+
+
+def test_a_layer_without_bias_is_its_kernel() -> None:
+    without = {"torso": {"dense_0": {"kernel": params()["torso"]["dense_0"]["kernel"]}}}
+    layer = project(without, [PATH])["torso"]["dense_0"]
+    assert set(layer) == {"kernel"}
+    np.testing.assert_allclose(layer["kernel"], [[1.0, 2 / 5**0.5], [0.0, 1 / 5**0.5]], rtol=1e-6)
+    np.testing.assert_allclose(dense_norm(without, [PATH]), np.sqrt(14.0), rtol=1e-6)
+    np.testing.assert_allclose(squared_norm(without, [PATH]), 14.0, rtol=1e-6)
+
+
+def test_squared_norm_by_hand() -> None:
+    np.testing.assert_allclose(squared_norm(params(), [PATH, ("head",)]), 34.0 + 75.0, rtol=1e-6)
+    stacked = jax.tree.map(lambda x: jnp.stack([x, -2.0 * x]), params())
+    np.testing.assert_allclose(squared_norm(stacked, [PATH, ("head",)]), [109.0, 4 * 109.0], rtol=1e-6)
 
 
 def test_dense_norm_by_hand() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from flax import linen as nn
+
 from surefoot.algorithms import critic_losses, parts, policies, reductions
 from surefoot.algorithms.config import Algorithm
 from surefoot.errors import UserError
@@ -15,7 +17,8 @@ PARTS: dict[str, type] = {
     name: value
     for module in (critic_losses, parts, policies, reductions, heads, normalization, torsos)
     for name, value in vars(module).items()
-    if isinstance(value, type) and dataclasses.is_dataclass(value) and not name.startswith("_")
+    if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+    if not issubclass(value, nn.Module)  # Flax's modules are dataclasses, too
 } | {"Algorithm": Algorithm}
 """Every part by the name that a configuration gives it."""
 

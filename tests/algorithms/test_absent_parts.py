@@ -1,0 +1,151 @@
+"""A part that is absent costs nothing: no state, no operation, not one line of its code is run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from surefoot import networks
+from surefoot.algorithms import (
+    Algorithm,
+    CategoricalCrossEntropy,
+    L2Penalty,
+    Learner,
+    LearnerState,
+    QuantileHuber,
+    RandomSubsetMin,
+    ReturnScaling,
+    UnitNorm,
+    statistics,
+)
+from surefoot.algorithms.optimism import Optimist
+from surefoot.algorithms.presets import sac
+from surefoot.networks import BatchNorm, BatchRenorm, BroNet
+from surefoot.networks.layers import Dropout, Residual
+from surefoot.networks.normalization import BatchRenormalization, LayerNorm
+from tests.algorithms.support import (
+    ACTOR_WIDTHS,
+    BATCH,
+    CRITIC_WIDTHS,
+    DISCOUNT,
+    SPEC,
+    fixed_batch,
+    tiny,
+    tiny_preset,
+)
+from tests.algorithms.test_policy_delay import conditionals, flops, layer_flops, sub_programs
+
+SAC = tiny(sac())
+SCALED, CONSTRAINED = tiny_preset("xqc"), tiny_preset("crossq-wn")
+
+
+def traced(algorithm: Algorithm) -> Any:
+    """Return the program of one update with everything in it."""
+    functions = Learner(algorithm, SPEC, DISCOUNT)
+    state = jax.eval_shape(functions.init, jax.random.key(0))
+    return jax.make_jaxpr(functions.update)(state, fixed_batch(), jax.random.key(0), jnp.bool_(True)).jaxpr
+
+
+def operations(program: Any) -> int:
+    return sum(1 + sum(operations(sub) for sub in sub_programs(equation)) for equation in program.eqns)
+
+
+def state_shapes(algorithm: Algorithm) -> LearnerState:
+    return jax.eval_shape(Learner(algorithm, SPEC, DISCOUNT).init, jax.random.key(0))
+
+
+def refuse(*arguments: Any, **named: Any) -> Any:
+    raise AssertionError("an absent part was used")
+
+
+# Every function that a part brings, and an algorithm that has the part.
+PARTS: dict[str, tuple[Any, str, Algorithm]] = {
+    "optimism's update": (Optimist, "update", tiny_preset("bro")),
+    "optimism's state": (Optimist, "__init__", tiny_preset("bro")),
+    "quantiles": (QuantileHuber, "loss", tiny_preset("bro")),
+    "observation normalisation": (statistics, "normalize", tiny_preset("simba")),
+    "observation statistics": (statistics, "init_moments", tiny_preset("simba")),
+    "reward scaling": (statistics, "scale_reward", SCALED),
+    "return statistics": (statistics, "init_return_moments", SCALED),
+    "categories": (CategoricalCrossEntropy, "target", SCALED),
+    "projection": (networks, "project", CONSTRAINED),
+    "penalty": (networks, "squared_norm", tiny(weight_constraint=L2Penalty())),
+    "random subset": (RandomSubsetMin, "__call__", tiny_preset("redq")),
+    "renormalisation": (BatchRenormalization, "__call__", tiny_preset("crossq-2024")),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_sacs_update_runs_none_of_a_parts_code(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, having = PARTS[part]
+    expected = operations(traced(SAC))
+    monkeypatch.setattr(owner, name, refuse)
+    assert operations(traced(SAC)) == expected
+    with pytest.raises(AssertionError, match="an absent part was used"):
+        traced(having)
+
+
+def test_sacs_state_holds_nothing_of_other_parts() -> None:
+    state = state_shapes(SAC)
+    assert (state.optimist, state.observations, state.returns) == (None, None, None)
+    assert (state.actor.batch_stats, state.critic.batch_stats) == ({}, {})
+    networks_alone = (state.actor.params, state.critic.params, state.target_critic)
+    optimisers = (state.actor.opt_state, state.critic.opt_state, state.temperature_opt_state)
+    assert len(jax.tree.leaves(state)) == len(jax.tree.leaves((networks_alone, optimisers))) + 2  # temperature and key
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("weight_constraint", L2Penalty()),
+        ("reward_scaling", ReturnScaling()),
+        ("observation_norm", tiny_preset("simba").observation_norm),
+        ("optimism", tiny_preset("bro").optimism),
+        ("target_reduction", RandomSubsetMin(2)),
+        ("critic_loss", QuantileHuber(5)),
+    ],
+)
+def test_the_count_of_operations_would_show_a_part(field: str, value: Any) -> None:
+    scalars = {"target_reduction": tiny_preset("bro").target_reduction} if field == "critic_loss" else {}
+    assert operations(traced(SAC.replace(**{field: value}, **scalars))) > operations(traced(SAC))
+
+
+def test_resets_leave_no_trace_in_an_update() -> None:
+    resets = tiny_preset("bro").resets
+    assert str(traced(SAC.replace(resets=resets))) == str(traced(SAC))
+
+
+def test_without_a_target_there_is_one_pass_less() -> None:
+    """SAC's own arithmetic, counted by hand, with and without the target network."""
+    observation, action = SPEC
+    actor = layer_flops(ACTOR_WIDTHS, observation, 2 * action, BATCH)
+    critics = 2 * layer_flops(CRITIC_WIDTHS, observation + action, 1, BATCH)
+    first_layer = 2 * (2 * BATCH * (observation + action) * CRITIC_WIDTHS[0])
+    actors_first_layer = 2 * BATCH * observation * ACTOR_WIDTHS[0]
+    by_hand = (
+        actor  # next actions
+        + 2 * critics  # the critics at (s, a) and the target at (s', a')
+        + (2 * critics - first_layer)  # the gradient, which no input needs
+        + (3 * actor - actors_first_layer)  # the policy forward and backward
+        + 2 * critics  # ... through the critics only to their input
+    )
+    program = traced(SAC)
+    # The passes whose outputs nobody uses are traced and fall to the compiler: the critics at (s', a'), where there is
+    # a target, and the target at (s, a).
+    unused = 2 * critics
+    assert flops(program, branches=True) == by_hand + unused
+    assert flops(traced(SAC.replace(target=None)), branches=True) == by_hand
+    assert conditionals(program) == 0
+
+
+def test_a_plain_torso_lists_nothing_of_other_kinds() -> None:
+    kinds = {type(layer) for torso in (SAC.actor, SAC.critic) for layer in torso.layers()}
+    assert not kinds & {Dropout, Residual}
+    norms = {BatchNorm, BatchRenorm, LayerNorm}
+    assert not {type(getattr(layer, "norm", None)) for layer in SAC.critic.layers()} & norms
+    assert dataclasses.replace(SAC, critic=BroNet(6, 1)) != SAC
+    assert SAC.weight_constraint != UnitNorm()

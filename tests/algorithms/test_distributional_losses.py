@@ -1,0 +1,148 @@
+"""Quantile and categorical critics against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.algorithms import CategoricalCrossEntropy, QuantileHuber, SquaredError
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+QUANTILES = QuantileHuber(num_quantiles=2, kappa=1.0)
+ATOMS = CategoricalCrossEntropy(num_atoms=3, low=-1.0, high=1.0)
+
+# -------------------------------------------------------------------- quantiles
+
+
+def test_quantile_loss_by_hand() -> None:
+    """Levels 1/4 and 3/4; one critic and one sample: quantiles 0 and 1 against targets 0.5 and 3."""
+    loss = QUANTILES.loss(jnp.array([[[0.0, 1.0]]]), jnp.array([[0.5, 3.0]]))
+    # Quantile 0, level 1/4: errors 0.5 and 3, both above: 1/4 (0.125) and 1/4 (2.5).
+    # Quantile 1, level 3/4: errors -0.5, below: |3/4 - 1| 0.125; and 2, above: 3/4 (1.5).
+    by_hand = (0.25 * 0.125 + 0.25 * 2.5) / 2 + (0.25 * 0.125 + 0.75 * 1.5) / 2
+    assert float(loss) == pytest.approx(by_hand, rel=1e-14)
+
+
+def test_quantile_loss_sums_over_critics_and_averages_over_the_batch() -> None:
+    rng = np.random.default_rng(0)
+    outputs, target = jnp.asarray(rng.normal(size=(3, 4, 2))), jnp.asarray(rng.normal(size=(4, 2)))
+    single = [
+        [float(QUANTILES.loss(outputs[c : c + 1, b : b + 1], target[b : b + 1])) for b in range(4)] for c in range(3)
+    ]
+    assert float(QUANTILES.loss(outputs, target)) == pytest.approx(np.mean(single, axis=1).sum(), rel=1e-12)
+
+
+def test_kappa_is_where_the_loss_turns_linear() -> None:
+    outputs, target = jnp.zeros((1, 1, 1)), jnp.full((1, 1), 3.0)
+    # Level 1/2. kappa 1: 1 (3 - 0.5); kappa 2: 2 (3 - 1) / 2; kappa 4: 9 / 2 / 4.
+    for kappa, huber in ((1.0, 2.5), (2.0, 2.0), (4.0, 1.125)):
+        assert float(QuantileHuber(1, kappa).loss(outputs, target)) == pytest.approx(0.5 * huber, rel=1e-14)
+
+
+def test_quantiles_settle_at_those_of_the_target() -> None:
+    """The loss is least at the quantiles: for 1, 2, ..., 4 at levels 1/4 and 3/4, and a tiny kappa."""
+    part, target = QuantileHuber(2, kappa=1e-6), jnp.broadcast_to(jnp.array([0.0, 1.0]), (1, 2))
+    at = {q: float(part.loss(jnp.full((1, 1, 2), q), target)) for q in (-0.5, 0.0, 0.5, 1.0, 1.5)}
+    assert at[-0.5] > at[0.0]
+    assert at[1.5] > at[1.0]
+    assert float(part.loss(jnp.array([[[0.0, 1.0]]]), target)) < min(at.values())
+
+
+def test_quantile_target_value_and_description() -> None:
+    target = QUANTILES.target(
+        reward=jnp.array([1.0, 2.0]),
+        discount=jnp.array([0.5, 0.0]),
+        description=jnp.array([[2.0, 4.0], [8.0, 9.0]]),
+        bonus=jnp.array([2.0, 3.0]),
+    )
+    np.testing.assert_allclose(target, [[3.0, 4.0], [2.0, 2.0]], rtol=1e-14)
+    np.testing.assert_allclose(QUANTILES.target_value(target), [3.5, 2.0], rtol=1e-14)
+    np.testing.assert_allclose(QUANTILES.value(jnp.array([[[1.0, 5.0]]])), [[3.0]], rtol=1e-14)
+    np.testing.assert_array_equal(QUANTILES.describe(target), target)
+    assert QUANTILES.num_outputs == 2
+
+
+# -------------------------------------------------------------------- a distribution over atoms
+
+
+def project(probabilities: list[float], reward: float, discount: float, bonus: float = 0.0) -> np.ndarray:
+    one = (jnp.array([reward]), jnp.array([discount]), jnp.array([probabilities]), jnp.array([bonus]))
+    return np.asarray(ATOMS.target(*one))[0]
+
+
+def test_projection_by_hand() -> None:
+    # Atoms -1, 0, 1 move to 0.25 + 0.5 (-1, 0, 1) = -0.25, 0.25, 0.75.
+    # -0.25 gives 1/4 to -1 and 3/4 to 0; 0.25 gives 3/4 to 0 and 1/4 to 1; 0.75 gives 1/4 to 0 and 3/4 to 1.
+    expected = [0.2 * 0.25, 0.2 * 0.75 + 0.3 * 0.75 + 0.5 * 0.25, 0.3 * 0.25 + 0.5 * 0.75]
+    np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.25, 0.5), expected, rtol=1e-14)
+    # The bonus is discounted with what follows: 0.15 + 0.5 x 0.2 = 0.25.
+    np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.15, 0.5, bonus=0.2), expected, rtol=1e-14)
+
+
+def test_an_atom_that_lands_on_an_atom_stays_whole() -> None:
+    np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.0, 1.0), [0.2, 0.3, 0.5], atol=1e-15)
+    np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.0, 0.0), [0.0, 1.0, 0.0], atol=1e-15)
+
+
+@pytest.mark.parametrize(("reward", "expected"), [(50.0, [0.0, 0.0, 1.0]), (-50.0, [1.0, 0.0, 0.0])])
+def test_what_leaves_the_support_is_clipped_to_its_ends(reward: float, expected: list[float]) -> None:
+    np.testing.assert_allclose(project([0.2, 0.3, 0.5], reward, 0.9), expected, atol=1e-15)
+    # Only a part leaves: 0.5 + (-1, 0, 1) = -0.5, 0.5, 1.5.
+    half = project([0.2, 0.3, 0.5], 0.5, 1.0)
+    np.testing.assert_allclose(half, [0.1, 0.1 + 0.15, 0.15 + 0.5], atol=1e-15)
+
+
+def test_projection_keeps_mass_and_inside_the_support_the_mean() -> None:
+    part, rng = CategoricalCrossEntropy(11, -5.0, 5.0), np.random.default_rng(1)
+    p = rng.dirichlet(np.ones(11), size=64)
+    reward, discount, bonus = rng.uniform(-0.5, 0.5, 64), rng.uniform(0.0, 0.8, 64), rng.uniform(-0.5, 0.5, 64)
+    target = np.asarray(part.target(*map(jnp.asarray, (reward, discount, p, bonus))))
+    np.testing.assert_allclose(target.sum(axis=1), 1.0, rtol=1e-12)
+    assert (target >= 0.0).all()
+    mean = reward + discount * (p @ np.linspace(-5.0, 5.0, 11) + bonus)
+    np.testing.assert_allclose(part.target_value(jnp.asarray(target)), mean, rtol=1e-10, atol=1e-12)
+    outside = part.target(*map(jnp.asarray, (reward + 100.0, discount, p, bonus)))
+    np.testing.assert_allclose(np.asarray(outside).sum(axis=1), 1.0, rtol=1e-12)
+
+
+def test_cross_entropy_by_hand() -> None:
+    """Two critics, two samples; logits are logarithms of probabilities."""
+    q = np.array([[[0.2, 0.3, 0.5], [0.1, 0.8, 0.1]], [[0.4, 0.4, 0.2], [0.3, 0.3, 0.4]]])
+    p = np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+    by_hand = -(p[None] * np.log(q)).sum(axis=-1).mean(axis=-1).sum()
+    logits = jnp.asarray(np.log(q) + 7.0)  # a constant added to all logits changes nothing
+    assert float(ATOMS.loss(logits, jnp.asarray(p))) == pytest.approx(by_hand, rel=1e-12)
+    np.testing.assert_allclose(ATOMS.describe(logits), q, rtol=1e-12)
+    np.testing.assert_allclose(ATOMS.value(logits), q[..., 2] - q[..., 0], rtol=1e-10)
+    assert ATOMS.num_outputs == 3
+
+
+def test_cross_entropys_gradient_is_the_difference_of_the_probabilities() -> None:
+    rng = np.random.default_rng(2)
+    logits, p = rng.normal(size=(2, 4, 3)), rng.dirichlet(np.ones(3), size=4)
+    gradient = jax.grad(ATOMS.loss)(jnp.asarray(logits), jnp.asarray(p))
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(gradient, (softmax - p[None]) / 4, rtol=1e-9, atol=1e-12)
+
+
+# -------------------------------------------------------------------- disagreement
+
+
+def test_disagreement_is_the_mean_distance_from_the_mean() -> None:
+    scalars = jnp.array([[[1.0], [0.0]], [[4.0], [0.0]]])
+    np.testing.assert_allclose(SquaredError().disagreement(scalars), [1.5, 0.0], rtol=1e-14)
+    three = jnp.array([[[0.0]], [[3.0]], [[6.0]]])
+    np.testing.assert_allclose(SquaredError().disagreement(three), [2.0], rtol=1e-14)
+
+
+def test_disagreement_of_quantiles_is_taken_quantile_by_quantile() -> None:
+    """Same means, other shapes: 0 and 4 against 2 and 2 are 1 apart from their mean at both quantiles."""
+    np.testing.assert_allclose(QUANTILES.disagreement(jnp.array([[[0.0, 4.0]], [[2.0, 2.0]]])), [1.0], rtol=1e-14)
+
+
+def test_disagreement_of_distributions_is_that_of_their_values() -> None:
+    logits = jnp.log(jnp.array([[[0.2, 0.3, 0.5]], [[0.4, 0.4, 0.2]]]))
+    np.testing.assert_allclose(ATOMS.disagreement(logits), [0.25], rtol=1e-10)  # values 0.3 and -0.2

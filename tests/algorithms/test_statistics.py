@@ -1,0 +1,124 @@
+"""Running statistics against NumPy on a stream, and where the learner uses them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.algorithms import Learner, LearnerState, statistics
+from surefoot.algorithms.statistics import Moments
+from surefoot.types import Transition
+from tests.algorithms.support import DISCOUNT, SPEC, fixed_batch, fixed_state, learner, same_bits, tiny_preset
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def stream(values: np.ndarray) -> Moments:
+    moments = statistics.init_moments(values.shape[1:])
+    see = jax.jit(statistics.see)
+    for value in values:
+        moments = see(moments, jnp.asarray(value))
+    return moments
+
+
+def test_moments_are_those_of_the_stream() -> None:
+    values = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(50, 3))
+    moments = stream(values)
+    # The start weighs 1e-4 of a value.
+    np.testing.assert_allclose(moments.mean, values.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(moments.variance, values.var(axis=0), rtol=1e-3)
+    assert float(moments.weight) == pytest.approx(50.0001)
+
+
+def test_moments_are_exactly_those_of_a_weighted_start_and_the_stream() -> None:
+    """The start counts as 1e-4 values at mean 0 with variance 1."""
+    values = np.array([2.0, -1.0, 4.0])
+    weight = 1e-4 + 3.0
+    mean = values.sum() / weight
+    variance = (1e-4 * (1.0 + mean**2) + ((values - mean) ** 2).sum()) / weight
+    moments = stream(values)
+    np.testing.assert_allclose(moments.mean, mean, rtol=1e-6)  # the start's weight is a float32
+    np.testing.assert_allclose(moments.variance, variance, rtol=1e-6)
+
+
+def test_normalisation_by_hand() -> None:
+    moments = Moments(jnp.array([1.0, -2.0]), jnp.array([3.0, 15.0]), jnp.array(7.0))
+    values = jnp.array([[5.0, 2.0], [1.0, -6.0]])
+    np.testing.assert_allclose(statistics.normalize(moments, values, 1.0), [[2.0, 1.0], [0.0, -1.0]], rtol=1e-14)
+
+
+def test_the_running_return_starts_afresh_where_an_episode_ends() -> None:
+    """G = 0.5 (1 - ended) G + r. The transition that ends an episode starts the sum anew with its own reward."""
+    returns, seen = statistics.init_return_moments(), []
+    for reward, ended in [(1.0, False), (2.0, False), (4.0, True), (8.0, False)]:
+        returns = statistics.see_reward(returns, jnp.array(reward), jnp.array(ended), 0.5)
+        seen.append(float(returns.running_return))
+    assert seen == [1.0, 2.5, 4.0, 10.0]
+    np.testing.assert_allclose(returns.moments.variance, np.var(seen), rtol=1e-3)
+
+
+def test_rewards_are_divided_by_the_deviation_and_not_shifted() -> None:
+    returns = statistics.init_return_moments()._replace(
+        moments=Moments(jnp.array(100.0), jnp.array(8.0), jnp.array(5.0))
+    )
+    np.testing.assert_allclose(statistics.scale_reward(returns, jnp.array([3.0, -6.0]), 1.0), [1.0, -2.0], rtol=1e-14)
+
+
+# -------------------------------------------------------------------- in the learner
+
+
+def transition(reward: float, ended: bool, observation: float) -> Transition:
+    filled = jnp.full(SPEC.observation_size, observation)
+    action = jnp.zeros(SPEC.action_size)
+    return Transition(action, jnp.array(reward), filled + 1.0, jnp.bool_(False), filled, jnp.bool_(ended))
+
+
+def test_acting_moves_the_observations_statistics_and_an_update_does_not() -> None:
+    functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
+    assert state.observations is not None
+    seen = functions.collect(state, transition(1.0, ended=False, observation=9.0))
+    # What will be acted on counts, not where the last transition led.
+    expected = statistics.see(state.observations, jnp.full(SPEC.observation_size, 9.0))
+    assert same_bits(seen.observations, expected)
+    assert same_bits(seen._replace(observations=state.observations), state)
+    assert same_bits(functions.see(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
+
+
+def test_every_network_sees_normalised_observations() -> None:
+    functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
+    batch = fixed_batch()
+    moments = state.observations
+    assert moments is not None
+    epsilon = 1e-8
+
+    def by_hand(values: jax.Array) -> np.ndarray:
+        return (np.asarray(values) - np.asarray(moments.mean)) / np.sqrt(np.asarray(moments.variance) + epsilon)
+
+    ready = functions.preprocess(state, batch)
+    np.testing.assert_allclose(ready.observation, by_hand(batch.observation), rtol=1e-12)
+    np.testing.assert_allclose(ready.next_observation, by_hand(batch.next_observation), rtol=1e-12)
+    assert same_bits((ready.reward, ready.action), (batch.reward, batch.action))
+    plain = functions.actor.evaluate(state.actor, jnp.asarray(by_hand(batch.observation)))[0]
+    np.testing.assert_allclose(functions.act_deterministic(state, batch.observation), np.tanh(plain), rtol=1e-10)
+
+
+def test_rewards_are_scaled_as_they_are_sampled() -> None:
+    functions, state = learner(tiny_preset("xqc")), fixed_state(tiny_preset("xqc"))
+    assert state.returns is not None
+    batch = fixed_batch()
+    ready = functions.preprocess(state, batch)
+    deviation = np.sqrt(float(state.returns.moments.variance) + 1e-8)
+    np.testing.assert_allclose(ready.reward, np.asarray(batch.reward) / deviation, rtol=1e-12)
+    assert same_bits(ready._replace(reward=batch.reward), batch)
+
+
+def test_the_learner_follows_the_return_with_its_own_discount() -> None:
+    functions: Learner = learner(tiny_preset("xqc"))
+    state: LearnerState = fixed_state(tiny_preset("xqc"))._replace(returns=statistics.init_return_moments())
+    for reward, ended in ((1.0, False), (2.0, False), (5.0, True), (1.0, False)):
+        state = functions.collect(state, transition(reward, ended, 0.0))
+    assert state.returns is not None
+    assert float(state.returns.running_return) == pytest.approx(DISCOUNT * 5.0 + 1.0)
+    assert float(state.returns.moments.weight) == pytest.approx(4.0001)

@@ -1,0 +1,105 @@
+"""Lanczos against matrices whose eigenvalues are known, and against the whole Hessian of a tiny critic."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from surefoot.algorithms import Algorithm
+from surefoot.algorithms.presets import sac
+from surefoot.diagnostics import critic_curvature
+from surefoot.diagnostics.curvature import lanczos
+from surefoot.networks import MLP
+from tests.algorithms.support import fixed_batch, fixed_state, learner, tiny
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+EIGENVALUES = np.array([-4.0, -0.5, 0.25, 1.0, 3.0, 9.0])
+
+
+def symmetric(eigenvalues: np.ndarray) -> np.ndarray:
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(len(eigenvalues), len(eigenvalues))))
+    return rotation @ np.diag(eigenvalues) @ rotation.T
+
+
+def ritz(matrix: np.ndarray, num_steps: int) -> np.ndarray:
+    start = np.random.default_rng(1).normal(size=len(matrix))
+    return np.asarray(lanczos(lambda vector: jnp.asarray(matrix) @ vector, jnp.asarray(start), num_steps))
+
+
+def test_as_many_steps_as_dimensions_find_all_eigenvalues() -> None:
+    np.testing.assert_allclose(ritz(symmetric(EIGENVALUES), 6), EIGENVALUES, rtol=1e-8)
+
+
+def test_two_steps_by_hand() -> None:
+    """From e_1 on [[2, 1], [1, 3]]: diagonal 2 and 3, beside it 1; eigenvalues (5 +- sqrt 5) / 2."""
+    found = lanczos(lambda v: jnp.array([[2.0, 1.0], [1.0, 3.0]]) @ v, jnp.array([7.0, 0.0]), 2)
+    np.testing.assert_allclose(found, [(5 - 5**0.5) / 2, (5 + 5**0.5) / 2], rtol=1e-12)
+    one = lanczos(lambda v: jnp.array([[2.0, 1.0], [1.0, 3.0]]) @ v, jnp.array([7.0, 0.0]), 1)
+    np.testing.assert_allclose(one, [2.0], rtol=1e-12)
+
+
+def test_few_steps_find_the_ends_of_a_wide_spectrum() -> None:
+    """An outlier of a hundred other eigenvalues, and with full reorthogonalisation no copies of it."""
+    matrix = symmetric(np.concatenate([np.linspace(0.1, 1.0, 100), [50.0]]))
+    found = ritz(matrix, 25)
+    assert found[-1] == pytest.approx(50.0, rel=1e-10)
+    assert found[-2] == pytest.approx(1.0, rel=1e-3)
+    assert found[0] == pytest.approx(0.1, rel=0.1)
+    assert found[0] >= 0.1 - 1e-12
+
+
+# -------------------------------------------------------------------- on a critic
+
+SMALL = tiny(sac()).replace(critic=MLP((2,)), actor=MLP((3,)), num_critics=2)
+"""Two critics of 5 x 2 + 2 + 2 + 1 parameters each."""
+
+
+def hessian_eigenvalues(algorithm: Algorithm, key: jax.Array) -> np.ndarray:
+    functions, state = learner(algorithm), fixed_state(algorithm)
+    batch = functions.preprocess(state, fixed_batch())
+    flat, unravel = ravel_pytree(state.critic.params)
+    loss_key, _ = jax.random.split(key)
+    loss = jax.jit(jax.hessian(lambda p: functions.critic_loss(unravel(p), state, batch, loss_key)[0]))
+    matrix = np.asarray(loss(flat))
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-10)
+    return np.linalg.eigvalsh(matrix)
+
+
+@pytest.mark.parametrize("num_steps", [12, 1000])
+def test_curvature_of_a_tiny_critic_is_that_of_its_hessian(num_steps: int) -> None:
+    key = jax.random.key(5)
+    functions, state = learner(SMALL), fixed_state(SMALL)
+    found = jax.jit(critic_curvature, static_argnums=(0, 4))(functions, state, fixed_batch(), key, num_steps)
+    largest = np.abs(hessian_eigenvalues(SMALL, key)).max()
+    assert float(found.largest_eigenvalue) == pytest.approx(largest, rel=1e-6)
+    assert float(found.condition_number) >= 1.0
+
+
+def test_the_condition_number_is_that_of_the_hessian_where_it_has_full_rank() -> None:
+    """All parameters matter when there are more samples than parameters and no unit is dead: a linear critic has none.
+
+    With one hidden unit that is always active, the loss is smooth; the rest is the definition."""
+    algorithm, key = SMALL.replace(critic=MLP((1,)), num_critics=1), jax.random.key(5)
+    eigenvalues = np.abs(hessian_eigenvalues(algorithm, key))
+    found = critic_curvature(learner(algorithm), fixed_state(algorithm), fixed_batch(), key, eigenvalues.size)
+    assert float(found.largest_eigenvalue) == pytest.approx(eigenvalues.max(), rel=1e-6)
+    if eigenvalues.min() > 1e-8 * eigenvalues.max():
+        expected = eigenvalues.max() / eigenvalues.min()
+        assert float(found.condition_number) == pytest.approx(expected, rel=1e-3)
+
+
+def test_rewards_and_observations_are_preprocessed() -> None:
+    """The curvature of a quadratic loss does not see the rewards, but an entropy's or a distribution's target would."""
+    key, functions, state = jax.random.key(5), learner(SMALL), fixed_state(SMALL)
+    seen: list[object] = []
+    preprocess = functions.preprocess
+    try:
+        functions.preprocess = lambda *arguments: seen.append(arguments) or preprocess(*arguments)  # type: ignore[method-assign]
+        critic_curvature(functions, state, fixed_batch(), key, 1)
+    finally:
+        del functions.preprocess
+    assert len(seen) == 1

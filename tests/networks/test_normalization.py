@@ -1,0 +1,109 @@
+"""Batch renormalisation and layer normalisation, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.networks import BatchNorm, BatchRenorm, LayerNorm
+from surefoot.networks.normalization import norm_module, uses_batch_statistics
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+X = np.array([[1.0, 4.0], [3.0, 0.0], [5.0, 2.0], [-1.0, 2.0]])
+MEAN, VARIANCE = np.array([2.0, 2.0]), np.array([5.0, 2.0])  # of X, biased
+SCALE, BIAS = np.array([2.0, 0.5]), np.array([1.0, -1.0])
+RENORM = BatchRenorm(momentum=0.9, epsilon=0.1, max_scale=1.5, max_shift=0.25, warmup_updates=3)
+
+
+def variables(passes: int | None, mean: list[float], variance: list[float]) -> dict[str, Any]:
+    statistics = {"mean": jnp.array(mean), "var": jnp.array(variance)}
+    if passes is not None:
+        statistics["passes"] = jnp.int32(passes)
+    return {"params": {"scale": jnp.asarray(SCALE), "bias": jnp.asarray(BIAS)}, "batch_stats": statistics}
+
+
+def run(norm: BatchNorm | BatchRenorm, given: dict[str, Any], train: bool = True) -> tuple[np.ndarray, Any]:
+    out, kept = norm_module(norm, "norm", train).apply(given, jnp.asarray(X), mutable=["batch_stats"])
+    return np.asarray(out), jax.tree.map(np.asarray, kept.get("batch_stats", {}))
+
+
+@pytest.mark.parametrize("passes", [0, 2])
+def test_in_its_warm_up_batch_renorm_is_batch_norm(passes: int) -> None:
+    mean, variance = [0.5, -7.0], [4.0, 0.3]
+    ours, kept = run(RENORM, variables(passes, mean, variance))
+    theirs, plain = run(BatchNorm(momentum=0.9, epsilon=0.1), variables(None, mean, variance))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    np.testing.assert_allclose(kept["mean"], plain["mean"], rtol=1e-10)
+    np.testing.assert_allclose(kept["var"], plain["var"], rtol=1e-10)
+    assert kept["passes"] == passes + 1
+
+
+def test_within_its_bounds_a_warm_batch_renorm_normalises_by_the_running_statistics() -> None:
+    mean, variance = np.array([2.1, 1.9]), np.array([4.0, 2.5])
+    out, _ = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
+    np.testing.assert_allclose(out, (X - mean) / np.sqrt(variance + 0.1) * SCALE + BIAS, rtol=1e-10)
+
+
+def test_beyond_its_bounds_ratio_and_shift_are_clipped() -> None:
+    mean, variance = np.array([0.0, 10.0]), np.array([0.9, 99.9])  # running deviations 1 and 10
+    out, kept = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
+    # Unit 0: deviation sqrt 5.1 against 1, cut to 1.5; means 2 against 0, cut to 0.25.
+    # Unit 1: sqrt 2.1 against 10, cut to 1 / 1.5; means 2 against 10 in tens, cut to -0.25.
+    r, d = np.array([1.5, 1 / 1.5]), np.array([0.25, -0.25])
+    by_hand = ((X - MEAN) / np.sqrt(VARIANCE + 0.1) * r + d) * SCALE + BIAS
+    np.testing.assert_allclose(out, by_hand, rtol=1e-10)
+    np.testing.assert_allclose(kept["mean"], 0.9 * mean + 0.1 * MEAN, rtol=1e-10)
+    np.testing.assert_allclose(kept["var"], 0.9 * variance + 0.1 * VARIANCE, rtol=1e-10)
+
+
+def test_ratio_and_shift_are_constants_to_the_gradient() -> None:
+    given = variables(3, [2.1, 1.9], [4.0, 2.5])
+    module = norm_module(RENORM, "norm", True)
+
+    def out(x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(module.apply(given, x, mutable=["batch_stats"])[0]))
+
+    def by_hand(x: jax.Array) -> jax.Array:
+        r, d = (
+            np.sqrt(VARIANCE + 0.1) / np.sqrt(np.array([4.1, 2.6])),
+            (MEAN - np.array([2.1, 1.9])) / np.sqrt([4.1, 2.6]),
+        )
+        standard = (x - x.mean(axis=0)[None]) / jnp.sqrt(x.var(axis=0) + 0.1)[None]
+        return jnp.sum(jnp.sin((standard * r[None] + d[None]) * SCALE[None] + BIAS[None]))
+
+    np.testing.assert_allclose(jax.grad(out)(jnp.asarray(X)), jax.grad(by_hand)(jnp.asarray(X)), rtol=1e-9, atol=1e-12)
+
+
+def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
+    given = variables(3, [0.5, -7.0], [4.0, 0.3])
+    out, kept = run(RENORM, given, train=False)
+    by_hand = (X - np.array([0.5, -7.0])) / np.sqrt(np.array([4.1, 0.4])) * SCALE + BIAS
+    np.testing.assert_allclose(out, by_hand, rtol=1e-10)
+    assert kept == {} or all(np.array_equal(kept[name], given["batch_stats"][name]) for name in kept)
+
+
+def test_batch_renorm_starts_where_batch_norm_does() -> None:
+    ours = norm_module(RENORM, "norm", True).init(jax.random.key(0), jnp.asarray(X))
+    theirs = norm_module(BatchNorm(), "norm", True).init(jax.random.key(0), jnp.asarray(X))
+    assert int(ours["batch_stats"].pop("passes")) == 0
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_layer_norm_by_hand(train: bool) -> None:
+    params = {"params": {"scale": jnp.asarray(SCALE), "bias": jnp.asarray(BIAS)}}
+    out = norm_module(LayerNorm(epsilon=0.5), "norm", train).apply(params, jnp.array([[1.0, 5.0]]))
+    # Mean 3, biased variance 4, deviation sqrt 4.5.
+    np.testing.assert_allclose(out, [[1.0 - 4.0 / np.sqrt(4.5), -1.0 + 1.0 / np.sqrt(4.5)]], rtol=1e-6)
+
+
+def test_who_uses_batch_statistics() -> None:
+    used = [uses_batch_statistics(norm) for norm in (BatchNorm(), BatchRenorm(), LayerNorm(), None)]
+    assert used == [True, True, False, False]
