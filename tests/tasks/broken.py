@@ -74,6 +74,11 @@ class MissesAPart(ObservesParts):
         return {"place": self.place.astype(np.float32)}
 
 
+class HasAPartTooMany(ObservesParts):
+    def observe(self) -> Any:
+        return {**super().observe(), "colour": 3}
+
+
 class ObservesPixels(with_spaces(Box(0, 255, (4, 4, 3), np.uint8))):
     def observe(self) -> Any:
         return np.full((4, 4, 3), 100 + 20 * self.place[0], np.uint8)

@@ -32,6 +32,7 @@ FAULTS = [
     (broken.with_spaces(action=Box(-0.2, 1.0, (2,))), {"action-bounds-asymmetric"}, "-0.2 and 1"),
     (broken.ObservesParts, {"observation-dict"}, "place [2], size [1]"),
     (broken.MissesAPart, {"observation-dict", "observation-shape"}, "['size']"),
+    (broken.HasAPartTooMany, {"observation-dict", "observation-outside"}, "has ['colour'], which its space lacks"),
     (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),
     (broken.GrowsItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
     (broken.ResetsInTheOldWay, {"api"}, "reset returned an array of shape (2,)"),

@@ -1,20 +1,14 @@
 """Many lanes, in this process and in workers: the same contract, tested in both."""
 
-import contextlib
 import functools
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 
 import gymnasium
 import numpy as np
 import pytest
 
 from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks import episode_seed, get_task, make_vector, usable_cores, workers
+from surefoot.tasks import episode_seed, get_task, make_vector, usable_cores
 from surefoot.tasks.vector import choose_workers
 from tests.tasks import zoo
 
@@ -109,10 +103,10 @@ def test_both_modes_give_the_same_bits(name):
         np.testing.assert_array_equal(ours.action_high, theirs.action_high)
 
 
-@MODES
-def test_restore_brings_back_the_middle_of_an_episode(num_workers):
-    task = get_task("finger-turn_hard")
-    actions = np.random.default_rng(0).uniform(-1, 1, (9, 2, 2)).astype(np.float32)
+@pytest.mark.parametrize(("name", "size", "num_workers"), [("finger-turn_hard", 2, 0), ("Pendulum-v1", 1, 2)])
+def test_restore_brings_back_the_middle_of_an_episode(name, size, num_workers):
+    task = get_task(name)
+    actions = np.random.default_rng(0).uniform(-1, 1, (9, 2, size)).astype(np.float32)
     with make_vector(task, [0, 1], "train", num_workers=num_workers) as env:
         env.reset([3, 8])
         *_, last = roll(env, actions[:6])
@@ -188,7 +182,7 @@ def test_closing_never_raises_and_reaches_every_environment(monkeypatch):
     assert zoo.RaisesOnClose.closed == 2
 
 
-@MODES
+@pytest.mark.parametrize("num_workers", [0, 1])
 def test_success_and_env_steps_of_a_real_task(num_workers):
     task = get_task("myo-pen-twirl")
     with make_vector(task, [0, 1], "evaluate", num_workers=num_workers, action_repeat=3) as env:
@@ -197,113 +191,6 @@ def test_success_and_env_steps_of_a_real_task(num_workers):
         assert env.has_success
         assert step.success.dtype == bool
         assert step.env_steps.tolist() == [3, 3]
-
-
-def test_a_worker_that_is_killed_is_noticed_at_once():
-    for wait in (False, True):
-        with make_vector(get_task(zoo.terminating), [5, 6, 7, 8], "train", num_workers=2) as env:
-            env.reset([0] * 4)
-            started = time.monotonic()
-            os.kill(env.worker_pids[1], signal.SIGKILL)
-            if wait:
-                time.sleep(0.2)
-            with pytest.raises(
-                EnvironmentFailure, match=r"seed 7: the worker.* seeds 7 to 8 died \(killed by SIGKILL\)"
-            ):
-                env.step(np.zeros((4, 1), np.float32))
-            assert time.monotonic() - started < 2.0
-
-
-def test_an_environment_that_takes_its_process_down():
-    with make_vector(get_task(zoo.failing(zoo.dies)), [5], "train", num_workers=1) as env:
-        env.reset([0])
-        env.step(ZERO[:1])
-        with pytest.raises(EnvironmentFailure, match="SIGKILL"):
-            env.step(ZERO[:1])
-
-
-def test_a_worker_that_hangs_up_and_lingers_is_not_said_to_be_killed(monkeypatch):
-    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
-    with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_goes_on)), [5], "train", num_workers=1) as env:
-        env.reset([0])
-        env.step(ZERO[:1])
-        with pytest.raises(EnvironmentFailure, match=r"died \(it closed its pipe and had not exited 0\.1 s later\)"):
-            env.step(ZERO[:1])
-
-
-def test_workers_leave_signals_to_their_parent():
-    with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
-        env.reset([0, 0])
-        for pid in env.worker_pids:
-            os.kill(pid, signal.SIGINT)
-            os.kill(pid, signal.SIGTERM)
-        assert env.step(ZERO).active.all()
-
-
-def test_workers_are_lean_processes_of_their_own():
-    with make_vector(get_task(zoo.census), [5, 6], "train", num_workers=2) as env:
-        jax, threads, pid, parent = env.reset([0, 0]).T
-    assert jax.tolist() == [0, 0]
-    assert threads.tolist() == [float(os.environ.get("OMP_NUM_THREADS", 1))] * 2
-    assert len({os.getpid(), *pid.astype(int)}) == 3
-    assert set(parent.astype(int)) == {os.getpid()}
-
-
-def test_closing_ends_the_workers_and_may_be_repeated():
-    env = make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2)
-    pids = env.worker_pids
-    env.close()
-    env.close()
-    assert not any(is_running(pid) for pid in pids)
-
-
-def test_closing_does_not_wait_for_an_environment_that_hangs():
-    env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
-    (pid,) = env.worker_pids
-    env.reset([0])
-    env.step(ZERO[:1])
-    env.step_async(ZERO[:1])
-    env.close()
-    assert not is_running(pid)
-
-
-def test_workers_end_with_a_parent_that_is_killed():
-    code = (
-        "import os, signal\nfrom surefoot.tasks import get_task, make_vector\nfrom tests.tasks import zoo\n"
-        "env = make_vector(get_task(zoo.terminating), [5, 6], 'train', num_workers=2)\n"
-        "print(*env.worker_pids, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
-    )
-    # The workers hold the same stderr: this returns only once they are gone as well.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == -signal.SIGKILL
-    assert len(done.stdout.split()) == 2
-
-
-def is_running(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, 0)
-        return True
-    return False
-
-
-def test_a_script_without_a_main_guard_works(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(
-        "from surefoot.tasks import get_task, make_vector\nfrom surefoot.tasks.probes import ActionProbe\n"
-        "import numpy as np\n"
-        "class Mine(ActionProbe):\n    pass\n"
-        "def make_env():\n    return Mine()\n"
-        "with make_vector(get_task(make_env), [0, 1], 'train', num_workers=2) as env:\n"
-        "    env.reset([0, 0])\n    print(env.step(np.zeros((2, 1), np.float32)).terminated)\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("[ True  True]\n", "")
-
-
-def test_a_callable_that_cannot_be_sent_says_what_to_do():
-    lock = threading.Lock()
-    with pytest.raises(UserError, match="cannot be sent to a worker process"):
-        make_vector(get_task(lambda: lock), [5], "train", num_workers=1)
 
 
 def test_the_default_number_of_workers(monkeypatch):

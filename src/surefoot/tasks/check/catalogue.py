@@ -146,7 +146,8 @@ CATALOGUE: dict[str, Kind] = {
     "never-ends": Kind(
         "warning",
         "no episode ended",
-        "an evaluation plays whole episodes: where one has not ended after 100,000 env steps, training ends",
+        "an evaluation plays whole episodes: where one has not ended after 100,000 env steps, training ends there with "
+        "exit code 1",
         "add a time limit: gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000); or look longer with --steps",
     ),
     "ends-unseen": Kind(

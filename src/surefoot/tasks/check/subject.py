@@ -148,9 +148,10 @@ class Subject:
         self._look_for_aliases()
         parts = _parts(observation)
         promised = _parts_promised(self.env.observation_space)
-        if parts.keys() != promised.keys():
-            missing = sorted(promised.keys() ^ parts.keys())
-            self._unusable("observation-shape", f"the observation {where} differs from its space in {missing}")
+        if missing := sorted(promised.keys() - parts.keys()):
+            self._unusable("observation-shape", f"the observation {where} lacks {missing}, which its space promises")
+        if superfluous := sorted(map(str, parts.keys() - promised.keys())):
+            self._notes.add("observation-outside", f"the observation {where} has {superfluous}, which its space lacks")
         for key, box in promised.items():
             self._look_at_part(parts[key], box, f"{key} {where}" if key else f"the observation {where}")
         with np.errstate(over="ignore"):
