@@ -13,6 +13,7 @@ from surefoot.algorithms import AdamW, Algorithm, Temperature
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
 from surefoot.tasks.probes import PROBES
+from surefoot.training.callbacks import Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.setup import make_plan
@@ -41,7 +42,7 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> TrainingLoop:
     config = TrainConfig(
         probe, algorithm, env_steps=900, replay_capacity=900, out=out, evaluate_every=900, evaluation_episodes=1
     )
-    with TrainingLoop.make(config, make_plan(config, task), task, Recording()) as loop:
+    with TrainingLoop.make(config, make_plan(config, task), task, Watchers(Recording())) as loop:
         directory = RunDirectory.create(out, {})
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
