@@ -39,6 +39,8 @@ from tests.algorithms.support import (
 )
 from tests.algorithms.test_policy_delay import conditionals, flops, layer_flops, sub_programs
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 SAC = tiny(sac())
 SCALED, CONSTRAINED = tiny_preset("xqc"), tiny_preset("crossq-wn")
 
