@@ -31,8 +31,9 @@ train: setup ## Train CrossQ + WN on a real task, five to ten minutes on 2 cores
 	$(BIN)/surefoot train $(TASK) --algorithm crossq-wn-code --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
 
 .PHONY: test
-test: setup ## Run the whole test suite on the CPU (ARGS="tests/cli -k help")
-	$(BIN)/pytest $(ARGS)
+test: setup ## Run the whole test suite on the CPU, a process per core, four at most (ARGS="tests/cli -k help")
+	@# A file's tests share what they compile, so a file stays in one process.
+	$(BIN)/pytest --numprocesses $(shell nproc) --maxprocesses 4 --dist loadfile $(ARGS)
 
 ##@ Quality
 
