@@ -14,6 +14,7 @@ import pytest
 import surefoot
 from surefoot.agent.core import AgentCore
 from tests.agent.support import ACTION, Robot, agent
+from tests.training.small import small
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -184,3 +185,47 @@ def test_bad_values_are_one_line_and_go_nowhere() -> None:
     assert made.agent_steps == 0
     with pytest.raises(surefoot.UserError, match="publish_every must be between 1 and"):
         surefoot.AsyncLearner(made, publish_every=0)
+
+
+def test_outside_its_block_it_neither_acts_nor_swallows_a_transition() -> None:
+    made = agent()
+    learner = surefoot.AsyncLearner(made)
+    for _ in range(2):
+        with pytest.raises(surefoot.UserError, match="inside its `with` block only"):
+            learner.act(np.ones(3))
+        with pytest.raises(surefoot.UserError, match="inside its `with` block only"):
+            learner.observe(np.ones(3), ACTION.low, 0.0, np.ones(3), False, False)
+        with learner, pytest.raises(surefoot.UserError, match="open already"):
+            learner.__enter__()
+    made.act(np.ones(3))  # it has the agent back
+
+
+def test_a_policy_that_explores_otherwise_is_refused() -> None:
+    made = agent(algorithm=small(surefoot.td3_wn(utd=1), warmup_transitions=20))
+    with pytest.raises(surefoot.UserError, match="td3-wn explores otherwise"):
+        surefoot.AsyncLearner(made)
+
+
+def test_a_priority_that_cannot_be_given_back_does_not_keep_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Any) -> None:
+        raise OSError(22, "Invalid argument")
+
+    made = agent()
+    monkeypatch.setattr("surefoot.agent.priority.RealtimePriority.release", refuse)
+    with pytest.raises(OSError, match="Invalid argument"), surefoot.AsyncLearner(made):
+        pass
+    made.update()
+    assert "surefoot-learner" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_higher_priority_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from surefoot.agent.priority import RealtimePriority
+
+    asked: list[Any] = []
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_RR | os.SCHED_RESET_ON_FORK)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *arguments: asked.append(arguments))
+    priority = RealtimePriority()
+    priority.acquire()
+    priority.release()
+    assert priority.granted
+    assert asked == []

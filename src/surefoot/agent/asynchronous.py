@@ -20,7 +20,8 @@ from surefoot.agent.agent import Agent
 from surefoot.agent.core import Observed
 from surefoot.agent.priority import RealtimePriority
 from surefoot.agent.setting import whole
-from surefoot.errors import RunFailure
+from surefoot.algorithms import TanhGaussian
+from surefoot.errors import RunFailure, UserError
 from surefoot.policy import Policy
 
 
@@ -95,29 +96,41 @@ class AsyncLearner:
     """
 
     def __init__(self, agent: Agent, publish_every: int | None = None, realtime: bool = False) -> None:
+        algorithm = agent.algorithm
+        if algorithm.optimism is not None or not isinstance(algorithm.policy, TanhGaussian):
+            raise UserError(
+                f"AsyncLearner explores with the policy's own randomness, and {algorithm.name} explores otherwise "
+                "(by optimism, or by noise on a deterministic policy): use Agent in your own loop"
+            )
         self._agent = agent
         self._wants_realtime, self._priority = realtime, RealtimePriority()
         self._count = agent.algorithm.utd if publish_every is None else whole("publish_every", publish_every, 1, 2**20)
         self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="surefoot-learner", daemon=True)
+        self._thread: threading.Thread | None = None
+        """While the block is open."""
         self._failure: BaseException | None = None
         self._stopping = False
         self._stale, self._max_stale, self._decisions = np.zeros(3), np.zeros(3), 0
 
     def __enter__(self) -> Self:
         """Compile, make the first snapshot of the policy, start the learning thread."""
+        if self._thread is not None:
+            raise UserError("this AsyncLearner is open already")
         self._agent.compile(self._count)
         self._core = core = self._agent.lend()
         # One for each thread: the warm-up's actions, and the noise of every snapshot.
         self._rng, self._noise = (np.random.default_rng((core.setting.seed, core.agent_steps, i)) for i in range(2))
         self._first_agent_steps = self._observed = core.agent_steps
         self._first_grad_steps = self._begun_grad_steps = core.grad_steps
+        self._stopping, self._failure = False, None
+        thread = threading.Thread(target=self._run, name="surefoot-learner", daemon=True)
         try:
             self._snapshot = self._make_snapshot(0, core.agent_steps)
-            self._thread.start()
+            thread.start()
         except BaseException:
             self._agent.take_back()
             raise
+        self._thread = thread
         if self._wants_realtime:
             self._priority.acquire()
         return self
@@ -126,11 +139,15 @@ class AsyncLearner:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop learning, take in what was observed, and raise what the learning thread raised."""
-        self._priority.release()
-        self._stopping = True
-        self._queue.put(None)  # wakes a thread that waits for the next transition
-        self._thread.join()
-        self._agent.take_back()
+        assert self._thread is not None
+        try:
+            self._priority.release()
+        finally:  # the agent comes back whatever the operating system says
+            self._stopping = True
+            self._queue.put(None)  # wakes a thread that waits for the next transition
+            self._thread.join()
+            self._thread = None
+            self._agent.take_back()
         if error is None:
             self._raise_failure()
 
@@ -143,7 +160,7 @@ class AsyncLearner:
             UserError: the observation has another shape or other keys, or is not finite.
             RunFailure: the learning thread failed.
         """
-        self._raise_failure()
+        self._check_open()
         snapshot, spaces = self._snapshot, self._core.setting.spaces
         observation = spaces.to_flat(obs, "obs")
         if not deterministic and self._observed < self._warmup:
@@ -159,7 +176,7 @@ class AsyncLearner:
             UserError: a wrong shape, a number that is not finite, or an action out of bounds; nothing was handed over.
             RunFailure: the learning thread failed.
         """
-        self._raise_failure()
+        self._check_open()
         self._queue.put(self._core.check(obs, action, reward, next_obs, terminated, truncated))
         self._observed += 1
 
@@ -192,6 +209,11 @@ class AsyncLearner:
         self._stale += now
         self._max_stale = np.maximum(self._max_stale, now)
         self._decisions += 1
+
+    def _check_open(self) -> None:
+        if self._thread is None:
+            raise UserError("an AsyncLearner acts and observes inside its `with` block only")
+        self._raise_failure()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

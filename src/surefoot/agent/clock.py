@@ -15,7 +15,7 @@ class ClockStats:
 
     Attributes:
         steps: control steps that should have been taken, missed ones included.
-        missed: steps whose work was not done when the next one began, and steps that were passed over because of it.
+        missed: times of the grid at which no step could begin, because the one before was still at work.
         longest_step_seconds: from a step's nominal beginning to the end of its work, at worst.
         latest_wake_seconds: from a step's nominal beginning to that of its work, at worst: what the operating system
             and Python's lock took.

@@ -98,7 +98,7 @@ class AgentCore:
         try:
             with np.errstate(over="ignore"):  # found below
                 value = np.array(reward, np.float32)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UserError(f"reward must be a number, got {reward!r}") from None
         if value.shape or not np.isfinite(value):
             raise UserError(f"reward must be one number that is finite in float32, got {reward!r}")

@@ -113,6 +113,9 @@ class OneSeed(Population):
         no = np.array(False)
         transition = Transition(action, np.zeros((), np.float32), observation, no, observation, no)
         self._program("put", self._put, state.replay, observation, transition, no)
+        self.mode(state, observation)
+        if (seen := (state.learner.observations, state.learner.returns)) != (None, None):
+            self._note(seen, observation, transition, no, no)
         self._program(("update", count), self._update, state.learner, state.replay, np.int32(0), count=count)
 
     def _note_one(

@@ -21,10 +21,13 @@ class RealtimePriority:
         if not hasattr(os, "SCHED_FIFO"):
             return  # macOS
         before = os.sched_getscheduler(0)
+        if before & ~os.SCHED_RESET_ON_FORK in (os.SCHED_FIFO, os.SCHED_RR):
+            self.granted = True  # The control loop has seen to it; it would only be lowered here.
+            return
         try:
             # Threads that it starts, those of XLA and BLAS among them, must not inherit this.
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-        except PermissionError:
+        except OSError:  # not permitted, or not offered by this kernel
             return
         self.granted, self._before = True, before
 

@@ -205,12 +205,12 @@ class Population:
 
     def _init_one(self, key: jax.Array, observation: jax.Array) -> tuple[PopulationState, jax.Array]:
         state = self._fresh_one(key, observation)
-        learner, action = self._uniform_action(state.learner)
+        learner, action = self._uniform_action(self.learner.see(state.learner, observation))
         return state._replace(learner=learner), action
 
     def _fresh_one(self, key: jax.Array, observation: jax.Array) -> PopulationState:
         buffer = replay.init(self.learner.spec, self.capacity, self.frames, observation)
-        return PopulationState(self.learner.see(self.learner.init(key), observation), buffer, no_sums())
+        return PopulationState(self.learner.init(key), buffer, no_sums())
 
     def _uniform_action(self, learner: LearnerState) -> tuple[LearnerState, jax.Array]:
         key, action_key = jax.random.split(learner.key)

@@ -67,6 +67,7 @@ class WarmStart:
             not isinstance(data, dict)
             or data.keys() != names
             or not all(isinstance(data[name], int) and data[name] >= 0 for name in ("transitions", "stretches"))
+            or not isinstance(data["init_seeds"], list | None)
         ):
             raise UserError(
                 f"config.json: warm_start is {str(data)[:80]}, expected null or an object with "
@@ -105,6 +106,12 @@ class Beginning:
         if config.init_from is not None:
             self._open_source(config, room)
         if config.prefill is not None:
+            algorithm = config.algorithm
+            if config.init_from is None and (algorithm.observation_norm or algorithm.reward_scaling):
+                raise UserError(
+                    f"prefill cannot be used with {algorithm.name}: its running statistics of observations or rewards "
+                    "are of what the run itself meets; begin with a run that has them (init_from), or exchange the part"
+                )
             self._read_recorded(config.prefill, room)
 
     @classmethod
