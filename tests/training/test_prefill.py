@@ -15,6 +15,7 @@ import pytest
 
 import surefoot
 from surefoot import replay
+from surefoot.algorithms import ObservationNorm
 from surefoot.errors import MissingDependency, UserError
 from surefoot.training.prefill import read_recorded
 from surefoot.types import EnvSpec, Transition
@@ -238,3 +239,12 @@ def test_without_minari_the_install_command_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(MissingDependency, match=r"surefoot\[minari\]"):
         read_recorded("D4RL/door/human-v2")
+
+
+def test_running_statistics_refuse_transitions_that_the_run_did_not_meet(tmp_path: Path) -> None:
+    algorithm = small(surefoot.crossq_wn(utd=2)).replace(observation_norm=ObservationNorm())
+    with pytest.raises(UserError, match="prefill cannot be used with crossq-wn: its running statistics"):
+        surefoot.train(
+            "probe-action", algorithm=algorithm, env_steps=150, out=tmp_path / "run", prefill=saved(tmp_path)
+        )
+    assert not (tmp_path / "run").exists()
