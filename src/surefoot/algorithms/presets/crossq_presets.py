@@ -48,6 +48,8 @@ CROSSQ_SOURCES = {
     "actor.norm": "T1; epsilon: code",
     "critic": "T1",
     "critic.norm": "T1; epsilon: code",
+    "actor.init": "code",
+    "critic.init": "code",
     "critic_pass": "CrossQ, arXiv 1902.05605, section 3",
     "target": "T1 (CrossQ as first published has none)",
     "critic_loss.scale": "code",

@@ -49,7 +49,7 @@ SAC_SOURCES = dict.fromkeys(
         "warmup_transitions",
     ),
     "T1",
-)
+) | {"actor.init": "not stated: orthogonal, as in CrossQ's family", "critic.init": "not stated: as the actor's"}
 
 
 def sr_sac(utd: int = 32) -> Algorithm:
@@ -98,7 +98,11 @@ def redq(utd: int = 20) -> Algorithm:
 REDQ_SOURCES = dict.fromkeys(
     (*SAC_SOURCES, "num_critics", "target_reduction", "policy_reduction", "critic_loss", "policy.log_std"),
     "REDQ, arXiv 2101.05982, and its code",
-) | {"temperature.target_entropy": "-A on DM Control, as SAC"}
+) | {
+    "temperature.target_entropy": "-A on DM Control, as SAC",
+    "actor.init": "here as SAC; its code draws Xavier's uniform",
+    "critic.init": "here as SAC; its code draws Xavier's uniform",
+}
 
 
 def droq(utd: int = 20) -> Algorithm:
@@ -115,5 +119,5 @@ def droq(utd: int = 20) -> Algorithm:
 
 
 DROQ_SOURCES = dict.fromkeys(REDQ_SOURCES, "DroQ, arXiv 2110.02034, and its code") | {
-    "temperature.target_entropy": "-A on DM Control, as SAC"
+    name: REDQ_SOURCES[name] for name in ("temperature.target_entropy", "actor.init", "critic.init")
 }
