@@ -14,7 +14,7 @@ space := $(empty) $(empty)
 # The stamp's name remembers the extras, so that `make train` keeps what `make setup EXTRA=cuda` installed.
 EXTRA ?= $(filter-out base,$(subst +,$(space),$(patsubst .venv/.setup-%,%,$(firstword $(wildcard .venv/.setup-*)))))
 # What the tests and the examples use; the GPU build of JAX is the one extra that a machine decides.
-EXTRAS := dmc myosuite mujoco export minari tensorboard video wandb
+EXTRAS := dmc myosuite mujoco export minari ray report tensorboard video wandb
 STAMP := .venv/.setup-$(subst $(space),+,$(or $(strip $(EXTRA)),base))
 
 # uv from PATH where it works (a pyenv shim may be there and not), else our own.
