@@ -59,7 +59,7 @@ class OneSeed(Population):
     def fresh(self) -> PopulationState:
         """Return the state before anything was seen or done; frame 0 is a placeholder."""
         observation = jnp.zeros((1, self.learner.spec.observation_size))
-        return jax.jit(self._over_seeds(self._fresh_one))(self._root_keys(), observation)
+        return jax.jit(self.over_seeds(self._fresh_one))(self._root_keys(), observation)
 
     def explore_from(
         self, state: PopulationState, observation: np.ndarray, uniform: bool

@@ -63,6 +63,8 @@ _SETTINGS = (
     "evaluation_episodes",
     "checkpoint_every",
     "log_every",
+    "diagnose_every",
+    "curvature",
     "replay_capacity",
     "env_workers",
     "out",
@@ -147,6 +149,10 @@ class Train:
     """Env steps between checkpoints; the last step always makes one."""
     log_every: Int = 1_000
     """Env steps between rows of training.csv."""
+    diagnose_every: Int = 25_000
+    """Env steps between rows of diagnostics.csv: norms, effective learning rates, dead units, Q bias; 0 for none."""
+    curvature: bool = False
+    """Measure the curvature of the critic's loss in each of those rows, too; costs about 120 gradients."""
     replay_capacity: CapacityInt = None
     """Transitions kept per seed."""
     env_workers: WorkersInt = None
@@ -195,6 +201,8 @@ class Resume:
     """Env steps between checkpoints from here on."""
     log_every: KeptInt = None
     """Env steps between rows of training.csv from here on."""
+    diagnose_every: KeptInt = None
+    """Env steps between rows of diagnostics.csv from here on; 0 for none."""
     task: RunTask = None
     """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
     export: ExporterNames = ()
@@ -206,7 +214,9 @@ class Resume:
         from surefoot.exporters import make_exporters
         from surefoot.training import api
 
-        changes = _given(self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every", "task"))
+        changes = _given(
+            self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every", "diagnose_every", "task")
+        )
         exporters = make_exporters(self.export)
         with make_display() as display:
             api.resume(self.path, observer=display, callbacks=exporters, **changes)

@@ -2,13 +2,18 @@
 
 A trajectory of the current stochastic policy gives, for each of its first state-action pairs, the soft return that
 followed: G_t = r_t + gamma (G_{t+1} - alpha log pi_{t+1}). The bias is Q - G, with Q the mean over the critics.
+``judge`` draws a trajectory's actions and values them; ``discounted_returns`` and ``q_bias`` do the arithmetic.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from surefoot.algorithms import Learner, LearnerState
 
 PAIRS = 350
 """State-action pairs of each trajectory that enter the statistics, from its start."""
@@ -28,6 +33,34 @@ class QBias(NamedTuple):
     """Of (Q - G) / max(|G|, 10) (the released code's)."""
     std_per_state: float
     """Of the same."""
+
+
+class Judged(NamedTuple):
+    """Actions of the stochastic policy and what the critics say of them."""
+
+    action: jax.Array
+    """[B, A] in [-1, 1]."""
+    log_prob: jax.Array
+    """[B] log pi of it; zeros for a policy without entropy."""
+    q: jax.Array
+    """[B] mean over the critics, under running statistics and without dropout."""
+
+
+def judge(learner: Learner, state: LearnerState, observation: jax.Array, key: jax.Array) -> Judged:
+    """Draw an action of one seed's policy for each observation and value it.
+
+    It is the policy that the critics judge in training: a second, optimistic policy and added noise play no part.
+
+    Args:
+        learner: written for one seed.
+        state: of that seed.
+        observation: [B, O], as the environment gives it.
+        key: for the actions.
+    """
+    seen = learner.normalize(state, observation)
+    action, log_prob = learner.algorithm.policy.policy_action(learner.actor.evaluate(state.actor, seen), key)
+    q = learner.algorithm.critic_loss.value(learner.critic.evaluate(state.critic, seen, action))
+    return Judged(action, log_prob, jnp.mean(q, axis=0))
 
 
 def discounted_returns(

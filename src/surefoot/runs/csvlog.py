@@ -166,7 +166,27 @@ def read_training(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing or not a table of numbers.
     """
-    file = _log_file(path, "training.csv")
+    return _read_numbers(path, "training.csv")
+
+
+def read_diagnostics(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read diagnostics.csv, of a finished run or of one still going.
+
+    Args:
+        path: a run directory or its diagnostics.csv.
+
+    Returns:
+        One array [rows] per column: int64 for seeds and counters, float64 for the rest, NaN where a cell is empty. A
+        last row cut short is left out.
+
+    Raises:
+        UserError: the file is missing or not a table of numbers.
+    """
+    return _read_numbers(path, "diagnostics.csv")
+
+
+def _read_numbers(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
+    file = _log_file(path, name)
     header, rows = _read_rows(file)
     return _to_columns(file, header, rows, _INTEGER_COLUMNS)
 

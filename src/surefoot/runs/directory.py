@@ -175,6 +175,10 @@ class RunDirectory:
         """Open training.csv for appending; a resumed run must name the columns it began with."""
         return CsvLog(self._path / "training.csv", columns)
 
+    def diagnostics(self, columns: Sequence[str]) -> CsvLog:
+        """Open diagnostics.csv for appending; a resumed run must name the columns it began with."""
+        return CsvLog(self._path / "diagnostics.csv", columns)
+
     def write_segment(self, start: int, stop: int, arrays: Mapping[str, np.ndarray]) -> str:
         """Write what entered the replay buffers between two counts, and return the name to refer to it by.
 

@@ -20,6 +20,7 @@ FORMAT = 1
 CONFIG = "config.json"
 LOCK = ".lock"
 MODEL_CARD = "MODEL_CARD.md"
+LOGS = ("evaluations.csv", "training.csv", "diagnostics.csv")
 
 
 def encode_config(config: Mapping[str, Any]) -> bytes:
@@ -51,7 +52,7 @@ def refuse_links(path: Path) -> None:
     Raises:
         UserError: which of them is a link.
     """
-    for name in (CONFIG, LOCK, "evaluations.csv", "training.csv", "policy", "checkpoints", "replay"):
+    for name in (CONFIG, LOCK, *LOGS, "policy", "checkpoints", "replay"):
         if (path / name).is_symlink():
             raise UserError(
                 f"{path / name} is a symbolic link; expected a run's own file or folder: put what it leads to in its "
@@ -129,7 +130,7 @@ def remove_run(path: Path) -> None:
         for name in ("policy.json", "policy.npz"):
             (policy / name).unlink(missing_ok=True)
         _remove_if_empty(policy)
-    for name in ("evaluations.csv", "training.csv", MODEL_CARD):
+    for name in (*LOGS, MODEL_CARD):
         (path / name).unlink(missing_ok=True)
     remove_leftovers(path)
 

@@ -17,7 +17,7 @@ from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import UserError
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
-from surefoot.runs import RunDirectory, read_evaluations, read_training
+from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
 from surefoot.training.callbacks import Callback, Watchers
 from surefoot.training.config import TrainConfig
@@ -52,6 +52,10 @@ class Run:
         """Return training.csv by column, one entry per seed and logging interval."""
         return read_training(self.path)
 
+    def diagnostics(self) -> dict[str, np.ndarray]:
+        """Return diagnostics.csv by column, one entry per seed and diagnosis."""
+        return read_diagnostics(self.path)
+
     def policy(self, seed: int | None = None) -> Policy:
         """Return the trained policy of one seed, the best one unless told otherwise."""
         return load_policy(self.path, seed)
@@ -74,8 +78,8 @@ def train(
         observer: who watches; by default one plain line is printed per evaluation.
         callbacks: your own code inside the run; see ``Callback``.
         **settings: fields of ``TrainConfig``: num_seeds, seed, env_steps, evaluate_every, evaluation_episodes,
-            checkpoint_every, log_every, replay_capacity, env_workers, out, overwrite; init_from, init_replay and
-            prefill to begin with another run's networks or with recorded transitions.
+            checkpoint_every, log_every, diagnose_every, curvature, replay_capacity, env_workers, out, overwrite;
+            init_from, init_replay and prefill to begin with another run's networks or with recorded transitions.
 
     Returns:
         The run. Where a signal or a callback stopped it, ``completed`` is False and ``resume`` goes on.
@@ -121,7 +125,7 @@ def resume(
         observer: who watches.
         callbacks: your own code inside the run; see ``Callback``.
         **changes: what may differ from the run's configuration: env_steps (more only),
-            evaluate_every, evaluation_episodes, checkpoint_every, log_every, env_workers.
+            evaluate_every, evaluation_episodes, checkpoint_every, log_every, diagnose_every, curvature, env_workers.
 
     Raises:
         UserError: there is no run or no good checkpoint, or a change would alter what is being trained.

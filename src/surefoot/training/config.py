@@ -15,7 +15,8 @@ from surefoot.errors import UserError
 MOST_TRANSITIONS = 1_000_000
 """Transitions that a replay buffer keeps per seed unless told otherwise."""
 
-_CADENCES = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
+CADENCES = ("evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every", "diagnose_every")
+"""Settings that say when a run looks at itself, and change nothing in what is trained."""
 
 
 def _whole(name: str, value: Any) -> int:
@@ -42,6 +43,8 @@ class TrainConfig:
         evaluation_episodes: episodes per seed and evaluation.
         checkpoint_every: env_steps between checkpoints (the last step always makes one).
         log_every: env_steps between rows of training.csv.
+        diagnose_every: env_steps between rows of diagnostics.csv; 0 for none.
+        curvature: measure the critic loss's curvature in each of those rows, too, which costs about 120 gradients.
         replay_capacity: transitions kept per seed; None means the run's agent steps and the transitions it begins
             with, at most 1,000,000.
         env_workers: worker processes that step environments; 0 steps them in this process, None chooses from the
@@ -63,6 +66,8 @@ class TrainConfig:
     evaluation_episodes: int = 5
     checkpoint_every: int = 25_000
     log_every: int = 1_000
+    diagnose_every: int = 25_000
+    curvature: bool = False
     replay_capacity: int | None = None
     env_workers: int | None = None
     out: Path | None = None
@@ -73,12 +78,15 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no run can have."""
-        for name in ("num_seeds", "seed", *_CADENCES, "replay_capacity", "env_workers"):
+        for name in ("num_seeds", "seed", "env_steps", *CADENCES, "replay_capacity", "env_workers"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _whole(name, value))
-        for name in ("num_seeds", *_CADENCES):
-            if (value := getattr(self, name)) < 1:
-                raise UserError(f"{name} must be at least 1, got {value}")
+        for name in ("num_seeds", "env_steps", *CADENCES):
+            least, expected = (0, "0 (never) or more") if name == "diagnose_every" else (1, "at least 1")
+            if (value := getattr(self, name)) < least:
+                raise UserError(f"{name} must be {expected}, got {value}")
+        if not isinstance(self.curvature, bool):
+            raise UserError(f"curvature must be True or False, got {self.curvature!r}")
         if not 0 <= self.seed < 2**31 - self.num_seeds:
             raise UserError(f"seed must be between 0 and 2**31 - num_seeds - 1, got {self.seed}")
         if self.replay_capacity is not None and self.replay_capacity < self.algorithm.warmup_transitions:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure
-from surefoot.tasks import Task, make_vector
+from surefoot.tasks import Task, VectorEnv, make_vector
 
 _MOST_LANES = 32
 """Environments that evaluate side by side; a dog's costs tens of megabytes and half a second to build."""
@@ -82,6 +82,11 @@ class Evaluator:
         if not self._vector.has_success:
             merged |= dict.fromkeys(("success_any", "success_last", "first_success"))
         return Episodes(**merged)
+
+    @property
+    def vector(self) -> VectorEnv:
+        """The environments, L lanes for each seed: an evaluation begins by resetting them, so others may use them."""
+        return self._vector
 
     def close(self) -> None:
         """End the environments."""

@@ -15,6 +15,7 @@ from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import StepView, Watchers
 from surefoot.training.config import TrainConfig
+from surefoot.training.diagnosis import Diagnosis
 from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Evaluator
 from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
@@ -46,6 +47,7 @@ class TrainingLoop:
         self._config, self._plan, self._task, self._watchers = config, plan, task, watchers
         self._vector = vector
         self._evaluator: Evaluator | None = None
+        self._diagnosis: Diagnosis | None = None
         self._recorder: Recorder | None = None
         self._beginning: Beginning | None = None
         self._population: Population = make_population(config, plan, task, vector)
@@ -95,7 +97,7 @@ class TrainingLoop:
 
     def start(self, directory: RunDirectory) -> None:
         """Begin at step 0, in a directory whose lock is held."""
-        self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
+        self._recorder = self._make_recorder(directory)
         self._recorder.clear()
         observation = self._vector.reset([0] * len(self._plan.seeds))
         self._state, action = self._begin(observation)
@@ -117,7 +119,7 @@ class TrainingLoop:
 
     def restore(self, directory: RunDirectory) -> None:
         """Continue from the last good checkpoint of a directory whose lock is held."""
-        self._recorder = Recorder(directory, self._config, self._plan, self._task, self._vector)
+        self._recorder = self._make_recorder(directory)
         self._state, self._host = self._recorder.restore(self._population, self._watchers.on_message)
         lost = self._host.restore_episodes(self._vector, self._plan.seeds, self._watchers.on_message)
         if lost.any():
@@ -185,6 +187,8 @@ class TrainingLoop:
         config, now = self._config, self._env_steps
         if now // config.log_every > before // config.log_every:
             self._log()
+        if config.diagnose_every and now // config.diagnose_every > before // config.diagnose_every:
+            self._diagnose()
         if now // config.evaluate_every > before // config.evaluate_every:
             self._evaluate()
         if now // config.checkpoint_every > before // config.checkpoint_every:
@@ -254,6 +258,15 @@ class TrainingLoop:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
         actions = np.array(self._population.act_deterministic(self._state, observation))
         return self._divergence.silence(actions, self._env_steps)
+
+    def _diagnose(self) -> None:
+        self._evaluator = self._evaluator or self._make_evaluator()
+        self._diagnosis = self._diagnosis or Diagnosis(self._population, self._evaluator.vector, self._config.curvature)
+        self._recorder_now.diagnosis(self._diagnosis.rows(self._state, self._counts()))
+
+    def _make_recorder(self, directory: RunDirectory) -> Recorder:
+        learner = self._population.learner
+        return Recorder(directory, self._config, self._plan, self._task, self._vector, learner)
 
     def _checkpoint(self) -> None:
         self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)

@@ -13,7 +13,10 @@ from surefoot import networks, replay
 from surefoot.algorithms import ActorMetrics, CriticMetrics, Learner, LearnerState
 from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.replay import ReplayState
-from surefoot.types import Array, PyTree, Transition
+from surefoot.types import Array, Batch, PyTree, Transition
+
+_LOOKING = 0x100C
+"""Folded into a seed's key where something is drawn that training must not notice."""
 
 
 class MetricSums(NamedTuple):
@@ -62,20 +65,21 @@ class Population:
         self._store = jax.jit(self._store_all, donate_argnums=0)
         self._store_and_act = jax.jit(self._store_and_act_all, donate_argnums=0)
         self._train = jax.jit(self._train_all, donate_argnums=0)
-        self._deterministic = jax.jit(self._over_seeds(learner.act_deterministic))
-        self._restart = jax.jit(self._over_seeds(learner.reset), donate_argnums=0)
-        self._norms = jax.jit(self._over_seeds(self._norms_one))
-        self._reset_metrics = jax.jit(self._over_seeds(lambda sums: jax.tree.map(jnp.zeros_like, sums)))
+        self._deterministic = jax.jit(self.over_seeds(learner.act_deterministic))
+        self._restart = jax.jit(self.over_seeds(learner.reset), donate_argnums=0)
+        self._draw = jax.jit(self._draw_all)
+        self._norms = jax.jit(self.over_seeds(self._norms_one))
+        self._reset_metrics = jax.jit(self.over_seeds(lambda sums: jax.tree.map(jnp.zeros_like, sums)))
 
     # ---------------------------------------------------------------- for the training loop
 
     def init(self, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
         """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
-        return jax.jit(self._over_seeds(self._init_one))(self._root_keys(), jnp.asarray(observation))
+        return jax.jit(self.over_seeds(self._init_one))(self._root_keys(), jnp.asarray(observation))
 
     def act_first(self, state: PopulationState, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
         """Return first actions [S, A] of the policy, in place of ``init``'s uniform ones."""
-        learner, action = jax.jit(self._over_seeds(self._policy_action))(state.learner, observation)
+        learner, action = jax.jit(self.over_seeds(self._policy_action))(state.learner, observation)
         return state._replace(learner=learner), action
 
     def explore(
@@ -110,6 +114,13 @@ class Population:
         """Tell the buffers of the seeds in ``begin`` [S] that their unfinished episode gave way to ``observation``."""
         return state._replace(replay=jax.jit(jax.vmap(replay.begin_episode))(state.replay, observation, begin))
 
+    def draw(self, state: PopulationState) -> tuple[Batch, jax.Array]:
+        """Return a batch [S, B, ...] from every seed's buffer to look at, and keys [S] for doing so.
+
+        What training will draw stays as it is. ``state`` is not donated; its buffers must not be empty.
+        """
+        return self._draw(state)
+
     def act_deterministic(self, state: PopulationState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
         return np.asarray(self._deterministic(state.learner, observation))
@@ -124,17 +135,17 @@ class Population:
 
     def _store_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
-        learner, action = self._over_seeds(self._uniform_action)(self._collect(state.learner, transition))
+        learner, action = self.over_seeds(self._uniform_action)(self._collect(state.learner, transition))
         return PopulationState(learner, stored, state.metrics), action
 
     def _store_and_act_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
         collected = self._collect(state.learner, transition)
-        learner, action = self._over_seeds(self._policy_action)(collected, transition.observation)
+        learner, action = self.over_seeds(self._policy_action)(collected, transition.observation)
         return PopulationState(learner, stored, state.metrics), action
 
     def _collect(self, learner: LearnerState, transition: Transition) -> LearnerState:
-        return self._over_seeds(self.learner.collect)(learner, transition)
+        return self.over_seeds(self.learner.collect)(learner, transition)
 
     def _train_all(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array
@@ -171,7 +182,14 @@ class Population:
 
         return jax.lax.scan(update, start, jnp.arange(count))[0]
 
-    def _over_seeds(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _draw_all(self, state: PopulationState) -> tuple[Batch, jax.Array]:
+        # Folded in, because the key that training goes on with must not be split here.
+        keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, _LOOKING)))(state.learner.key)
+        # Mapped over and never stripped, like the updates' own draws.
+        draw = jax.vmap(lambda buffer, key: replay.sample(buffer, key, self.learner.algorithm.batch_size))
+        return draw(state.replay, keys[:, 0]), keys[:, 1]
+
+    def over_seeds(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Turn a function of one seed into one of arguments and results with a leading axis S."""
         return lambda *arguments: self._clothe(self._each(function)(*self._strip(arguments)))
 

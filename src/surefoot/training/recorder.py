@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from surefoot.algorithms import to_data
+from surefoot.algorithms import Learner, to_data
 from surefoot.errors import UserError
 from surefoot.networks.validation import one_line
 from surefoot.policy import PolicySpec, save_policy
@@ -18,6 +18,7 @@ from surefoot.runs import Checkpoint, RunDirectory
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training import checkpoint as ckpt
 from surefoot.training.config import TrainConfig
+from surefoot.training.diagnosis import diagnostics_columns
 from surefoot.training.evaluation import Episodes
 from surefoot.training.events import EvaluationDone
 from surefoot.training.export import policy_arrays, policy_layers
@@ -36,13 +37,17 @@ class Recorder:
         plan: its resolved numbers.
         task: what is learned.
         vector: the training environments, for the sizes and bounds that a policy file states.
+        learner: of one seed, for the names of its layers.
     """
 
-    def __init__(self, directory: RunDirectory, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv) -> None:
+    def __init__(
+        self, directory: RunDirectory, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, learner: Learner
+    ) -> None:
         self._directory, self._config, self._plan, self._task = directory, config, plan, task
         self._vector = vector
         self._evaluations = directory.evaluations()
         self._training = directory.training(TRAINING_COLUMNS)
+        self._diagnostics = directory.diagnostics(diagnostics_columns(learner))
         self._segments: list[tuple[str, int]] = []
         self._mark = ckpt.NOTHING
         self._scores: list[float] | None = None
@@ -55,6 +60,7 @@ class Recorder:
         """Drop the rows of a run that was killed before its first checkpoint."""
         self._evaluations.clear()
         self._training.clear()
+        self._diagnostics.clear()
 
     def evaluation(self, counts: dict[str, Any], episodes: Episodes) -> EvaluationDone:
         """Append one evaluation of all seeds, and return what there is to tell about it."""
@@ -75,6 +81,10 @@ class Recorder:
         returns, episodes = host.take_interval()
         self._training.append(training_rows(self._plan.seeds, counts, episodes, returns, sums, norms))
 
+    def diagnosis(self, rows: list[dict[str, Any]]) -> None:
+        """Append one row per seed to the diagnostics."""
+        self._diagnostics.append(rows)
+
     def checkpoint(self, env_steps: int, state: PopulationState, host: HostState, wall_seconds: float) -> None:
         """Save everything that decides the rest of the run, and the policy as it is now."""
         self._append_segment(state)
@@ -91,6 +101,7 @@ class Recorder:
                 "counters": {**host.counters(), "wall_seconds": wall_seconds},
                 "evaluations_offset": self._evaluations.offset(),
                 "training_offset": self._training.offset(),
+                "diagnostics_offset": self._diagnostics.offset(),
                 "identity": self._identity(),
                 "scores": self._scores,
                 "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
@@ -146,12 +157,12 @@ class Recorder:
         for line in loaded.skipped:
             message(line)
         with self._naming_misfits(loaded.env_steps):
-            offsets = [_offset(loaded.meta[f"{name}_offset"]) for name in ("evaluations", "training")]
+            offsets = [_offset(loaded.meta[f"{name}_offset"]) for name in ("evaluations", "training", "diagnostics")]
             state, host = self._decode(loaded, population)
         # Only now is it certain that the run goes on from here.
         self._directory.discard_after(loaded)
-        self._evaluations.truncate(offsets[0])
-        self._training.truncate(offsets[1])
+        for log, offset in zip((self._evaluations, self._training, self._diagnostics), offsets, strict=True):
+            log.truncate(offset)
         self.checkpoint_env_steps = loaded.env_steps
         return state, host
 
@@ -207,6 +218,7 @@ class Recorder:
         """Close the logs."""
         self._evaluations.close()
         self._training.close()
+        self._diagnostics.close()
 
 
 def _offset(value: Any) -> int:

@@ -17,7 +17,7 @@ from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner, ResetAt, ResetEvery, next_reset, to_data
 from surefoot.errors import UserError
 from surefoot.tasks import Task, VectorEnv, usable_cores
-from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
+from surefoot.training.config import CADENCES, MOST_TRANSITIONS, TrainConfig
 from surefoot.training.population import Population
 from surefoot.training.warm_start import COLD_START, WarmStart
 from surefoot.types import EnvSpec
@@ -189,7 +189,7 @@ def device_name() -> str:
 
 def describe(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
     """Return the fully resolved configuration for config.json."""
-    names = ("num_seeds", "seed", "env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every")
+    names = ("num_seeds", "seed", "env_steps", *CADENCES, "curvature")
     return {
         "task": task.name,
         "suite": task.suite,

@@ -11,11 +11,11 @@ from surefoot.errors import UserError
 from surefoot.networks.validation import one_line
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, stored_task
-from surefoot.training.config import TrainConfig
+from surefoot.training.config import CADENCES, TrainConfig
 from surefoot.training.setup import Plan, make_plan
 from surefoot.training.warm_start import WarmStart
 
-_CHANGEABLE = ("env_steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every", "env_workers")
+_CHANGEABLE = ("env_steps", *CADENCES, "curvature", "env_workers")
 
 
 def stored_run(
@@ -36,7 +36,8 @@ def stored_run(
             f"a resumed run cannot change {unknown[0]!r}: only {', '.join(_CHANGEABLE)} leave what is trained as it is"
         )
     resolved = stored_task(_entry(directory, "task", str), task)
-    settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", *_CHANGEABLE[:-1])}
+    settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", "env_steps", *CADENCES)}
+    settings |= {"curvature": _flag(directory, "curvature")}
     settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
     algorithm = algorithm_from_data(_entry(directory, "algorithm", dict))
     warm_start = WarmStart.from_data(directory.config.get("warm_start"))
@@ -63,6 +64,14 @@ def _entry(directory: RunDirectory, name: str, kind: Any) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         expected = getattr(kind, "__name__", str(kind))
         raise UserError(f"{directory.path / 'config.json'}: {name} is {one_line(value)}, expected {expected}")
+    return value
+
+
+def _flag(directory: RunDirectory, name: str) -> bool:
+    """Return an entry that is true or false."""
+    value = directory.config.get(name)
+    if not isinstance(value, bool):
+        raise UserError(f"{directory.path / 'config.json'}: {name} is {one_line(value)}, expected true or false")
     return value
 
 
