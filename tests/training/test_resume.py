@@ -24,7 +24,15 @@ from tests.training.small import small
 
 ROOT = Path(__file__).parents[2]
 # Checkpoints fall inside episodes (500 agent steps), the replay ring wraps, and the seeds are two.
-SETTINGS = ["cheetah-run", "2400", "2", "evaluate_every=600", "checkpoint_every=170", "log_every=100"]
+SETTINGS = [
+    "cheetah-run",
+    "2400",
+    "2",
+    "evaluate_every=600",
+    "checkpoint_every=170",
+    "log_every=100",
+    "diagnose_every=700",
+]
 SETTINGS += ["replay_capacity=400", "env_workers=0"]
 
 
@@ -55,6 +63,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     one, two = (surefoot.Run(path, completed=True) for path in (first, second))
     assert str(rows_without_clock(one.evaluations())) == str(rows_without_clock(two.evaluations()))
     assert str(rows_without_clock(one.training())) == str(rows_without_clock(two.training()))
+    assert str(rows_without_clock(one.diagnostics())) == str(rows_without_clock(two.diagnostics()))
     final, other = (RunDirectory.open(path).load_checkpoint() for path in (first, second))
     assert final.env_steps == other.env_steps
     for file, arrays in final.arrays.items():

@@ -1,0 +1,231 @@
+"""What a run writes into diagnostics.csv: the numbers, when they come, and that training does not notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.algorithms import Algorithm, ReturnScaling
+from surefoot.diagnostics import diagnose_critic, discounted_returns, parameter_count
+from surefoot.errors import UserError
+from surefoot.runs import RunDirectory
+from surefoot.tasks import get_task
+from surefoot.training import diagnosis
+from surefoot.training.callbacks import Watchers
+from surefoot.training.config import TrainConfig
+from surefoot.training.diagnosis import Diagnosis
+from surefoot.training.loop import TrainingLoop
+from surefoot.training.setup import make_plan
+from surefoot.training.signals import StopSignal
+from tests.tasks import zoo
+from tests.training.recording import Recording
+from tests.training.small import small
+from tests.training.test_resume import rows_without_clock
+
+ALGORITHM = small(surefoot.crossq_wn(utd=2))
+SETTINGS: dict[str, Any] = {"env_steps": 160, "evaluate_every": 160, "evaluation_episodes": 2, "replay_capacity": 160}
+DISCOUNT = 0.99
+
+
+def train(out: Path, task: Any = "probe-truncation", algorithm: Algorithm = ALGORITHM, **changes: Any) -> surefoot.Run:
+    return surefoot.train(task, algorithm=algorithm, out=out, observer=Recording(), **(SETTINGS | changes))
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> surefoot.Run:
+    out = tmp_path_factory.mktemp("diagnosis") / "run"
+    return train(out, num_seeds=2, seed=3, diagnose_every=40, curvature=True)
+
+
+def test_rows_come_at_the_interval_for_every_seed_and_every_cell_is_filled(two_seeds: surefoot.Run) -> None:
+    log = two_seeds.diagnostics()
+    assert log["env_steps"].tolist() == [40, 40, 80, 80, 120, 120, 160, 160]
+    assert log["seed"].tolist() == [3, 4] * 4
+    assert log["grad_steps"].tolist() == [0, 0, 0, 0, 40, 40, 120, 120]
+    for name, column in log.items():
+        assert np.isfinite(column).all(), name
+
+
+def test_columns_name_every_layer(two_seeds: surefoot.Run) -> None:
+    columns = two_seeds.diagnostics().keys()
+    layers = {"torso/dense_0", "torso/dense_1"}
+    assert {name.partition("/")[2] for name in columns if name.startswith("critic_weight_norm/")} == {*layers, "head"}
+    actor = {name.partition("/")[2] for name in columns if name.startswith("actor_gradient_norm/")}
+    assert actor == {*layers, "mean", "log_std"}
+
+
+def test_sums_and_layers_agree(two_seeds: surefoot.Run) -> None:
+    log = two_seeds.diagnostics()
+    for name in ("critic", "actor"):
+        layers = [column for column in log if column.startswith(f"{name}_weight_norm/")]
+        np.testing.assert_allclose(log[f"{name}_weight_norm"], sum(log[column] for column in layers), rtol=1e-6)
+    # Unit norm of 16 units: a free check.
+    np.testing.assert_allclose(log["critic_weight_norm/torso/dense_1"], 4.0, rtol=1e-5)
+
+
+def test_a_seed_is_measured_alike_in_any_company(two_seeds: surefoot.Run, tmp_path: Path) -> None:
+    together, alone = two_seeds.diagnostics(), train(tmp_path / "run", seed=4, diagnose_every=40).diagnostics()
+    for name in ("critic_weight_norm", "actor_gradient_norm", "critic_dead_units", "q_bias_mean", "q_bias_std"):
+        first_two = slice(0, 2)  # before the updates, whose rounding depends on the number of seeds
+        np.testing.assert_allclose(together[name][1::2][first_two], alone[name][first_two], rtol=1e-4, err_msg=name)
+
+
+def test_curvature_is_empty_unless_asked_for(two_seeds: surefoot.Run, tmp_path: Path) -> None:
+    log = train(tmp_path / "run", diagnose_every=80).diagnostics()
+    assert np.isnan(log["critic_hessian_largest_eigenvalue"]).all()
+    assert (two_seeds.diagnostics()["critic_hessian_condition_number"] >= 1.0).all()
+
+
+@pytest.mark.parametrize("preset", ["crossq-wn", "bro"])
+def test_training_and_evaluation_do_not_notice(preset: str, tmp_path: Path) -> None:
+    """Also where the policy's batch, dropout or a second policy draw random numbers."""
+    algorithm = small(surefoot.crossq_wn(utd=2)) if preset == "crossq-wn" else small_bro()
+    runs = [
+        train(tmp_path / str(every), algorithm=algorithm, diagnose_every=every, evaluate_every=60) for every in (0, 20)
+    ]
+    for read in (surefoot.Run.evaluations, surefoot.Run.training):
+        one, other = (rows_without_clock(read(run)) for run in runs)
+        assert str(one) == str(other)
+    policies = [(run.path / "policy" / "policy.npz").read_bytes() for run in runs]
+    assert policies[0] == policies[1]
+    assert len(runs[0].diagnostics()["seed"]) == 0
+    assert len(runs[1].diagnostics()["seed"]) == 8
+
+
+def small_bro() -> Algorithm:
+    from surefoot.networks import BroNet
+
+    return surefoot.bro(utd=2).replace(
+        critic=BroNet(16, 1), actor=BroNet(16, 1), batch_size=16, warmup_transitions=100, resets=None
+    )
+
+
+# ---------------------------------------------------------------- Q bias, against numbers worked out here
+
+
+def prepared(task: Any, algorithm: Algorithm, out: Path, seeds: int = 1) -> TrainingLoop:
+    """A loop that is in the middle of a run; the caller closes it."""
+    config = TrainConfig(task, algorithm, out=out, num_seeds=seeds, **(SETTINGS | {"env_steps": 120}))
+    resolved = get_task(task)
+    loop = TrainingLoop.make(config, make_plan(config, resolved), resolved, Watchers(Recording()))
+    directory = RunDirectory.create(out, {})
+    with directory.lock(), StopSignal() as stop:
+        loop.start(directory)
+        loop.run(stop)
+    return loop
+
+
+def measured_and_by_hand(
+    task: Any, tail: bool, tmp_path: Path, algorithm: Algorithm, reward_scale: float | None = None
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """The row of a run on zoo.Counter with a deterministic policy, its Q and its returns over the trajectories."""
+    with prepared(task, algorithm, tmp_path / "run") as loop:
+        assert loop._evaluator is not None
+        vector = loop._evaluator.vector
+        (row,) = Diagnosis(loop._population, vector, curvature=False).rows(loop._state, {})
+        state = jax.tree.map(lambda leaf: leaf[0], loop._state.learner)
+        functions = loop._population.learner
+
+        def value(observation: np.ndarray) -> np.ndarray:
+            action = functions.act_deterministic(state, observation)
+            q = functions.critic.evaluate(state.critic, functions.normalize(state, observation), action)
+            return np.asarray(functions.algorithm.critic_loss.value(q)).mean(axis=0)
+
+        values, returns = [], []
+        scale = 1.0 if reward_scale is None else float(reward_scale / np.sqrt(state.returns.moments.variance + 1e-8))
+        for first in range(0, diagnosis.TRAJECTORIES, vector.num_envs):
+            start = vector.reset([1_000_000 + first + lane for lane in range(vector.num_envs)])
+            for lane in range(min(vector.num_envs, diagnosis.TRAJECTORIES - first)):
+                seen = [np.array([[step, start[lane, 1]]], np.float32) for step in range(4)]
+                q = [float(value(observation)[0]) for observation in seen]
+                g3 = 3.0 * scale + DISCOUNT * (q[3] if tail else 0.0)
+                g2 = 2.0 * scale + DISCOUNT * g3
+                values += q[:3]
+                returns += [1.0 * scale + DISCOUNT * g2, g2, g3]
+    return row, np.array(values), np.array(returns)
+
+
+@pytest.mark.parametrize(("task", "tail"), [(zoo.terminating, False), (zoo.truncating, True)])
+def test_q_bias_of_episodes_worked_out_by_hand(task: Any, tail: bool, tmp_path: Path) -> None:
+    """Rewards 1, 2, 3; the value after a time limit is the critics' own, after a terminal state it is 0."""
+    algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT)
+    row, values, returns = measured_and_by_hand(task, tail, tmp_path, algorithm)
+    bias = values - returns
+    assert len(bias) == 15
+    assert row["q_bias_mean"] == pytest.approx(bias.mean() / abs(returns.mean()), rel=1e-4)
+    assert row["q_bias_std"] == pytest.approx(bias.std() / abs(returns.mean()), rel=1e-3)
+    per_state = bias / np.maximum(np.abs(returns), 10.0)
+    assert row["q_bias_mean_per_state"] == pytest.approx(per_state.mean(), rel=1e-4)
+
+
+def test_returns_are_in_the_critics_units_where_rewards_are_scaled(tmp_path: Path) -> None:
+    algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT, reward_scaling=ReturnScaling(epsilon=1e-8))
+    row, values, returns = measured_and_by_hand(zoo.terminating, False, tmp_path, algorithm, reward_scale=1.0)
+    assert row["q_bias_mean"] == pytest.approx((values - returns).mean() / abs(returns.mean()), rel=1e-4)
+
+
+def test_an_entropy_bonus_enters_the_returns(tmp_path: Path) -> None:
+    """With a temperature, the same rewards are worth more to a policy whose log-probabilities are negative."""
+    with prepared(zoo.terminating, small(surefoot.sac()), tmp_path / "run") as loop:
+        assert loop._evaluator is not None
+        looking = Diagnosis(loop._population, loop._evaluator.vector, curvature=False)
+        _, keys = loop._population.draw(loop._state)
+        wave = looking._play(loop._state.learner, keys, 0)
+        assert wave.steps.tolist() == [3] * loop._evaluator.vector.num_envs
+        soft, plain = looking._returns(wave, 0, 0.5, 1.0), looking._returns(wave, 0, 0.0, 1.0)
+    np.testing.assert_allclose(plain, discounted_returns(np.array([1.0, 2.0, 3.0]), np.zeros(3), 0.99, 0.0, 0.0))
+    bonus = -0.5 * 0.99 * (wave.log_prob[1, 0] + 0.99 * wave.log_prob[2, 0])
+    np.testing.assert_allclose(soft[0] - plain[0], bonus, rtol=1e-6)
+
+
+def test_a_trajectory_without_end_is_cut_and_bootstrapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(diagnosis, "LONGEST", 2)
+    with prepared(zoo.terminating, small(surefoot.td3_wn(utd=1), discount=0.5), tmp_path / "run") as loop:
+        assert loop._evaluator is not None
+        looking = Diagnosis(loop._population, loop._evaluator.vector, curvature=False)
+        wave = looking._play(loop._state.learner, loop._population.draw(loop._state)[1], 0)
+        assert wave.steps.tolist() == [2] * loop._evaluator.vector.num_envs
+        assert not wave.terminated.any()
+        np.testing.assert_allclose(looking._returns(wave, 0, 0.0, 1.0)[1], 2.0 + 0.5 * wave.q[2, 0], rtol=1e-6)
+
+
+def test_networks_are_measured_on_the_batch_that_is_drawn(tmp_path: Path) -> None:
+    with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), tmp_path / "run") as loop:
+        assert loop._evaluator is not None
+        (row,) = Diagnosis(loop._population, loop._evaluator.vector, curvature=False).rows(loop._state, {})
+        batch, keys = loop._population.draw(loop._state)
+        state, batch, key = jax.tree.map(lambda leaf: leaf[0], (loop._state.learner, batch, keys))
+        seen = diagnose_critic(loop._population.learner, state, batch, jax.random.split(key, 3)[0])
+        assert row["parameters"] == parameter_count(state)
+    assert row["critic_effective_learning_rate"] == pytest.approx(float(seen.effective_learning_rate_mean), rel=1e-4)
+    assert row["critic_gradient_norm/head"] == pytest.approx(float(seen.gradient_norm["head"]), rel=1e-4)
+    assert row["critic_feature_norm"] == pytest.approx(float(seen.feature_norm), rel=1e-4)
+
+
+def test_a_seed_that_diverged_leaves_the_others_measured(tmp_path: Path) -> None:
+    with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), tmp_path / "run", seeds=2) as loop:
+        assert loop._evaluator is not None
+        poison = loop._state.learner.actor.params["mean"]["bias"].at[1].set(np.nan)
+        loop._state.learner.actor.params["mean"]["bias"] = poison
+        rows = Diagnosis(loop._population, loop._evaluator.vector, curvature=False).rows(loop._state, {})
+    assert np.isfinite(rows[0]["q_bias_mean"])
+    assert np.isnan(rows[1]["q_bias_mean"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"diagnose_every": -1}, r"diagnose_every must be 0 \(never\) or more, got -1"),
+        ({"diagnose_every": 2.5}, "diagnose_every must be a whole number, got 2.5"),
+        ({"curvature": "yes"}, "curvature must be True or False, got 'yes'"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        train(tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
