@@ -38,7 +38,7 @@ class Moment:
 
 
 class Follower:
-    """Turns the rows that a run adds to its two logs into moments, in order, each exactly once.
+    """Turns the rows that a run adds to its logs into moments, in order, each exactly once.
 
     Rows are only ever read from the files: what a dashboard shows is what the run directory holds.
 
@@ -49,6 +49,8 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self._evaluations = LogTail(path / "evaluations.csv", _EVALUATION)
         self._training = LogTail(path / "training.csv")
+        diagnostics = path / "diagnostics.csv"
+        self._diagnostics = LogTail(diagnostics) if diagnostics.exists() else None
 
     def new_moments(self) -> list[Moment]:
         """Return the moments since the last call by rising env_steps.
@@ -59,6 +61,8 @@ class Follower:
         moments: dict[int, _Gathering] = defaultdict(_Gathering)
         for row in self._training.new_rows():
             moments[int(row["env_steps"])].add(row, "training", (name for name in row if name not in COUNTERS))
+        for row in self._diagnostics.new_rows() if self._diagnostics else ():
+            moments[int(row["env_steps"])].add(row, "diagnostics", (name for name in row if name not in COUNTERS))
         for row in self._evaluations.new_rows():
             moments[int(row["env_steps"])].add(row, "evaluation", _EVALUATION)
         return [moments[env_steps].finish() for env_steps in sorted(moments)]

@@ -12,7 +12,7 @@ from surefoot.errors import UserError
 from surefoot.runs.untrusted import quoted, require_regular
 
 COUNTERS = ("seed", "env_steps", "agent_steps", "grad_steps", "wall_seconds")
-"""Columns that say whose row it is and where the run stood; every row of both logs fills them."""
+"""Columns that say whose row it is and where the run stood; every row of every log fills them."""
 
 _TEXT_COLUMNS = frozenset({"task", "algorithm"})
 
@@ -24,7 +24,7 @@ class LogTail:
     training more than the logging itself.
 
     Args:
-        path: evaluations.csv or training.csv of a run. It must only grow while this object is used.
+        path: one of a run's CSV logs. It must only grow while this object is used.
         columns: what its header must name besides the counters.
     """
 
