@@ -40,8 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": {"training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
     "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {"training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
+    "report": {"output", "runs", "errors"},
     "video": {"output", "tasks", "policy", "runs", "errors"},
     "cli": {
+        "report",
         "video",
         "benchmark",
         "export",
@@ -63,6 +65,7 @@ HEAVY = {"jax", "jaxlib", "flax", "optax", "dm_control", "mujoco", "myosuite"}
 NEVER = {
     "runs": HEAVY,
     "exporters": HEAVY,
+    "report": HEAVY | {"gymnasium"},
     "policy": HEAVY | {"gymnasium"},
     "tasks": {"jax", "jaxlib", "flax", "optax"},
 }

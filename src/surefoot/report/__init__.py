@@ -1,0 +1,1 @@
+"""From run directories to figures and tables, from their files alone: NumPy, no JAX."""
