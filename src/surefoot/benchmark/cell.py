@@ -1,0 +1,64 @@
+"""One cell of a grid as a process: ``python -m surefoot.benchmark.cell DIR NAME`` begins it or goes on with it.
+
+Exit codes are those of the command line: 0 done, 1 something broke, 2 it cannot be run, 130 stopped with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+from surefoot.benchmark.folder import BenchFolder
+from surefoot.errors import RunFailure, UserError
+
+INTERRUPTED = 130
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Train one cell; return the exit code."""
+    folder, name = arguments
+    _die_with_parent()
+    try:
+        return _train(BenchFolder.open(Path(folder)), name)
+    except UserError as error:
+        print(f"surefoot: error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except RunFailure as error:
+        print(f"surefoot: error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _train(folder: BenchFolder, name: str) -> int:
+    from surefoot.training import api
+    from surefoot.training.observers import PlainObserver
+
+    path = folder.run_path(name)
+    if (path / "config.json").exists():
+        run = api.resume(path, observer=PlainObserver())
+    else:
+        config = folder.cell(name).config(path)
+        settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
+        run = api.train(config.task, algorithm=config.algorithm, observer=PlainObserver(), **settings)
+    return 0 if run.completed else INTERRUPTED
+
+
+def _die_with_parent() -> None:
+    """Be killed when the process that started this one ends, however it ends (Linux).
+
+    A launcher that is gone, with its node or by itself, starts the cell anew elsewhere; two must never write one run.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the line above
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

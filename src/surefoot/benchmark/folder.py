@@ -1,0 +1,122 @@
+"""What `surefoot bench` writes: the resolved grid, a run directory and a log per cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from surefoot.benchmark.grid import Cell, Grid
+from surefoot.errors import UserError
+from surefoot.runs.atomic import disk_errors, write_file
+from surefoot.runs.lock import RunLock
+from surefoot.runs.untrusted import quoted, read_json
+
+BENCH = "bench.json"
+FORMAT = 1
+_LOCK = ".bench-lock"
+
+
+class BenchFolder:
+    """A grid's directory. Made by `create` or `open`.
+
+    Attributes:
+        path: the directory (absolute).
+        grid: the grid's name.
+        cells: what it consists of.
+    """
+
+    def __init__(self, path: Path, grid: str, cells: Sequence[Cell]) -> None:
+        """Use `create` or `open` instead."""
+        self.path, self.grid, self.cells = path, grid, tuple(cells)
+        self._by_name = {cell.name: cell for cell in cells}
+
+    @classmethod
+    def create(cls, path: Path, grid: Grid) -> BenchFolder:
+        """Make the directory of a grid, or open the one that holds the same grid.
+
+        Raises:
+            UserError: it holds another grid or something else, or cannot be made; nothing was written.
+        """
+        where = path.absolute()
+        if (where / BENCH).exists():
+            found = cls.open(where)
+            if found.cells != grid.cells:
+                raise UserError(
+                    f"{where} holds another grid, or {found.grid} with other cells: choose another --out, or give back "
+                    "the grid that it was made with"
+                )
+            return found
+        if where.exists() and (not where.is_dir() or any(entry.name != _LOCK for entry in where.iterdir())):
+            raise UserError(f"{where} is not a benchmark's directory: expected a new or empty one")
+        content = {
+            "format": FORMAT,
+            "grid": grid.name,
+            "description": grid.description,
+            "cells": [cell.to_data() for cell in grid.cells],
+        }
+        try:
+            for name in ("cells", "logs"):
+                (where / name).mkdir(parents=True, exist_ok=True)
+            write_file(where / BENCH, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        except OSError as error:
+            raise UserError(f"cannot make {where}: {error.strerror}") from error
+        return cls(where, grid.name, grid.cells)
+
+    @classmethod
+    def open(cls, path: Path) -> BenchFolder:
+        """Open a directory that `create` made.
+
+        Raises:
+            UserError: it is none, or its bench.json is damaged.
+        """
+        where = path.absolute()
+        if not (where / BENCH).is_file():
+            raise UserError(f"{where} has no {BENCH}: expected a directory made by `surefoot bench GRID --out DIR`")
+        data = read_json(where / BENCH)
+        try:
+            if data["format"] != FORMAT:
+                raise ValueError(f"format {data['format']!r}")
+            return cls(where, str(data["grid"]), [_cell(entry) for entry in data["cells"]])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{where / BENCH} is damaged: {quoted(str(error), 200)}") from error
+
+    def cell(self, name: str) -> Cell:
+        """Return a cell by name.
+
+        Raises:
+            UserError: there is none.
+        """
+        if name not in self._by_name:
+            raise UserError(f"{self.path / BENCH} has no cell {quoted(name)!r}")
+        return self._by_name[name]
+
+    def run_path(self, name: str) -> Path:
+        """Return where a cell's run directory is, or will be."""
+        return self.path / "cells" / self.cell(name).name
+
+    def log_path(self, name: str) -> Path:
+        """Return where what a cell printed is."""
+        return self.path / "logs" / f"{self.cell(name).name}.log"
+
+    def lock(self) -> RunLock:
+        """Return the lock that one launching process holds."""
+        return RunLock(self.path / _LOCK)
+
+    def last_lines(self, name: str, count: int = 3) -> list[str]:
+        """Return the last lines that a cell printed."""
+        with disk_errors("read", self.log_path(name)), self.log_path(name).open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - 8192))
+            lines = stream.read().decode(errors="replace").splitlines()
+        return [quoted(line, 300) for line in lines if line.strip()][-count:]
+
+
+def _cell(data: dict[str, Any]) -> Cell:
+    cell = Cell(**data)
+    texts = (cell.name, cell.task, cell.preset, cell.label)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts) or Path(cell.name).name != cell.name:
+        raise ValueError(f"a cell called {cell.name!r}")
+    if ":" in cell.task:
+        raise ValueError(f"the task {cell.task!r} is code")
+    return cell

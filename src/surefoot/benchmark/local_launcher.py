@@ -1,0 +1,132 @@
+"""Cells on this machine: as many at once as its cores, its memory and its GPUs allow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.errors import UserError
+from surefoot.tasks import usable_cores
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass
+class _Running:
+    process: subprocess.Popen[bytes]
+    log: BinaryIO
+    slot: int
+    memory_bytes: int
+
+
+class LocalLauncher:
+    """Runs jobs as processes of this machine.
+
+    Each gets processor cores of its own, because two programs that both believe they own all cores are slower than one
+    after the other; and a GPU of its own where there are any.
+
+    Args:
+        jobs: how many there are to run in all: fewer jobs than cores get more cores each.
+        max_parallel: at most so many at once; None sets no bound of its own.
+        memory_bytes: that jobs may take together.
+
+    Raises:
+        UserError: ``max_parallel`` is below 1.
+    """
+
+    def __init__(self, jobs: int, max_parallel: int | None, memory_bytes: int) -> None:
+        if max_parallel is not None and max_parallel < 1:
+            raise UserError(f"max_parallel must be at least 1, got {max_parallel}")
+        self._gpus = visible_gpus()
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(usable_cores()))
+        most = min(len(self._gpus) or len(cores), len(cores), max_parallel or len(cores), max(1, jobs))
+        self._cores = [cores[i * len(cores) // most : (i + 1) * len(cores) // most] for i in range(most)]
+        self._memory_bytes = memory_bytes
+        self._running: dict[str, _Running] = {}
+
+    def describe(self) -> str:
+        """Return where jobs run."""
+        slots, each = len(self._cores), len(self._cores[0])
+        where = "a GPU each" if self._gpus else f"{each} core{'s' if each > 1 else ''} each"
+        return f"this machine, {slots} cell{'s' if slots > 1 else ''} at once, {where}"
+
+    def has_room(self, job: Job) -> bool:
+        """Return whether there are cores and memory for one more. A job too large for the machine runs alone."""
+        taken = sum(own.memory_bytes for own in self._running.values())
+        fits = not self._running or taken + job.memory_bytes <= self._memory_bytes
+        return len(self._running) < len(self._cores) and fits
+
+    def start(self, job: Job) -> None:
+        """Start a job on the first free cores."""
+        slot = min(set(range(len(self._cores))) - {own.slot for own in self._running.values()})
+        environment = dict(os.environ)
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
+        log = job.log.open("ab")
+        # A session of its own: Ctrl-C reaches this process alone, which then stops its jobs one by one.
+        process = subprocess.Popen(
+            job.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        if hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):  # it may have ended already
+                os.sched_setaffinity(process.pid, self._cores[slot])
+        self._running[job.name] = _Running(process, log, slot, job.memory_bytes)
+
+    def wait(self, seconds: float) -> JobEnd | None:
+        """Return the next job that ended, or None after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for name, own in self._running.items():
+                if (code := own.process.poll()) is not None:
+                    self._close(name)
+                    return JobEnd(name, code)
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Send SIGTERM to every running job."""
+        for own in self._running.values():
+            _signal(own.process, signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what still runs."""
+        for own in self._running.values():
+            _signal(own.process, signal.SIGKILL)
+            own.process.wait()
+        for name in list(self._running):
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        self._running.pop(name).log.close()
+
+
+def visible_gpus() -> list[str]:
+    """Return what CUDA_VISIBLE_DEVICES may name, one entry for each NVIDIA GPU that this process may use."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [entry for entry in named.split(",") if entry.strip() not in ("", "-1")]
+    if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
+        return []
+    devices = sorted(Path("/dev").glob("nvidia[0-9]*"), key=lambda path: int(path.name.removeprefix("nvidia")))
+    return [path.name.removeprefix("nvidia") for path in devices]
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
