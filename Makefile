@@ -58,7 +58,7 @@ build: $(if $(filter uv,$(UV)),,$(UV)) ## Build the sdist, and from it the wheel
 
 .PHONY: bench
 bench: setup ## Measure the update's speed beside the machine's own limit
-	$(BIN)/python -m surefoot.benchmark $(ARGS)
+	$(BIN)/surefoot bench speed $(ARGS)
 
 # task:env_steps of the runs whose evaluation files are kept under results/.
 EVIDENCE ?= cheetah-run:100_000 walker-run:100_000 dog-stand:100_000 myo-key-turn:50_000

@@ -230,8 +230,10 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
             raise UserError(f"name must be 1 to 100 printable characters, got {label!r}")
         utds = entry.get("utd", [None])
         overrides = {key: value for key, value in entry.items() if key not in ("preset", "name", "utd")}
-        for utd in utds if isinstance(utds, list) else [utds]:
-            found.append((preset, label, overrides if utd is None else {"utd": _whole("utd", utd), **overrides}))
+        found += [
+            (preset, label, overrides if utd is None else {"utd": _whole("utd", utd), **overrides})
+            for utd in (utds if isinstance(utds, list) else [utds])
+        ]
     if not found:
         raise UserError("no algorithms: every utd is an empty list")
     return found

@@ -51,9 +51,19 @@ class LocalLauncher:
         self._memory_bytes = memory_bytes
         self._running: dict[str, _Running] = {}
 
+    @property
+    def slots(self) -> int:
+        """Jobs at once."""
+        return len(self._cores)
+
+    @property
+    def cores_each(self) -> int:
+        """Cores of the job that has the fewest."""
+        return min(map(len, self._cores))
+
     def describe(self) -> str:
         """Return where jobs run."""
-        slots, each = len(self._cores), len(self._cores[0])
+        slots, each = self.slots, self.cores_each
         where = "a GPU each" if self._gpus else f"{each} core{'s' if each > 1 else ''} each"
         return f"this machine, {slots} cell{'s' if slots > 1 else ''} at once, {where}"
 

@@ -159,6 +159,11 @@ def free_memory() -> int:
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return free_host_memory()
+
+
+def free_host_memory() -> int:
+    """Return the bytes that are free in the machine's own memory, or in this container's share of it."""
     return min(_free_on_machine(), _free_in_container())
 
 

@@ -1,47 +1,37 @@
-"""``python -m surefoot.benchmark``: print the speed table and write it as JSON beside."""
+"""The speed table of ``surefoot bench speed``, and JSON beside it."""
 
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-
-import tyro
 
 from surefoot.benchmark.speed import SpeedReport, Spread, measure
 from surefoot.errors import UserError
 
 
-@dataclass(frozen=True)
-class Options:
-    """Measure gradient updates per second beside the machine's own matrix-product rate."""
+def measure_and_print(utd: int, num_seeds: int, rounds: int, out: Path) -> int:
+    """Measure, print the table, write the figures as JSON; return the exit code.
 
-    utd: int = 5
-    """Gradient updates per agent step."""
-    num_seeds: int = 1
-    """Agents trained side by side."""
-    rounds: int = 9
-    """Measurements of each part; medians are reported with the smallest and the largest."""
-    out: Path = Path(".bench/speed.json")
-    """Where the figures go as JSON."""
+    Args:
+        utd: gradient updates per agent step.
+        num_seeds: agents trained side by side.
+        rounds: measurements of each part.
+        out: the JSON file.
 
-
-def main() -> int:
-    """Run and print; return the exit code."""
-    options = tyro.cli(Options, description=Options.__doc__)
-    try:
-        for name in ("utd", "num_seeds", "rounds"):
-            if (value := getattr(options, name)) < 1:
-                raise UserError(f"{name} must be at least 1, got {value}")
-        report = measure(options.utd, options.num_seeds, options.rounds)
-    except UserError as error:
-        print(f"surefoot: error: {error}", file=sys.stderr)
-        return 2
+    Raises:
+        UserError: one of them is below 1, or the file cannot be written.
+    """
+    for name, value in (("utd", utd), ("num_seeds", num_seeds), ("rounds", rounds)):
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+    report = measure(utd, num_seeds, rounds)
     print(table(report))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report.to_data(), indent=2) + "\n")
-    print(f"written to {options.out}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(report.to_data(), indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    print(f"written to {out}")
     return 0
 
 
@@ -71,7 +61,3 @@ def _line(spread: Spread, unit: str) -> str:
 
 def _share(spread: Spread) -> str:
     return f"{spread.median:.0%} ({spread.low:.0%} to {spread.high:.0%})"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,224 @@
+"""What a grid will cost, before it runs: updates, memory, disk, and from a short calibration, time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.algorithms import Learner
+from surefoot.benchmark.flops import count_dot_flops
+from surefoot.benchmark.grid import Cell
+from surefoot.errors import RunFailure, UserError
+from surefoot.tasks import Task, get_task, make_vector
+from surefoot.training.config import TrainConfig
+from surefoot.training.population import Population, PopulationState
+from surefoot.training.setup import make_plan, replay_bytes
+from surefoot.types import EnvSpec, Transition
+
+CALIBRATION_SECONDS = 30.0
+_PROCESS_BYTES = 900_000_000
+"""Python, JAX with its compiled programs, a simulator: 0.8 to 1.2 GB measured on cheetah-run, one to five seeds."""
+_STATE_COPIES = 8
+"""Times the trained parameters that a learner takes while it updates: parameters, gradients, Adam's two, the target."""
+_TYPICAL_SIZES = EnvSpec(observation_size=100, action_size=20)
+"""Of tasks that do not say before they are made."""
+_POLICY_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class CellCost:
+    """What one cell takes.
+
+    Attributes:
+        name: the cell's.
+        env_steps: simulator control steps, all seeds together, evaluations included.
+        grad_steps: gradient updates, all seeds together.
+        flop: of the matrix products in them.
+        memory_bytes: of the process.
+        disk_bytes: of its run directory: two checkpoints, the replay buffer, logs.
+    """
+
+    name: str
+    env_steps: int
+    grad_steps: int
+    flop: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def cell_cost(cell: Cell) -> CellCost:
+    """Work out what a cell takes, without running any of it."""
+    config, task = cell.config(Path(cell.name)), get_task(cell.task)
+    plan, spec = make_plan(config, task), _sizes(task)
+    learner = Learner(config.algorithm, spec, plan.discount)
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params)))
+    state_bytes = sum(leaf.size * 4 for leaf in jax.tree.leaves(state) if leaf.dtype != state.key.dtype)
+    seeds, replay = len(plan.seeds), replay_bytes(plan, task, spec)
+    updates = config.algorithm.utd * max(0, plan.agent_steps - plan.warmup_steps) * seeds
+    return CellCost(
+        name=cell.name,
+        env_steps=(config.env_steps + _evaluation_steps(config, task)) * seeds,
+        grad_steps=updates,
+        flop=updates * _flop_per_update(learner, spec),
+        memory_bytes=_PROCESS_BYTES + replay + _STATE_COPIES * 4 * parameters * seeds,
+        disk_bytes=replay + 2 * state_bytes * seeds + 2_000 * (config.env_steps // config.log_every) * seeds,
+    )
+
+
+def _evaluation_steps(config: TrainConfig, task: Task) -> int:
+    return (config.env_steps // config.evaluate_every + 1) * config.evaluation_episodes * (task.horizon or 1000)
+
+
+def _sizes(task: Task) -> EnvSpec:
+    if task.observation_size is None or task.action_size is None:
+        return _TYPICAL_SIZES
+    return EnvSpec(task.observation_size, task.action_size)
+
+
+def _flop_per_update(learner: Learner, spec: EnvSpec) -> float:
+    """Count the matrix products of one update of one seed, the policy's by its delay."""
+    size = learner.algorithm.batch_size
+    from surefoot.types import Batch
+
+    def update(key: jax.Array) -> Any:
+        observation, action = jnp.zeros((size, spec.observation_size)), jnp.zeros((size, spec.action_size))
+        batch = Batch(observation, action, jnp.zeros(size), observation, jnp.zeros(size))
+        return learner.update(learner.init(key), batch, key, key_data(key) > 0)
+
+    def key_data(key: jax.Array) -> jax.Array:
+        return jax.random.key_data(key)[0]
+
+    return count_dot_flops(update, jax.random.key(0), branch_share=1.0 / learner.algorithm.policy_delay)
+
+
+# ---------------------------------------------------------------- calibration
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What this machine did in a short time, in a process that used the cores of one cell.
+
+    Attributes:
+        flop_per_second: of gradient updates, by algorithm label and number of seeds that were measured.
+        env_steps_per_second: of single environments, by task that was measured.
+    """
+
+    flop_per_second: dict[str, float]
+    env_steps_per_second: dict[str, float]
+
+    def seconds(self, cell: Cell, cost: CellCost) -> float:
+        """Return the estimated duration of a cell; what was not measured is taken as the slowest that was."""
+        rate = self.flop_per_second.get(shape_of(cell), min(self.flop_per_second.values()))
+        steps = self.env_steps_per_second.get(cell.task, min(self.env_steps_per_second.values()))
+        return cost.flop / rate + cost.env_steps / steps
+
+
+def shape_of(cell: Cell) -> str:
+    """Return what two cells have in common whose updates take equally long per operation, nearly."""
+    return f"{cell.label} x{cell.settings['num_seeds']}"
+
+
+def calibrate(cells: Sequence[Cell], cores: int, seconds: float = CALIBRATION_SECONDS) -> Calibration:
+    """Measure in a process of its own, on as many cores as a cell gets.
+
+    Raises:
+        RunFailure: that process failed.
+    """
+    request = json.dumps({"cells": [cell.to_data() for cell in cells], "seconds": seconds, "cores": cores})
+    command = [sys.executable, "-m", "surefoot.benchmark.planning"]
+    done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines() or ["it printed nothing"]
+        raise RunFailure(f"the calibration failed: {last[-1]}")
+    return Calibration(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _measure(cells: list[Cell], seconds: float) -> Calibration:
+    """Measure the costliest shapes first, for two thirds of the time, then tasks; at least one of each."""
+    began = time.monotonic()
+    costs = {cell.name: cell_cost(cell) for cell in cells}
+    updates: dict[str, float] = {}
+    for cell in sorted(cells, key=lambda cell: -costs[cell.name].flop):
+        if shape_of(cell) not in updates and (not updates or time.monotonic() - began < 0.67 * seconds):
+            updates[shape_of(cell)] = _flop_rate(cell)
+    steps: dict[str, float] = {}
+    for cell in sorted(cells, key=lambda cell: -costs[cell.name].env_steps):
+        if cell.task not in steps and (not steps or time.monotonic() - began < seconds):
+            steps[cell.task] = _step_rate(get_task(cell.task))
+    return Calibration(updates, steps)
+
+
+def _flop_rate(cell: Cell) -> float:
+    config, task = cell.config(Path(cell.name)), get_task(cell.task)
+    plan, spec = make_plan(config, task), _sizes(task)
+    learner = Learner(config.algorithm, spec, plan.discount)
+    population = Population(learner, plan.seeds, capacity=5_000, frames=6_000)
+    seeds = len(plan.seeds)
+    state, action = population.init(np.zeros((seeds, spec.observation_size), np.float32))
+    transition = _noise(spec, seeds)
+    for _ in range(10):
+        state, action = population.explore(state, transition, uniform=True)
+    state, action = population.train(state, transition, 0)  # compiles
+    jax.block_until_ready(action)
+    return seeds * _rate(population, state, transition) * _flop_per_update(learner, spec)
+
+
+def _rate(population: Population, state: PopulationState, transition: Transition, least: float = 1.5) -> float:
+    """Return the updates per second of one seed."""
+    began, done, utd = time.perf_counter(), 0, population.learner.algorithm.utd
+    while (elapsed := time.perf_counter() - began) < least or done < utd:
+        state, action = population.train(state, transition, done)
+        jax.block_until_ready(action)
+        done += utd
+    return done / elapsed
+
+
+def _noise(spec: EnvSpec, seeds: int) -> Transition:
+    random = np.random.default_rng(0)
+    observation = random.normal(size=(seeds, spec.observation_size)).astype(np.float32)
+    return Transition(
+        action=random.uniform(-1, 1, (seeds, spec.action_size)).astype(np.float32),
+        reward=np.ones(seeds, np.float32),
+        next_observation=observation,
+        terminated=np.zeros(seeds, bool),
+        observation=observation,
+        ended=np.zeros(seeds, bool),
+    )
+
+
+def _step_rate(task: Task, least: float = 0.7) -> float:
+    """Return control steps per second of one environment."""
+    with make_vector(task, [0], "evaluate") as vector:
+        vector.reset([0])
+        action, steps, began = np.zeros((1, vector.action_size), np.float32), 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < least:
+            steps += int(vector.step(action).env_steps[0])
+    return steps / elapsed
+
+
+def main() -> None:
+    """Read a request from standard input, measure, and print the answer as the last line."""
+    request = json.load(sys.stdin)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cores"]])
+    found = _measure([Cell(**cell) for cell in request["cells"]], request["seconds"])
+    print(json.dumps(vars(found)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

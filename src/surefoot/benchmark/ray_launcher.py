@@ -1,0 +1,182 @@
+"""Cells on a Ray cluster. The only file that imports Ray.
+
+Every cell is a task that runs the cell's process on some node and waits for it. The grid's directory is on a file
+system that all nodes see, so a cell whose node was lost goes on elsewhere from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.benchmark.local_launcher import visible_gpus
+from surefoot.errors import MissingDependency, RunFailure, UserError
+
+try:
+    # Read when it is imported: no report to its makers, no advice between our lines.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+except ImportError as error:
+    raise MissingDependency("ray", "ray", "--launcher ray") from error
+
+STOP = "stop-requested"
+"""File in the grid's directory that asks the cells on all nodes to end in good order."""
+
+_CONNECT_SECONDS = 5.0
+_POLL_SECONDS = 0.2
+
+
+def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
+    """Run a cell's process on this node, and return its exit code.
+
+    Args:
+        command: the program and its arguments.
+        log: file that its output is appended to.
+        stop_file: the process gets SIGTERM once this file is there.
+    """
+    with Path(log).open("ab") as output:
+        # It dies with this worker (see ``cell``), so that a lost node's cell never writes beside its successor.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        asked = False
+        while (code := process.poll()) is None:
+            if not asked and os.path.exists(stop_file):
+                process.send_signal(signal.SIGTERM)
+                asked = True
+            time.sleep(_POLL_SECONDS)
+    return code
+
+
+class RayLauncher:
+    """Runs jobs as tasks of a Ray cluster, which decides where: each takes a core and, where there are any, a GPU.
+
+    Args:
+        address: of an existing cluster's head ("host:port", or "auto"); None starts one on this machine that ends with
+            this object.
+        max_parallel: at most so many at once; None leaves it to the cluster.
+
+    Raises:
+        UserError: no cluster answers at the address, or ``max_parallel`` is below 1.
+    """
+
+    def __init__(self, address: str | None, max_parallel: int | None) -> None:
+        if max_parallel is not None and max_parallel < 1:
+            raise UserError(f"max_parallel must be at least 1, got {max_parallel}")
+        self._address, self._max_parallel = address, max_parallel
+        self._tasks: dict[Any, Job] = {}
+        self._stop_file: Path | None = None
+        if address is not None and address != "auto":
+            _require_listener(address)
+        self._connect()
+
+    def _connect(self) -> None:
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        if self._address is None:
+            settings |= {"include_dashboard": False, "num_gpus": len(visible_gpus())}
+        else:
+            settings |= {"address": self._address}
+        try:
+            ray.init(**settings)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            where = "on this machine" if self._address in (None, "auto") else f"at {self._address}"
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"no Ray cluster {where}: {reason}") from error
+        self._has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+
+    def describe(self) -> str:
+        """Return where jobs run."""
+        resources = ray.cluster_resources()
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        gpus = f", {resources['GPU']:.0f} GPUs" if self._has_gpus else ""
+        return f"a Ray cluster of {nodes} node{'s' if nodes > 1 else ''}, {resources.get('CPU', 0):.0f} cores{gpus}"
+
+    def has_room(self, job: Job) -> bool:
+        """Return whether one more may be handed to the cluster, where it waits for a free place."""
+        return self._max_parallel is None or len(self._tasks) < self._max_parallel
+
+    def start(self, job: Job) -> None:
+        """Hand a job to the cluster."""
+        if self._stop_file is None:
+            self._stop_file = job.log.parent.parent / STOP
+            self._stop_file.unlink(missing_ok=True)
+        task = ray.remote(run_cell).options(
+            num_cpus=1,
+            num_gpus=1 if self._has_gpus else 0,
+            memory=job.memory_bytes,
+            max_retries=0,  # what to do about a lost node is decided where every launcher's jobs are
+            name=job.name,
+            runtime_env={"env_vars": _environment()},
+        )
+        self._tasks[task.remote(job.command, str(job.log), str(self._stop_file))] = job
+
+    def wait(self, seconds: float) -> JobEnd | None:
+        """Return the next job that ended, or None after so many seconds.
+
+        Raises:
+            RunFailure: the cluster itself is gone.
+        """
+        if not self._tasks:
+            time.sleep(seconds)
+            return None
+        try:
+            ready, _ = ray.wait(list(self._tasks), timeout=seconds)
+            if not ready:
+                return None
+            job = self._tasks.pop(ready[0])
+            return JobEnd(job.name, ray.get(ready[0]))
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
+            return JobEnd(job.name, None)
+        except ray.exceptions.TaskCancelledError:
+            return JobEnd(job.name, -signal.SIGTERM)
+        except ray.exceptions.RayTaskError as error:
+            raise RunFailure(f"{job.name} could not be started on its node: {str(error).splitlines()[-1]}") from error
+        except ray.exceptions.RayError as error:
+            raise RunFailure(
+                f"the Ray cluster is lost: {str(error).splitlines()[0]}; the same command goes on"
+            ) from error
+
+    def stop(self) -> None:
+        """Ask running jobs to end in good order, and take back those that wait for a place."""
+        if self._stop_file is not None:
+            self._stop_file.touch()
+        for task in self._tasks:
+            # Without force, a task that runs is not touched by this: it looks for the file.
+            ray.cancel(task, force=False, recursive=False)
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what still runs, and leave the cluster."""
+        for task in self._tasks:
+            ray.cancel(task, force=True)
+        if self._stop_file is not None:
+            self._stop_file.unlink(missing_ok=True)
+        ray.shutdown()
+
+
+def _environment() -> dict[str, str]:
+    """Return what a cell's process must have of this one's environment, wherever it runs."""
+    names = ("PYTHONPATH", "MUJOCO_GL", "JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "XLA_PYTHON_CLIENT_PREALLOCATE")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _require_listener(address: str) -> None:
+    """Refuse an address where nothing listens within seconds; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
+            return
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(
+            f"no Ray cluster answers at {address!r} ({reason}): expected host:port of its head, or auto"
+        ) from error

@@ -1,0 +1,183 @@
+"""``surefoot bench``: grids of runs on this machine or a cluster, and where they stand."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from surefoot.cli.bench_tables import makespan, plan_lines, status_lines
+from surefoot.cli.display import duration_text
+from surefoot.cli.options import AddressName, GridName, Int, LimitInt
+from surefoot.errors import UserError
+
+if TYPE_CHECKING:
+    from surefoot.benchmark.grid import Grid
+    from surefoot.benchmark.launchers import Launcher
+
+_REFRESH_SECONDS = 2.0
+_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
+
+BenchPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Train every cell of a grid (tasks x algorithms x seeds); cells that are finished are skipped, others resumed.
+
+    `surefoot bench status DIR` shows where a grid stands, `surefoot bench speed` measures the update.
+    """
+
+    grid: GridName
+    """A TOML file, or a shipped grid: quick, paper-suites, paper-norms, paper-utd, paper-ablations."""
+    launcher: Literal["local", "ray"] = "local"
+    """Where cells run: on this machine, or on a Ray cluster."""
+    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: runs/GRID)")] = None
+    """Directory of the grid; on a cluster, one that every node sees."""
+    address: AddressName = None
+    """Of the Ray cluster's head, such as 10.0.0.1:6379, or auto for the one that this machine belongs to."""
+    max_parallel: LimitInt = None
+    """Cells at once, at most."""
+    retries: Int = 1
+    """How often a cell that failed is begun again; losing its machine is not failing."""
+    dry_run: bool = False
+    """Say what would run and what it costs, from a calibration of about 30 seconds; write nothing."""
+
+    def run(self) -> int:
+        """Run the grid; return the exit code."""
+        import jax
+
+        from surefoot.benchmark.grid import load_grid
+
+        if self.retries < 0:
+            raise UserError(f"retries must be 0 or more, got {self.retries}")
+        if self.address is not None and self.launcher != "ray":
+            raise UserError(f"address {self.address!r} is of a Ray cluster: it needs --launcher ray")
+        # This process only counts and launches: the accelerator is for its cells.
+        jax.config.update("jax_platforms", "cpu")
+        grid = load_grid(self.grid)
+        return self._plan(grid) if self.dry_run else self._run(grid)
+
+    def _run(self, grid: Grid) -> int:
+        from surefoot.benchmark.bench import Bench as Running
+        from surefoot.benchmark.folder import BenchFolder
+        from surefoot.benchmark.planning import cell_cost
+        from surefoot.training.signals import StopSignal
+
+        began = time.monotonic()
+        launcher = self._launcher(len(grid.cells))
+        folder = BenchFolder.create(self.out or Path("runs") / grid.name, grid)
+        lock = folder.lock()
+        lock.acquire()
+        try:
+            with launcher, StopSignal() as stop:
+                print(f"{grid.name}: {len(grid.cells)} cells in {folder.path}, {launcher.describe()}", flush=True)
+                memory = functools.cache(lambda name: cell_cost(folder.cell(name)).memory_bytes)
+                outcome = Running(folder, launcher, memory, self.retries, _tell).run(stop)
+        finally:
+            lock.release()
+        print(
+            f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.left)} left, "
+            f"{duration_text(time.monotonic() - began)}"
+        )
+        for name in outcome.failed:
+            print(f"failed: {name}, see {folder.log_path(name)}")
+        if outcome.left:
+            print("go on with the same command")
+        return outcome.exit_code
+
+    def _launcher(self, cells: int) -> Launcher:
+        if self.launcher == "ray":
+            from surefoot.benchmark.ray_launcher import RayLauncher
+
+            return RayLauncher(self.address, self.max_parallel)
+        from surefoot.benchmark.local_launcher import LocalLauncher
+        from surefoot.training.setup import free_host_memory
+
+        return LocalLauncher(cells, self.max_parallel, free_host_memory())
+
+    def _plan(self, grid: Grid) -> int:
+        from surefoot.benchmark.local_launcher import LocalLauncher
+        from surefoot.benchmark.planning import calibrate, cell_cost, shape_of
+        from surefoot.training.setup import free_host_memory
+
+        costs = [cell_cost(cell) for cell in grid.cells]
+        launcher = LocalLauncher(len(grid.cells), self.max_parallel, free_host_memory())
+        print(f"{grid.name}: {grid.description}" if grid.description else grid.name)
+        print("calibrating for about 30 seconds ...", file=sys.stderr, flush=True)
+        found = calibrate(grid.cells, launcher.cores_each)
+        seconds = [found.seconds(cell, cost) for cell, cost in zip(grid.cells, costs, strict=True)]
+        print("\n".join(plan_lines(costs, seconds)))
+        measured = sorted({shape_of(cell) for cell in grid.cells} & found.flop_per_second.keys())
+        print(f"\n{launcher.describe()}: about {duration_text(makespan(seconds, launcher.slots))}")
+        print(
+            f"measured: updates of {', '.join(measured)}; steps of {', '.join(sorted(found.env_steps_per_second))}; "
+            "the rest is taken to be as slow as the slowest of these"
+        )
+        return 0
+
+
+@dataclass(frozen=True)
+class BenchStatus:
+    """Show where the cells of a grid stand, from files alone; Ctrl-C leaves."""
+
+    path: BenchPath
+    """A directory made by `surefoot bench GRID --out DIR`."""
+    once: bool = False
+    """Print the table once. Where standard output is no terminal, that is always so."""
+
+    def run(self) -> int:
+        """Show the cells; return the exit code."""
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        from surefoot.benchmark.folder import BenchFolder
+        from surefoot.benchmark.status import BenchReader
+
+        reader = BenchReader(BenchFolder.open(self.path))
+        console = Console()
+        if self.once or not sys.stdout.isatty() or console.is_dumb_terminal:
+            print("\n".join(status_lines(reader.read(), None)))
+            return 0
+        with Live(console=console, auto_refresh=False) as live:
+            try:
+                while True:
+                    cells = reader.read()
+                    text = Text(no_wrap=True, overflow="ellipsis")
+                    for line in status_lines(cells, max(3, console.height - 3)):
+                        state = next((state for state in _STYLES if f" {state} " in f"{line} "), "")
+                        text.append(f"{line}\n", style=_STYLES.get(state, ""))
+                    live.update(text.append("Ctrl-C leaves", style="dim"), refresh=True)
+                    time.sleep(_REFRESH_SECONDS)
+            except KeyboardInterrupt:
+                return 0
+
+
+@dataclass(frozen=True)
+class BenchSpeed:
+    """Measure gradient updates per second beside the machine's own matrix-product rate."""
+
+    utd: Int = 5
+    """Gradient updates per agent step."""
+    num_seeds: Int = 1
+    """Agents trained side by side."""
+    rounds: Int = 9
+    """Measurements of each part; medians are reported with the smallest and the largest."""
+    out: Path = Path(".bench/speed.json")
+    """Where the figures go as JSON."""
+
+    def run(self) -> int:
+        """Measure and print; return the exit code."""
+        from surefoot.benchmark.speed_table import measure_and_print
+
+        return measure_and_print(self.utd, self.num_seeds, self.rounds, self.out)
+
+
+def _tell(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
