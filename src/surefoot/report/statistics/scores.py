@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from surefoot.errors import UserError, suggest
 
@@ -27,7 +28,7 @@ class Scores:
     tasks: tuple[str, ...]
     values: tuple[np.ndarray, ...]
 
-    def __init__(self, tasks: Sequence[str], values: Sequence[np.ndarray]) -> None:
+    def __init__(self, tasks: Sequence[str], values: Sequence[npt.ArrayLike]) -> None:
         own = tuple(np.array(scores, np.float64) for scores in values)
         _check(tasks, own)
         for scores in own:
