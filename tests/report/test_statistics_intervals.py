@@ -179,8 +179,19 @@ def test_a_missing_score_widens_the_interval_at_its_point() -> None:
 
 
 def test_no_resample_loses_a_task() -> None:
-    """Only one run of ten has a score on b, where a third of the resamples draw it not at all."""
+    """Only one run of ten has a score on b, and a third of the resamples do not draw it; it then enters once."""
     scores = scores_of(np.zeros(10), [1.0] + [np.nan] * 9)
+    seen: list[WeightedRuns] = []
+
+    def watch(runs: WeightedRuns) -> np.ndarray:
+        seen.append(runs)
+        return mean(runs)
+
+    estimate(scores, watch, generator())
+    drawn, often = np.unique(seen[1].drawn - 10, return_counts=True)
+    assert drawn.tolist() == list(range(1, len(drawn) + 1))
+    # Not drawn, or once: 0.9^10 + 10 x 0.1 x 0.9^9 of all resamples.
+    assert often[0] / often.sum() == pytest.approx(0.9**10 + 0.9**9, abs=0.04)
     for aggregate in AGGREGATES.values():
         ours = estimate(scores, aggregate, generator())
         assert ours.low == pytest.approx(ours.value)
@@ -231,6 +242,16 @@ def test_intervals_are_wider_at_a_higher_confidence() -> None:
     scores = by_task(np.random.default_rng(1).normal(size=(5, 3)))
     wide, narrow = (estimate(scores, iqm, generator(), confidence) for confidence in (0.95, 0.9))
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_many_resamples_take_little_memory() -> None:
+    """20,000 resamples of 250 runs are 40 MB of weights; beside the draws, only a part is there at once."""
+    scores = by_task(np.random.default_rng(0).uniform(size=(10, 25)))
+    tracemalloc.start()
+    estimate(scores, iqm, generator(), resamples=20_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6
 
 
 @pytest.mark.parametrize("missing", [False, True])

@@ -72,12 +72,10 @@ def bootstrap(
 
 def _draw(scores: Scores, generator: np.random.Generator, resamples: int) -> np.ndarray:
     """Return how often each run is drawn when each task draws as many as it has, with replacement: [resamples, P]."""
-    return np.concatenate(
-        [
-            generator.multinomial(seeds, np.full(seeds, 1.0 / seeds), resamples).astype(np.int32)
-            if seeds
-            else np.empty((resamples, 0), np.int32)
-            for seeds in scores.seeds
-        ],
-        axis=1,
-    )
+    draws = np.empty((resamples, sum(scores.seeds)), np.int32)
+    start = 0
+    for seeds in scores.seeds:
+        if seeds:
+            draws[:, start : start + seeds] = generator.multinomial(seeds, np.full(seeds, 1.0 / seeds), resamples)
+        start += seeds
+    return draws
