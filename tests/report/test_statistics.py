@@ -1,21 +1,22 @@
-"""Statistics against rliable, against numbers worked out by hand, and with values missing."""
+"""Aggregates and scores: against rliable, against numbers worked out by hand, with unequal seeds and missing scores."""
 
 from __future__ import annotations
 
-import tracemalloc
-import warnings
+import functools
+from fractions import Fraction
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from surefoot.errors import UserError
-from surefoot.report import statistics
 from surefoot.report.statistics import (
     AGGREGATES,
+    Scores,
     estimate,
+    estimate_tasks,
     iqm,
     mean,
     median,
@@ -23,27 +24,12 @@ from surefoot.report.statistics import (
     performance_profile,
     probability_of_improvement,
 )
+from tests.report.statistics_cases import REFERENCE, SCORES, by_task, generator, metrics, scores_of, value
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from rliable import library as rliable
-    from rliable import metrics
-
-REFERENCE = {
-    "IQM": metrics.aggregate_iqm,
-    "median": metrics.aggregate_median,
-    "mean": metrics.aggregate_mean,
-    "optimality gap": metrics.aggregate_optimality_gap,
-}
+NAN = float("nan")
 
 
-def generator() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-def by_task(scores: np.ndarray) -> list[np.ndarray]:
-    """From rliable's [seeds, tasks] to one [seeds, 1] per task."""
-    return [scores[:, [task]] for task in range(scores.shape[1])]
+# ---------------------------------------------------------------- as rliable
 
 
 def test_every_aggregate_has_its_counterpart() -> None:
@@ -51,180 +37,238 @@ def test_every_aggregate_has_its_counterpart() -> None:
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
-@pytest.mark.parametrize("shape", [(10, 25), (3, 2), (1, 7), (5, 1), (1, 1)])
-def test_point_estimates_are_rliables(name: str, shape: tuple[int, int]) -> None:
-    scores = np.random.default_rng(shape).normal(0.6, 0.5, shape)
-    expected = REFERENCE[name](scores)
-    np.testing.assert_allclose(AGGREGATES[name](by_task(scores)), [expected], rtol=1e-12)
+@pytest.mark.parametrize("shape", [(10, 25), (7, 3), (3, 2), (2, 2), (1, 7), (5, 1), (1, 1)])
+def test_aggregates_are_rliables(name: str, shape: tuple[int, int]) -> None:
+    """Also where a quarter of the runs is no whole number, and where it is less than one."""
+    for seed in range(20):
+        scores = np.random.default_rng((seed, *shape)).normal(0.6, 0.5, shape)
+        np.testing.assert_allclose(value(by_task(scores), AGGREGATES[name]), [REFERENCE[name](scores)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
-def test_intervals_are_rliables_up_to_the_resampling(name: str) -> None:
-    """rliable ignores its own random state, so the global one is seeded; both are Monte Carlo estimates."""
-    scores = np.random.default_rng(3).normal(0.5, 0.3, (8, 6))
-    np.random.seed(11)  # noqa: NPY002  (rliable draws from it)
-    _, ends = rliable.get_interval_estimates({"a": scores}, lambda x: np.array([REFERENCE[name](x)]), reps=4000)
-    ours = estimate(by_task(scores), AGGREGATES[name], generator(), 0.95, 4000)
-    width = float(ends["a"][1, 0] - ends["a"][0, 0])
-    assert width > 0.0
-    np.testing.assert_allclose([ours.low[0], ours.high[0]], ends["a"][:, 0], atol=0.06 * width)
+def test_every_point_of_a_curve_is_rliables(name: str) -> None:
+    scores = np.random.default_rng(1).normal(0.6, 0.5, (5, 4, 6))
+    expected = [REFERENCE[name](scores[..., point]) for point in range(6)]
+    np.testing.assert_allclose(value(by_task(scores), AGGREGATES[name]), expected, rtol=1e-12)
 
 
-def test_probability_of_improvement_is_rliables() -> None:
+@pytest.mark.parametrize("seeds", [(9, 9), (3, 7), (1, 4)])
+def test_probability_of_improvement_is_rliables(seeds: tuple[int, int]) -> None:
+    """Rounded scores, so that there are ties; both algorithms with as many seeds, or not."""
     random = np.random.default_rng(5)
-    # Rounded, so that there are ties.
-    first, second = (random.normal(at, 1.0, (9, 4)).round(1) for at in (0.3, 0.0))
-    ours = probability_of_improvement(by_task(first), by_task(second), generator(), 0.95, 3000)
-    assert ours.value[0] == pytest.approx(float(metrics.probability_of_improvement(first, second)), rel=1e-12)
-    np.random.seed(12)  # noqa: NPY002  (rliable draws from it)
-    _, ends = rliable.get_interval_estimates({"a,b": (first, second)}, metrics.probability_of_improvement, reps=2000)
-    expected = np.ravel(ends["a,b"])
-    np.testing.assert_allclose([ours.low[0], ours.high[0]], expected, atol=0.1 * (expected[1] - expected[0]))
+    first, second = (random.normal(at, 1.0, (own, 4)).round(1) for own, at in zip(seeds, (0.3, 0.0), strict=True))
+    ours = probability_of_improvement(by_task(first), by_task(second), generator(), resamples=1)
+    np.testing.assert_allclose(ours.value, [metrics.probability_of_improvement(first, second)], rtol=1e-12)
+    assert (ours.runs, ours.tasks) == ([4 * sum(seeds)], [4])
 
 
-def test_performance_profile_is_rliables() -> None:
-    scores = np.random.default_rng(6).uniform(0.0, 1.0, (6, 5))
-    thresholds = np.linspace(0.0, 1.0, 11)
-    ours = performance_profile(by_task(scores), thresholds, generator(), 0.95, 500)
-    np.random.seed(13)  # noqa: NPY002  (rliable draws from it)
-    values, ends = rliable.create_performance_profile({"a": scores}, thresholds, reps=500)
-    np.testing.assert_allclose(ours.value, values["a"], rtol=1e-12)
-    np.testing.assert_allclose(np.stack([ours.low, ours.high]), ends["a"], atol=0.08)
-    assert (ours.runs == 30).all()
+# ---------------------------------------------------------------- by hand
 
 
-def test_numbers_worked_out_by_hand() -> None:
-    """Ten scores 0..9 over two tasks: a quarter of ten rounds down to two at each end."""
-    scores = [np.arange(0.0, 6.0)[:, None], np.arange(6.0, 10.0)[:, None]]
-    assert iqm(scores) == [np.mean([2, 3, 4, 5, 6, 7])]
-    assert mean(scores) == [(2.5 + 7.5) / 2]
-    assert median(scores) == [(2.5 + 7.5) / 2]
-    assert optimality_gap(scores, target=8.0) == [8.0 - np.mean([0, 1, 2, 3, 4, 5, 6, 7, 8, 8])]
-    odd = [*scores, np.array([[100.0]])]
-    assert median(odd) == [7.5]
+def test_aggregates_by_hand() -> None:
+    """Of 0, ..., 9 a quarter rounds down to two at each end: the mean of 2, ..., 7 is 4.5."""
+    scores = scores_of([0, 2, 4, 6, 8], [1, 3, 5, 7, 9])
+    assert value(scores, iqm) == pytest.approx([4.5])
+    assert value(scores, mean) == pytest.approx([4.5])
+    assert value(scores, median) == pytest.approx([4.5])
+    # Against 8: one run counts as 8 although it has 9, so they have 44 of 80.
+    assert value(scores, functools.partial(optimality_gap, target=8.0)) == pytest.approx([3.6])
+    assert value(scores, optimality_gap) == pytest.approx([1 - 9 / 10])
+
+
+def test_a_median_is_of_tasks_and_the_interquartile_mean_of_runs() -> None:
+    scores = scores_of([0.0, 0.0, 9.0], [1.0, 2.0, 3.0], [4.0, 4.0, 7.0])
+    assert value(scores, median) == pytest.approx([3.0])  # of 3, 2 and 5
+    assert value(scores, iqm) == pytest.approx([(1 + 2 + 3 + 4 + 4) / 5])  # 0, 0 and 7, 9 are cut
+
+
+def test_an_interquartile_mean_of_unequal_seeds_by_hand() -> None:
+    """Three runs weigh 1/3 each, one weighs 1. One run of four is cut at each end: a quarter of the weight, 1/2.
+
+    Lined up by score: 0 (1/3), 1 (1), 3 (1/3), 6 (1/3). At the low end go the 0 and 1/6 of the 1, at the high end the 6
+    and half of the 3. A weight of 1 is left: 5/6 of the 1, and 1/6 of the 3.
+    """
+    expected = Fraction(5, 6) * 1 + Fraction(1, 6) * 3
+    assert value(scores_of([0.0, 6.0, 3.0], [1.0]), iqm) == pytest.approx([float(expected)], rel=1e-14)
+
+
+def test_unequal_seeds_weigh_tasks_alike() -> None:
+    scores = scores_of(np.zeros(6), np.ones(2))
+    for aggregate in (iqm, mean, median, optimality_gap):
+        assert value(scores, aggregate) == pytest.approx([0.5])
+    profile = performance_profile(scores.at(-1), np.array([-1.0, 0.0, 1.0]), generator())
+    np.testing.assert_allclose(profile.value, [1.0, 0.5, 0.0])
+    assert (profile.runs.tolist(), profile.tasks.tolist()) == ([8, 8, 8], [2, 2, 2])
+
+
+@pytest.mark.parametrize("seeds", [(6, 2), (3, 1), (4, 2, 2), (5, 2, 1), (12, 3, 1)])
+def test_unequal_seeds_are_as_if_each_task_were_repeated_until_all_are_equal(seeds: tuple[int, ...]) -> None:
+    """Wherever four divides the number of runs, so that no quarter is rounded."""
+    random = np.random.default_rng(seeds)
+    scores = [random.normal(size=own) for own in seeds]
+    repeated = [np.repeat(own, 4 * np.lcm.reduce(seeds) // len(own)) for own in scores]
+    expected = metrics.aggregate_iqm(np.stack(repeated, axis=1))
+    np.testing.assert_allclose(value(scores_of(*scores), iqm), [expected], rtol=1e-12)
 
 
 def test_probability_of_improvement_by_hand() -> None:
-    """Against 1 and 2: 2 wins, ties, so 1.5 of 2; 0 loses both. Mean over the pairs of one task: 1.5 / 4."""
-    ours = probability_of_improvement([np.array([2.0, 0.0])], [np.array([1.0, 2.0])], generator())
-    assert ours.value == [1.5 / 4]
-    assert (ours.runs, ours.tasks) == ([4], [1])
+    """On a, 2 beats 1 and ties with 2, and 0 loses to both: 1.5 of 4. On b, 5 beats 4: 1 of 1."""
+    ours = probability_of_improvement(scores_of([2.0, 0.0], [5.0]), scores_of([1.0, 2.0], [4.0]), generator())
+    assert ours.value == pytest.approx([(1.5 / 4 + 1.0) / 2])
+    assert (ours.runs, ours.tasks) == ([6], [2])
 
 
-def test_missing_values_are_left_out_where_they_stand_and_counted() -> None:
-    nan = np.nan
-    scores = [np.array([[1.0, 1.0, nan], [3.0, nan, nan]]), np.array([[5.0, 6.0, nan]])]
+def test_a_performance_profile_by_hand() -> None:
+    """More than the threshold, not as much as it."""
+    ours = performance_profile(scores_of([0.0, 1.0], [1.0, 3.0]), np.array([-1.0, 0.0, 0.5, 1.0, 3.0]), generator())
+    np.testing.assert_allclose(ours.value, [1.0, 0.75, 0.75, 0.25, 0.0])
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def test_missing_scores_are_left_out_where_they_stand_and_counted() -> None:
+    scores = scores_of([[1.0, 1.0, NAN], [3.0, NAN, NAN]], [[5.0, 6.0, NAN]])
     ours = estimate(scores, mean, generator())
-    np.testing.assert_array_equal(ours.value, [3.5, 3.5, nan])
+    np.testing.assert_allclose(ours.value, [3.5, 3.5, NAN])
     assert ours.runs.tolist() == [3, 2, 0]
     assert ours.tasks.tolist() == [2, 2, 0]
-    np.testing.assert_array_equal(np.isnan(ours.low), [False, False, True])
-    np.testing.assert_array_equal(iqm(scores), [np.mean([1, 3, 5]), 3.5, nan])
-    np.testing.assert_array_equal(median(scores), [3.5, 3.5, nan])
+    for end in (ours.low, ours.high):
+        np.testing.assert_array_equal(np.isnan(end), [False, False, True])
+    np.testing.assert_allclose(value(scores, median), [3.5, 3.5, NAN])
+    np.testing.assert_allclose(value(scores, optimality_gap), [0.0, 0.0, NAN])
+    np.testing.assert_allclose(value(scores, iqm), [3.5, 3.5, NAN])
 
 
-def test_unequal_seeds_weigh_tasks_alike_in_the_mean_and_runs_alike_in_the_iqm() -> None:
-    scores = [np.zeros((6, 1)), np.ones((2, 1))]
-    assert mean(scores) == [0.5]
-    assert iqm(scores) == [0.0]  # two of eight are cut at each end, both of the ones among them
+def test_a_task_without_runs_is_named_and_counted_as_absent() -> None:
+    scores = Scores(["dog-run", "fish-swim", "walker-run"], [np.ones((2, 1)), np.empty((0, 1)), np.full((3, 1), NAN)])
+    ours = estimate(scores, iqm, generator())
+    assert (ours.value, ours.runs, ours.tasks) == ([1.0], [2], [1])
+    assert scores.absent == ("fish-swim", "walker-run")
+    assert scores.seeds == (2, 0, 3)
+    assert scores.counts.tolist() == [[2], [0], [0]]
+    tasks = estimate_tasks(scores, generator())
+    assert list(tasks) == list(scores.tasks)
+    assert [one.tasks.tolist() for one in tasks.values()] == [[1], [0], [0]]
+    np.testing.assert_array_equal([one.value[0] for one in tasks.values()], [1.0, NAN, NAN])
 
 
-def test_one_seed_has_an_interval_of_no_width() -> None:
-    ours = estimate([np.array([[0.3, 0.7]])], iqm, generator())
-    np.testing.assert_array_equal(ours.low, ours.value)
-    np.testing.assert_array_equal(ours.high, [0.3, 0.7])
+def test_a_profile_of_no_score_at_all_is_unknown() -> None:
+    ours = performance_profile(scores_of([NAN, NAN]), np.array([0.0, 1.0]), generator())
+    np.testing.assert_array_equal([ours.value, ours.low, ours.high], np.full((3, 2), NAN))
+    assert (ours.runs.tolist(), ours.tasks.tolist()) == ([0, 0], [0, 0])
 
 
-def test_seeds_are_drawn_within_tasks_only() -> None:
-    """Two tasks whose seeds agree among themselves: no resample can change anything."""
-    ours = estimate([np.full((4, 1), 0.2), np.full((4, 1), 0.9)], mean, generator())
-    assert ours.low == ours.high == ours.value
+def test_improvement_is_on_the_tasks_that_both_have_at_that_point() -> None:
+    first = Scores(["x", "y", "z"], [[[1.0, 1.0]], [[1.0, 1.0], [3.0, 3.0]], [[9.0, 9.0]]])
+    second = Scores(["y", "x"], [[[2.0, NAN]], [[0.0, 0.0]]])
+    ours = probability_of_improvement(first, second, generator())
+    np.testing.assert_allclose(ours.value, [0.75, 1.0])  # x: 1, and at the first point y: 1/2
+    assert ours.runs.tolist() == [5, 2]
+    assert ours.tasks.tolist() == [2, 1]
 
 
-def test_points_of_a_curve_move_together() -> None:
-    """A seed that is 1 higher everywhere: the interval of a difference of two points has no width."""
-    curve = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0]])
-
-    def difference(scores: list[np.ndarray]) -> np.ndarray:
-        means = mean(scores)
-        return means[..., 1:] - means[..., :1]
-
-    ours = estimate([curve], difference, generator())
-    np.testing.assert_allclose([ours.low[0], ours.high[0]], 5.0, rtol=1e-12)
+@pytest.mark.parametrize("other", [Scores(["other"], [[[1.0]]]), Scores(["a"], [[[NAN]]])])
+def test_improvement_on_no_task_is_unknown(other: Scores) -> None:
+    ours = probability_of_improvement(scores_of([1.0]), other, generator())
+    np.testing.assert_array_equal([ours.value, ours.low, ours.high], [[NAN]] * 3)
+    assert (ours.runs, ours.tasks) == ([0], [0])
 
 
-def test_the_generator_decides_and_chunks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = by_task(np.random.default_rng(1).normal(size=(5, 3)))
-    once = estimate(scores, iqm, generator(), resamples=300)
-    monkeypatch.setattr(statistics, "_CHUNK_VALUES", 40)
-    again = estimate(scores, iqm, generator(), resamples=300)
-    assert (once.low, once.high) == (again.low, again.high)
-    other = estimate(scores, iqm, np.random.default_rng(8), resamples=300)
-    assert other.low != once.low
-
-
-def test_intervals_are_wider_at_a_higher_confidence() -> None:
-    scores = by_task(np.random.default_rng(1).normal(size=(5, 3)))
-    wide, narrow = (estimate(scores, iqm, generator(), confidence) for confidence in (0.95, 0.9))
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
-def test_the_papers_grid_takes_little_memory() -> None:
-    """25 tasks x 10 seeds x 41 points x 2000 resamples are 164 MB of scores; they are not there at once."""
-    scores = [np.random.default_rng(task).uniform(size=(10, 41)) for task in range(25)]
-    tracemalloc.start()
-    ours = estimate(scores, iqm, generator(), resamples=2000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 300e6
-    assert ((ours.low < ours.value) & (ours.value < ours.high)).all()
-
-
-SCORES = st.lists(
-    arrays(np.float64, st.tuples(st.integers(1, 6), st.just(2)), elements=st.floats(-10, 10)), min_size=1, max_size=4
-)
+# ---------------------------------------------------------------- for all scores
 
 
 @given(SCORES, st.sampled_from(["IQM", "mean", "median"]), st.floats(0.1, 5.0), st.floats(-3.0, 3.0))
 def test_aggregates_lie_within_the_scores_and_follow_their_scale(
-    scores: list[np.ndarray], name: str, factor: float, shift: float
+    scores: Scores, name: str, factor: float, shift: float
 ) -> None:
-    value = AGGREGATES[name](scores)
-    pool = np.concatenate(scores)
-    assert (value >= pool.min(axis=0) - 1e-9).all()
-    assert (value <= pool.max(axis=0) + 1e-9).all()
-    scaled = AGGREGATES[name]([factor * own + shift for own in scores])
-    np.testing.assert_allclose(scaled, factor * value + shift, atol=1e-9)
+    found = value(scores, AGGREGATES[name])
+    pool = np.concatenate(scores.values)
+    assert (found >= pool.min(axis=0) - 1e-9).all()
+    assert (found <= pool.max(axis=0) + 1e-9).all()
+    scaled = Scores(scores.tasks, [factor * own + shift for own in scores.values])
+    np.testing.assert_allclose(value(scaled, AGGREGATES[name]), factor * found + shift, atol=1e-9)
 
 
-@given(SCORES, st.randoms(use_true_random=False))
-def test_the_order_of_seeds_and_tasks_does_not_matter(scores: list[np.ndarray], random: object) -> None:
-    shuffled = [own[::-1] for own in scores[::-1]]
-    for aggregate in AGGREGATES.values():
-        np.testing.assert_allclose(aggregate(shuffled), aggregate(scores), atol=1e-9)
+@given(SCORES, st.randoms(use_true_random=False), st.sampled_from(list(AGGREGATES)))
+def test_the_order_of_runs_and_tasks_does_not_matter(scores: Scores, random: Random, name: str) -> None:
+    tasks = list(scores.tasks)
+    random.shuffle(tasks)
+    shuffled = scores.select(tasks)
+    reversed_runs = Scores(shuffled.tasks, [own[::-1] for own in shuffled.values])
+    np.testing.assert_allclose(value(reversed_runs, AGGREGATES[name]), value(scores, AGGREGATES[name]), atol=1e-9)
+
+
+@given(SCORES, st.sampled_from(list(AGGREGATES)))
+def test_a_run_without_scores_is_as_no_run(scores: Scores, name: str) -> None:
+    padded = Scores(scores.tasks, [np.vstack([np.full((1, 2), NAN), own]) for own in scores.values])
+    np.testing.assert_allclose(value(padded, AGGREGATES[name]), value(scores, AGGREGATES[name]), atol=1e-12)
+
+
+@given(SCORES, SCORES)
+def test_one_of_two_improves(first: Scores, second: Scores) -> None:
+    one, other = (
+        probability_of_improvement(*pair, generator(), resamples=1).value for pair in ((first, second), (second, first))
+    )
+    np.testing.assert_allclose(one + other, 1.0)
+
+
+@given(SCORES)
+def test_a_profile_falls_from_all_to_none(scores: Scores) -> None:
+    shares = performance_profile(scores.at(0), np.linspace(-11.0, 10.0, 22), generator(), resamples=1).value
+    assert (shares[0], shares[-1]) == (pytest.approx(1.0), 0.0)
+    assert (np.diff(shares) <= 1e-12).all()
+
+
+# ---------------------------------------------------------------- scores
+
+
+def test_scores_are_copied_and_stay_as_they_are() -> None:
+    mine = np.zeros((2, 3))
+    scores = Scores(["a"], [mine])
+    mine[0, 0] = 5.0
+    assert scores.values[0][0, 0] == 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        scores.values[0][0, 0] = 5.0
+
+
+def test_points_and_tasks_are_chosen() -> None:
+    scores = Scores(["a", "b"], [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]])
+    assert scores.points == 2
+    last = scores.at(-1)
+    assert [own.tolist() for own in last.values] == [[[2.0]], [[4.0], [6.0]]]
+    assert scores.select(["b", "a"]).tasks == ("b", "a")
+    assert scores.select(["b"]).seeds == (2,)
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("tasks", "values", "said"),
     [
-        ([], "at least one task"),
-        ([np.zeros((0, 3))], "one seed in each"),
-        ([np.zeros(3)], r"\[seeds, points\]"),
-        ([np.zeros((2, 3)), np.zeros((2, 4))], "as many evaluation points, got 3, 4"),
+        ([], [], "at least one task, got none"),
+        (["a"], [], "each of 1 tasks, got 0 arrays"),
+        (["a"], [np.zeros(3)], r"scores on task 'a' must have shape \[runs, points\], got \[3\]"),
+        (["a"], [np.zeros(())], r"got \[\]"),
+        (["a", "b"], [np.zeros((2, 3)), np.zeros((2, 4))], "same evaluation points: 'a' has 3, 'b' 4"),
+        (["a", "b", "a"], [np.zeros((1, 1))] * 3, "named once, got 'a' twice"),
+        (["a"], [np.array([[np.inf]])], "'a' must be finite, or NaN where they are missing; one is infinite"),
     ],
 )
-def test_what_has_no_statistics_is_refused(scores: list[np.ndarray], said: str) -> None:
+def test_what_are_no_scores_is_refused(tasks: list[str], values: list[np.ndarray], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        estimate(scores, iqm, generator())
+        Scores(tasks, values)
 
 
 def test_impossible_requests_are_refused() -> None:
-    one = [np.zeros((2, 1))]
+    scores = Scores(["dog-run"], [np.zeros((2, 3))])
     with pytest.raises(UserError, match=r"confidence must be between 0 and 1, such as 0.95, got 95"):
-        estimate(one, iqm, generator(), confidence=95)
+        estimate(scores, iqm, generator(), confidence=95)
     with pytest.raises(UserError, match="resamples must be at least 1, got 0"):
-        estimate(one, iqm, generator(), resamples=0)
-    with pytest.raises(UserError, match="equal tasks, got 1 and 2"):
-        probability_of_improvement(one, one * 2, generator())
+        estimate(scores, iqm, generator(), resamples=0)
+    with pytest.raises(UserError, match="same evaluation points, got 3 and 1"):
+        probability_of_improvement(scores, scores.at(0), generator())
     with pytest.raises(UserError, match="one evaluation point, got 3"):
-        performance_profile([np.zeros((2, 3))], np.zeros(1), generator())
+        performance_profile(scores, np.zeros(1), generator())
+    with pytest.raises(UserError, match="no evaluation point 3, expected -3 to 2"):
+        scores.at(3)
+    with pytest.raises(UserError, match="no scores on task 'dog-rum'; did you mean 'dog-run'"):
+        scores.select(["dog-rum"])
