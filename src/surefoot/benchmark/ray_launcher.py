@@ -23,6 +23,8 @@ try:
     # Read when it is imported: no report to its makers, no advice between our lines.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Of the cluster that is started here: Ray would have its workers give way to everything else (nice 15).
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 except ImportError as error:
     raise MissingDependency("ray", "ray", "--launcher ray") from error

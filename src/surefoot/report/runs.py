@@ -1,0 +1,176 @@
+"""Run directories as scores: what is there, what is missing, and what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.runs import read_diagnostics, read_evaluations, read_training
+from surefoot.runs.layout import CONFIG, read_config
+from surefoot.runs.progress import find_runs
+from surefoot.runs.untrusted import quoted
+
+SCORED_SUITES = ("dmc", "myosuite")
+"""Suites whose scores lie between 0 and 1, so that tasks may be averaged."""
+
+_SEARCH_DEPTH = 5
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What must be equal for scores to be of one kind.
+
+    Attributes:
+        action_repeat: env steps per agent step.
+        discount: per agent step.
+        episodes: per evaluation and seed.
+    """
+
+    action_repeat: int
+    discount: float
+    episodes: int
+
+    def __str__(self) -> str:
+        """Return it for a person."""
+        return f"action repeat {self.action_repeat}, discount {self.discount}, {self.episodes} episodes"
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One run directory.
+
+    Attributes:
+        path: as it was found.
+        task: its name.
+        suite: the task's.
+        algorithm: the description in config.json, its name and UTD among it.
+        protocol: how it was trained and evaluated.
+        seeds: S training seeds.
+        env_steps: [T] at which it was evaluated.
+        scores: [S, T], means over the episodes of an evaluation; NaN where one is missing.
+        wall_seconds: [T].
+        total_env_steps: at the run's end.
+        device: what it ran on.
+        diagnostics: columns of diagnostics.csv, or of training.csv where that is missing.
+    """
+
+    path: Path
+    task: str
+    suite: str
+    algorithm: dict[str, Any]
+    protocol: Protocol
+    seeds: tuple[int, ...]
+    env_steps: np.ndarray
+    scores: np.ndarray
+    wall_seconds: np.ndarray
+    total_env_steps: int
+    device: str
+    diagnostics: dict[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """The algorithm's name."""
+        return str(self.algorithm["name"])
+
+    @property
+    def utd(self) -> int:
+        """Gradient updates per agent step."""
+        return int(self.algorithm["utd"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was evaluated at its last step."""
+        return bool(len(self.env_steps)) and int(self.env_steps[-1]) >= self.total_env_steps
+
+    @property
+    def env_steps_per_second(self) -> float:
+        """All seeds together, over the whole run, evaluations included."""
+        seconds = float(self.wall_seconds[-1]) if len(self.wall_seconds) else 0.0
+        return len(self.seeds) * float(self.env_steps[-1]) / seconds if seconds else float("nan")
+
+
+def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
+    """Read every run below the paths.
+
+    Args:
+        paths: run directories, or directories that hold some.
+
+    Raises:
+        UserError: a path is missing or holds no runs, or a run cannot be read.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: expected a run directory, or one that holds some")
+        below = sorted(find_runs(path, _SEARCH_DEPTH))
+        if not below:
+            raise UserError(f"{path} holds no runs: expected a run directory, or one that holds some")
+        found |= {run.resolve(): run for run in below}
+    return [_load(run) for run in found.values()]
+
+
+def _load(path: Path) -> ReportRun:
+    config = read_config(path)
+    log = read_evaluations(path)
+    try:
+        resolved, algorithm = config["resolved"], config["algorithm"]
+        seeds = tuple(int(seed) for seed in config["seeds"])
+        repeat = int(resolved["action_repeat"])
+        protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))
+        total = int(resolved["agent_steps"]) * repeat
+        int(algorithm["utd"])
+        task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
+        str(algorithm["name"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / CONFIG} lacks what a run's has: {quoted(repr(error), 100)}") from error
+    for column, expected in (("task", task), ("algorithm", str(algorithm["name"]))):
+        if others := set(log[column].tolist()) - {expected}:
+            raise UserError(
+                f"{path / 'evaluations.csv'} mixes runs: {column} {quoted(min(others))!r}, where {CONFIG} has "
+                f"{quoted(expected)!r}"
+            )
+    env_steps, scores, wall_seconds = _by_seed(log, seeds)
+    return ReportRun(
+        path=path,
+        task=task,
+        suite=suite,
+        algorithm=algorithm,
+        protocol=protocol,
+        seeds=seeds,
+        env_steps=env_steps,
+        scores=scores,
+        wall_seconds=wall_seconds,
+        total_env_steps=total,
+        device=device,
+        diagnostics=_diagnostics(path),
+    )
+
+
+def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return env steps [T], mean scores [S, T] and wall seconds [T]."""
+    steps, at = np.unique(log["env_steps"], return_inverse=True)
+    shape = (len(seeds), len(steps))
+    totals, counts, wall = np.zeros(shape), np.zeros(shape), np.zeros(len(steps))
+    rows = np.searchsorted(np.sort(seeds), log["seed"])
+    own = np.isin(log["seed"], seeds)
+    order = np.argsort(seeds)[np.minimum(rows, len(seeds) - 1)]
+    np.add.at(totals, (order[own], at[own]), log["score"][own])
+    np.add.at(counts, (order[own], at[own]), 1)
+    np.maximum.at(wall, at, log["wall_seconds"])
+    scores = np.divide(totals, counts, out=np.full(shape, np.nan), where=counts > 0)
+    scores[np.isinf(scores)] = np.nan
+    return steps, scores, wall
+
+
+def _diagnostics(path: Path) -> dict[str, np.ndarray]:
+    for name, read in (("diagnostics.csv", read_diagnostics), ("training.csv", read_training)):
+        if (path / name).exists():
+            log = read(path)
+            if {"seed", "env_steps"} <= log.keys() and len(log["seed"]):
+                return log
+    return {}
