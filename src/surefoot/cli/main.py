@@ -20,6 +20,7 @@ from surefoot.cli.export import Export
 from surefoot.cli.listing import Algorithms, Tasks
 from surefoot.cli.parse import parse
 from surefoot.cli.record import Record
+from surefoot.cli.report import Report
 from surefoot.cli.sync import Sync
 from surefoot.cli.train import Resume, Train
 from surefoot.cli.watch import Watch
@@ -37,6 +38,7 @@ COMMANDS: dict[str, type] = {
     "tasks": Tasks,
     "algorithms": Algorithms,
     "watch": Watch,
+    "report": Report,
     "bench": Bench,
     "bench-status": BenchStatus,
     "bench-speed": BenchSpeed,

@@ -1,0 +1,148 @@
+"""Every figure for a paper: PNG and PDF, by Matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surefoot.report.diagnostics import LOGARITHMIC, DiagnosticView
+from surefoot.report.published import CAVEAT
+from surefoot.report.runs import ReportRun
+from surefoot.report.styles import Style
+from surefoot.report.views import Line, Number, View, thresholds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SETTINGS: dict[Any, Any] = {
+    "figure.figsize": (4.2, 3.1),
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text, as publishers ask
+    "savefig.dpi": 200,
+}
+_MOST_MARKERS = 12
+
+
+def draw_all(
+    folder: Path,
+    views: Sequence[View],
+    diagnostics: Sequence[DiagnosticView],
+    groups: Mapping[str, list[ReportRun]],
+    styles: Mapping[str, Style],
+    interval: str,
+) -> None:
+    """Write every figure into a folder that is there.
+
+    Args:
+        folder: where.
+        views: learning curves, final scores and profiles.
+        diagnostics: the rest.
+        groups: all runs by label.
+        styles: of the labels.
+        interval: of the statistics, for a person.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        for view in views:
+            _save(folder / f"{view.name}-curves", partial(_curves, view=view, styles=styles, interval=interval))
+            _save(folder / f"{view.name}-final", partial(_bars, view=view, styles=styles, interval=interval))
+            if view.profiles:
+                _save(folder / f"{view.name}-profile", partial(_profiles, view=view, styles=styles))
+        for own in diagnostics:
+            _save(folder / f"diagnostics-{own.name}", partial(_diagnostic, view=own, styles=styles))
+        _save(folder / "wall-clock", partial(_wall_clock, groups=groups, styles=styles))
+
+
+def _save(stem: Path, draw: Callable[[Axes], None]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    draw(figure.subplots())
+    for ending in ("png", "pdf"):
+        # No date inside: the same numbers give the same bytes.
+        figure.savefig(f"{stem}.{ending}", metadata={"CreationDate": None} if ending == "pdf" else {"Software": None})
+
+
+def _curves(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
+    for line in view.lines:
+        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({line.seeds} seeds)")
+    furthest = max((int(line.env_steps[-1]) for line in view.lines if len(line.env_steps)), default=0)
+    for curve in view.published:
+        points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
+        if len(points) > 1:
+            axes.plot(*zip(*points, strict=True), color="0.6", linewidth=0.7, linestyle="--", label=curve.label)
+    _finish(axes, view.title, "env steps", f"score, IQM, {interval}", bool(view.published))
+
+
+def _line(axes: Axes, line: Line | Any, style: Style, label: str) -> None:
+    every = max(1, math.ceil(len(line.env_steps) / _MOST_MARKERS))
+    axes.plot(line.env_steps, line.value, label=label, linewidth=1.4, markersize=3, markevery=every, **style.matplotlib)
+    axes.fill_between(line.env_steps, line.low, line.high, color=style.colour, alpha=0.15, linewidth=0)
+
+
+def _bars(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
+    for position, row in enumerate(reversed(view.table)):
+        number, label = row["IQM"], row["algorithm"]
+        assert isinstance(number, Number)
+        if math.isnan(number.value):
+            continue
+        sides = [[max(0.0, number.value - number.low)], [max(0.0, number.high - number.value)]]
+        axes.barh(position, number.value, xerr=sides, color=styles[label].colour, alpha=0.85, capsize=3, height=0.6)
+    labels = [f"{_plain(row['algorithm'])} ({row['seeds']} seeds)" for row in reversed(view.table)]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_title(f"{_plain(view.title)}, last common evaluation", fontsize=9)
+    axes.set_xlabel(f"score, IQM, {interval}")
+    axes.grid(axis="y", visible=False)
+
+
+def _profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
+    for label, found in view.profiles.items():
+        style = styles[label]
+        axes.plot(
+            thresholds(), found.value, label=_plain(label), color=style.colour, linestyle=style.matplotlib["linestyle"]
+        )
+        axes.fill_between(thresholds(), found.low, found.high, color=style.colour, alpha=0.15, linewidth=0)
+    _finish(axes, view.title, "score", "share of runs above it")
+
+
+def _diagnostic(axes: Axes, view: DiagnosticView, styles: Mapping[str, Style]) -> None:
+    for line in view.lines:
+        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({line.seeds} seeds)")
+    if view.column in LOGARITHMIC and all((line.low > 0).all() for line in view.lines):
+        axes.set_yscale("log")
+    _finish(axes, view.task, "env steps", f"{view.title}; mean, min to max")
+
+
+def _wall_clock(axes: Axes, groups: Mapping[str, list[ReportRun]], styles: Mapping[str, Style]) -> None:
+    for label, runs in groups.items():
+        points = [(run.wall_seconds[-1] / 60, run.scores[:, -1].mean()) for run in runs if len(run.env_steps)]
+        style = styles[label].matplotlib | {"linestyle": ""}
+        if points:
+            axes.plot(*zip(*points, strict=True), label=_plain(label), markersize=5, **style)
+    _finish(axes, "every run: score at its last evaluation", "wall-clock, minutes", "score, mean over seeds")
+
+
+def _finish(axes: Axes, title: str, x: str, y: str, published: bool = False) -> None:
+    axes.set_title(_plain(title), fontsize=9)
+    axes.set_xlabel(f"{x}\n({CAVEAT})" if published else x, fontsize=8 if not published else 6)
+    axes.set_ylabel(y, fontsize=8)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
+
+
+def _plain(label: str) -> str:
+    """Return a text that Matplotlib does not take for mathematics."""
+    return label.replace("$", r"\$")

@@ -1,0 +1,59 @@
+"""Learning curves that other groups have published, to lie beside one's own.
+
+``published.csv`` was aggregated over seeds from the evaluation files that the authors released; every row names its
+source. What to know before comparing: MyoSuite's success is counted in different ways (BRO: solved at any step, no
+early termination, no action repeat; SimBa, SimbaV2 and XQC: solved at any step as seen after each action repeat;
+TD-MPC2: solved at the last step). SimBa and SimbaV2 keep the registered horizons of obj-hold and pen-twirl where the
+others take 100 steps. Seeds are 2 to 15. Updates are counted per agent step, which is two environment steps where
+actions repeat.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib import resources
+
+CAVEAT = "published curves are of other protocols: action repeat, success rule and seeds differ"
+
+
+@dataclass(frozen=True)
+class PublishedCurve:
+    """One algorithm on one task.
+
+    Attributes:
+        label: its name and UTD.
+        task: the task.
+        env_steps: of each point.
+        score: IQM over seeds at each point, on the scale of ``score`` in evaluations.csv.
+        num_seeds: that they were aggregated over.
+        source: whose files.
+    """
+
+    label: str
+    task: str
+    env_steps: tuple[int, ...]
+    score: tuple[float, ...]
+    num_seeds: int
+    source: str
+
+
+def published_curves(tasks: set[str]) -> list[PublishedCurve]:
+    """Return what is published of some tasks, by label."""
+    text = (resources.files("surefoot.report") / "published.csv").read_text(encoding="utf-8")
+    rows: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for row in csv.DictReader(text.splitlines()):
+        if row["task"] in tasks:
+            rows[f"{row['algorithm']} (published, UTD {row['utd']})", row["task"]].append(row)
+    return [
+        PublishedCurve(
+            label,
+            task,
+            tuple(int(row["env_steps"]) for row in own),
+            tuple(float(row["iqm"]) / (1000.0 if row["metric"] == "return" else 1.0) for row in own),
+            int(own[0]["num_seeds"]),
+            own[0]["source"],
+        )
+        for (label, task), own in sorted(rows.items())
+    ]

@@ -1,0 +1,85 @@
+"""Tables as rows of cells, and the same rows as HTML, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from surefoot.report.views import Number
+
+type Row = dict[str, Any]
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def to_html(rows: Sequence[Row]) -> str:
+    """Return a table; names that come from files are escaped."""
+    if not rows:
+        return "<p>nothing to show</p>"
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
+    body = "".join(f"<tr>{''.join(_html_cell(value) for value in row.values())}</tr>" for row in rows)
+    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return comma-separated values; a number with an interval takes three columns."""
+    text = io.StringIO()
+    flat = [_flat(row) for row in rows]
+    writer = csv.DictWriter(text, list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def to_latex(rows: Sequence[Row]) -> str:
+    """Return a tabular in the style of booktabs."""
+    if not rows:
+        return "% nothing to show\n"
+    numbers = [isinstance(value, int | float | Number) for value in rows[0].values()]
+    columns = "".join("r" if number else "l" for number in numbers)
+    lines = [" & ".join(_latex(text(value)) for value in row.values()) + r" \\" for row in rows]
+    head = " & ".join(_latex(name) for name in rows[0]) + r" \\"
+    inside = "\n".join((rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"))
+    return f"% needs \\usepackage{{booktabs}}\n{inside}\n\\end{{tabular}}\n"
+
+
+def text(value: Any) -> str:
+    """Return a cell for a person."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)
+
+
+def _html_cell(value: Any) -> str:
+    kind = " class='number'" if isinstance(value, int | float | Number) else ""
+    return f"<td{kind}>{html.escape(text(value))}</td>"
+
+
+def _flat(row: Row) -> Row:
+    flat: Row = {}
+    for name, value in row.items():
+        if isinstance(value, Number):
+            flat |= {name: value.value, f"{name} low": value.low, f"{name} high": value.high}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _latex(words: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in words if letter.isprintable())
