@@ -12,7 +12,7 @@ from surefoot.report.diagnostics import LOGARITHMIC, DiagnosticView
 from surefoot.report.published import CAVEAT
 from surefoot.report.runs import ReportRun
 from surefoot.report.styles import Style
-from surefoot.report.views import Line, Number, View, thresholds
+from surefoot.report.views import Line, Number, View, comparable, thresholds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ _SETTINGS: dict[Any, Any] = {
     "savefig.dpi": 200,
 }
 _MOST_MARKERS = 12
+_PUBLISHED_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 
 
 def draw_all(
@@ -70,7 +71,10 @@ def _save(stem: Path, draw: Callable[[Axes], None]) -> None:
 
     figure = Figure()
     FigureCanvasAgg(figure)
-    draw(figure.subplots())
+    axes = figure.subplots()
+    draw(axes)
+    # The legend stands below, and takes nothing of the axes' height.
+    figure.set_figheight(figure.get_figheight() + 0.16 * math.ceil(len(axes.get_legend_handles_labels()[1]) / 2))
     for ending in ("png", "pdf"):
         # No date inside: the same numbers give the same bytes.
         figure.savefig(f"{stem}.{ending}", metadata={"CreationDate": None} if ending == "pdf" else {"Software": None})
@@ -78,12 +82,13 @@ def _save(stem: Path, draw: Callable[[Axes], None]) -> None:
 
 def _curves(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
     for line in view.lines:
-        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({line.seeds} seeds)")
+        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({_seeds(line.seeds)})")
     furthest = max((int(line.env_steps[-1]) for line in view.lines if len(line.env_steps)), default=0)
-    for curve in view.published:
+    for index, curve in enumerate(view.published):
         points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
         if len(points) > 1:
-            axes.plot(*zip(*points, strict=True), color="0.6", linewidth=0.7, linestyle="--", label=curve.label)
+            dashes = _PUBLISHED_DASHES[index % len(_PUBLISHED_DASHES)]
+            axes.plot(*zip(*points, strict=True), color="0.55", linewidth=0.8, linestyle=dashes, label=curve.label)
     _finish(axes, view.title, "env steps", f"score, IQM, {interval}", bool(view.published))
 
 
@@ -101,7 +106,7 @@ def _bars(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) ->
             continue
         sides = [[max(0.0, number.value - number.low)], [max(0.0, number.high - number.value)]]
         axes.barh(position, number.value, xerr=sides, color=styles[label].colour, alpha=0.85, capsize=3, height=0.6)
-    labels = [f"{_plain(row['algorithm'])} ({row['seeds']} seeds)" for row in reversed(view.table)]
+    labels = [f"{_plain(row['algorithm'])} ({_seeds(row['seeds'])})" for row in reversed(view.table)]
     axes.set_yticks(range(len(labels)), labels)
     axes.set_title(f"{_plain(view.title)}, last common evaluation", fontsize=9)
     axes.set_xlabel(f"score, IQM, {interval}")
@@ -120,14 +125,14 @@ def _profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
 
 def _diagnostic(axes: Axes, view: DiagnosticView, styles: Mapping[str, Style]) -> None:
     for line in view.lines:
-        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({line.seeds} seeds)")
+        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({_seeds(line.seeds)})")
     if view.column in LOGARITHMIC and all((line.low > 0).all() for line in view.lines):
         axes.set_yscale("log")
     _finish(axes, view.task, "env steps", f"{view.title}; mean, min to max")
 
 
 def _wall_clock(axes: Axes, groups: Mapping[str, list[ReportRun]], styles: Mapping[str, Style]) -> None:
-    for label, runs in groups.items():
+    for label, runs in comparable(groups).items():
         points = [(run.wall_seconds[-1] / 60, run.scores[:, -1].mean()) for run in runs if len(run.env_steps)]
         style = styles[label].matplotlib | {"linestyle": ""}
         if points:
@@ -139,8 +144,13 @@ def _finish(axes: Axes, title: str, x: str, y: str, published: bool = False) -> 
     axes.set_title(_plain(title), fontsize=9)
     axes.set_xlabel(f"{x}\n({CAVEAT})" if published else x, fontsize=8 if not published else 6)
     axes.set_ylabel(y, fontsize=8)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        axes.figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def _seeds(count: str) -> str:
+    return f"{count} seed" if count == "1" else f"{count} seeds"
 
 
 def _plain(label: str) -> str:

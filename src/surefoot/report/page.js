@@ -22,6 +22,7 @@ function layout(x, y, more) {
     paper_bgcolor: style.paper_bgcolor, plot_bgcolor: style.plot_bgcolor, font: style.font,
     margin: { l: 60, r: 15, t: 15, b: 50 }, hovermode: "closest",
     legend: { orientation: "h", y: -0.22, font: { size: 11 } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: style.grey, activecolor: style.font.color },
     xaxis: Object.assign({ title: { text: x } }, axis), yaxis: Object.assign({ title: { text: y } }, axis),
   }, more || {});
 }

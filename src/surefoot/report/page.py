@@ -17,7 +17,7 @@ from surefoot.report.published import CAVEAT
 from surefoot.report.runs import ReportRun
 from surefoot.report.styles import Style
 from surefoot.report.tables import to_html
-from surefoot.report.views import Line, View, thresholds
+from surefoot.report.views import Line, View, comparable, thresholds
 
 
 def make_page(
@@ -48,7 +48,7 @@ def make_page(
             {**vars(view), "logarithmic": view.column in LOGARITHMIC, "lines": [vars(line) for line in view.lines]}
             for view in diagnostics
         ],
-        "clock": [_clock_data(label, runs) for label, runs in groups.items()],
+        "clock": [_clock_data(label, runs) for label, runs in comparable(groups).items()],
     }
     return _fill(
         "page.html",

@@ -94,12 +94,31 @@ def make_views(groups: Mapping[str, list[ReportRun]], settings: Settings) -> lis
     runs = [run for own in groups.values() for run in own]
     views = []
     for suite in SCORED_SUITES:
-        tasks = tuple(sorted({run.task for run in runs if run.suite == suite}))
+        tasks, compared = _common_tasks(suite, groups)
         if len(tasks) > 1:
             title = f"{SUITE_TITLES[suite]}, {len(tasks)} tasks"
-            views.append(_view(f"suite-{suite}", title, tasks, groups, settings))
+            view = _view(f"suite-{suite}", title, tasks, compared, settings)
+            view.notes.extend(
+                f"{label} is left out of {title}: it has runs of one of them or none"
+                for label in groups
+                if label not in compared and any(run.suite == suite for run in groups[label])
+            )
+            views.append(view)
     every_task = sorted({run.task for run in runs})
     return views + [_view(file_name(task), task, (task,), groups, settings) for task in every_task]
+
+
+def _common_tasks(
+    suite: str, groups: Mapping[str, list[ReportRun]]
+) -> tuple[tuple[str, ...], dict[str, list[ReportRun]]]:
+    """Return the tasks that all labels with more than one task of a suite have, and those labels' runs.
+
+    An aggregate over other tasks is another quantity, so curves of different tasks are never drawn together.
+    """
+    tasks = {label: {run.task for run in runs if run.suite == suite} for label, runs in groups.items()}
+    several = {label: own for label, own in tasks.items() if len(own) > 1}
+    common = tuple(sorted(set.intersection(*several.values()))) if several else ()
+    return common, {label: runs for label, runs in groups.items() if label in several}
 
 
 def thresholds() -> np.ndarray:
@@ -120,8 +139,6 @@ def _view(
         last = _last_common_point(scores)
         finals[label] = scores.at(last)
         table.append(_row(label, runs, int(env_steps[last]), finals[label], settings))
-        if missing := set(tasks) - set(scores.tasks):
-            notes.append(f"{label} has no runs of {', '.join(sorted(missing))}")
         if len(set(scores.seeds)) > 1:
             counted = ", ".join(f"{task} {count}" for task, count in zip(scores.tasks, scores.seeds, strict=True))
             notes.append(f"{label} has unequal numbers of seeds: {counted}")
@@ -135,6 +152,12 @@ def _view(
         view.profiles.update({label: _profile(scores, settings) for label, scores in finals.items()})
         view.improvement.extend(_improvement(finals, settings))
     return view
+
+
+def comparable(groups: Mapping[str, list[ReportRun]]) -> dict[str, list[ReportRun]]:
+    """Return the runs whose scores have one scale: those between 0 and 1, or all where there are none of these."""
+    scored = {label: [run for run in runs if run.suite in SCORED_SUITES] for label, runs in groups.items()}
+    return {label: runs for label, runs in scored.items() if runs} or dict(groups)
 
 
 def runs_are_scored(groups: Mapping[str, list[ReportRun]]) -> bool:
