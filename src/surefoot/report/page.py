@@ -56,8 +56,8 @@ def make_page(
         css=_text("page.css"),
         plotly=_plotly(),
         js=_text("page.js"),
-        # In a script element only "</" could end it early.
-        data=json.dumps(_plain(data), separators=(",", ":"), allow_nan=False).replace("</", "<\\/"),
+        # A script element ends at "</", and "<!--<script" would keep it open: no "<" stays as it is.
+        data=json.dumps(_plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         views=_choices((str(i), view.title) for i, view in enumerate(views)),
         quantities=_choices(
             (column, title) for column, title in QUANTITIES.items() if any(v.column == column for v in diagnostics)

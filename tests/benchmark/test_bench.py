@@ -1,0 +1,248 @@
+"""Grids that really run on this machine: finished, killed, failing, stopped, and looked at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import surefoot
+from surefoot.benchmark.bench import Bench
+from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.grid import load_grid
+from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.benchmark.local_launcher import LocalLauncher, visible_gpus
+from surefoot.benchmark.planning import Calibration, cell_cost
+from surefoot.benchmark.status import BenchReader, summary
+from surefoot.cli.bench_tables import makespan, status_lines
+from surefoot.cli.main import main
+from surefoot.errors import UserError
+from surefoot.training.signals import StopSignal
+from tests.benchmark.support import rows_without_clock, write_grid
+from tests.training.recording import Recording
+
+ENVIRONMENT = {**os.environ, "MUJOCO_GL": "disabled"}
+
+
+def launch(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "surefoot", "bench", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
+
+
+def finish(*arguments: str, code: int = 0) -> str:
+    process = launch(*arguments)
+    printed, _ = process.communicate(timeout=400)
+    assert process.returncode == code, printed
+    return printed
+
+
+def wait_until(happened: object, process: subprocess.Popen[str], seconds: float = 200) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():  # type: ignore[operator]
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    out = folder / "out"
+    printed = finish(str(write_grid(folder / "g.toml")), "--out", str(out))
+    assert "2 finished, 0 failed, 0 left" in printed
+    return out
+
+
+def test_a_cell_is_what_train_makes(finished: Path, tmp_path: Path) -> None:
+    cell = BenchFolder.open(finished).cells[1]
+    config = cell.config(tmp_path / "run")
+    settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
+    run = surefoot.train(config.task, algorithm=config.algorithm, observer=Recording(), **settings)
+    for name in ("evaluations.csv", "training.csv"):
+        assert rows_without_clock(run.path, name) == rows_without_clock(finished / "cells" / cell.name, name)
+
+
+def test_nothing_runs_the_second_time(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")}
+    printed = finish(str(finished.parent / "g.toml"), "--out", str(finished))
+    assert "2 of 2 cells are finished already" in printed
+    assert "starts" not in printed
+    assert {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")} == before
+
+
+def test_another_grid_in_the_same_directory_is_refused(finished: Path, tmp_path: Path) -> None:
+    other = write_grid(tmp_path / "g.toml", env_steps=900)
+    before = (finished / "bench.json").read_bytes()
+    assert "holds another grid" in finish(str(other), "--out", str(finished), code=2)
+    assert (finished / "bench.json").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    said = finish(str(other), "--out", str(tmp_path / "mine"), code=2)
+    assert "is not a benchmark's directory" in said
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_status_is_told_from_files_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "status", str(finished)]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split() == ["cell", "state", "env", "steps", "score", "updates/s", "time"]
+    assert table[1].startswith("probe-action--small-sac--utd1--s0-0  finished    600/600")
+    assert table[-1] == "2 cells: 2 finished"
+
+
+def test_a_killed_bench_goes_on_and_comes_to_the_same(finished: Path, tmp_path: Path) -> None:
+    """SIGKILL takes the bench and, with it, its cells; the same command then resumes them."""
+    out = tmp_path / "out"
+    grid = write_grid(tmp_path / "g.toml")
+    process = launch(str(grid), "--out", str(out))
+    name = "probe-action--small-sac--utd1--s0-0"
+    log = out / "cells" / name / "training.csv"
+    wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") > 2, process)
+    process.kill()
+    process.communicate()
+    time.sleep(1.0)
+    states = {cell.state for cell in BenchReader(BenchFolder.open(out)).read()}
+    assert "running" not in states, "a cell outlived its launcher"
+    printed = finish(str(grid), "--out", str(out))
+    assert f"resumes   {name}" in printed
+    for cell in BenchFolder.open(out).cells:
+        assert rows_without_clock(out / "cells" / cell.name) == rows_without_clock(finished / "cells" / cell.name)
+
+
+def test_a_stopped_bench_leaves_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = launch(str(write_grid(tmp_path / "g.toml", env_steps=200_000, replay_capacity=600)), "--out", str(out))
+    folder = out / "cells" / "probe-action--small-sac--utd1--s0-0"
+    wait_until(lambda: (folder / "checkpoints").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 130, printed
+    assert "go on with the same command" in printed
+    (status, _) = BenchReader(BenchFolder.open(out)).read()
+    assert status.state == "stopped"
+    assert list((folder / "checkpoints").glob("env_steps_*"))
+
+
+# ---------------------------------------------------------------- without training
+
+
+class Scripted:
+    """A launcher whose jobs end as told: exit codes in the order of starts."""
+
+    def __init__(self, folder: BenchFolder, codes: dict[str, list[int | None]], room: int = 1) -> None:
+        self.folder, self.codes, self.room = folder, codes, room
+        self.started: list[str] = []
+        self.running: list[str] = []
+
+    def has_room(self, job: Job) -> bool:
+        return len(self.running) < self.room
+
+    def start(self, job: Job) -> None:
+        assert "surefoot.benchmark.cell" in job.command
+        job.log.write_text("line\nsurefoot: error: it broke\n")
+        self.started.append(job.name)
+        self.running.append(job.name)
+
+    def wait(self, seconds: float) -> JobEnd | None:
+        if not self.running:
+            return None
+        name = self.running.pop(0)
+        code = self.codes[name].pop(0)
+        return JobEnd(name, code)
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> BenchFolder:
+    return BenchFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
+
+
+def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_count(folder: BenchFolder) -> None:
+    first, second = (cell.name for cell in folder.cells)
+    launcher = Scripted(folder, {first: [1, None, None, 1], second: [2, 2]})
+    told: list[str] = []
+    outcome = Bench(folder, launcher, lambda name: 0, retries=1, tell=told.append).run(StopSignal())
+    assert launcher.started == [first, second, first, second, first, first]
+    assert sorted(outcome.failed) == sorted([first, second])
+    assert outcome.exit_code == 1
+    assert f"failed    {first} (exit code 1, try 1 of 2): line | surefoot: error: it broke" in told
+    assert told.count(f"lost      {first}") == 2
+    statuses = {cell.name: cell for cell in BenchReader(folder).read()}
+    assert statuses[first].state == "failed"
+    assert "surefoot: error: it broke" in "\n".join(status_lines(list(statuses.values()), None))
+    assert summary(list(statuses.values())) == "2 cells: 2 failed"
+
+
+def test_a_cell_that_says_done_and_is_not_has_failed(folder: BenchFolder) -> None:
+    names = [cell.name for cell in folder.cells]
+    launcher = Scripted(folder, {name: [0] for name in names}, room=2)
+    outcome = Bench(folder, launcher, lambda name: 0, retries=0, tell=lambda line: None).run(StopSignal())
+    assert outcome.failed == names
+
+
+def test_a_second_bench_in_one_directory_is_refused(folder: BenchFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = folder.lock()
+    lock.acquire()
+    grid = folder.path.parent / "g.toml"
+    assert main(["bench", str(grid), "--out", str(folder.path)]) == 2
+    assert f"is in use by process {os.getpid()}" in capsys.readouterr().err
+    lock.release()
+
+
+def test_strangers_bench_json_is_refused(folder: BenchFolder) -> None:
+    content = (folder.path / "bench.json").read_text()
+    for old, new in (("probe-action--small", "../../evil"), ('"task": "probe-action"', '"task": "os:system"')):
+        (folder.path / "bench.json").write_text(content.replace(old, new))
+        with pytest.raises(UserError, match=r"bench.json is damaged"):
+            BenchFolder.open(folder.path)
+
+
+def test_local_places_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert (LocalLauncher(2, None, 10).slots, LocalLauncher(2, None, 10).cores_each) == (2, 3)
+    assert (LocalLauncher(100, None, 10).slots, LocalLauncher(100, 4, 10).slots) == (6, 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert visible_gpus() == ["3", "5"]
+    assert LocalLauncher(100, None, 10).slots == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with LocalLauncher(4, None, 100) as launcher:
+        job = Job("a", ("sleep", "60"), tmp_path / "log", 60)
+        assert launcher.has_room(job)
+        launcher.start(job)
+        assert not launcher.has_room(job), "two would take more memory than there is"
+        assert launcher.has_room(Job("b", (), tmp_path / "log", 40))
+        launcher.stop()
+        end = None
+        while end is None:
+            end = launcher.wait(1.0)
+        assert end == JobEnd("a", -signal.SIGTERM)
+
+
+def test_costs_are_counted(tmp_path: Path) -> None:
+    (cell, _) = load_grid(str(write_grid(tmp_path / "g.toml"))).cells
+    cost = cell_cost(cell)
+    assert cost.grad_steps == 500
+    assert cost.env_steps == 600 + 3 * 1 * 1  # three evaluations of one one-step episode
+    # Two critics of 3-16-16-1 forward and backward, a target and a policy: between 10 and 100 kflop a sample.
+    assert 1e4 < cost.flop / cost.grad_steps / 16 < 1e5
+    slow = Calibration({"other x1": 1e6}, {"probe-action": 1e9})
+    assert slow.seconds(cell, cost) == pytest.approx(cost.flop / 1e6, rel=1e-3)
+    assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = write_grid(tmp_path / "g.toml")
+    assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "probe-action--small-sac--utd1--s0-0" in printed
+    assert "2 cells" in printed
+    assert "measured: updates of small sac x1; steps of probe-action" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["g.toml"]

@@ -1,0 +1,110 @@
+"""Grids: what they expand to, and every mistake in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from surefoot.algorithms import L2Penalty, ResetEvery
+from surefoot.benchmark.grid import Grid, load_grid, parse_grid, shipped_grids
+from surefoot.cli.main import main
+from surefoot.errors import UserError
+from tests.benchmark.support import ALGORITHM, HEAD, write_grid
+
+
+def grid(text: str) -> Grid:
+    return parse_grid("g", text)
+
+
+def labelled(grid: Grid) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for cell in grid.cells:
+        found.setdefault(cell.label, set()).add(cell.algorithm().utd)
+    return found
+
+
+def test_cells_are_the_product_and_know_their_seeds() -> None:
+    found = grid(
+        f'tasks = ["probe-action", "probe-truncation"]\nnum_seeds = 5\nseeds_per_cell = 2\nseed = 10{HEAD}{ALGORITHM}'
+    )
+    assert len(found.cells) == 2 * 3
+    assert found.cells[0].name == "probe-action--small-sac--utd1--s10-11"
+    assert found.cells[-1].settings["seed"] == 14
+    assert found.cells[-1].settings["num_seeds"] == 1
+    config = found.cells[0].config(Path("out"))
+    assert (config.env_steps, config.num_seeds, config.seed, config.algorithm.name) == (600, 2, 10, "small sac")
+
+
+@pytest.mark.parametrize("name", shipped_grids())
+def test_every_shipped_grid_can_run(name: str) -> None:
+    found = load_grid(name)
+    assert found.description
+    assert len({cell.name for cell in found.cells}) == len(found.cells) > 0
+
+
+def test_the_papers_grids_are_the_papers() -> None:
+    suites, utd = load_grid("paper-suites"), load_grid("paper-utd")
+    for found in (suites, utd):
+        assert len({cell.task for cell in found.cells}) == 25
+        assert {cell.settings["env_steps"] for cell in found.cells} == {1_000_000}
+        assert {cell.settings["num_seeds"] for cell in found.cells} == {10}
+    assert labelled(suites) == {"crossq-wn": {1, 5}, "crossq": {1, 5}, "sac": {1}, "sr-sac": {32}, "bro": {2, 10}}
+    assert labelled(utd) == {"crossq-wn": {1, 2, 5}, "crossq-wn-r": {10, 20}}
+    parts = {cell.label: cell.algorithm() for cell in load_grid("paper-ablations").cells}
+    assert len(parts) == 5
+    assert parts["crossq-wn, no weight normalisation"].weight_constraint is None
+    assert parts["crossq-wn, no target network"].target is None
+    assert parts["crossq-wn, L2 penalty"].weight_constraint == L2Penalty(1e-4)
+    assert parts["crossq-wn, with resets"].resets == ResetEvery(env_steps=80_000)
+
+
+FINE = f'tasks = ["probe-action"]{HEAD}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tasks = [", "grid g: not TOML"),
+        (f'{FINE}task = "x"\n{ALGORITHM}', r"a grid has no key 'task'; did you mean 'tasks'"),
+        (f"{FINE}{ALGORITHM}num_critic = 3", r"an algorithm has no key 'num_critic'; did you mean 'num_critics'"),
+        (f'tasks = ["dogrun"]{HEAD}{ALGORITHM}', "dogrun"),
+        (f'tasks = ["mymodule:make"]{HEAD}{ALGORITHM}', "task 'mymodule:make' is code"),
+        (f'{FINE}[[algorithms]]\npreset = "sacc"', r"unknown algorithm 'sacc'; did you mean 'sac'"),
+        (f'{FINE}[[algorithms]]\nname = "x"', "an algorithm lacks its preset"),
+        (f"tasks = []{HEAD}{ALGORITHM}", "tasks must be a list of one or more names"),
+        (FINE, "algorithms must be one or more tables"),
+        (f'{FINE}[[algorithms]]\npreset = "sac"\nutd = []', "no algorithms: every utd is an empty list"),
+        (f"{FINE}num_seeds = 0\n{ALGORITHM}", "num_seeds must be at least 1, got 0"),
+        (f'{FINE}num_seeds = "ten"\n{ALGORITHM}', "num_seeds must be a whole number, got 'ten'"),
+        (f"{FINE}{ALGORITHM}{ALGORITHM}", "two cells are called probe-action--small-sac--utd1--s0-0"),
+        (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells are called"),
+        (f'{FINE}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
+        (f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}', "env_steps 50 end before the warm-up of 100"),
+        (f'tasks = ["probe-action"]\nenv_steps = "many"\n{ALGORITHM}', "env_steps must be a whole number"),
+    ],
+)
+def test_mistakes_are_one_line(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        grid(text)
+
+
+def test_the_command_line_refuses_before_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "g.toml").write_text(f"{FINE}wrong = 1\n{ALGORITHM}")
+    good = write_grid(tmp_path / "good.toml")
+    out = str(tmp_path / "out")
+    for arguments, said in (
+        ([str(tmp_path / "g.toml")], "a grid has no key 'wrong'"),
+        (["quik"], "no grid 'quik': expected a TOML file or one of paper-ablations"),
+        ([str(good), "--max-parallel", "0"], "max_parallel must be at least 1, got 0"),
+        ([str(good), "--retries", "-1"], "retries must be 0 or more, got -1"),
+        ([str(good), "--address", "1.2.3.4:5"], "it needs --launcher ray"),
+        ([str(good), "--launcher", "slurm"], "slurm"),
+    ):
+        assert main(["bench", *arguments, "--out", out]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    assert main(["bench", "status", str(tmp_path)]) == 2
+    assert "has no bench.json: expected a directory made by `surefoot bench GRID --out DIR`" in capsys.readouterr().err

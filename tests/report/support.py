@@ -1,0 +1,73 @@
+"""Run directories made of numbers, as the library would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.algorithms import to_data
+from surefoot.algorithms.presets import get_preset
+from surefoot.runs import RunDirectory
+
+STEPS = (0, 10_000, 20_000)
+
+
+def make_run(
+    path: Path,
+    curves: Sequence[Sequence[float]] = ((0.0, 0.2, 0.4), (0.1, 0.3, 0.5)),
+    *,
+    task: str = "cheetah-run",
+    suite: str = "dmc",
+    preset: str = "sac",
+    name: str | None = None,
+    seeds: Sequence[int] | None = None,
+    total: int = STEPS[-1],
+    episodes: int = 2,
+    diagnostics: dict[str, float] | None = None,
+    **fields: Any,
+) -> Path:
+    """Write a run whose seeds score ``curves`` [S, T] at ``STEPS``; NaN leaves a seed's evaluation out."""
+    algorithm = get_preset(preset, **fields)
+    data = to_data(algorithm if name is None else algorithm.replace(name=name))
+    numbers = list(range(len(curves)) if seeds is None else seeds)
+    config = {
+        "task": task,
+        "suite": suite,
+        "algorithm": data,
+        "seeds": numbers,
+        "num_seeds": len(numbers),
+        "evaluation_episodes": episodes,
+        "resolved": {"action_repeat": 2, "discount": 0.99, "agent_steps": total // 2},
+        "machine": {"device": "CPU, 1 core"},
+    }
+    directory = RunDirectory.create(path, config)
+    log = directory.evaluations()
+    for at, step in enumerate(STEPS[: len(curves[0])]):
+        for seed, curve in zip(numbers, curves, strict=True):
+            if np.isnan(curve[at]):
+                continue
+            counts = {"env_steps": step, "agent_steps": step // 2, "grad_steps": step // 2, "wall_seconds": step / 100}
+            about = {
+                "task": task,
+                "algorithm": data["name"],
+                "utd": data["utd"],
+                "seed": seed,
+                "length_env_steps": 1000,
+            }
+            # Two episodes around the mean, so that averaging them matters.
+            log.append(
+                [
+                    {**about, **counts, "episode": e, "return": curve[at], "score": curve[at] + (0.05 if e else -0.05)}
+                    for e in range(episodes)
+                ]
+            )
+    log.close()
+    if diagnostics is not None:
+        table = directory.diagnostics(("seed", "env_steps", *diagnostics))
+        for step in STEPS[1:]:
+            table.append([{"seed": seed, "env_steps": step, **diagnostics} for seed in numbers])
+        table.close()
+    return path

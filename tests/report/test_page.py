@@ -1,0 +1,136 @@
+"""The page in a real browser: it draws, it switches, it complains of nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from surefoot.report.report import make_report
+from surefoot.report.views import Settings
+from tests.report.support import make_run
+
+ARGUMENTS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --window-size=1200,2000"
+)
+
+
+def program(*names: str) -> str:
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    assert found, f"{names[0]} is missing: apt-get install chromium chromium-driver"
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in (*ARGUMENTS.split(), f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(argument)
+    options.binary_location = program("chromium", "chromium-browser", "google-chrome")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    for task in ("cheetah-run", "walker-run"):
+        make_run(folder / "runs" / f"sac-{task}", task=task, diagnostics={"critic_weight_norm": 2.0})
+        make_run(folder / "runs" / f"x-{task}", task=task, name="<img src=x onerror=alert(1)>", total=40_000)
+    return make_report([folder / "runs"], folder / "report", Settings(resamples=50))
+
+
+@pytest.fixture
+def opened(browser: webdriver.Chrome, page: Path) -> Iterator[webdriver.Chrome]:
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 60).until(lambda b: b.execute_script("return document.body.dataset.ready") == "yes")
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def plot(browser: webdriver.Chrome, name: str, what: str) -> Any:
+    return browser.execute_script(f"return document.getElementById('{name}').{what}")
+
+
+def names(browser: webdriver.Chrome, name: str) -> list[str]:
+    drawn = plot(browser, name, "data.map((t) => [t.name, t.showlegend])")
+    return [label for label, shown in drawn if shown is not False]
+
+
+def choose(browser: webdriver.Chrome, name: str, text: str) -> None:
+    Select(browser.find_element(By.ID, name)).select_by_visible_text(text)
+
+
+def test_every_figure_is_drawn(opened: webdriver.Chrome) -> None:
+    for name in ("curves", "bars", "profile", "diagnostics", "clock", "throughput"):
+        assert opened.find_element(By.ID, name).find_elements(By.CSS_SELECTOR, "svg.main-svg"), name
+    assert "IQM over all runs, 95% stratified bootstrap interval" in opened.find_element(By.ID, "curves-caption").text
+    assert "sac: 2 seeds" in opened.find_element(By.ID, "curves-caption").text
+
+
+def test_names_from_files_are_text(opened: webdriver.Chrome) -> None:
+    assert not opened.find_elements(By.CSS_SELECTOR, "img")
+    assert "<img src=x onerror=alert(1)>" in opened.find_element(By.TAG_NAME, "body").text
+
+
+def test_choosing_a_task_changes_curves_table_and_published(opened: webdriver.Chrome) -> None:
+    assert opened.find_element(By.ID, "profile-box").is_displayed()
+    suite = plot(opened, "curves", "data.length")
+    choose(opened, "view", "cheetah-run")
+    assert any("published" in name for name in names(opened, "curves"))
+    assert "protocols" in opened.find_element(By.ID, "curves-caption").text
+    assert not opened.find_element(By.ID, "profile-box").is_displayed()
+    assert "unfinished" in opened.find_element(By.CSS_SELECTOR, "[data-view='cheetah-run'] .notes").text
+    opened.find_element(By.ID, "published").click()
+    assert plot(opened, "curves", "data.length") == suite
+
+
+def test_the_x_axis_switches_to_wall_clock(opened: webdriver.Chrome) -> None:
+    assert plot(opened, "curves", "layout.xaxis.title.text") == "env steps"
+    assert plot(opened, "curves", "data[2].x") == [0, 10_000, 20_000]
+    choose(opened, "axis", "wall-clock")
+    assert plot(opened, "curves", "layout.xaxis.title.text") == "wall-clock, minutes"
+    assert plot(opened, "curves", "data[2].x") == pytest.approx([0, 100 / 60, 200 / 60])
+
+
+def test_the_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome) -> None:
+    def visible() -> list[Any]:
+        return plot(opened, "curves", "data.filter((t) => t.legendgroup === 'sac').map((t) => t.visible ?? true)")
+
+    assert visible() == [True] * 3
+    entries = opened.find_elements(By.CSS_SELECTOR, "#curves .legend .traces")
+    entry = next(entry for entry in entries if entry.text == "sac")
+    entry.find_element(By.CSS_SELECTOR, ".legendtoggle").click()
+    WebDriverWait(opened, 10).until(lambda _: visible() == ["legendonly"] * 3)
+
+
+def test_diagnostics_follow_their_task(opened: webdriver.Chrome) -> None:
+    choose(opened, "diagnostic-task", "walker-run")
+    assert "Critic weight norm on walker-run" in opened.find_element(By.ID, "diagnostics-caption").text
+    assert names(opened, "diagnostics") == ["sac"]
+
+
+def test_dark_mode_has_light_ink(opened: webdriver.Chrome) -> None:
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.font.color") == "#e6edf3")
+    assert opened.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+
+
+def test_it_prints(opened: webdriver.Chrome) -> None:
+    import base64
+
+    printed = base64.b64decode(opened.print_page())
+    assert printed.startswith(b"%PDF")
+    assert len(printed) > 20_000

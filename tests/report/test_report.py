@@ -1,0 +1,285 @@
+"""From run directories to a report: what is read, how it is named, what is told, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surefoot.cli.main import main
+from surefoot.errors import UserError
+from surefoot.report.diagnostics import make_diagnostic_views
+from surefoot.report.labels import label_runs
+from surefoot.report.published import published_curves
+from surefoot.report.report import make_report
+from surefoot.report.runs import load_runs
+from surefoot.report.styles import make_styles
+from surefoot.report.tables import to_csv, to_html, to_latex
+from surefoot.report.views import Number, Settings, make_views
+from tests.report.support import STEPS, make_run
+
+QUICK = Settings(resamples=50)
+NAN = math.nan
+
+
+def labels(*paths: Path) -> list[str]:
+    return list(label_runs(load_runs(paths)))
+
+
+def test_scores_are_means_over_episodes_by_seed(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", seeds=(7, 3))
+    (run,) = load_runs([tmp_path])
+    assert run.seeds == (7, 3)
+    np.testing.assert_array_equal(run.env_steps, STEPS)
+    np.testing.assert_allclose(run.scores, [[0.0, 0.2, 0.4], [0.1, 0.3, 0.5]], atol=1e-12)
+    np.testing.assert_array_equal(run.wall_seconds, [0, 100, 200])
+    assert run.finished
+    assert run.env_steps_per_second == 2 * 20_000 / 200
+
+
+def test_a_run_found_twice_counts_once(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    assert len(load_runs([tmp_path, tmp_path / "a"])) == 1
+
+
+def test_labels_say_as_much_as_tells_curves_apart(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    make_run(tmp_path / "2", preset="crossq-wn", utd=1)
+    assert labels(tmp_path) == ["crossq-wn", "sac"]
+    make_run(tmp_path / "3", preset="crossq-wn", utd=5)
+    assert labels(tmp_path) == ["crossq-wn, UTD 1", "crossq-wn, UTD 5", "sac"]
+    make_run(tmp_path / "4", preset="crossq-wn", utd=5, weight_constraint=None)
+    found = labels(tmp_path)
+    assert "crossq-wn, UTD 5, weight_constraint=none" in found
+    assert "crossq-wn, UTD 5, weight_constraint=UnitNorm(hidden)" in found
+
+
+def test_runs_of_one_label_are_seeds_of_one_curve(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", [(0.0, 0.2, 0.4)], seeds=[0])
+    make_run(tmp_path / "b", [(0.0, 0.4, 0.8)], seeds=[1])
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    (line,) = view.lines
+    assert line.seeds == "2"
+    np.testing.assert_allclose(line.value, [0.0, 0.3, 0.6], atol=1e-12)
+    np.testing.assert_allclose(line.low, [0.0, 0.2, 0.4], atol=1e-12)
+    assert line.runs.tolist() == [2, 2, 2]
+    (row,) = view.table
+    assert row["IQM"].value == pytest.approx(0.6)
+    assert row["updates per env step"] == "0.5"
+    assert row["UTD"] == "1"
+
+
+def test_what_is_missing_or_unfinished_is_told(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", [(0.0, 0.2, 0.4), (0.1, NAN, 0.5)], total=40_000)
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    told = "\n".join(view.notes)
+    assert "a is unfinished: evaluated up to env step 20,000 of 40,000" in told
+    assert "seed 1 lacks 1 of 3 evaluations" in told
+    assert view.lines[0].runs.tolist() == [2, 1, 2]
+    assert view.table[0]["unfinished"] == 1
+
+
+def test_seeds_that_are_there_twice_are_told(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", seeds=(0, 1))
+    make_run(tmp_path / "b", seeds=(1, 2))
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    assert "seed 1 of cheetah-run counts 2 times" in view.notes
+
+
+def test_a_suite_compares_the_tasks_that_all_have(tmp_path: Path) -> None:
+    for name, tasks in (
+        ("sac", ("cheetah-run", "walker-run", "dog-run")),
+        ("crossq", ("cheetah-run", "walker-run")),
+        ("redq", ("dog-run",)),
+    ):
+        for task in tasks:
+            make_run(tmp_path / f"{name}-{task}", task=task, preset=name)
+    suite, *tasks = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    assert suite.tasks == ("cheetah-run", "walker-run")
+    assert [line.label for line in suite.lines] == ["crossq", "sac"]
+    assert any(note.startswith("redq is left out") for note in suite.notes)
+    assert [view.title for view in tasks] == ["cheetah-run", "dog-run", "walker-run"]
+    assert suite.improvement[0]["probability of improvement"].value == 0.5  # the same scores
+
+
+def test_an_aggregate_stops_where_a_task_has_no_score(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", [(0.0, 0.2, 0.4)], task="cheetah-run")
+    make_run(tmp_path / "b", [(0.0, 0.4)], task="walker-run")
+    suite = make_views(label_runs(load_runs([tmp_path])), QUICK)[0]
+    assert suite.lines[0].env_steps.tolist() == [0, 10_000]
+    assert suite.table[0]["env steps"] == 10_000
+
+
+def test_scores_without_a_scale_stay_out_of_aggregates(tmp_path: Path) -> None:
+    for task in ("Ant-v5", "Hopper-v5"):
+        make_run(tmp_path / task, [(100.0, 2000.0, 3000.0)], task=task, suite="gymnasium")
+    views = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    assert [view.title for view in views] == ["Ant-v5", "Hopper-v5"]
+    assert "optimality gap" not in views[0].table[0]
+
+
+def test_diagnostics_are_means_between_the_extreme_seeds(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", [(0, 0, 0)], seeds=[0], diagnostics={"critic_weight_norm": 2.0, "q_bias_mean": NAN})
+    make_run(tmp_path / "b", [(0, 0, 0)], seeds=[1], diagnostics={"critic_weight_norm": 4.0, "q_bias_mean": NAN})
+    (view,) = make_diagnostic_views(label_runs(load_runs([tmp_path])))
+    assert (view.task, view.column) == ("cheetah-run", "critic_weight_norm")
+    (line,) = view.lines
+    assert line.value.tolist() == [3.0, 3.0]
+    assert (line.low.tolist(), line.high.tolist()) == ([2.0, 2.0], [4.0, 4.0])
+
+
+def test_published_curves_name_their_source_and_have_the_scores_scale() -> None:
+    curves = published_curves({"cheetah-run", "myo-reach"})
+    assert {curve.task for curve in curves} == {"cheetah-run", "myo-reach"}
+    assert all(curve.source and 0.0 <= max(curve.score) <= 1.0 and curve.num_seeds > 1 for curve in curves)
+    assert any(curve.label == "XQC (published, UTD 2)" for curve in curves)
+
+
+def test_thirty_five_labels_differ_in_colour_and_dash() -> None:
+    styles = make_styles(str(i) for i in range(35))
+    assert len({(style.colour, style.dash) for style in styles.values()}) == 35
+
+
+def test_tables_in_three_forms() -> None:
+    rows = [{"name": "a_b & <c>", "IQM": Number(0.5, 0.25, 0.75), "seeds": 3}]
+    assert to_csv(rows).splitlines() == ["name,IQM,IQM low,IQM high,seeds", "a_b & <c>,0.5,0.25,0.75,3"]
+    assert r"a\_b \& <c> & 0.500 [0.250, 0.750] & 3 \\" in to_latex(rows)
+    assert "a_b &amp; &lt;c&gt;" in to_html(rows)
+
+
+def test_a_report_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for task in ("cheetah-run", "walker-run"):
+        for preset in ("sac", "crossq-wn"):
+            make_run(
+                tmp_path / "runs" / f"{preset}-{task}",
+                task=task,
+                preset=preset,
+                diagnostics={"critic_weight_norm": 2.0},
+            )
+    out = tmp_path / "report"
+    assert main(["report", str(tmp_path / "runs"), "-o", str(out), "--resamples", "50"]) == 0
+    assert capsys.readouterr().out == f"written to {out / 'index.html'}\n"
+    names = {path.name for path in (out / "figures").iterdir()}
+    for stem in ("suite-dmc-curves", "suite-dmc-profile", "cheetah-run-final", "wall-clock"):
+        assert {f"{stem}.png", f"{stem}.pdf"} <= names
+    assert {"diagnostics-walker-run-critic_weight_norm.pdf"} <= names
+    rows = list(csv.DictReader((out / "tables" / "suite-dmc-aggregates.csv").open()))
+    assert [row["algorithm"] for row in rows] == ["crossq-wn", "sac"]
+    assert rows[1]["updates per env step"] == "0.5"
+    assert r"\toprule" in (out / "tables" / "runs.tex").read_text()
+    page = (out / "index.html").read_text()
+    loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']https?:", page)
+    assert not loaded, "the page needs nothing from elsewhere"
+    before = page
+    assert main(["report", str(tmp_path / "runs"), "-o", str(out), "--resamples", "50"]) == 0
+    assert (out / "index.html").read_text() == before, "the same runs give the same page"
+
+
+def test_a_hostile_name_is_text_everywhere(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", name="</script><script>alert(1)</script>", task="../../x")
+    out = make_report([tmp_path / "a"], tmp_path / "report", QUICK).parent
+    page = (out / "index.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "</script><script>alert" not in page
+    assert {path.parent for path in out.rglob("*.png")} == {out / "figures"}
+
+
+def edited(path: Path, **changes: object) -> None:
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_mixed_protocols_are_refused(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", seeds=(5, 6))
+    edited(tmp_path / "b", resolved={"action_repeat": 1, "discount": 0.99, "agent_steps": 20_000})
+    with pytest.raises(UserError, match=r"mixed protocols of sac on cheetah-run: .*action repeat 2.*action repeat 1"):
+        label_runs(load_runs([tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda run: (run / "evaluations.csv").write_text("a,b\n1,2\n"), "evaluations.csv has columns a, b, expected"),
+        (lambda run: (run / "evaluations.csv").write_bytes(b"\xff\xfe\n"), "not a CSV file"),
+        (
+            lambda run: (run / "evaluations.csv").write_text(
+                (run / "evaluations.csv").read_text().replace("cheetah-run", "dog-run", 1)
+            ),
+            "evaluations.csv mixes runs: task 'dog-run'",
+        ),
+        (
+            lambda run: (run / "evaluations.csv").write_text(
+                (run / "evaluations.csv").read_text().replace(",0.0,1000", ",0.0", 1)
+            ),
+            "line 2 has 14 cells, expected 15",
+        ),
+        (lambda run: edited(run, resolved={}), "config.json lacks what a run's has"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_nothing_is_written(
+    spoil: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "run")
+    spoil(run)  # type: ignore[operator]
+    assert main(["report", str(run), "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_row_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    log = run / "evaluations.csv"
+    log.write_text(log.read_text()[:-20])
+    (read,) = load_runs([run])
+    assert not np.isnan(read.scores).any()  # its seed's other episode of that evaluation is there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["empty"], "empty holds no runs"),
+        (["run", "-o", "file"], "cannot write file: it is a file, expected a folder"),
+        (["run", "-o", "other"], "other is not a report's folder: it holds 'mine'"),
+        (["run", "--interval", "0"], "interval must be between 0 and 100 percent, got 0%"),
+        (["run", "--resamples", "0"], "resamples must be at least 1, got 0"),
+    ],
+)
+def test_impossible_requests_are_one_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["report", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_report_starts_no_jax(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    script = (
+        "import sys; from surefoot.cli.main import main; "
+        f"main(['report', {str(tmp_path / 'run')!r}, '-o', {str(tmp_path / 'out')!r}, '--resamples', '20']); "
+        "print(sorted({'jax', 'flax', 'optax', 'mujoco'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
