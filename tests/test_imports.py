@@ -129,6 +129,11 @@ def test_imports_point_one_way(path: Path) -> None:
         assert package not in NEVER.get(here, set()), f"{here} must not import {name}"
 
 
+def test_one_file_imports_ray() -> None:
+    files = {path.relative_to(SOURCE).as_posix() for path in modules() if "ray" in set(imported(path))}
+    assert files == {"benchmark/ray_launcher.py"}
+
+
 @pytest.mark.parametrize("where", NOT_AT_TOP)
 def test_importing_a_light_room_imports_nothing_heavy(where: str) -> None:
     paths = [path for path in modules() if path.relative_to(SOURCE).as_posix().startswith(where)]

@@ -1,0 +1,123 @@
+"""Cells on a real Ray cluster of several nodes on this machine: as local ones, also when a node is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.ray_launcher import RayLauncher
+from surefoot.benchmark.status import BenchReader
+from surefoot.cli.main import main
+from surefoot.errors import UserError
+from tests.benchmark.support import rows_without_clock, write_grid
+
+ENVIRONMENT = {**os.environ, "MUJOCO_GL": "disabled"}
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "memory": 3_000_000_000}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head that takes no cells, and two nodes with room for one each."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    head = {**NODE, "num_cpus": 0, "include_dashboard": False}
+    running = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    yield running
+    ray.shutdown()
+    running.shutdown()
+
+
+def bench(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "surefoot", "bench", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    printed, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, printed
+    return printed
+
+
+def running_cells(out: Path) -> list[str]:
+    if not (out / "bench.json").exists():
+        return []
+    cells = BenchReader(BenchFolder.open(out)).read()
+    return [
+        cell.name for cell in cells if cell.run is not None and cell.state == "running" and cell.run.env_steps > 200
+    ]
+
+
+def test_a_lost_nodes_cells_go_on_elsewhere_and_come_to_what_local_ones_do(cluster: Cluster, tmp_path: Path) -> None:
+    """Two nodes run a cell each. One is killed with all its processes; a new one joins. Nothing of the result tells."""
+    nodes = [cluster.add_node(**NODE) for _ in range(2)]
+    cluster.wait_for_nodes()
+    grid = write_grid(tmp_path / "g.toml", env_steps=3_000)
+    out = tmp_path / "ray"
+    process = bench(str(grid), "--launcher", "ray", "--address", cluster.address, "--out", str(out), "--retries", "0")
+    deadline = time.monotonic() + 300
+    while len(running_cells(out)) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    cluster.remove_node(nodes[0], allow_graceful=False)
+    cluster.add_node(**NODE)
+    printed = finish(process)
+    assert "a Ray cluster of 3 nodes, 2 cores" in printed
+    assert printed.count("lost      ") == 1
+    assert printed.count("resumes   ") == 1
+    assert "2 finished, 0 failed, 0 left" in printed
+    local = tmp_path / "local"
+    finish(bench(str(grid), "--out", str(local)))
+    for cell in BenchFolder.open(local).cells:
+        for name in ("evaluations.csv", "training.csv"):
+            assert rows_without_clock(out / "cells" / cell.name, name) == rows_without_clock(
+                local / "cells" / cell.name, name
+            )
+    assert not (out / "stop-requested").exists()
+
+
+def test_a_fresh_cluster_stops_in_good_order(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    grid = write_grid(tmp_path / "g.toml", env_steps=300_000, replay_capacity=600)
+    process = bench(str(grid), "--launcher", "ray", "--out", str(out), "--max-parallel", "1")
+    deadline = time.monotonic() + 300
+    while not running_cells(out):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 130, printed
+    assert "go on with the same command" in printed
+    first, second = BenchReader(BenchFolder.open(out)).read()
+    assert (first.state, second.state) == ("stopped", "waiting")
+    assert "error" not in printed.lower()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
+def test_an_address_where_no_cluster_answers_is_one_line(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = write_grid(tmp_path / "g.toml")
+    began = time.monotonic()
+    assert main(["bench", str(grid), "--launcher", "ray", "--address", address, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert f"no Ray cluster answers at '{address}'" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    assert time.monotonic() - began < 60
+
+
+def test_impossible_limits_are_refused() -> None:
+    with pytest.raises(UserError, match="max_parallel must be at least 1, got 0"):
+        RayLauncher(None, 0)
