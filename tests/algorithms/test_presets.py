@@ -177,6 +177,12 @@ def test_bro_at_utd_2_resets_once() -> None:
     assert bro(utd=2).replace(utd=10, resets=BRO_RESETS) == bro()
 
 
+@pytest.mark.parametrize("name", ["redq", "droq"])
+def test_redqs_policy_moves_once_per_decision_at_every_utd(name: str) -> None:
+    assert [get_preset(name, utd=utd).policy_delay for utd in (1, 5, 20, 40)] == [1, 5, 20, 40]
+    assert get_preset(name, utd=10, policy_delay=2).policy_delay == 2
+
+
 # -------------------------------------------------------------------- sources
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,22 @@ def test_any_part_can_be_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
         temperature=surefoot.Temperature(0.01),
     )
     assert asked["algorithm"] == expected
+
+
+def test_the_ablations_of_crossq_wn_on_the_command_line_and_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    from surefoot.training import api
+
+    asked = {}
+    monkeypatch.setattr(api, "train", lambda task, **settings: asked.update(settings, task=task))
+    main(shlex.split("train dog-run --algorithm crossq-wn --weight-constraint none"))
+    assert asked["task"] == "dog-run"
+    assert asked["algorithm"] == surefoot.crossq_wn().replace(weight_constraint=None)
+
+    parts = "--weight-constraint 'L2Penalty(1e-4)' --resets 'ResetEvery(env_steps=80_000)'"
+    main(shlex.split(f"train dog-run --algorithm crossq-wn --utd 5 {parts}"))
+    assert asked["algorithm"] == surefoot.crossq_wn(utd=5).replace(
+        weight_constraint=surefoot.L2Penalty(1e-4), resets=surefoot.ResetEvery(env_steps=80_000)
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy, QuantileHuber, SquaredError
-from surefoot.algorithms.learner import ActorMetrics, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms.learner import Learner
+from surefoot.algorithms.learner_state import ActorMetrics, CriticMetrics, LearnerState
 from surefoot.algorithms.parts import (
     AdamW,
     L2Penalty,

@@ -80,8 +80,10 @@ SR_SAC_SOURCES = dict.fromkeys(
 def redq(utd: int = 20) -> Algorithm:
     """Randomised ensembled double Q-learning (Chen et al. 2021): ten critics, the least of a random two as target.
 
+    The policy moves once per agent step, after its last critic update, at every UTD (algorithm 1 of the paper).
+
     Args:
-        utd: gradient updates per agent step.
+        utd: gradient updates per agent step; the policy delay follows it.
     """
     return sac(utd).replace(
         name="redq",
@@ -90,7 +92,7 @@ def redq(utd: int = 20) -> Algorithm:
         target_reduction=RandomSubsetMin(size=2),
         policy_reduction=Mean(),
         critic_loss=SquaredError(scale=1.0),
-        policy_delay=20,
+        policy_delay=utd,
         warmup_transitions=5_000,
     )
 
@@ -99,6 +101,7 @@ REDQ_SOURCES = dict.fromkeys(
     (*SAC_SOURCES, "num_critics", "target_reduction", "policy_reduction", "critic_loss", "policy.log_std"),
     "REDQ, arXiv 2101.05982, and its code",
 ) | {
+    "policy_delay": "as the UTD: REDQ, arXiv 2101.05982, algorithm 1",
     "temperature.target_entropy": "-A on DM Control, as SAC",
     "actor.init": "here as SAC; its code draws Xavier's uniform",
     "critic.init": "here as SAC; its code draws Xavier's uniform",
@@ -108,8 +111,10 @@ REDQ_SOURCES = dict.fromkeys(
 def droq(utd: int = 20) -> Algorithm:
     """Dropout Q-functions (Hiraoka et al. 2022): two critics with dropout and layer normalisation.
 
+    The policy moves once per agent step, as in REDQ.
+
     Args:
-        utd: gradient updates per agent step.
+        utd: gradient updates per agent step; the policy delay follows it.
     """
     return redq(utd).replace(
         name="droq",
@@ -119,5 +124,6 @@ def droq(utd: int = 20) -> Algorithm:
 
 
 DROQ_SOURCES = dict.fromkeys(REDQ_SOURCES, "DroQ, arXiv 2110.02034, and its code") | {
-    name: REDQ_SOURCES[name] for name in ("temperature.target_entropy", "actor.init", "critic.init")
+    "policy_delay": "as the UTD: DroQ, arXiv 2110.02034, and its code",
+    **{name: REDQ_SOURCES[name] for name in ("temperature.target_entropy", "actor.init", "critic.init")},
 }

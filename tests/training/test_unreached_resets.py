@@ -1,0 +1,65 @@
+"""Resets that lie beyond a run are named when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import surefoot
+from surefoot.algorithms import Algorithm
+from surefoot.tasks import get_task
+from surefoot.training.config import TrainConfig
+from surefoot.training.setup import make_plan, unreached_resets
+from tests.training.recording import Recording
+from tests.training.small import small
+
+
+def line(algorithm: Algorithm, env_steps: int) -> str | None:
+    """What is said of a run on a task whose action repeat is 2 unless the algorithm says otherwise."""
+    return unreached_resets(
+        algorithm, make_plan(TrainConfig("cheetah-run", algorithm, env_steps=env_steps), get_task("cheetah-run"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env_steps", "said"),
+    [
+        (surefoot.crossq_wn(), 20_000, None),
+        (surefoot.bro(), 1_000_000, None),
+        (surefoot.bro(), 750_001, None),
+        (surefoot.bro(), 750_000, "resets not reached: at agent step 750,001, of 750,000 in this run"),
+        (surefoot.bro(), 250_001, "resets not reached: at agent step 500,001, 750,001, of 250,001 in this run"),
+        (surefoot.bro(utd=2), 15_001, None),
+        (surefoot.sr_sac(), 90_001, None),
+        (
+            surefoot.sr_sac(),
+            90_000,
+            "resets not reached: the first, after 2,560,000 grad steps, comes at agent step 90,001, of 90,000 in this "
+            "run",
+        ),
+        # A decision lasts two environment steps here: after 40,000 of them 80,000 are done.
+        (surefoot.crossq_wn().replace(resets=surefoot.ResetEvery(env_steps=80_000)), 80_002, None),
+        (
+            surefoot.crossq_wn().replace(resets=surefoot.ResetEvery(env_steps=80_000)),
+            80_000,
+            "resets not reached: the first, after 80,000 env steps, comes at agent step 40,001, of 40,000 in this run",
+        ),
+    ],
+)
+def test_what_lies_beyond_the_run_is_named(algorithm: Algorithm, env_steps: int, said: str | None) -> None:
+    assert line(algorithm, env_steps) == said
+
+
+def test_it_is_said_when_the_run_starts(tmp_path: Path) -> None:
+    watcher = Recording()
+    algorithm = small(surefoot.sac(), resets=surefoot.ResetAt((102, 5_000)))
+    surefoot.train(
+        "probe-constant",
+        algorithm=algorithm,
+        env_steps=102,
+        evaluation_episodes=1,
+        out=tmp_path / "run",
+        observer=watcher,
+    )
+    assert "resets not reached: at agent step 5,000, of 102 in this run" in watcher.messages
