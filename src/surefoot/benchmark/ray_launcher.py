@@ -86,7 +86,7 @@ class RayLauncher:
             settings |= {"address": self._address}
         try:
             ray.init(**settings)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises many kinds, a bare Exception among them
             where = "on this machine" if self._address in (None, "auto") else f"at {self._address}"
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"no Ray cluster {where}: {reason}") from error
