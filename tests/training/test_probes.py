@@ -25,7 +25,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "crossq": ("probe-termination",),
     "crossq-2024": ("probe-truncation",),  # it bootstraps for ever from outputs that no target network slows
     "td3-wn": ("probe-action",),  # a deterministic policy
-    "xqc": ("probe-termination",),  # rewards in deviations of the return, atoms moved from state to state
+    # Rewards in deviations of the return, atoms moved from state to state. Not where returns hardly vary or the value
+    # never ends: in deviations those values lie beyond its support.
+    "xqc": ("probe-termination",),
     "simba": ("probe-termination",),  # the informative entry is a counter, which is normalised
     "bro": ("probe-termination", "probe-action"),  # quantiles moved at its own discount; a second policy that explores
     "sr-sac": ("probe-termination",),  # the value is learned anew from the buffer that a reset left
