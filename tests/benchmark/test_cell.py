@@ -40,7 +40,11 @@ def test_it_waits_until_its_predecessor_is_gone(folder: BenchFolder, monkeypatch
         gone.append(time.monotonic())
         lock.release()
 
-    monkeypatch.setattr("surefoot.training.api.train", lambda *_, **__: trained.append(time.monotonic()) or Done())
+    def train(*_: object, **__: object) -> Done:
+        trained.append(time.monotonic())
+        return Done()
+
+    monkeypatch.setattr("surefoot.training.api.train", train)
     threading.Timer(1.0, leave).start()
     assert cell._train(folder, name) == 0
     assert trained[0] >= gone[0]
