@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from pathlib import Path
 
@@ -34,7 +33,8 @@ def main() -> None:
     for run in load_runs([HERE / "presets"]):
         best = np.nanmax(run.scores.mean(axis=0)) * 1000
         print(
-            f"| `{run.name}` | {run.task} | {run.utd} | {run.utd / run.protocol.action_repeat:g} | {int(run.env_steps[-1]):,} | "
+            f"| `{run.path.name}` | {run.task} | {run.utd} | {run.utd / run.protocol.action_repeat:g} | "
+            f"{int(run.env_steps[-1]):,} | "
             f"{run.scores[:, 0].mean() * 1000:.0f} | {run.scores[:, -1].mean() * 1000:.0f} | {best:.0f} | "
             f"{run.wall_seconds[-1] / 60:.0f} min |"
         )
@@ -65,7 +65,7 @@ def norms(name: str, utd: int, runs: list[ReportRun]) -> list[str]:
 
 
 def scores(name: str, utd: int, runs: list[ReportRun]) -> str:
-    """Return the IQM return with its 95% interval at a few steps that all seeds reached, and the seeds' returns last."""
+    """Return the IQM return with its 95% interval at a few steps that all seeds reached."""
     common = sorted(set.intersection(*(set(run.env_steps.tolist()) for run in runs)))
     columns = [np.concatenate([run.scores[:, np.searchsorted(run.env_steps, step)] for run in runs]) for step in common]
     own = Scores(["cheetah-run"], [np.stack(columns, axis=1)])
@@ -73,7 +73,11 @@ def scores(name: str, utd: int, runs: list[ReportRun]) -> str:
     cells = []
     for step in (20_000, 40_000, 60_000, 80_000, 100_000):
         at = common.index(step) if step in common else None
-        cells.append("-" if at is None else f"{found.value[at] * 1000:.0f} [{found.low[at] * 1000:.0f}, {found.high[at] * 1000:.0f}]")
+        if at is None:
+            cells.append("-")
+            continue
+        value, low, high = (float(part[at]) * 1000 for part in (found.value, found.low, found.high))
+        cells.append(f"{value:.0f} [{low:.0f}, {high:.0f}]")
     minutes = sum(run.wall_seconds[-1] for run in runs) / 60
     return f"| `{name}` | {utd} | {utd / 2:g} | {len(own.values[0])} | " + " | ".join(cells) + f" | {minutes:.0f} min |"
 
