@@ -15,6 +15,7 @@ STANDINS = {
     "srun": 'echo "srun $*" >> "$CALLS"',
     "scontrol": 'echo "scontrol $*" >> "$CALLS"; [ "$1" = show ] && printf "n1\\nn2\\nn3\\n" || true',
     "sleep": ":",
+    "ray": '[ "$1" = status ] && [ -e "$UP" ] && exit 0; touch "$UP"; exit 1',
     "surefoot": 'echo "surefoot $*" >> "$CALLS"; trap "exit 130" TERM; while [ ! -e "$DONE" ]; do :; done; exit $CODE',
 }
 
@@ -38,6 +39,7 @@ def start(folder: Path, code: int) -> tuple[subprocess.Popen[str], Path]:
         "PATH": f"{tools}:{os.environ['PATH']}",
         "CALLS": str(calls),
         "DONE": str(folder / "done"),
+        "UP": str(folder / "up"),
         "CODE": str(code),
         "SLURM_JOB_NODELIST": "n[1-3]",
         "SLURM_CPUS_PER_TASK": "12",
@@ -60,10 +62,11 @@ def test_it_starts_a_head_and_its_workers_and_the_grid_on_them(tmp_path: Path) -
     (tmp_path / "done").touch()
     assert process.wait(timeout=60) == 1
     said = calls.read_text()
-    assert "--nodelist=n1 ray start --block --num-cpus=12 --head --port=6379" in said
+    assert said.count("--cpus-per-task=12 ") == 3
+    assert "--nodelist=n1 ray start --block --num-cpus=12 --head --port=20077" in said
     for node in ("n2", "n3"):
-        assert f"--nodelist={node} ray start --block --num-cpus=12 --address=n1:6379" in said
-    assert f"surefoot bench paper-utd --launcher ray --address n1:6379 --out {tmp_path}/utd" in said
+        assert f"--nodelist={node} ray start --block --num-cpus=12 --address=n1:20077" in said
+    assert f"surefoot bench paper-utd --launcher ray --address n1:20077 --out {tmp_path}/utd" in said
     assert "requeue" not in said
 
 
