@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,9 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import surefoot
+from surefoot.algorithms import Algorithm
+from surefoot.algorithms.presets import get_preset
+from surefoot.benchmark import planning
 from surefoot.benchmark.bench import Bench
 from surefoot.benchmark.folder import BenchFolder
 from surefoot.benchmark.grid import load_grid
@@ -23,6 +28,7 @@ from surefoot.cli.bench_tables import makespan, status_lines
 from surefoot.cli.main import main
 from surefoot.errors import UserError
 from surefoot.training.signals import StopSignal
+from surefoot.types import EnvSpec
 from tests.benchmark.support import rows_without_clock, write_grid
 from tests.training.recording import Recording
 
@@ -237,6 +243,21 @@ def test_costs_are_counted(tmp_path: Path) -> None:
     slow = Calibration({"other x1": 1e6}, {"probe-action": 1e9})
     assert slow.seconds(cell, cost) == pytest.approx(cost.flop / 1e6, rel=1e-3)
     assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
+
+
+@pytest.mark.parametrize("preset", ["crossq-wn", "simba", "bro", "td3-wn"])
+def test_sizes_are_those_of_the_traced_program(preset: str) -> None:
+    """Interpolated between three pairs of sizes, and still exact."""
+    algorithm, spec = small(get_preset(preset)), EnvSpec(observation_size=67, action_size=21)
+    found, expected = planning._size(algorithm, spec), planning._traced(algorithm, spec)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert expected.flop > 0.0
+
+
+def small(algorithm: Algorithm) -> Algorithm:
+    narrow = {"width": 16} if hasattr(algorithm.critic, "width") else {"widths": (16, 16)}
+    torsos = {name: dataclasses.replace(getattr(algorithm, name), **narrow) for name in ("actor", "critic")}
+    return algorithm.replace(batch_size=16, **torsos)
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
