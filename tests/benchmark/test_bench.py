@@ -96,8 +96,8 @@ def test_another_grid_in_the_same_directory_is_refused(finished: Path, tmp_path:
 def test_status_is_told_from_files_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "status", str(finished)]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert table[0].split() == ["cell", "state", "env", "steps", "score", "updates/s", "time"]
-    assert table[1].startswith("probe-action--small-sac--utd1--s0-0  finished    600/600")
+    assert table[0].split() == ["cell", "state", "tries", "env", "steps", "score", "updates/s", "time"]
+    assert table[1].split()[:4] == ["probe-action--small-sac--utd1--s0-0", "finished", "1", "600/600"]
     assert table[-1] == "2 cells: 2 finished"
 
 
@@ -182,7 +182,8 @@ def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_c
     assert told.count(f"lost      {first}") == 2
     statuses = {cell.name: cell for cell in BenchReader(folder).read()}
     assert statuses[first].state == "failed"
-    assert "surefoot: error: it broke" in "\n".join(status_lines(list(statuses.values()), None))
+    assert (statuses[first].attempts, statuses[second].attempts) == (4, 2)
+    assert (f"failed: {first}: surefoot: error: it broke", "failed") in status_lines(list(statuses.values()))
     assert summary(list(statuses.values())) == "2 cells: 2 failed"
 
 

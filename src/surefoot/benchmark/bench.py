@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from surefoot.benchmark.attempts import Event, append_attempt
 from surefoot.benchmark.folder import BenchFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
 from surefoot.runs.progress import RunReader, RunState
@@ -87,19 +88,29 @@ class Bench:
             self._running.add(name)
             self._tell(f"{'resumes' if self._folder.run_path(name).exists() else 'starts':<9} {name}")
             self._launcher.start(job)
+            append_attempt(self._folder.attempts_path, name, Event.STARTED)
 
     def _take(self, end: JobEnd, stopping: bool) -> None:
         self._running.discard(end.name)
-        if end.exit_code == 0 and self._is_finished(end.name):
+        event = self._what_happened(end, stopping)
+        append_attempt(self._folder.attempts_path, end.name, event, end.exit_code)
+        if event is Event.FINISHED:
             self._outcome.finished.append(end.name)
             done = len(self._outcome.finished) + len(self._outcome.failed)
             self._tell(f"finished  {end.name} ({done} of {len(self._folder.cells)})")
-        elif end.exit_code is None or stopping or end.exit_code == INTERRUPTED:
+        elif event is Event.FAILED:
+            self._take_failure(end)
+        else:
             # Nothing is wrong with the cell: its machine was lost, or somebody stopped it.
             self._waiting.append(end.name)
-            self._tell(f"{'lost' if end.exit_code is None else 'stopped':<9} {end.name}")
-        else:
-            self._take_failure(end)
+            self._tell(f"{event:<9} {end.name}")
+
+    def _what_happened(self, end: JobEnd, stopping: bool) -> Event:
+        if end.exit_code == 0 and self._is_finished(end.name):
+            return Event.FINISHED
+        if end.exit_code is None:
+            return Event.LOST
+        return Event.STOPPED if stopping or end.exit_code == INTERRUPTED else Event.FAILED
 
     def _take_failure(self, end: JobEnd) -> None:
         self._failures[end.name] += 1

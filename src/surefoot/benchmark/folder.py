@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from surefoot.benchmark.attempts import ATTEMPTS
 from surefoot.benchmark.grid import Cell, Grid
 from surefoot.errors import UserError
-from surefoot.runs.atomic import disk_errors, write_file
-from surefoot.runs.lock import RunLock
-from surefoot.runs.untrusted import quoted, read_json
+from surefoot.runs.atomic import write_file
+from surefoot.runs.lock import RunLock, is_held
+from surefoot.runs.untrusted import quoted, read_json, require_regular
 
 BENCH = "bench.json"
 FORMAT = 1
@@ -100,15 +101,29 @@ class BenchFolder:
         """Return where what a cell printed is."""
         return self.path / "logs" / f"{self.cell(name).name}.log"
 
+    @property
+    def attempts_path(self) -> Path:
+        """Where it stands what became of every attempt at a cell."""
+        return self.path / ATTEMPTS
+
     def lock(self) -> RunLock:
         """Return the lock that one launching process holds."""
         return RunLock(self.path / _LOCK)
 
+    def is_launching(self) -> bool:
+        """Return whether a process holds that lock."""
+        return is_held(self.path / _LOCK)
+
     def last_lines(self, name: str, count: int = 3) -> list[str]:
-        """Return the last lines that a cell printed."""
-        with disk_errors("read", self.log_path(name)), self.log_path(name).open("rb") as stream:
-            stream.seek(max(0, stream.seek(0, 2) - 8192))
-            lines = stream.read().decode(errors="replace").splitlines()
+        """Return the last lines that a cell printed; none where there is no log that can be read."""
+        path = self.log_path(name)
+        try:
+            require_regular(path)
+            with path.open("rb") as stream:
+                stream.seek(max(0, stream.seek(0, 2) - 8192))
+                lines = stream.read().decode(errors="replace").splitlines()
+        except (OSError, UserError):
+            return []
         return [quoted(line, 300) for line in lines if line.strip()][-count:]
 
 

@@ -77,7 +77,7 @@ class Cell:
             UserError: a value that cannot work.
         """
         values = {
-            field: part_from_text(field, value) if isinstance(value, str) else value
+            field: part_from_text(field, value) if isinstance(value, str) and field in _FIELDS else value
             for field, value in self.overrides.items()
         }
         return get_preset(self.preset, **values).replace(name=self.label)

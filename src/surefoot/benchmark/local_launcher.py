@@ -13,6 +13,7 @@ from typing import BinaryIO, Self
 
 from surefoot.benchmark.launchers import Job, JobEnd
 from surefoot.errors import UserError
+from surefoot.runs.atomic import disk_errors
 from surefoot.tasks import usable_cores
 
 _POLL_SECONDS = 0.1
@@ -74,12 +75,16 @@ class LocalLauncher:
         return len(self._running) < len(self._cores) and fits
 
     def start(self, job: Job) -> None:
-        """Start a job on the first free cores."""
+        """Start a job on the first free cores.
+
+        Raises:
+            RunFailure: its log cannot be written.
+        """
         slot = min(set(range(len(self._cores))) - {own.slot for own in self._running.values()})
         environment = dict(os.environ)
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
-        log = job.log.open("ab")
+        log = _open_log(job.log)
         # A session of its own: Ctrl-C reaches this process alone, which then stops its jobs one by one.
         process = subprocess.Popen(
             job.command,
@@ -125,6 +130,12 @@ class LocalLauncher:
 
     def _close(self, name: str) -> None:
         self._running.pop(name).log.close()
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """Open a log to append to; no link is followed, since a stranger's directory may lead to any other file."""
+    with disk_errors("write", path):
+        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))
 
 
 def visible_gpus() -> list[str]:

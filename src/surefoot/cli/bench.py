@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from surefoot.benchmark.launchers import Launcher
 
 _REFRESH_SECONDS = 2.0
-_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
+_STYLES = {
+    "starting": "cyan",
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "unreadable": "red",
+}
 
 BenchPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
@@ -143,15 +150,13 @@ class BenchStatus:
         reader = BenchReader(BenchFolder.open(self.path))
         console = Console()
         if self.once or not sys.stdout.isatty() or console.is_dumb_terminal:
-            print("\n".join(status_lines(reader.read(), None)))
+            print("\n".join(line for line, _ in status_lines(reader.read())))
             return 0
         with Live(console=console, auto_refresh=False) as live:
             try:
                 while True:
-                    cells = reader.read()
                     text = Text(no_wrap=True, overflow="ellipsis")
-                    for line in status_lines(cells, max(3, console.height - 3)):
-                        state = next((state for state in _STYLES if f" {state} " in f"{line} "), "")
+                    for line, state in status_lines(reader.read(), console.width, max(3, console.height - 3)):
                         text.append(f"{line}\n", style=_STYLES.get(state, ""))
                     live.update(text.append("Ctrl-C leaves", style="dim"), refresh=True)
                     time.sleep(_REFRESH_SECONDS)
