@@ -240,7 +240,7 @@ def test_costs_are_counted(tmp_path: Path) -> None:
     assert cost.env_steps == 600 + 3 * 1 * 1  # three evaluations of one one-step episode
     # Two critics of 3-16-16-1 forward and backward, a target and a policy: between 10 and 100 kflop a sample.
     assert 1e4 < cost.flop / cost.grad_steps / 16 < 1e5
-    slow = Calibration({"other x1": 1e6}, {"probe-action": 1e9})
+    slow = Calibration({"other utd1 x1": 1e6}, {"probe-action": 1e9})
     assert slow.seconds(cell, cost) == pytest.approx(cost.flop / 1e6, rel=1e-3)
     assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
 
@@ -266,5 +266,5 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "probe-action--small-sac--utd1--s0-0" in printed
     assert "2 cells" in printed
-    assert "measured: updates of small sac x1; steps of probe-action" in printed
+    assert "measured: updates of small sac utd1 x1; steps of probe-action" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["g.toml"]

@@ -14,6 +14,8 @@ from surefoot.runs.progress import RunReader, RunState
 from surefoot.training.signals import StopSignal
 
 INTERRUPTED = 130
+MOST_LOSSES = 10
+"""Times that a cell may lose its machine before that counts as its own failure."""
 _WAIT_SECONDS = 0.5
 
 
@@ -59,6 +61,7 @@ class Bench:
         self._folder, self._launcher, self._retries, self._tell = folder, launcher, retries, tell
         self._memory_bytes = memory_bytes
         self._failures: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
         self._running: set[str] = set()
         self._outcome = Outcome()
         self._waiting: deque[str] = deque()
@@ -109,7 +112,9 @@ class Bench:
         if end.exit_code == 0 and self._is_finished(end.name):
             return Event.FINISHED
         if end.exit_code is None:
-            return Event.LOST
+            self._losses[end.name] += 1
+            # Machines do not die so often: it is the cell that brings them down.
+            return Event.LOST if self._losses[end.name] <= MOST_LOSSES else Event.FAILED
         return Event.STOPPED if stopping or end.exit_code == INTERRUPTED else Event.FAILED
 
     def _take_failure(self, end: JobEnd) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.launchers import PARENT
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs.progress import is_locked
 
@@ -68,9 +69,9 @@ def _die_with_parent() -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the line above
+    parent = os.environ.get(PARENT)
+    if parent is not None and parent != str(os.getppid()):  # it ended before the line above
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from surefoot.benchmark.attempts import ATTEMPTS
 from surefoot.benchmark.grid import Cell, Grid
 from surefoot.errors import UserError
-from surefoot.runs.atomic import write_file
+from surefoot.runs.atomic import TEMPORARY, disk_errors, write_file
 from surefoot.runs.lock import RunLock, is_held
 from surefoot.runs.untrusted import quoted, read_json, require_regular
 
@@ -41,15 +42,16 @@ class BenchFolder:
             UserError: it holds another grid or something else, or cannot be made; nothing was written.
         """
         where = path.absolute()
-        if (where / BENCH).exists():
+        if os.path.lexists(where / BENCH):
             found = cls.open(where)
             if found.cells != grid.cells:
                 raise UserError(
                     f"{where} holds another grid, or {found.grid} with other cells: choose another --out, or give back "
                     "the grid that it was made with"
                 )
+            _make_folders(where)
             return found
-        if where.exists() and (not where.is_dir() or any(entry.name != _LOCK for entry in where.iterdir())):
+        if not _is_free(where):
             raise UserError(f"{where} is not a benchmark's directory: expected a new or empty one")
         content = {
             "format": FORMAT,
@@ -58,11 +60,11 @@ class BenchFolder:
             "cells": [cell.to_data() for cell in grid.cells],
         }
         try:
-            for name in ("cells", "logs"):
-                (where / name).mkdir(parents=True, exist_ok=True)
+            where.mkdir(parents=True, exist_ok=True)
             write_file(where / BENCH, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
         except OSError as error:
             raise UserError(f"cannot make {where}: {error.strerror}") from error
+        _make_folders(where)
         return cls(where, grid.name, grid.cells)
 
     @classmethod
@@ -73,7 +75,7 @@ class BenchFolder:
             UserError: it is none, or its bench.json is damaged.
         """
         where = path.absolute()
-        if not (where / BENCH).is_file():
+        if not os.path.isfile(where / BENCH):  # Path's own raises where a name is too long
             raise UserError(f"{where} has no {BENCH}: expected a directory made by `surefoot bench GRID --out DIR`")
         data = read_json(where / BENCH)
         try:
@@ -127,10 +129,33 @@ class BenchFolder:
         return [quoted(line, 300) for line in lines if line.strip()][-count:]
 
 
+def _make_folders(where: Path) -> None:
+    for name in ("cells", "logs"):
+        with disk_errors("make", where / name):
+            (where / name).mkdir(exist_ok=True)
+
+
+def _is_free(where: Path) -> bool:
+    """Say whether a directory may be made here: nothing is there, or what a process left that was killed doing so."""
+    try:
+        names = os.listdir(where)
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return False
+    except OSError as error:
+        raise UserError(f"cannot make {where}: {error.strerror}") from error
+    return all(name == _LOCK or name.startswith(TEMPORARY) for name in names)
+
+
 def _cell(data: dict[str, Any]) -> Cell:
     cell = Cell(**data)
     texts = (cell.name, cell.task, cell.preset, cell.label)
-    if not all(isinstance(text, str) and text.isprintable() for text in texts) or Path(cell.name).name != cell.name:
+    if (
+        not all(isinstance(text, str) and text.isprintable() for text in texts)
+        or cell.name in ("", "..")
+        or Path(cell.name).name != cell.name
+    ):
         raise ValueError(f"a cell called {cell.name!r}")
     if ":" in cell.task:
         raise ValueError(f"the task {cell.task!r} is code")

@@ -37,6 +37,11 @@ class JobEnd:
     exit_code: int | None
 
 
+PARENT = "SUREFOOT_CELL_PARENT"
+"""Environment variable that tells a job's process who started it, so that it can tell whether that one is still there:
+its own imports take seconds, in which its parent may have been killed already."""
+
+
 class Launcher(Protocol):
     """Runs jobs at once as far as there is room. Use it in a ``with`` block, which ends what still runs."""
 

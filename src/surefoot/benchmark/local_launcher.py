@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.benchmark.launchers import PARENT, Job, JobEnd
 from surefoot.errors import UserError
 from surefoot.runs.atomic import disk_errors
 from surefoot.tasks import usable_cores
@@ -81,7 +81,7 @@ class LocalLauncher:
             RunFailure: its log cannot be written.
         """
         slot = min(set(range(len(self._cores))) - {own.slot for own in self._running.values()})
-        environment = dict(os.environ)
+        environment = {**os.environ, PARENT: str(os.getpid())}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
         log = _open_log(job.log)
@@ -140,10 +140,10 @@ def _open_log(path: Path) -> BinaryIO:
 
 def visible_gpus() -> list[str]:
     """Return what CUDA_VISIBLE_DEVICES may name, one entry for each NVIDIA GPU that this process may use."""
-    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [entry for entry in named.split(",") if entry.strip() not in ("", "-1")]
     if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
         return []
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [entry for entry in named.split(",") if entry.strip() not in ("", "-1")]
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"), key=lambda path: int(path.name.removeprefix("nvidia")))
     return [path.name.removeprefix("nvidia") for path in devices]
 

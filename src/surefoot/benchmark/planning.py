@@ -167,7 +167,7 @@ class Calibration:
 
 def shape_of(cell: Cell) -> str:
     """Return what two cells have in common whose updates take equally long per operation, nearly."""
-    return f"{cell.label} x{cell.settings['num_seeds']}"
+    return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']}"
 
 
 def calibrate(cells: Sequence[Cell], cores: int, seconds: float = CALIBRATION_SECONDS) -> Calibration:

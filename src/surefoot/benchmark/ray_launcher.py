@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.benchmark.launchers import PARENT, Job, JobEnd
 from surefoot.benchmark.local_launcher import visible_gpus
 from surefoot.errors import MissingDependency, RunFailure, UserError
 
@@ -56,7 +56,13 @@ def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
     try:
         with Path(log).open("ab") as output:
             # It dies with this worker (see ``cell``), so that a lost node's cell never writes beside its successor.
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, PARENT: str(os.getpid())},
+            )
             asked = False
             while (code := process.poll()) is None:
                 if not asked and os.path.exists(stop_file):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Bench:
         from surefoot.training.signals import StopSignal
 
         began = time.monotonic()
-        launcher = self._launcher(len(grid.cells))
+        launcher = self._launcher(self._unfinished(grid))
         folder = BenchFolder.create(self.out or Path("runs") / grid.name, grid)
         lock = folder.lock()
         lock.acquire()
@@ -97,6 +98,15 @@ class Bench:
         if outcome.left:
             print("go on with the same command")
         return outcome.exit_code
+
+    def _unfinished(self, grid: Grid) -> int:
+        """Return how many cells are left: fewer cells get more cores each."""
+        from surefoot.runs.progress import RunReader, RunState
+
+        folder = (self.out or Path("runs") / grid.name) / "cells"
+        paths = [folder / cell.name for cell in grid.cells]
+        states = [RunReader(path).read().state for path in paths if os.path.isdir(path)]
+        return len(paths) - sum(state is RunState.FINISHED for state in states)
 
     def _launcher(self, cells: int) -> Launcher:
         if self.launcher == "ray":
