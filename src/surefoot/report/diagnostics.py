@@ -18,8 +18,15 @@ QUANTITIES = {
     "critic_feature_norm": "Critic feature norm",
     "actor_weight_norm": "Actor weight norm",
     "actor_effective_learning_rate": "Actor effective learning rate",
+    "actor_gradient_norm": "Actor gradient norm",
+    "actor_dead_units": "Actor dead units",
+    "actor_feature_norm": "Actor feature norm",
     "q_bias_mean": "Normalised Q bias, mean",
     "q_bias_std": "Normalised Q bias, standard deviation",
+    "q_bias_mean_per_state": "Q bias by state, mean",
+    "q_bias_std_per_state": "Q bias by state, standard deviation",
+    "critic_hessian_largest_eigenvalue": "Critic loss, largest Hessian eigenvalue",
+    "critic_hessian_condition_number": "Critic loss, condition number (estimate)",
 }
 """Column -> title, in the order of the page."""
 
@@ -79,7 +86,9 @@ def _line(label: str, runs: Sequence[ReportRun], column: str) -> DiagnosticLine 
         if column not in log or np.isnan(log[column]).all():
             continue
         for seed in run.seeds:
-            own = log["seed"] == seed
+            own = (log["seed"] == seed) & ~np.isnan(log[column])
+            if not own.any():
+                continue
             series.append((log["env_steps"][own], log[column][own]))
     if not series:
         return None

@@ -59,10 +59,11 @@ def draw_all(
             _save(folder / f"{view.name}-curves", partial(_curves, view=view, styles=styles, interval=interval))
             _save(folder / f"{view.name}-final", partial(_bars, view=view, styles=styles, interval=interval))
             if view.profiles:
-                _save(folder / f"{view.name}-profile", partial(_profiles, view=view, styles=styles))
+                _save(folder / f"{view.name}-profile", partial(_profiles, view=view, styles=styles, interval=interval))
         for own in diagnostics:
             _save(folder / f"diagnostics-{own.name}", partial(_diagnostic, view=own, styles=styles))
-        _save(folder / "wall-clock", partial(_wall_clock, groups=groups, styles=styles))
+        for name, what in (("wall-clock", "minutes"), ("throughput", "speed")):
+            _save(folder / name, partial(_points, groups=groups, styles=styles, what=what))
 
 
 def _save(stem: Path, draw: Callable[[Axes], None]) -> None:
@@ -113,14 +114,15 @@ def _bars(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) ->
     axes.grid(axis="y", visible=False)
 
 
-def _profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
+def _profiles(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
     for label, found in view.profiles.items():
         style = styles[label]
         axes.plot(
             thresholds(), found.value, label=_plain(label), color=style.colour, linestyle=style.matplotlib["linestyle"]
         )
         axes.fill_between(thresholds(), found.low, found.high, color=style.colour, alpha=0.15, linewidth=0)
-    _finish(axes, view.title, "score", "share of runs above it")
+    seeds = ", ".join(f"{_plain(row['algorithm'])} {_seeds(row['seeds'])}" for row in view.table)
+    _finish(axes, view.title, f"score ({seeds})", f"share of runs above it, {interval}")
 
 
 def _diagnostic(axes: Axes, view: DiagnosticView, styles: Mapping[str, Style]) -> None:
@@ -131,13 +133,19 @@ def _diagnostic(axes: Axes, view: DiagnosticView, styles: Mapping[str, Style]) -
     _finish(axes, view.task, "env steps", f"{view.title}; mean, min to max")
 
 
-def _wall_clock(axes: Axes, groups: Mapping[str, list[ReportRun]], styles: Mapping[str, Style]) -> None:
+def _points(axes: Axes, groups: Mapping[str, list[ReportRun]], styles: Mapping[str, Style], what: str) -> None:
+    """Draw one point for each run: its score over its wall-clock, or over its speed."""
     for label, runs in comparable(groups).items():
-        points = [(run.wall_seconds[-1] / 60, run.scores[:, -1].mean()) for run in runs if len(run.env_steps)]
+        points = [
+            (run.wall_seconds[-1] / 60 if what == "minutes" else run.env_steps_per_second, run.last_score)
+            for run in runs
+            if len(run.env_steps)
+        ]
         style = styles[label].matplotlib | {"linestyle": ""}
         if points:
             axes.plot(*zip(*points, strict=True), label=_plain(label), markersize=5, **style)
-    _finish(axes, "every run: score at its last evaluation", "wall-clock, minutes", "score, mean over seeds")
+    x = "wall-clock, minutes" if what == "minutes" else "env steps/s, all seeds of a run"
+    _finish(axes, "each run at its last evaluation", x, "score, mean over its seeds")
 
 
 def _finish(axes: Axes, title: str, x: str, y: str, published: bool = False) -> None:

@@ -63,6 +63,8 @@ function drawCurves() {
   const counts = view.lines.map((l) => `${l.label}: ${l.seeds} seed${l.seeds === "1" ? "" : "s"}`).join("; ");
   byId("curves-caption").textContent = `${view.title}. IQM over all runs, ${data.interval}. ${counts}.` +
     (view.published.length && !wall ? ` ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
+  byId("bars-caption").textContent = `IQM at the last evaluation that all runs of an algorithm have, ${data.interval}. ${counts}.`;
+  byId("profile-caption").textContent = `Performance profile over all runs, at the last evaluation that all algorithms have, ${data.interval}. ${counts}.`;
   drawBars(view);
   drawProfiles(view);
   document.querySelectorAll("[data-view]").forEach((part) => { part.hidden = part.dataset.view !== view.name; });

@@ -102,7 +102,7 @@ def _clock_data(label: str, runs: Sequence[ReportRun]) -> dict[str, Any]:
         "label": label,
         "run": [f"{run.task}, {run.path.name}" for run in shown],
         "minutes": [run.wall_seconds[-1] / 60 for run in shown],
-        "score": [run.scores[:, -1].mean() for run in shown],
+        "score": [run.last_score for run in shown],
         "speed": [run.env_steps_per_second for run in shown],
     }
 

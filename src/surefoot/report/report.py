@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.styles import make_styles
 from surefoot.report.tables import to_csv, to_latex
 from surefoot.report.views import Settings, View, duration, make_views
-from surefoot.runs.atomic import TEMPORARY
+from surefoot.runs.atomic import REPLACED, TEMPORARY
 
 PAGE = "index.html"
 _OWN = (PAGE, "figures", "tables")
@@ -44,6 +45,7 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
     for package in ("matplotlib", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependency(package, "report", "a report")
+    out = Path(os.path.abspath(out))
     _check_free(out)
     runs = load_runs(paths)
     groups = label_runs(runs)
@@ -55,12 +57,16 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
     partial = out.with_name(f"{TEMPORARY}{out.name}")
     with output_errors(out):
         shutil.rmtree(partial, ignore_errors=True)
-        for folder in (partial / "figures", partial / "tables"):
-            folder.mkdir(parents=True)
-        (partial / PAGE).write_text(page, encoding="utf-8")
-        draw_all(partial / "figures", views, diagnostics, groups, styles, f"{settings.confidence:.0%} interval")
-        _write_tables(partial / "tables", views, rows)
-        _replace(out, partial)
+        try:
+            for folder in (partial / "figures", partial / "tables"):
+                folder.mkdir(parents=True)
+            (partial / PAGE).write_text(page, encoding="utf-8")
+            draw_all(partial / "figures", views, diagnostics, groups, styles, f"{settings.confidence:.0%} interval")
+            _write_tables(partial / "tables", views, rows)
+            _replace(out, partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
     return out / PAGE
 
 
@@ -77,7 +83,7 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
             "env steps": int(run.env_steps[-1]) if len(run.env_steps) else 0,
             "of": run.total_env_steps,
             "unfinished": not run.finished,
-            "score": float(run.scores[:, -1].mean()) if len(run.env_steps) else float("nan"),
+            "score": run.last_score,
             "wall-clock": duration(float(run.wall_seconds[-1])) if len(run.env_steps) else "0 s",
             "device": run.device,
             "protocol": str(run.protocol),
@@ -114,13 +120,26 @@ def _check_free(out: Path) -> None:
             raise UserError(
                 f"cannot write {out}: it is {'a link' if out.is_symlink() else 'a file'}, expected a folder"
             )
-        if out.exists() and (others := {entry.name for entry in out.iterdir()} - set(_OWN)):
+        names = {entry.name for entry in out.iterdir()} if out.exists() else set()
+        if others := names - set(_OWN):
             raise UserError(f"{out} is not a report's folder: it holds {min(others)!r}; choose a new or empty one")
-        out.parent.mkdir(parents=True, exist_ok=True)
+        if names and not _is_page(out / PAGE):
+            raise UserError(f"{out} is not a report's folder: it has no {PAGE} of a report; choose a new or empty one")
 
 
 def _replace(out: Path, partial: Path) -> None:
     """Move the finished folder into its place."""
+    before = out.with_name(f"{REPLACED}{out.name}")
     if out.exists():
-        shutil.rmtree(out)
+        shutil.rmtree(before, ignore_errors=True)
+        out.rename(before)
     partial.rename(out)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _is_page(path: Path) -> bool:
+    """Say whether a file is a report's page, so that nobody's own folders are replaced."""
+    try:
+        return b"<title>surefoot report" in path.read_bytes()[:1000]
+    except OSError:
+        return False

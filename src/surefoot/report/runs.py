@@ -88,10 +88,18 @@ class ReportRun:
         return bool(len(self.env_steps)) and int(self.env_steps[-1]) >= self.total_env_steps
 
     @property
+    def last_score(self) -> float:
+        """Mean over the seeds that have a score at the last evaluation; NaN where none has."""
+        if not len(self.env_steps) or np.isnan(self.scores[:, -1]).all():
+            return float("nan")
+        return float(np.nanmean(self.scores[:, -1]))
+
+    @property
     def env_steps_per_second(self) -> float:
         """All seeds together, over the whole run, evaluations included."""
         seconds = float(self.wall_seconds[-1]) if len(self.wall_seconds) else 0.0
-        return len(self.seeds) * float(self.env_steps[-1]) / seconds if seconds else float("nan")
+        steps = len(self.seeds) * float(self.env_steps[-1]) if len(self.env_steps) else 0.0
+        return steps / seconds if seconds and steps else float("nan")
 
 
 def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
@@ -123,10 +131,17 @@ def _load(path: Path) -> ReportRun:
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))
         total = int(resolved["agent_steps"]) * repeat
-        int(algorithm["utd"])
+        if (
+            repeat < 1
+            or not 0 < total < 2**63
+            or int(algorithm["utd"]) < 1
+            or len(set(seeds)) != len(seeds)
+            or not seeds
+        ):
+            raise ValueError("counts that no run has")
         task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
         str(algorithm["name"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path / CONFIG} lacks what a run's has: {quoted(repr(error), 100)}") from error
     for column, expected in (("task", task), ("algorithm", str(algorithm["name"]))):
         if others := set(log[column].tolist()) - {expected}:
@@ -134,6 +149,7 @@ def _load(path: Path) -> ReportRun:
                 f"{path / 'evaluations.csv'} mixes runs: {column} {quoted(min(others))!r}, where {CONFIG} has "
                 f"{quoted(expected)!r}"
             )
+    _check_rows(path, log, seeds, int(algorithm["utd"]))
     env_steps, scores, wall_seconds = _by_seed(log, seeds)
     return ReportRun(
         path=path,
@@ -149,6 +165,18 @@ def _load(path: Path) -> ReportRun:
         device=device,
         diagnostics=_diagnostics(path),
     )
+
+
+def _check_rows(path: Path, log: dict[str, np.ndarray], seeds: tuple[int, ...], utd: int) -> None:
+    """Refuse rows of another run, and an episode that is there twice."""
+    file = path / "evaluations.csv"
+    if strangers := sorted(set(log["seed"].tolist()) - set(seeds)):
+        raise UserError(f"{file} mixes runs: seed {strangers[0]}, where {CONFIG} has {', '.join(map(str, seeds))}")
+    if others := sorted(set(log["utd"].tolist()) - {utd}):
+        raise UserError(f"{file} mixes runs: utd {others[0]}, where {CONFIG} has {utd}")
+    keys = np.stack([log[name] for name in ("seed", "env_steps", "episode")])
+    if keys.size and len(np.unique(keys, axis=1).T) < keys.shape[1]:
+        raise UserError(f"{file} holds an episode of a seed and env step twice")
 
 
 def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,6 +34,4 @@ class Style:
 
 def make_styles(labels: Iterable[str]) -> dict[str, Style]:
     """Return a style for each label. Seven colours with five dashes: 35 before one comes again."""
-    return {
-        label: Style(_COLOURS[i % 7], _DASHES[i % 5], _MARKERS[(i + i // 35) % 7]) for i, label in enumerate(labels)
-    }
+    return {label: Style(_COLOURS[i % 7], _DASHES[i % 5], _MARKERS[(i + i // 7) % 7]) for i, label in enumerate(labels)}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.errors import UserError
 from surefoot.report.published import PublishedCurve, published_curves
 from surefoot.report.runs import SCORED_SUITES, ReportRun
 from surefoot.report.statistics import (
@@ -91,8 +92,13 @@ class View:
 
 def make_views(groups: Mapping[str, list[ReportRun]], settings: Settings) -> list[View]:
     """Return a view of each scored suite that has more than one task, then of each task."""
+    begun = {label: [run for run in runs if len(run.env_steps)] for label, runs in groups.items()}
+    waiting = [run for runs in groups.values() for run in runs if not len(run.env_steps)]
+    groups = {label: runs for label, runs in begun.items() if runs}
     runs = [run for own in groups.values() for run in own]
-    views = []
+    if not runs:
+        raise UserError(f"{waiting[0].path} has no evaluation yet, and there is no other run: nothing to report")
+    views: list[View] = []
     for suite in SCORED_SUITES:
         tasks, compared = _common_tasks(suite, groups)
         if len(tasks) > 1:
@@ -105,7 +111,10 @@ def make_views(groups: Mapping[str, list[ReportRun]], settings: Settings) -> lis
             )
             views.append(view)
     every_task = sorted({run.task for run in runs})
-    return views + [_view(file_name(task), task, (task,), groups, settings) for task in every_task]
+    views += [_view(file_name(task), task, (task,), groups, settings) for task in every_task]
+    for view in views:
+        view.notes.extend(f"{run.path} has no evaluation yet" for run in waiting if run.task in view.tasks)
+    return views
 
 
 def _common_tasks(
@@ -132,13 +141,20 @@ def _view(
     own = {label: [run for run in runs if run.task in tasks] for label, runs in groups.items()}
     own = {label: runs for label, runs in own.items() if runs}
     grids = {label: _grid(runs) for label, runs in own.items()}
+    scored = runs_are_scored(own)
+    shared = _shared_step(list(own.values()))
     lines, table, finals, notes = [], [], {}, []
     for label, runs in own.items():
         env_steps, scores = grids[label]
         lines.append(_line(label, runs, env_steps, scores, settings))
-        last = _last_common_point(scores)
-        finals[label] = scores.at(last)
-        table.append(_row(label, runs, int(env_steps[last]), finals[label], settings))
+        last = int(np.searchsorted(env_steps, _shared_step([runs])))
+        finals[label] = scores.at(int(np.searchsorted(env_steps, shared)))
+        table.append(_row(label, runs, int(env_steps[last]), scores.at(last), scored, settings))
+        if env_steps[last] < env_steps[-1]:
+            notes.append(
+                f"{label}: the table stands at env step {env_steps[last]:,}, the last that all its runs were evaluated "
+                f"at; the furthest is {env_steps[-1]:,}"
+            )
         if len(set(scores.seeds)) > 1:
             counted = ", ".join(f"{task} {count}" for task, count in zip(scores.tasks, scores.seeds, strict=True))
             notes.append(f"{label} has unequal numbers of seeds: {counted}")
@@ -146,11 +162,10 @@ def _view(
     notes += [line for runs in own.values() for line in _missing(runs)]
     if len({row["env steps"] for row in table}) > 1:
         notes.append("the algorithms of the table stand at different env steps")
-    scored = runs_are_scored(own)
     view = View(name, title, tasks, lines, published_curves(set(tasks)) if len(tasks) == 1 else [], table, notes=notes)
     if len(tasks) > 1 and scored:
         view.profiles.update({label: _profile(scores, settings) for label, scores in finals.items()})
-        view.improvement.extend(_improvement(finals, settings))
+        view.improvement.extend(_improvement(finals, shared, settings))
     return view
 
 
@@ -184,7 +199,7 @@ def _grid(runs: Sequence[ReportRun]) -> tuple[np.ndarray, Scores]:
 def _line(label: str, runs: Sequence[ReportRun], env_steps: np.ndarray, scores: Scores, settings: Settings) -> Line:
     found = settings.estimate(scores, iqm)
     # Where a task is missing, the curve would jump to what the others reach.
-    whole = found.tasks == found.tasks.max()
+    whole = found.tasks == len(scores.tasks)
     wall = np.full((len(runs), len(env_steps)), np.nan)
     for row, run in zip(wall, runs, strict=True):
         row[np.searchsorted(env_steps, run.env_steps)] = run.wall_seconds
@@ -204,16 +219,21 @@ def _line(label: str, runs: Sequence[ReportRun], env_steps: np.ndarray, scores: 
     )
 
 
-def _last_common_point(scores: Scores) -> int:
-    """Return the last point at which as many runs as ever have a score."""
-    counts = scores.counts.sum(axis=0)
-    return int(np.flatnonzero(counts == counts.max())[-1])
+def _shared_step(groups: Sequence[Sequence[ReportRun]]) -> int:
+    """Return the last env step at which most runs were evaluated: all of them, where there is such a step.
+
+    A seed that diverged counts as evaluated, so that it does not hide what became of the others.
+    """
+    steps, counts = np.unique(np.concatenate([run.env_steps for runs in groups for run in runs]), return_counts=True)
+    return int(steps[counts == counts.max()][-1])
 
 
-def _row(label: str, runs: Sequence[ReportRun], env_steps: int, final: Scores, settings: Settings) -> dict[str, Any]:
+def _row(
+    label: str, runs: Sequence[ReportRun], env_steps: int, final: Scores, scored: bool, settings: Settings
+) -> dict[str, Any]:
     row: dict[str, Any] = {"algorithm": label}
     for name, aggregate in AGGREGATES.items():
-        if not runs_are_scored({label: list(runs)}) and aggregate not in (iqm, mean):
+        if not scored and aggregate not in (iqm, mean):
             continue
         found = settings.estimate(final, aggregate)
         row[name] = Number(float(found.value[0]), float(found.low[0]), float(found.high[0]))
@@ -227,7 +247,7 @@ def _row(label: str, runs: Sequence[ReportRun], env_steps: int, final: Scores, s
         "UTD": _joined(run.utd for run in runs),
         "updates per env step": ", ".join(f"{value:g}" for value in per_env_step),
         "wall-clock per run": duration(sum(wall) / len(wall)),
-        "env steps/s": float(np.nanmean([run.env_steps_per_second for run in runs])),
+        "env steps/s": _known_mean([run.env_steps_per_second for run in runs]),
         "device": _joined(run.device for run in runs),
         "unfinished": sum(not run.finished for run in runs),
     }
@@ -251,7 +271,12 @@ def _profile(final: Scores, settings: Settings) -> Estimate:
     return performance_profile(final, _THRESHOLDS, generator, settings.confidence, settings.resamples)
 
 
-def _improvement(finals: Mapping[str, Scores], settings: Settings) -> list[dict[str, Any]]:
+def _known_mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def _improvement(finals: Mapping[str, Scores], env_steps: int, settings: Settings) -> list[dict[str, Any]]:
     rows = []
     for first, second in itertools.combinations(finals, 2):
         tasks = [task for task in finals[first].tasks if task in finals[second].tasks]
@@ -265,6 +290,7 @@ def _improvement(finals: Mapping[str, Scores], settings: Settings) -> list[dict[
                 "algorithm": first,
                 "compared with": second,
                 "probability of improvement": Number(float(found.value[0]), float(found.low[0]), float(found.high[0])),
+                "env steps": env_steps,
                 "tasks": int(found.tasks[0]),
                 "runs": int(found.runs[0]),
             }
