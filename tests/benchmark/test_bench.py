@@ -134,7 +134,7 @@ def test_a_killed_cell_is_begun_again_and_comes_to_the_same(finished: Path, tmp_
     os.kill(int((run / ".lock").read_text()), signal.SIGKILL)
     printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed
-    assert f"failed    {name} (exit code -9, try 1 of 2)" in printed
+    assert f"failed    {name} (SIGKILL, try 1 of 2)" in printed
     assert f"resumes   {name}" in printed
     assert [cell.attempts for cell in BenchReader(BenchFolder.open(out)).read()] == [2, 1]
     for own in ("evaluations.csv", "training.csv"):
@@ -153,7 +153,7 @@ def test_a_cell_that_always_fails_leaves_the_others_alone(tmp_path: Path) -> Non
     assert f"failed: {broken}, see {folder.log_path(broken)}" in printed
     first, second = BenchReader(folder).read()
     assert (first.state, first.attempts, second.state, second.name) == ("failed", 2, "finished", sound)
-    assert first.problem.startswith("surefoot: error:")
+    assert first.problem.startswith("exit code 2: surefoot: error:")
 
 
 def test_a_stopped_bench_leaves_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -219,7 +219,9 @@ def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_c
     statuses = {cell.name: cell for cell in BenchReader(folder).read()}
     assert statuses[first].state == "failed"
     assert (statuses[first].attempts, statuses[second].attempts) == (4, 2)
-    assert (f"failed: {first}: surefoot: error: it broke", "failed") in status_lines(list(statuses.values()))
+    assert (f"failed: {first}: exit code 1: surefoot: error: it broke", "failed") in status_lines(
+        list(statuses.values())
+    )
     assert summary(list(statuses.values())) == "2 cells: 2 failed"
 
 

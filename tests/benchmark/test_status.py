@@ -78,8 +78,8 @@ def test_a_cell_that_could_not_even_begin_has_failed_and_says_why(folder: BenchF
     folder.log_path(first).write_text("Traceback (most recent call last):\nImportError: \x1b[31mno such thing\n\n")
     found = BenchReader(folder).read()
     assert [(cell.state, cell.attempts) for cell in found] == [("failed", 1), ("failed", 1)]
-    assert found[0].problem == r"ImportError: \x1b[31mno such thing"
-    assert found[1].problem == "it printed nothing"
+    assert found[0].problem == r"exit code 1: ImportError: \x1b[31mno such thing"
+    assert found[1].problem == "exit code 1: it printed nothing"
 
 
 def test_strangers_files_are_told_not_followed(folder: BenchFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +101,7 @@ def test_attempts_are_counted_and_torn_lines_passed_over(tmp_path: Path) -> None
     append_attempt(log, "a", Event.FAILED, -9)
     with log.open("a") as stream:
         stream.write("2026-01-01T00:00:00+00:00,a,sta")  # a process was killed here
+    assert read_attempts(log) == {"a": Attempts(1, Event.FAILED, "SIGKILL")}
     append_attempt(log, "b", Event.STARTED)
     append_attempt(log, "a", Event.STARTED)
     assert read_attempts(log) == {"a": Attempts(2, Event.STARTED), "b": Attempts(1, Event.STARTED)}
