@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import enum
 import os
+import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from surefoot.runs.atomic import disk_errors
 from surefoot.runs.untrusted import read_small
 
 ATTEMPTS = "attempts.csv"
+_EXIT_CODE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _HEADER = "time,cell,event,exit_code\n"
 
 
@@ -34,10 +37,12 @@ class Attempts:
     Attributes:
         count: how often it was started.
         last: what happened last; None before anything did.
+        ending: how its process ended then, for a person, such as "exit code 1"; empty where that is not known.
     """
 
     count: int = 0
     last: Event | None = None
+    ending: str = ""
 
 
 def append_attempt(path: Path, cell: str, event: Event, exit_code: int | None = None) -> None:
@@ -74,11 +79,20 @@ def read_attempts(path: Path) -> dict[str, Attempts]:
     found: dict[str, Attempts] = {}
     events = {event.value: event for event in Event}
     for line in read_small(path).decode(errors="replace").splitlines():
-        _, cell, event, _ = (*line.split(","), "", "", "", "")[:4]
+        _, cell, event, code = (*line.split(","), "", "", "", "")[:4]
         if event in events:
-            before = found.get(cell, Attempts())
-            found[cell] = Attempts(before.count + (events[event] is Event.STARTED), events[event])
+            count = found.get(cell, Attempts()).count + (events[event] is Event.STARTED)
+            ending = ending_text(int(code)) if _EXIT_CODE.fullmatch(code) else ""
+            found[cell] = Attempts(count, events[event], ending)
     return found
+
+
+def ending_text(exit_code: int) -> str:
+    """Say how a process ended, for a person: "exit code 1", or "SIGKILL" where a signal ended it."""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"exit code {exit_code}"
 
 
 def _beginning(descriptor: int) -> str:

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from surefoot.benchmark.attempts import Event, append_attempt
+from surefoot.benchmark.attempts import Event, append_attempt, ending_text
 from surefoot.benchmark.folder import BenchFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
 from surefoot.runs.progress import RunReader, RunState
@@ -118,11 +118,12 @@ class Bench:
         return Event.STOPPED if stopping or end.exit_code == INTERRUPTED else Event.FAILED
 
     def _take_failure(self, end: JobEnd) -> None:
+        ending = ending_text(end.exit_code or 0)
         self._failures[end.name] += 1
         again = self._failures[end.name] <= self._retries
         last = " | ".join(self._folder.last_lines(end.name)) or "it printed nothing"
         tries = f"try {self._failures[end.name]} of {self._retries + 1}"
-        self._tell(f"failed    {end.name} (exit code {end.exit_code}, {tries}): {last}")
+        self._tell(f"failed    {end.name} ({ending}, {tries}): {last}")
         (self._waiting if again else self._outcome.failed).append(end.name)
 
     def _job(self, name: str) -> Job:

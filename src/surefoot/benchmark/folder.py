@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.benchmark.attempts import ATTEMPTS
-from surefoot.benchmark.grid import Cell, Grid
+from surefoot.benchmark.grid import Cell, Grid, file_name
 from surefoot.errors import UserError
 from surefoot.runs.atomic import TEMPORARY, disk_errors, write_file
 from surefoot.runs.lock import RunLock, is_held
@@ -18,6 +18,8 @@ from surefoot.runs.untrusted import quoted, read_json, require_regular
 BENCH = "bench.json"
 FORMAT = 1
 _LOCK = ".bench-lock"
+_MOST_CHARACTERS = 240
+"""Of any name; a file's may have 255."""
 
 
 class BenchFolder:
@@ -81,7 +83,10 @@ class BenchFolder:
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']!r}")
-            return cls(where, str(data["grid"]), [_cell(entry) for entry in data["cells"]])
+            cells = [_cell(entry) for entry in data["cells"]]
+            if len({cell.name for cell in cells}) < len(cells):
+                raise ValueError("two cells have one name")
+            return cls(where, _short_text(data["grid"]), cells)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{where / BENCH} is damaged: {quoted(str(error), 200)}") from error
 
@@ -149,14 +154,20 @@ def _is_free(where: Path) -> bool:
 
 
 def _cell(data: dict[str, Any]) -> Cell:
+    """Return a cell from a file that may come from a stranger: its name leads nowhere else, its task is no code."""
     cell = Cell(**data)
-    texts = (cell.name, cell.task, cell.preset, cell.label)
-    if (
-        not all(isinstance(text, str) and text.isprintable() for text in texts)
-        or cell.name in ("", "..")
-        or Path(cell.name).name != cell.name
-    ):
+    for text in (cell.name, cell.task, cell.preset, cell.label):
+        _short_text(text)
+    if file_name(cell.name) != cell.name or not cell.name.strip("."):
         raise ValueError(f"a cell called {cell.name!r}")
     if ":" in cell.task:
         raise ValueError(f"the task {cell.task!r} is code")
+    if not isinstance(cell.overrides, dict) or not isinstance(cell.settings, dict):
+        raise TypeError(f"the cell {cell.name} lacks overrides or settings")
     return cell
+
+
+def _short_text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MOST_CHARACTERS:
+        raise ValueError(f"a name that is {value!r:.50}")
+    return value

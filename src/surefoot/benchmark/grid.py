@@ -174,7 +174,7 @@ def _cells(data: dict[str, Any]) -> list[Cell]:
             for preset, label, overrides in algorithms:
                 algorithm = Cell("", task, preset, label, overrides, {**settings, **seeds}).algorithm()
                 last = seeds["seed"] + seeds["num_seeds"] - 1
-                name = _file_name(f"{task}--{label}--utd{algorithm.utd}--s{seeds['seed']}-{last}")
+                name = file_name(f"{task}--{label}--utd{algorithm.utd}--s{seeds['seed']}-{last}")
                 cells.append(Cell(name, task, preset, label, overrides, {**settings, **seeds}))
     _check(cells)
     return cells
@@ -278,6 +278,6 @@ def _refuse_unknown(data: dict[str, Any], valid: tuple[str, ...], what: str) -> 
             raise UserError(f"{what} {key!r}{suggest(key, valid)}; valid: {', '.join(valid)}")
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """Return a name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

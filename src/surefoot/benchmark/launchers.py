@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
+
+from surefoot.runs.atomic import disk_errors
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,13 @@ class Launcher(Protocol):
     def __exit__(self, *_: object) -> None:
         """Kill what still runs."""
         ...
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a job's log to append to; no link is followed, since a stranger's directory may lead to any other file.
+
+    Raises:
+        RunFailure: it cannot be written.
+    """
+    with disk_errors("write", path):
+        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))

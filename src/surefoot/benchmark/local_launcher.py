@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from surefoot.benchmark.launchers import PARENT, Job, JobEnd
+from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.errors import UserError
-from surefoot.runs.atomic import disk_errors
 from surefoot.tasks import usable_cores
 
 _POLL_SECONDS = 0.1
@@ -84,7 +83,7 @@ class LocalLauncher:
         environment = {**os.environ, PARENT: str(os.getpid())}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
-        log = _open_log(job.log)
+        log = open_log(job.log)
         # A session of its own: Ctrl-C reaches this process alone, which then stops its jobs one by one.
         process = subprocess.Popen(
             job.command,
@@ -130,12 +129,6 @@ class LocalLauncher:
 
     def _close(self, name: str) -> None:
         self._running.pop(name).log.close()
-
-
-def _open_log(path: Path) -> BinaryIO:
-    """Open a log to append to; no link is followed, since a stranger's directory may lead to any other file."""
-    with disk_errors("write", path):
-        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))
 
 
 def visible_gpus() -> list[str]:

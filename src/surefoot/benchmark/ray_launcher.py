@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from surefoot.benchmark.launchers import PARENT, Job, JobEnd
+from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.benchmark.local_launcher import visible_gpus
 from surefoot.errors import MissingDependency, RunFailure, UserError
 
@@ -54,7 +54,7 @@ def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
     # Taking back a task (see ``stop``) interrupts the one that runs already, which must stay to see its process end.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Path(log).open("ab") as output:
+        with open_log(Path(log)) as output:
             # It dies with this worker (see ``cell``), so that a lost node's cell never writes beside its successor.
             process = subprocess.Popen(
                 command,

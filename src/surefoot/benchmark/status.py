@@ -63,7 +63,8 @@ class BenchReader:
         elif attempts.last is Event.STARTED and launching:
             state = "starting"
         elif attempts.last is Event.FAILED:
-            state, problem = "failed", "".join(self.folder.last_lines(name, 1)) or "it printed nothing"
+            last = "".join(self.folder.last_lines(name, 1)) or "it printed nothing"
+            state, problem = "failed", f"{attempts.ending}: {last}"
         elif run is not None and run.state is RunState.UNREADABLE:
             state, problem = run.state.value, run.problem or ""
         return CellStatus(name, state, run, attempts.count, problem)
