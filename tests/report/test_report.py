@@ -249,7 +249,7 @@ def test_a_row_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
     [
         (["nowhere"], "nowhere does not exist"),
         (["empty"], "empty holds no runs"),
-        (["run", "-o", "file"], "cannot write file: it is a file, expected a folder"),
+        (["run", "-o", "file"], "file: it is a file, expected a folder"),
         (["run", "-o", "other"], "other is not a report's folder: it holds 'mine'"),
         (["run", "--interval", "0"], "interval must be between 0 and 100 percent, got 0%"),
         (["run", "--resamples", "0"], "resamples must be at least 1, got 0"),

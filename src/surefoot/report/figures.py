@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ _SETTINGS: dict[Any, Any] = {
     "savefig.dpi": 200,
 }
 _MOST_MARKERS = 12
+_WIDEST_LABEL = 34
+"""Letters in a line of a label; what two runs differ in may be long."""
 _PUBLISHED_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 
 
@@ -75,7 +78,9 @@ def _save(stem: Path, draw: Callable[[Axes], None]) -> None:
     axes = figure.subplots()
     draw(axes)
     # The legend stands below, and takes nothing of the axes' height.
-    figure.set_figheight(figure.get_figheight() + 0.16 * math.ceil(len(axes.get_legend_handles_labels()[1]) / 2))
+    labels = axes.get_legend_handles_labels()[1]
+    lines = sum(max(label.count("\n") + 1 for label in labels[i : i + 2]) for i in range(0, len(labels), 2))
+    figure.set_figheight(figure.get_figheight() + 0.17 * lines)
     for ending in ("png", "pdf"):
         # No date inside: the same numbers give the same bytes.
         figure.savefig(f"{stem}.{ending}", metadata={"CreationDate": None} if ending == "pdf" else {"Software": None})
@@ -89,7 +94,8 @@ def _curves(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) 
         points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
         if len(points) > 1:
             dashes = _PUBLISHED_DASHES[index % len(_PUBLISHED_DASHES)]
-            axes.plot(*zip(*points, strict=True), color="0.55", linewidth=0.8, linestyle=dashes, label=curve.label)
+            label = _plain(curve.label)
+            axes.plot(*zip(*points, strict=True), color="0.55", linewidth=0.8, linestyle=dashes, label=label)
     _finish(axes, view.title, "env steps", f"score, IQM, {interval}", bool(view.published))
 
 
@@ -115,14 +121,18 @@ def _bars(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) ->
 
 
 def _profiles(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
+    seeds = {row["algorithm"]: row["seeds"] for row in view.table}
     for label, found in view.profiles.items():
         style = styles[label]
         axes.plot(
-            thresholds(), found.value, label=_plain(label), color=style.colour, linestyle=style.matplotlib["linestyle"]
+            thresholds(),
+            found.value,
+            label=f"{_plain(label)} ({_seeds(seeds[label])})",
+            color=style.colour,
+            linestyle=style.matplotlib["linestyle"],
         )
         axes.fill_between(thresholds(), found.low, found.high, color=style.colour, alpha=0.15, linewidth=0)
-    seeds = ", ".join(f"{_plain(row['algorithm'])} {_seeds(row['seeds'])}" for row in view.table)
-    _finish(axes, view.title, f"score ({seeds})", f"share of runs above it, {interval}")
+    _finish(axes, view.title, "score", f"share of runs above it, {interval}")
 
 
 def _diagnostic(axes: Axes, view: DiagnosticView, styles: Mapping[str, Style]) -> None:
@@ -163,4 +173,4 @@ def _seeds(count: str) -> str:
 
 def _plain(label: str) -> str:
     """Return a text that Matplotlib does not take for mathematics."""
-    return label.replace("$", r"\$")
+    return "\n".join(textwrap.wrap(label.replace("$", r"\$"), _WIDEST_LABEL))
