@@ -92,7 +92,7 @@ FINE = f'tasks = ["probe-action"]{HEAD}'
         (f"{FINE}{ALGORITHM}{ALGORITHM}", "two cells are called probe-action--small-sac--utd1--s0-0"),
         (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells are called"),
         (f'{FINE}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
-        (f'{FINE}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number, got '3e-4'"),
+        (f'{FINE}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number such as 3e-4, got '3e-4'"),
         (f"{FINE}{ALGORITHM}{ALGORITHM}utd = 2\nnum_critics = 3", "two different algorithms are called 'small sac'"),
         ("a = " + "[" * 5000, "not TOML"),
         (f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}', "env_steps 50 end before the warm-up of 100"),

@@ -230,7 +230,7 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
             raise UserError(f"name must be 1 to 100 printable characters, got {label!r}")
         rate = entry.get("learning_rate", 0.0)
         if not isinstance(rate, int | float) or isinstance(rate, bool):
-            raise UserError(f"learning_rate must be a number, got {rate!r}")
+            raise UserError(f"learning_rate must be a number such as 3e-4, got {rate!r}")
         utds = entry.get("utd", [None])
         overrides = {key: value for key, value in entry.items() if key not in ("preset", "name", "utd")}
         found += [
