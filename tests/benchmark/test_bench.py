@@ -247,6 +247,9 @@ def test_local_places_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPat
     assert (LocalLauncher(2, None, 10).slots, LocalLauncher(2, None, 10).cores_each) == (2, 3)
     assert (LocalLauncher(100, None, 10).slots, LocalLauncher(100, 4, 10).slots) == (6, 4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert visible_gpus() == []
+    monkeypatch.delenv("JAX_PLATFORMS")
     assert visible_gpus() == ["3", "5"]
     assert LocalLauncher(100, None, 10).slots == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
