@@ -170,13 +170,32 @@ def shape_of(cell: Cell) -> str:
     return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']}"
 
 
-def calibrate(cells: Sequence[Cell], cores: int, seconds: float = CALIBRATION_SECONDS) -> Calibration:
-    """Measure in a process of its own, on as many cores as a cell gets.
+def calibrate(
+    cells: Sequence[Cell], costs: Sequence[CellCost], cores: int, seconds: float = CALIBRATION_SECONDS
+) -> Calibration:
+    """Measure in a process of its own, on as many cores as a cell gets: the costliest shapes and tasks first.
+
+    Args:
+        cells: of a grid.
+        costs: of each of them.
+        cores: of the process.
+        seconds: about how long it takes.
 
     Raises:
         RunFailure: that process failed.
     """
-    request = json.dumps({"cells": [cell.to_data() for cell in cells], "seconds": seconds, "cores": cores})
+    shapes: dict[str, Cell] = {}
+    for cell, _ in sorted(zip(cells, costs, strict=True), key=lambda pair: -pair[1].flop):
+        shapes.setdefault(shape_of(cell), cell)
+    busiest = sorted(zip(cells, costs, strict=True), key=lambda pair: -pair[1].env_steps)
+    request = json.dumps(
+        {
+            "cells": [cell.to_data() for cell in shapes.values()],
+            "tasks": list(dict.fromkeys(cell.task for cell, _ in busiest)),
+            "seconds": seconds,
+            "cores": cores,
+        }
+    )
     command = [sys.executable, "-m", "surefoot.benchmark.planning"]
     done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -185,18 +204,17 @@ def calibrate(cells: Sequence[Cell], cores: int, seconds: float = CALIBRATION_SE
     return Calibration(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure(cells: list[Cell], seconds: float) -> Calibration:
-    """Measure the costliest shapes first, for two thirds of the time, then tasks; at least one of each."""
+def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Calibration:
+    """Measure updates for two thirds of the time, then tasks, each in the given order; at least one of each."""
     began = time.monotonic()
-    costs = {cell.name: cell_cost(cell) for cell in cells}
     updates: dict[str, float] = {}
-    for cell in sorted(cells, key=lambda cell: -costs[cell.name].flop):
-        if shape_of(cell) not in updates and (not updates or time.monotonic() - began < 0.67 * seconds):
+    for cell in cells:
+        if not updates or time.monotonic() - began < 0.67 * seconds:
             updates[shape_of(cell)] = _flop_rate(cell)
     steps: dict[str, float] = {}
-    for cell in sorted(cells, key=lambda cell: -costs[cell.name].env_steps):
-        if cell.task not in steps and (not steps or time.monotonic() - began < seconds):
-            steps[cell.task] = _step_rate(get_task(cell.task))
+    for task in tasks:
+        if not steps or time.monotonic() - began < seconds:
+            steps[task] = _step_rate(get_task(task))
     return Calibration(updates, steps)
 
 
@@ -253,7 +271,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cores"]])
-    found = _measure([Cell(**cell) for cell in request["cells"]], request["seconds"])
+    found = _measure([Cell(**cell) for cell in request["cells"]], request["tasks"], request["seconds"])
     print(json.dumps(vars(found)))
 
 

@@ -127,7 +127,7 @@ class Bench:
         launcher = LocalLauncher(len(grid.cells), self.max_parallel, free_host_memory())
         print(f"{grid.name}: {grid.description}" if grid.description else grid.name)
         print("calibrating for about 30 seconds ...", file=sys.stderr, flush=True)
-        found = calibrate(grid.cells, launcher.cores_each)
+        found = calibrate(grid.cells, costs, launcher.cores_each)
         seconds = [found.seconds(cell, cost) for cell, cost in zip(grid.cells, costs, strict=True)]
         print("\n".join(plan_lines(costs, seconds)))
         measured = sorted({shape_of(cell) for cell in grid.cells} & found.flop_per_second.keys())
