@@ -159,11 +159,15 @@ def check_taken_or_refused(text: str) -> None:
 
 def test_the_command_line_refuses_before_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "g.toml").write_text(f"{FINE}wrong = 1\n{ALGORITHM}")
+    (tmp_path / "binary.toml").write_bytes(b"tasks = \xff")
     good = write_grid(tmp_path / "good.toml")
     out = str(tmp_path / "out")
     for arguments, said in (
         ([str(tmp_path / "g.toml")], "a grid has no key 'wrong'"),
         (["quik"], "no grid 'quik': expected a TOML file or one of paper-ablations"),
+        (["/dev/zero"], "cannot read /dev/zero: it is not a regular file"),
+        ([str(tmp_path)], "it is not a regular file"),
+        ([str(tmp_path / "binary.toml")], "not TOML: byte 8 is not UTF-8"),
         ([str(good), "--max-parallel", "0"], "max_parallel must be at least 1, got 0"),
         ([str(good), "--retries", "-1"], "retries must be 0 or more, got -1"),
         ([str(good), "--address", "1.2.3.4:5"], "it needs --launcher ray"),

@@ -11,9 +11,9 @@ import pytest
 
 import surefoot
 from surefoot.algorithms import Learner
-from surefoot.benchmark import __main__ as program
-from surefoot.benchmark import speed
+from surefoot.benchmark import speed, speed_table
 from surefoot.benchmark.flops import count_dot_flops
+from surefoot.cli.main import main
 from surefoot.types import Batch, EnvSpec
 
 
@@ -51,17 +51,15 @@ def test_program_prints_a_table_and_writes_its_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(speed, "_CAPACITY", 1_000)
-    monkeypatch.setattr(program, "measure", lambda *options: speed.measure(*options, seconds_per_part=0.05))
+    monkeypatch.setattr(speed_table, "measure", lambda *options: speed.measure(*options, seconds_per_part=0.05))
     out = tmp_path / "speed.json"
-    monkeypatch.setattr("sys.argv", ["bench", "--utd", "1", "--rounds", "2", "--out", str(out)])
-    assert program.main() == 0
+    assert main(["bench", "speed", "--utd", "1", "--rounds", "2", "--out", str(out)]) == 0
     figures = json.loads(out.read_text())
     assert figures["utd"] == 1
     assert 0.0 < figures["share_of_limit"]["low"] <= figures["share_of_limit"]["high"]
     assert f"{figures['updates_per_second']['median']:.1f} updates/s" in capsys.readouterr().out
 
 
-def test_program_refuses_no_rounds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["bench", "--rounds", "0"])
-    assert program.main() == 2
+def test_program_refuses_no_rounds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "speed", "--rounds", "0"]) == 2
     assert "rounds must be at least 1, got 0" in capsys.readouterr().err

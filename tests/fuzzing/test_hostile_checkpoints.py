@@ -22,7 +22,6 @@ from surefoot.runs.arrays import read_arrays, write_arrays
 from surefoot.training.callbacks import Watchers
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
-from surefoot.training.recorder import Recorder
 from surefoot.training.stored import stored_run
 from tests.fuzzing.hostile import dump, other_values, sample, survives
 from tests.fuzzing.test_hostile_runs import seal
@@ -102,7 +101,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
     with directory.lock(), TrainingLoop.make(config, plan, task, Watchers(PlainObserver(), ())) as loop:
 
         def restore() -> None:
-            recorder = Recorder(directory, config, plan, task, loop._vector)
+            recorder = loop._make_recorder(directory)
             try:
                 recorder.restore(loop._population, lambda line: None)
             finally:

@@ -33,6 +33,7 @@ from surefoot.algorithms import Algorithm
 from surefoot.algorithms.part_text import part_from_text
 from surefoot.algorithms.presets import get_preset
 from surefoot.errors import UserError, suggest
+from surefoot.runs.untrusted import read_small
 from surefoot.tasks import get_task, list_tasks
 from surefoot.training.config import TrainConfig
 
@@ -130,14 +131,14 @@ def load_grid(name: str) -> Grid:
         text = (resources.files("surefoot.benchmark") / "grids" / f"{name}.toml").read_text(encoding="utf-8")
         return parse_grid(name, text)
     path = Path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         raise UserError(
             f"no grid {name!r}: expected a TOML file or one of {', '.join(shipped)}{suggest(name, shipped)}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the grid {name}: {error}") from error
+        )
+    try:
+        text = read_small(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"grid {name}: not TOML: byte {error.start} is not UTF-8") from error
     return parse_grid(path.stem, text)
 
 

@@ -14,7 +14,7 @@ import tyro
 
 from surefoot.cli.bench_tables import makespan, plan_lines, status_lines
 from surefoot.cli.display import duration_text
-from surefoot.cli.options import AddressName, GridName, Int, LimitInt
+from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _STYLES = {
     "unreadable": "red",
 }
 
-BenchPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+BenchPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Bench:
     """A TOML file, or a shipped grid: quick, paper-suites, paper-norms, paper-utd, paper-ablations."""
     launcher: Literal["local", "ray"] = "local"
     """Where cells run: on this machine, or on a Ray cluster."""
-    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: runs/GRID)")] = None
+    out: GridOutPath = None
     """Directory of the grid; on a cluster, one that every node sees."""
     address: AddressName = None
     """Of the Ray cluster's head, such as 10.0.0.1:6379, or auto for the one that this machine belongs to."""

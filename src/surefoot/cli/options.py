@@ -50,6 +50,7 @@ CapacityInt = Annotated[int | None, _WHOLE, _hint("the run's agent steps, at mos
 WorkersInt = Annotated[int | None, _WHOLE, _hint("chosen from the number of cores and seeds")]
 SourcePath = Annotated[Path | None, _PATH, _hint("fresh networks")]
 DataName = Annotated[str | None, _option(str, "DATA", "a path or a name"), _hint("an empty replay buffer")]
+GridOutPath = Annotated[Path | None, _PATH, _hint("runs/GRID")]
 OutPath = Annotated[Path | None, _PATH, _hint("runs/TASK-ALGORITHM-NUMBER")]
 EvenFpsFloat = Annotated[float | None, _REAL, _hint("near 50, in a .gif near 25, so that motion is even")]
 WidthInt = Annotated[int | None, _WHOLE, _hint("640, or 320 beside others")]
