@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,34 +42,50 @@ _COLUMN, _ROW = 2.2, 1.75
 """Inches of a panel among others."""
 
 
-def draw_all(
-    folder: Path,
-    views: Sequence[View],
-    diagnostics: Mapping[str, list[Diagnostic]],
-    styles: Mapping[str, Style],
-    interval: str,
-) -> None:
-    """Write every figure into a folder that is there.
+@dataclass(frozen=True)
+class Job:
+    """All figures of one view.
+
+    Attributes:
+        view: of which.
+        diagnostics: its quantities.
+        tasks: the views of a suite's tasks; none for a task.
+    """
+
+    view: View
+    diagnostics: list[Diagnostic]
+    tasks: list[View]
+
+
+def make_jobs(views: Sequence[View], diagnostics: Mapping[str, list[Diagnostic]]) -> list[Job]:
+    """Return what is to be drawn, view by view."""
+    tasks = {view.tasks[0]: view for view in views if len(view.tasks) == 1}
+    return [
+        Job(view, diagnostics.get(view.name, []), [tasks[task] for task in view.tasks] if len(view.tasks) > 1 else [])
+        for view in views
+    ]
+
+
+def draw(folder: Path, jobs: Sequence[Job], styles: Mapping[str, Style], interval: str) -> None:
+    """Write figures into a folder that is there.
 
     Args:
         folder: where.
-        views: learning curves, final scores, comparisons.
-        diagnostics: the rest, by view.
+        jobs: which.
         styles: of the labels.
         interval: of the statistics, for a person.
     """
     import matplotlib
 
-    tasks = {view.tasks[0]: view for view in views if len(view.tasks) == 1}
     with matplotlib.rc_context(_SETTINGS):
-        for view in views:
-            if view.lines:
-                _draw_view(folder, view, styles, interval)
-            if own := diagnostics.get(view.name):
-                _save(folder / f"{view.name}-diagnostics", *_diagnostics(view, own, styles))
-            if len(view.tasks) > 1:
-                of_suite = [tasks[task] for task in view.tasks]
-                _save(folder / f"{view.name}-tasks", *_task_curves(view, of_suite, styles, interval))
+        for job in jobs:
+            name = job.view.name
+            if job.view.lines:
+                _draw_view(folder, job.view, styles, interval)
+            if job.diagnostics:
+                _save(folder / f"{name}-diagnostics", *_diagnostics(job.view, job.diagnostics, styles))
+            if job.tasks:
+                _save(folder / f"{name}-tasks", *_task_curves(job.view, job.tasks, styles, interval))
 
 
 type _Drawn = tuple[Figure, str]
@@ -107,7 +124,7 @@ def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: 
 
 def _task_curves(view: View, tasks: Sequence[View], styles: Mapping[str, Style], interval: str) -> _Drawn:
     """Return the curves of every task of a suite, side by side."""
-    figure, grid = _grid(len(tasks), 5)
+    figure, grid = _grid(len(tasks), 5, share_y=True)
     shown = {line.label for line in view.lines}
     for axes, task in zip(grid, tasks, strict=True):
         panels.curves(axes, task, styles, published=False, labels=shown, named=False)
@@ -120,7 +137,7 @@ def _task_curves(view: View, tasks: Sequence[View], styles: Mapping[str, Style],
 
 
 def _diagnostics(view: View, found: Sequence[Diagnostic], styles: Mapping[str, Style]) -> _Drawn:
-    figure, grid = _grid(len(found), 3)
+    figure, grid = _grid(len(found), 3, share_y=False)
     for axes, own in zip(grid, found, strict=True):
         panels.diagnostic(axes, own, styles)
     _legend(figure, grid, 3)
@@ -139,13 +156,16 @@ def _listed(seeds: Mapping[str, str]) -> str:
     return ", ".join(f"{panels.plain(label)} {count}" for label, count in seeds.items())
 
 
-def _grid(count: int, most: int) -> tuple[Figure, list[Axes]]:
+def _grid(count: int, most: int, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """Return a figure with that many panels over the same env steps, which stand below the last one of each column."""
     columns = min(count, most)
     rows = math.ceil(count / columns)
     figure = _figure((max(4.2, _COLUMN * columns), _ROW * rows + 0.9))
-    every: list[Axes] = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    every: list[Axes] = list(np.ravel(figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)))
     for spare in every[count:]:
         spare.remove()
+    for axes in every[max(0, count - columns) : count]:
+        axes.tick_params(labelbottom=True)
     return figure, every[:count]
 
 

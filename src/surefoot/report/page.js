@@ -7,6 +7,8 @@ const printing = matchMedia("print");
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",")},${share})`;
 const seeds = (count) => `${count} seed${String(count) === "1" ? "" : "s"}`;
+const whose = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)} each` :
+  own.map((one) => `${one.label} ${seeds(one.seeds)}`).join(", ");
 const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
 function look() {
@@ -43,6 +45,12 @@ function traces(label, x, band, custom, hover, more) {
     Object.assign(curve, more)];
 }
 
+// A plot that is there keeps its height unless its layout says another.
+function draw(id, drawn, shape, height) {
+  byId(id).style.height = `${height}px`;
+  Plotly.react(id, drawn, Object.assign(shape, { height: height }), options);
+}
+
 function drawCurves(view) {
   const wall = byId("axis").value === "wall";
   const name = byId("aggregate").value;
@@ -64,14 +72,13 @@ function drawCurves(view) {
   });
   const style = look();
   const shape = layout(wall ? "wall-clock of a run, minutes" : "env steps", `score, ${name}`, { showlegend: true });
-  const legend = { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)" };
+  const legend = { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0 };
   shape.legend = Object.assign({ y: 1, yanchor: "top" }, legend);
   shape.legend2 = Object.assign({ y: 0, yanchor: "bottom", title: { text: "published; protocols differ", font: { color: style.grey, size: 11 } } },
     legend, { font: { size: 10, color: style.grey } });
-  Plotly.react("curves", drawn, shape, options);
-  const counts = view.lines.map((line) => `${line.label}: ${seeds(line.seeds)}`).join("; ");
+  draw("curves", drawn, shape, Math.max(460, 110 + 19 * (view.lines.length + shown.length + 2)));
   byId("curves-caption").textContent = `${view.title}. ${name === "IQM" ? "IQM" : "Mean"} over all runs, ${data.interval}. ` +
-    `${view.suite ? "Seeds per task. " : ""}${counts}.` +
+    `${whose(view.lines)}${view.suite ? " per task" : ""}.` +
     (shown.length ? ` Thin and grey: IQM of published curves. ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
 }
 
@@ -85,25 +92,22 @@ const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.hi
 
 function drawFinals(view) {
   const rows = view.finals.slice().reverse();
-  const height = Math.max(220, 90 + 26 * rows.length);
   const bars = { type: "bar", orientation: "h", y: rows.map((r) => plain(r.label)), x: rows.map((r) => r.score.value),
     error_x: errors(rows, { color: look().ink }), marker: { color: rows.map((r) => data.styles[r.label].colour), opacity: 0.85 },
     customdata: custom(rows), hovertemplate: `${scoreOf}<extra>%{y}</extra>` };
-  byId("bars").style.height = `${height}px`;
   const shape = layout("score, IQM", "", { bargap: 0.35 });
   Object.assign(shape.yaxis, { ticks: "", showgrid: false });
-  Plotly.react("bars", [bars], shape, options);
+  draw("bars", [bars], shape, Math.max(220, 90 + 26 * rows.length));
   drawUtd(view);
   const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>";
   byId("profile-box").hidden = !view.profiles.length;
   if (view.profiles.length) {
     const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
-    Plotly.react("profile", drawn, layout("score", "share of runs above it"), options);
+    draw("profile", drawn, layout("score", "share of runs above it"), 340);
   }
   drawImprovement(view.improvement);
-  const counts = view.finals.map((final) => `${final.label}: ${seeds(final.seeds)}`).join("; ");
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
-    `${data.interval}. ${view.suite ? "Seeds per task. " : ""}${counts}.` +
+    `${data.interval}; ${whose(view.finals)}${view.suite ? " per task" : ""}.` +
     (view.improvement.labels.length ? " Probability of improvement: how often a run of the row's algorithm scores more than one of the column's on the same task." : "");
 }
 
@@ -122,7 +126,7 @@ function drawUtd(view) {
   const ticks = [...new Set(view.finals.map((final) => final.utd))].sort((a, b) => a - b);
   const shape = layout("", "score, IQM", { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 11 } } });
   shape.xaxis = axis("updates per agent step (UTD)", { type: "log", tickvals: ticks, ticktext: ticks.map(String) });
-  Plotly.react("utd", drawn, shape, options);
+  draw("utd", drawn, shape, 340);
 }
 
 function drawImprovement(own) {
@@ -135,28 +139,27 @@ function drawImprovement(own) {
     customdata: own.matrix, colorscale: [[0, "#d55e00"], [0.5, dark.matches && !printing.matches ? "#30363d" : "#f6f8fa"], [1, "#0072b2"]],
     showscale: false, xgap: 1, ygap: 1, hoverongaps: false,
     hovertemplate: "P(%{y} > %{x}) = %{z:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>" };
-  const height = Math.max(260, 120 + 26 * names.length);
-  byId("improvement").style.height = `${height}px`;
   const shape = layout("", "");
   Object.assign(shape.xaxis, { showgrid: false, tickangle: -35, ticks: "" });
   Object.assign(shape.yaxis, { showgrid: false, autorange: "reversed", ticks: "" });
-  Plotly.react("improvement", [drawn], shape, options);
+  draw("improvement", [drawn], shape, Math.max(260, 120 + 26 * names.length));
 }
 
 function drawClock(view) {
-  const one = (key, unit) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(final.label),
+  const one = (key, unit, at) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(final.label),
     error_y: errors([final], { color: data.styles[final.label].colour }), mode: "markers", customdata: custom([final]),
+    legendgroup: final.label, showlegend: !at, xaxis: `x${at}`, yaxis: `y${at}`,
     marker: { color: data.styles[final.label].colour, symbol: data.styles[final.label].marker, size: 11 },
     hovertemplate: `${scoreOf}<br>%{x:,.4~g} ${unit}<extra>%{fullData.name}</extra>` }));
-  const legend = { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 11 } } };
-  const minutes = layout("", "score, IQM");
-  minutes.xaxis = axis("wall-clock of a run, minutes", { rangemode: "tozero" });
-  Plotly.react("clock", one((f) => f.wall_seconds / 60, "min"), Object.assign(minutes, legend), options);
-  const speed = layout("", "score, IQM");
-  speed.xaxis = axis("env steps per second, all seeds of a run", { rangemode: "tozero" });
-  Plotly.react("throughput", one((f) => f.env_steps_per_second, "env steps/s"), Object.assign(speed, legend), options);
+  const shape = layout("", "score, IQM", { showlegend: true, grid: { rows: 1, columns: 2, pattern: "independent", xgap: 0.14 },
+    legend: { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0 } });
+  shape.xaxis = axis("wall-clock of a run, minutes", { rangemode: "tozero" });
+  shape.xaxis2 = axis("env steps per second, all seeds of a run", { rangemode: "tozero" });
+  shape.yaxis2 = axis("", { matches: "y" });
+  const drawn = one((f) => f.wall_seconds / 60, "min", "").concat(one((f) => f.env_steps_per_second, "env steps/s", "2"));
+  draw("clock", drawn, shape, Math.max(340, 90 + 20 * view.finals.length));
   byId("clock-caption").textContent = `${view.title}: one point for each algorithm, with its ${data.interval}; ` +
-    `${view.finals.map((final) => `${final.label}: ${seeds(final.seeds)}`).join("; ")}. Means over runs, evaluations included; ` +
+    `${whose(view.finals)}${view.suite ? " per task" : ""}. Means over runs, evaluations included; ` +
     "a run trains its seeds together. Machines differ: see the device in the tables.";
 }
 
@@ -166,7 +169,6 @@ function drawDiagnostics(view) {
   if (!own.length) return;
   const columns = Math.min(own.length, byId("diagnostics-box").clientWidth < 700 ? 1 : 3);
   const rows = Math.ceil(own.length / columns);
-  byId("diagnostics").style.height = `${110 + 230 * rows}px`;
   const shape = layout("", "", { showlegend: true, annotations: [], margin: { l: 45, r: 15, t: 40, b: 40 },
     grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 },
     legend: { orientation: "h", y: 1 + 0.16 / rows, yanchor: "bottom", font: { size: 11 } } });
@@ -187,24 +189,27 @@ function drawDiagnostics(view) {
       return made;
     });
   });
-  Plotly.react("diagnostics", drawn, shape, options);
-  const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line.seeds])))];
+  draw("diagnostics", drawn, shape, 110 + 230 * rows);
+  const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line]))).values()];
   byId("diagnostics-caption").textContent = `${view.title}, over env steps. Mean${view.suite ? " over tasks and seeds" : " over seeds"}; shaded: lowest to highest ` +
-    `seed. ${view.suite ? "Seeds per task. " : ""}${counts.map(([label, count]) => `${label}: ${seeds(count)}`).join("; ")}.`;
+    `seed; ${whose(counts)}${view.suite ? " per task" : ""}.`;
 }
 
 function drawAll() {
   const view = data.views[byId("view").value];
   document.querySelectorAll("[data-view]").forEach((part) => { part.hidden = part.dataset.view !== view.name; });
   document.querySelectorAll(".of").forEach((part) => { part.textContent = ` · ${view.title}`; });
-  drawCurves(view);
-  drawFinals(view);
-  drawClock(view);
+  document.querySelectorAll(".scores").forEach((part) => { part.hidden = !view.lines.length; });
+  if (view.lines.length) {
+    drawCurves(view);
+    drawFinals(view);
+    drawClock(view);
+  }
   drawDiagnostics(view);
 }
 
 byId("view").addEventListener("change", drawAll);
-["axis", "aggregate", "published"].forEach((id) => byId(id).addEventListener("change", () => drawCurves(data.views[byId("view").value])));
+["axis", "aggregate", "published"].forEach((id) => byId(id).addEventListener("change", drawAll));
 dark.addEventListener("change", drawAll);
 printing.addEventListener("change", drawAll);
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));

@@ -161,6 +161,12 @@ def diagnostic(axes: Axes, own: Diagnostic, styles: Mapping[str, Style]) -> None
     for line in own.lines:
         _line(axes, styles[line.label], line.label, line.env_steps, line.value, line.low, line.high)
     if own.logarithmic:
+        from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
         axes.set_yscale("log")
+        # A range below a decade needs more than its powers of ten; as plain text, which is set much faster than 10^-3.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.set_title(own.title)
     _thousands(axes)

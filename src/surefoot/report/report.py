@@ -12,7 +12,8 @@ from surefoot.errors import MissingDependency, UserError
 from surefoot.output import output_errors
 from surefoot.report.comparisons import task_table
 from surefoot.report.diagnostics import make_diagnostics
-from surefoot.report.figures import draw_all
+from surefoot.report.drawers import draw_at_once
+from surefoot.report.figures import make_jobs
 from surefoot.report.labels import label_runs
 from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
@@ -25,7 +26,6 @@ from surefoot.runs.atomic import TEMPORARY
 
 PAGE = "index.html"
 _OWN = (PAGE, "figures", "tables")
-_OF_SUITES = ("median", "optimality gap", "tasks")
 
 
 def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = None) -> Path:
@@ -62,7 +62,8 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
         with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{out.name}-", dir=out.parent) as beside:
             partial = Path(beside) / "report"
             _write(partial, page, tables)
-            draw_all(partial / "figures", views, diagnostics, styles, f"{settings.confidence:.0%} interval")
+            jobs = make_jobs(views, diagnostics)
+            draw_at_once(partial / "figures", jobs, styles, f"{settings.confidence:.0%} interval")
             _replace(out, partial, Path(beside) / "earlier")
     return out / PAGE
 
@@ -75,10 +76,7 @@ def notes(views: Sequence[View]) -> list[str]:
 def make_tables(views: Sequence[View], runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return every table's rows by the name of its files."""
     tasks = [view for view in views if len(view.tasks) == 1]
-    # With a single task, these three say nothing new, and tasks without a scale lack two of them.
-    kept = [[{key: row[key] for key in row if key not in _OF_SUITES} for row in view.table] for view in tasks]
-    rows = [{"task": view.tasks[0], **row} for view, own in zip(tasks, kept, strict=True) for row in own]
-    tables = {"runs": runs, "tasks": rows}
+    tables = {"runs": runs, "tasks": [{"task": view.tasks[0], **row} for view in tasks for row in view.table]}
     for view in views:
         if len(view.tasks) > 1:
             tables[f"{view.name}-by-task"] = task_table(view, tasks)

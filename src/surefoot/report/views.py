@@ -158,7 +158,7 @@ def _view(
         line, wall = _line(label, runs, env_steps, scores, settings)
         last = _last_common_point(scores)
         at_last[label] = scores.at(last)
-        ends = settings.estimate_all(at_last[label], AGGREGATES if _scored(runs) else CURVES)
+        ends = settings.estimate_all(at_last[label], AGGREGATES if len(tasks) > 1 and _scored(runs) else CURVES)
         numbers = {key: Number(float(own.value[0]), float(own.low[0]), float(own.high[0])) for key, own in ends.items()}
         speeds = [run.env_steps_per_second for run in runs]
         speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
@@ -166,7 +166,7 @@ def _view(
         utd = runs[0].utd
         view.lines.append(line)
         view.finals.append(Final(label, family(label, runs[0]), utd, numbers["IQM"], seeds, float(wall[last]), speed))
-        view.table.append(_row(runs, int(env_steps[last]), view.finals[-1], numbers, len(scores.tasks)))
+        view.table.append(_row(runs, int(env_steps[last]), view.finals[-1], numbers))
         view.notes.extend(_unequal(label, scores))
     view.notes.extend(_notes(all_runs))
     if len({row["env steps"] for row in view.table}) > 1:
@@ -228,14 +228,14 @@ def _last_common_point(scores: Scores) -> int:
 
 
 def _row(
-    runs: Sequence[ReportRun], env_steps: int, final: Final, numbers: Mapping[str, Number], tasks: int
+    runs: Sequence[ReportRun], env_steps: int, final: Final, numbers: Mapping[str, Number]
 ) -> dict[str, Any]:
     per_env_step = sorted({run.utd / run.protocol.action_repeat for run in runs})
     return {
         "algorithm": final.label,
         **numbers,
         "seeds": final.seeds,
-        "tasks": tasks,
+        "tasks": len({run.task for run in runs}),
         "env steps": env_steps,
         "UTD": final.utd,
         "updates per env step": ", ".join(f"{value:g}" for value in per_env_step),
