@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SETTINGS: dict[Any, Any] = {
-    "figure.constrained_layout.use": True,
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -38,8 +37,8 @@ _SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,  # text stays text, as publishers ask
     "savefig.dpi": 200,
 }
-_COLUMN, _ROW = 2.2, 1.75
-"""Inches of a panel among others."""
+_COLUMN, _ROW, _LEGEND_ROW = 2.2, 1.75, 0.15
+"""Inches of a panel among others, and of a line of a legend."""
 
 
 @dataclass(frozen=True)
@@ -95,31 +94,33 @@ type _Drawn = tuple[Figure, str]
 def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
     seeds = {line.label: counted(line.seeds, "seed") for line in view.lines}
 
-    def one(name: str, draw: Callable[[Axes], None], *, told: str, legend: int = 2, height: float = 3.0) -> None:
+    def one(name: str, draw: Callable[[Axes], None], *, told: str, legend: int = 2, height: float = 2.7) -> None:
         figure = _figure((4.2, height))
         axes = figure.subplots()
         draw(axes)
         axes.set_title(panels.plain(view.title))
+        if legend:  # which would take its place from the axes
+            entries = len(axes.get_legend_handles_labels()[1])
+            figure.set_figheight(height + _LEGEND_ROW * math.ceil(entries / legend))
         _legend(figure, [axes], legend)
         _save(folder / f"{view.name}-{name}", figure, told)
 
-    told = f"{_seeds(seeds)}; {interval}"
+    told = f"{_seeds(seeds, view)}; {interval}"
     published = "\ngrey: published, their protocols differ" if view.published else ""
-    one("curves", partial(panels.curves, view=view, styles=styles), told=f"IQM, {told}{published}", height=3.6)
+    one("curves", partial(panels.curves, view=view, styles=styles), told=f"{told}{published}")
     rows = 0.25 * len(view.finals)
     one("final", partial(panels.bars, view=view, styles=styles), told=told, legend=0, height=1.3 + rows)
     if view.utd_matters:
         one("utd", partial(panels.utd, view=view, styles=styles), told=told)
     if view.profiles:
-        one("profile", partial(panels.profiles, view=view, styles=styles), told=told, height=3.4)
+        one("profile", partial(panels.profiles, view=view, styles=styles), told=told)
     if view.improvement:
         one("improvement", partial(panels.improvement, view=view), told=told, legend=0, height=1.7 + rows)
     figure = _figure((6.0, 3.0))
     both = figure.subplots(1, 2, sharey=True)
     panels.clock(both, view, styles)
-    figure.suptitle(panels.plain(view.title), fontsize=8)
     _legend(figure, both, 3)
-    _save(folder / f"{view.name}-wall-clock", figure, told)
+    _save(folder / f"{view.name}-wall-clock", figure, f"{panels.plain(view.title)}; {told}")
 
 
 def _task_curves(view: View, tasks: Sequence[View], styles: Mapping[str, Style], interval: str) -> _Drawn:
@@ -131,9 +132,10 @@ def _task_curves(view: View, tasks: Sequence[View], styles: Mapping[str, Style],
         axes.set_title(panels.plain(task.title))
     _legend(figure, grid, 5)
     seeds = {line.label: counted(line.seeds, "seed") for line in view.lines}
-    figure.supxlabel("env steps", fontsize=8)
+    for axes in grid[-5:]:
+        axes.set_xlabel("env steps")
     figure.supylabel("score, IQM", fontsize=8)
-    return figure, f"{_seeds(seeds)}; {interval}"
+    return figure, f"{panels.plain(view.title)}; {_seeds(seeds, view)}; {interval}"
 
 
 def _diagnostics(view: View, found: Sequence[Diagnostic], styles: Mapping[str, Style]) -> _Drawn:
@@ -141,19 +143,17 @@ def _diagnostics(view: View, found: Sequence[Diagnostic], styles: Mapping[str, S
     for axes, own in zip(grid, found, strict=True):
         panels.diagnostic(axes, own, styles)
     _legend(figure, grid, 3)
-    figure.suptitle(f"{panels.plain(view.title)}, over env steps", fontsize=8)
     seeds = {line.label: counted(line.seeds, "seed") for own in found for line in own.lines}
-    return figure, f"{_seeds(seeds)}; mean, shaded from the lowest to the highest seed"
+    told = f"{_seeds(seeds, view)}; mean, shaded from the lowest to the highest seed"
+    return figure, f"{panels.plain(view.title)}, over env steps; {told}"
 
 
-def _seeds(seeds: Mapping[str, str]) -> str:
+def _seeds(seeds: Mapping[str, str], view: View) -> str:
     """Return how many seeds there are: once, where all labels have the same."""
     different = set(seeds.values())
-    return different.pop() if len(different) == 1 else "seeds: see the tables" if len(seeds) > 4 else _listed(seeds)
-
-
-def _listed(seeds: Mapping[str, str]) -> str:
-    return ", ".join(f"{panels.plain(label)} {count}" for label, count in seeds.items())
+    listed = ", ".join(f"{panels.plain(label)} {count}" for label, count in seeds.items())
+    told = different.pop() if len(different) == 1 else listed if len(listed) < 80 else "seeds as in the tables"
+    return f"{told} per task" if len(view.tasks) > 1 else told
 
 
 def _grid(count: int, most: int, share_y: bool) -> tuple[Figure, list[Axes]]:
@@ -173,7 +173,7 @@ def _figure(size: tuple[float, float]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -189,13 +189,17 @@ def _legend(figure: Figure, every: Sequence[Axes], columns: int) -> None:
 
 
 def _save(stem: Path, figure: Figure, told: str) -> None:
-    """Write both files, with what a reader must know below the last panel."""
-    last = figure.axes[-1]
+    """Write both files, with what a reader must know: above several panels, below a single one."""
     if len(figure.axes) > 1:
-        figure.text(1.0, 0.0, told, ha="right", va="bottom", fontsize=6, color="0.35")
+        figure.suptitle(told, fontsize=7, color="0.25", wrap=True)
     else:
-        last.set_xlabel(f"{last.get_xlabel()}\n{told}" if last.get_xlabel() else told)
+        axes = figure.axes[0]
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{told}")
+    # Laid out once for both: with a layout engine, every file is drawn twice.
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
     for ending in ("png", "pdf"):
         # No date inside: the same numbers give the same bytes.
         figure.savefig(f"{stem}.{ending}", metadata={"CreationDate": None} if ending == "pdf" else {"Software": None})
-        figure.set_layout_engine("none")  # laid out once for both

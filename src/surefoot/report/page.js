@@ -4,15 +4,16 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const printing = matchMedia("print");
+let onPaper = printing.matches;
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",")},${share})`;
 const seeds = (count) => `${count} seed${String(count) === "1" ? "" : "s"}`;
-const whose = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)} each` :
+const whose = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)}${own.length > 1 ? " each" : ""}` :
   own.map((one) => `${one.label} ${seeds(one.seeds)}`).join(", ");
-const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const options = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
 function look() {
-  const night = dark.matches && !printing.matches;
+  const night = dark.matches && !onPaper;
   return { ink: night ? "#e6edf3" : "#1b1f24", grid: night ? "#2a313a" : "#e4e8ec", grey: night ? "#8b949e" : "#7d858e",
     ground: night ? "#0d1117" : "#ffffff" };
 }
@@ -45,10 +46,12 @@ function traces(label, x, band, custom, hover, more) {
     Object.assign(curve, more)];
 }
 
-// A plot that is there keeps its height unless its layout says another.
+// Sizes are told: a plot that is there would keep its own. Paper is narrower than the window, which is all that can be
+// measured before printing: 690 pixels of an A4 or letter page lie between its margins.
 function draw(id, drawn, shape, height) {
+  const paper = byId(id).closest(".pair") ? 335 : 690;
   byId(id).style.height = `${height}px`;
-  Plotly.react(id, drawn, Object.assign(shape, { height: height }), options);
+  Plotly.react(id, drawn, Object.assign(shape, { height: height, width: onPaper ? paper : byId(id).clientWidth }), options);
 }
 
 function drawCurves(view) {
@@ -91,6 +94,10 @@ const scoreOf = "%{customdata[0]:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f
 const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.high]);
 
 function drawFinals(view) {
+  // First, so that those which stay are drawn as wide as they will be.
+  byId("utd-box").hidden = !view.utd;
+  byId("profile-box").hidden = !view.profiles.length;
+  byId("improvement-box").hidden = !view.improvement.labels.length;
   const rows = view.finals.slice().reverse();
   const bars = { type: "bar", orientation: "h", y: rows.map((r) => plain(r.label)), x: rows.map((r) => r.score.value),
     error_x: errors(rows, { color: look().ink }), marker: { color: rows.map((r) => data.styles[r.label].colour), opacity: 0.85 },
@@ -98,22 +105,19 @@ function drawFinals(view) {
   const shape = layout("score, IQM", "", { bargap: 0.35 });
   Object.assign(shape.yaxis, { ticks: "", showgrid: false });
   draw("bars", [bars], shape, Math.max(220, 90 + 26 * rows.length));
-  drawUtd(view);
+  if (view.utd) drawUtd(view);
   const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>";
-  byId("profile-box").hidden = !view.profiles.length;
   if (view.profiles.length) {
     const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
     draw("profile", drawn, layout("score", "share of runs above it"), 340);
   }
-  drawImprovement(view.improvement);
+  if (view.improvement.labels.length) drawImprovement(view.improvement);
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
     `${data.interval}; ${whose(view.finals)}${view.suite ? " per task" : ""}.` +
     (view.improvement.labels.length ? " Probability of improvement: how often a run of the row's algorithm scores more than one of the column's on the same task." : "");
 }
 
 function drawUtd(view) {
-  byId("utd-box").hidden = !view.utd;
-  if (!view.utd) return;
   const families = [...new Set(view.finals.map((final) => final.family))];
   const drawn = families.map((family) => {
     const rows = view.finals.filter((final) => final.family === family).sort((a, b) => a.utd - b.utd);
@@ -130,13 +134,11 @@ function drawUtd(view) {
 }
 
 function drawImprovement(own) {
-  byId("improvement-box").hidden = !own.labels.length;
-  if (!own.labels.length) return;
   const names = own.labels.map(plain);
   const value = own.matrix.map((row) => row.map((cell) => cell[0]));
   const shown = value.map((row) => row.map((v) => (v === null ? "" : v.toFixed(2))));
   const drawn = { type: "heatmap", x: names, y: names, z: value, zmin: 0, zmax: 1, text: shown, texttemplate: "%{text}",
-    customdata: own.matrix, colorscale: [[0, "#d55e00"], [0.5, dark.matches && !printing.matches ? "#30363d" : "#f6f8fa"], [1, "#0072b2"]],
+    customdata: own.matrix, colorscale: [[0, "#d55e00"], [0.5, dark.matches && !onPaper ? "#30363d" : "#f6f8fa"], [1, "#0072b2"]],
     showscale: false, xgap: 1, ygap: 1, hoverongaps: false,
     hovertemplate: "P(%{y} > %{x}) = %{z:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>" };
   const shape = layout("", "");
@@ -167,7 +169,7 @@ function drawDiagnostics(view) {
   const own = view.diagnostics;
   byId("diagnostics-box").hidden = !own.length;
   if (!own.length) return;
-  const columns = Math.min(own.length, byId("diagnostics-box").clientWidth < 700 ? 1 : 3);
+  const columns = Math.min(own.length, !onPaper && byId("diagnostics-box").clientWidth < 700 ? 1 : 3);
   const rows = Math.ceil(own.length / columns);
   const shape = layout("", "", { showlegend: true, annotations: [], margin: { l: 45, r: 15, t: 40, b: 40 },
     grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 },
@@ -211,7 +213,25 @@ function drawAll() {
 byId("view").addEventListener("change", drawAll);
 ["axis", "aggregate", "published"].forEach((id) => byId(id).addEventListener("change", drawAll));
 dark.addEventListener("change", drawAll);
-printing.addEventListener("change", drawAll);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+
+function print(now) {
+  if (now === onPaper) return;
+  onPaper = now;
+  if (now) document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  drawAll();
+}
+printing.addEventListener("change", () => print(printing.matches));
+addEventListener("beforeprint", () => print(true));
+addEventListener("afterprint", () => print(false));
+
+let resized = 0;
+let wide = document.body.clientWidth;
+addEventListener("resize", () => {
+  if (document.body.clientWidth === wide) return;
+  wide = document.body.clientWidth;
+  clearTimeout(resized);
+  resized = setTimeout(drawAll, 150);
+});
+
 drawAll();
 document.body.dataset.ready = "yes";

@@ -247,6 +247,8 @@ def _row(
 
 
 def _unequal(label: str, scores: Scores) -> list[str]:
+    if set(scores.seeds) == {1}:
+        return [f"{label} has a single seed: its intervals say nothing of other seeds"]
     if len(set(scores.seeds)) == 1:
         return []
     told = ", ".join(f"{task} {count}" for task, count in zip(scores.tasks, scores.seeds, strict=True))
