@@ -156,6 +156,7 @@ def test_every_algorithm_has_a_page_whose_tables_the_build_fills(name: str) -> N
         assert text.splitlines().count(marker) == 1, marker
     for section in ("Deviations", "Where paper and code differ"), ("Run it",), ("Curves",):
         assert any(f"\n## {title}" in text for title in section), section
+    assert text.count("\n$$\n") >= 2, "no equations"
     assert f"algorithms/{page.name}\n" in (ROOT / "mkdocs.yml").read_text()
 
     built = load_hook().on_page_markdown(text)

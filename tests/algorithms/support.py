@@ -158,7 +158,7 @@ def fixed_batch(seed: int = 0, size: int = BATCH) -> Batch:
         action=jnp.asarray(rng.uniform(-1.0, 1.0, (size, SPEC.action_size))),
         reward=jnp.asarray(rng.normal(size=size)),
         next_observation=jnp.asarray(1.0 + 2.0 * rng.normal(size=(size, SPEC.observation_size))),
-        terminated=jnp.asarray(np.arange(size) == 0, jnp.float64),
+        terminated=jnp.asarray((np.arange(size) == 0).astype(np.float64)),
     )
 
 

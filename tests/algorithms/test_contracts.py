@@ -14,7 +14,7 @@ import pytest
 from surefoot.algorithms import LearnerState
 from surefoot.algorithms.presets import list_presets
 from surefoot.training.checkpoint import arrays_to_tree, tree_to_arrays
-from surefoot.types import PyTree
+from surefoot.types import PyTree, Transition
 from tests.algorithms.support import (
     compiled_update,
     fixed_batch,
@@ -94,6 +94,24 @@ def test_the_keys_of_many_seeds_are_those_of_each_alone_bit_for_bit(name: str) -
     for seed in range(3):
         assert same_bits(of_seed(together, seed), jax.jit(keys)(roots[seed]))
     assert len({np.asarray(jax.random.key_data(key)).tobytes() for kind in together for key in kind}) == 6
+
+
+@every_preset
+def test_a_state_keeps_its_types_so_that_a_run_compiles_its_update_once(name: str) -> None:
+    with jax.enable_x64(False):
+        functions, batch, key = learner(tiny_preset(name)), fixed_batch(), jax.random.key(0)
+        observation, ended = batch.observation[0], jnp.bool_(True)
+        seen = Transition(batch.action[0], batch.reward[0], observation, ended, observation, ended)
+        first = jax.eval_shape(functions.init, key)
+        collected = jax.eval_shape(functions.collect, first, seen)
+        updated, _, _ = jax.eval_shape(functions.update, collected, batch, key, jnp.bool_(True))
+        reset = jax.eval_shape(functions.reset, updated)
+    for state in (first, collected, updated, reset):
+        assert jax.tree.structure(state) == jax.tree.structure(first)
+        for (path, leaf), before in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(first), strict=True):
+            where = jax.tree_util.keystr(path)
+            assert not leaf.weak_type, where
+            assert (leaf.shape, leaf.dtype) == (before.shape, before.dtype), where
 
 
 @every_preset

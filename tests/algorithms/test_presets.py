@@ -121,6 +121,10 @@ DECAYED = {"crossq-wn", "crossq-wn-r", "crossq-wn-code", "td3-wn", "xqc"}
 
 LEFT_OUT: dict[tuple[str, str], tuple[Any, str]] = {
     ("sr-sac", "temperature.target_entropy"): (-1.0, "SR-SAC's code has half of it"),
+    ("sr-sac", "resets"): (
+        ResetEvery(env_steps=80_000),
+        "the same at UTD 32 and action repeat 1; the code counts updates",
+    ),
     ("sr-sac", "action_repeat"): (2, "SR-SAC's code has none: its interval between resets is held in updates"),
     ("bro", "num_critics"): (1, "BRO's code has two and their mean, and so have its published results"),
     ("bro", "temperature.target_entropy"): (-1.0, "BRO's code has half of it"),

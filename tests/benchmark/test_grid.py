@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
 
 from surefoot.algorithms import L2Penalty, ResetEvery
-from surefoot.benchmark.grid import Grid, load_grid, parse_grid, shipped_grids
+from surefoot.benchmark.grid import (
+    _ALGORITHM_KEYS,
+    _FIELDS,
+    _OWN_KEYS,
+    _SETTINGS,
+    Cell,
+    Grid,
+    load_grid,
+    parse_grid,
+    shipped_grids,
+)
 from surefoot.cli.main import main
 from surefoot.errors import UserError
 from tests.benchmark.support import ALGORITHM, HEAD, write_grid
@@ -80,13 +92,69 @@ FINE = f'tasks = ["probe-action"]{HEAD}'
         (f"{FINE}{ALGORITHM}{ALGORITHM}", "two cells are called probe-action--small-sac--utd1--s0-0"),
         (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells are called"),
         (f'{FINE}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
+        (f'{FINE}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number such as 3e-4, got '3e-4'"),
+        (f"{FINE}{ALGORITHM}{ALGORITHM}utd = 2\nnum_critics = 3", "two different algorithms are called 'small sac'"),
+        ("a = " + "[" * 5000, "not TOML"),
         (f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}', "env_steps 50 end before the warm-up of 100"),
+        (
+            f"{FINE.replace('evaluate_every = 300', 'evaluate_every = true')}{ALGORITHM}",
+            "evaluate_every must be a whole",
+        ),
+        (
+            f'{FINE}[[algorithms]]\npreset = "sac"\nlearning_rate = "fast"',
+            "learning_rate must be a number .*got 'fast'",
+        ),
+        (f'{FINE}[[algorithms]]\npreset = "sac"\nbatch_size = "big"', "batch_size must be a number, got 'big'"),
         (f'tasks = ["probe-action"]\nenv_steps = "many"\n{ALGORITHM}', "env_steps must be a whole number"),
     ],
 )
 def test_mistakes_are_one_line(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         grid(text)
+
+
+ODD_VALUES = (
+    "true",
+    "-5",
+    "0",
+    "2.5",
+    "nan",
+    "inf",
+    '"x"',
+    '""',
+    "[]",
+    "[1]",
+    '["a"]',
+    "{a=1}",
+    "2020-01-01",
+    '"none"',
+)
+
+
+def test_any_value_anywhere_is_taken_or_refused_in_one_line() -> None:
+    """What is taken can be written to bench.json, and is the same grid when it is read again."""
+    head = {"tasks": '["probe-action"]', "env_steps": "600"}
+    algorithm = dict(line.split(" = ", 1) for line in ALGORITHM.strip().splitlines()[1:])
+    for key, value in itertools.product((*_OWN_KEYS, *_SETTINGS), ODD_VALUES):
+        check_taken_or_refused(lines(head | {key: value}) + (ALGORITHM if key != "algorithms" else ""))
+    for key, value in itertools.product((*_ALGORITHM_KEYS, *_FIELDS), ODD_VALUES):
+        check_taken_or_refused(f"{lines(head)}\n[[algorithms]]\n{lines(algorithm | {key: value})}")
+
+
+def lines(values: dict[str, str]) -> str:
+    return "\n".join(f"{key} = {value}" for key, value in values.items())
+
+
+def check_taken_or_refused(text: str) -> None:
+    said = ""
+    try:
+        found = grid(text)
+    except UserError as error:
+        said = str(error)
+    else:
+        stored = json.dumps([cell.to_data() for cell in found.cells], allow_nan=False)
+        assert tuple(Cell(**cell) for cell in json.loads(stored)) == found.cells, text
+    assert "\n" not in said, text
 
 
 def test_the_command_line_refuses_before_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

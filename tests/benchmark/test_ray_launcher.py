@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,9 +88,11 @@ def test_a_lost_nodes_cells_go_on_elsewhere_and_come_to_what_local_ones_do(clust
     assert not (out / "stop-requested").exists()
 
 
-def test_a_fresh_cluster_stops_in_good_order(tmp_path: Path) -> None:
+def test_a_fresh_cluster_stops_in_good_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell is asked to end and does so with a checkpoint, rather than being killed with the cluster."""
     out = tmp_path / "out"
     grid = write_grid(tmp_path / "g.toml", env_steps=300_000, replay_capacity=600)
+    monkeypatch.setitem(ENVIRONMENT, "RAY_ADDRESS", "127.0.0.1:1")  # of somebody else's cluster, which is left alone
     process = bench(str(grid), "--launcher", "ray", "--out", str(out), "--max-parallel", "1")
     deadline = time.monotonic() + 300
     while not running_cells(out):
@@ -116,6 +120,18 @@ def test_an_address_where_no_cluster_answers_is_one_line(
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert time.monotonic() - began < 60
+
+
+def test_another_servers_address_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        address = f"{host}:{port}"
+        greeter = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-OpenSSH_9.6"))
+        greeter.start()
+        with pytest.raises(UserError, match=f"no Ray cluster answers at '{address}' .something else listens there"):
+            RayLauncher(address, None)
+        greeter.join()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_impossible_limits_are_refused() -> None:

@@ -75,7 +75,10 @@ class Learner:
         observation = jnp.zeros((1, self.spec.observation_size))
         action = jnp.zeros((1, self.spec.action_size))
         critic = self.critic.init(critic_key, observation, action)
-        log_alpha = None if algorithm.temperature is None else jnp.log(jnp.asarray(algorithm.temperature.initial))
+        # Of a stated type: a weak one would turn into it in the first updates, and each time all would compile anew.
+        log_alpha = (
+            None if algorithm.temperature is None else jnp.log(jnp.asarray(algorithm.temperature.initial, float))
+        )
         return LearnerState(
             actor=self.actor.init(actor_key, observation),
             critic=critic,

@@ -7,6 +7,7 @@ that nothing can be run by it.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
@@ -33,16 +34,21 @@ def part_from_text(field: str, text: str) -> Any:
         return text
     if text.lower() == "none" and NoneType in choices:
         return None
-    parts = {_spelling(kind.__name__): kind for kind in choices if isinstance(kind, type) and kind is not NoneType}
+    parts = {
+        _spelling(kind.__name__): kind for kind in choices if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    }
     valid = [*(["none"] if NoneType in choices else []), *words, *(kind.__name__ for kind in parts.values())]
+    if not {int, float}.isdisjoint(choices):
+        valid.append("a number")
+    expected = valid[0] if len(valid) == 1 else f"one of {', '.join(valid)}"
     # A dash between letters belongs to a name; Python would subtract.
     try:
         tree = ast.parse(re.sub(r"(?<=[a-zA-Z])-(?=[a-zA-Z])", "", text), mode="eval").body
     except SyntaxError:
-        raise UserError(f"{field} cannot be read: got {text!r}, expected one of {', '.join(valid)}") from None
+        raise UserError(f"{field} cannot be read: got {text!r}, expected {expected}") from None
     name = tree.func if isinstance(tree, ast.Call) else tree
     if not isinstance(name, ast.Name) or _spelling(name.id) not in parts:
-        raise UserError(f"{field} must be one of {', '.join(valid)}, got {text!r}{suggest(text, valid)}")
+        raise UserError(f"{field} must be {expected}, got {text!r}{suggest(text, valid)}")
     return _build(tree, field, text)
 
 

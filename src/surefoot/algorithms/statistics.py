@@ -31,7 +31,7 @@ class ReturnMoments(NamedTuple):
 
 def init_moments(shape: tuple[int, ...]) -> Moments:
     """Return the statistics of nothing."""
-    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), 1e-4))
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), 1e-4, float))
 
 
 def see(moments: Moments, value: Array) -> Moments:

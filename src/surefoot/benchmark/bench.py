@@ -7,12 +7,15 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from surefoot.benchmark.attempts import Event, append_attempt, ending_text
 from surefoot.benchmark.folder import BenchFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
 from surefoot.runs.progress import RunReader, RunState
 from surefoot.training.signals import StopSignal
 
 INTERRUPTED = 130
+MOST_LOSSES = 10
+"""Times that a cell may lose its machine before that counts as its own failure."""
 _WAIT_SECONDS = 0.5
 
 
@@ -58,6 +61,7 @@ class Bench:
         self._folder, self._launcher, self._retries, self._tell = folder, launcher, retries, tell
         self._memory_bytes = memory_bytes
         self._failures: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
         self._running: set[str] = set()
         self._outcome = Outcome()
         self._waiting: deque[str] = deque()
@@ -87,26 +91,39 @@ class Bench:
             self._running.add(name)
             self._tell(f"{'resumes' if self._folder.run_path(name).exists() else 'starts':<9} {name}")
             self._launcher.start(job)
+            append_attempt(self._folder.attempts_path, name, Event.STARTED)
 
     def _take(self, end: JobEnd, stopping: bool) -> None:
         self._running.discard(end.name)
-        if end.exit_code == 0 and self._is_finished(end.name):
+        event = self._what_happened(end, stopping)
+        append_attempt(self._folder.attempts_path, end.name, event, end.exit_code)
+        if event is Event.FINISHED:
             self._outcome.finished.append(end.name)
             done = len(self._outcome.finished) + len(self._outcome.failed)
             self._tell(f"finished  {end.name} ({done} of {len(self._folder.cells)})")
-        elif end.exit_code is None or stopping or end.exit_code == INTERRUPTED:
+        elif event is Event.FAILED:
+            self._take_failure(end)
+        else:
             # Nothing is wrong with the cell: its machine was lost, or somebody stopped it.
             self._waiting.append(end.name)
-            self._tell(f"{'lost' if end.exit_code is None else 'stopped':<9} {end.name}")
-        else:
-            self._take_failure(end)
+            self._tell(f"{event:<9} {end.name}")
+
+    def _what_happened(self, end: JobEnd, stopping: bool) -> Event:
+        if end.exit_code == 0 and self._is_finished(end.name):
+            return Event.FINISHED
+        if end.exit_code is None:
+            self._losses[end.name] += 1
+            # Machines do not die so often: it is the cell that brings them down.
+            return Event.LOST if self._losses[end.name] <= MOST_LOSSES else Event.FAILED
+        return Event.STOPPED if stopping or end.exit_code == INTERRUPTED else Event.FAILED
 
     def _take_failure(self, end: JobEnd) -> None:
+        ending = ending_text(end.exit_code or 0)
         self._failures[end.name] += 1
         again = self._failures[end.name] <= self._retries
         last = " | ".join(self._folder.last_lines(end.name)) or "it printed nothing"
         tries = f"try {self._failures[end.name]} of {self._retries + 1}"
-        self._tell(f"failed    {end.name} (exit code {end.exit_code}, {tries}): {last}")
+        self._tell(f"failed    {end.name} ({ending}, {tries}): {last}")
         (self._waiting if again else self._outcome.failed).append(end.name)
 
     def _job(self, name: str) -> Job:

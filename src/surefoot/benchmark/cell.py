@@ -9,14 +9,21 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.launchers import PARENT
 from surefoot.errors import RunFailure, UserError
+from surefoot.runs.progress import is_locked
 
 INTERRUPTED = 130
 
 _PR_SET_PDEATHSIG = 1
+
+_PREDECESSOR_SECONDS = 120.0
+"""A node that its cluster no longer sees, but that sees the disk, ends its cells after a minute (Ray's default)."""
+_POLL_SECONDS = 0.5
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +45,7 @@ def _train(folder: BenchFolder, name: str) -> int:
     from surefoot.training.observers import PlainObserver
 
     path = folder.run_path(name)
+    _await_predecessor(path)
     if (path / "config.json").exists():
         run = api.resume(path, observer=PlainObserver())
     else:
@@ -47,6 +55,13 @@ def _train(folder: BenchFolder, name: str) -> int:
     return 0 if run.completed else INTERRUPTED
 
 
+def _await_predecessor(path: Path) -> None:
+    """Wait while a process that was given up for lost still trains in a run directory; not for ever."""
+    deadline = time.monotonic() + _PREDECESSOR_SECONDS
+    while is_locked(path) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
 def _die_with_parent() -> None:
     """Be killed when the process that started this one ends, however it ends (Linux).
 
@@ -54,9 +69,9 @@ def _die_with_parent() -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the line above
+    parent = os.environ.get(PARENT)
+    if parent is not None and parent != str(os.getppid()):  # it ended before the line above
         os.kill(os.getpid(), signal.SIGKILL)
 
 

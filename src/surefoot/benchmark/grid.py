@@ -77,7 +77,7 @@ class Cell:
             UserError: a value that cannot work.
         """
         values = {
-            field: part_from_text(field, value) if isinstance(value, str) else value
+            field: part_from_text(field, value) if isinstance(value, str) and field in _FIELDS else value
             for field, value in self.overrides.items()
         }
         return get_preset(self.preset, **values).replace(name=self.label)
@@ -153,7 +153,7 @@ def parse_grid(name: str, text: str) -> Grid:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise UserError(f"grid {name}: not TOML: {error}") from error
     try:
         return Grid(name, _text(data, "description", ""), tuple(_cells(data)))
@@ -174,7 +174,7 @@ def _cells(data: dict[str, Any]) -> list[Cell]:
             for preset, label, overrides in algorithms:
                 algorithm = Cell("", task, preset, label, overrides, {**settings, **seeds}).algorithm()
                 last = seeds["seed"] + seeds["num_seeds"] - 1
-                name = _file_name(f"{task}--{label}--utd{algorithm.utd}--s{seeds['seed']}-{last}")
+                name = file_name(f"{task}--{label}--utd{algorithm.utd}--s{seeds['seed']}-{last}")
                 cells.append(Cell(name, task, preset, label, overrides, {**settings, **seeds}))
     _check(cells)
     return cells
@@ -228,15 +228,28 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         label = _text(entry, "name", preset)
         if not label.isprintable() or not label.strip() or len(label) > 100:
             raise UserError(f"name must be 1 to 100 printable characters, got {label!r}")
+        rate = entry.get("learning_rate", 0.0)
+        if not isinstance(rate, int | float) or isinstance(rate, bool):
+            raise UserError(f"learning_rate must be a number such as 3e-4, got {rate!r}")
         utds = entry.get("utd", [None])
         overrides = {key: value for key, value in entry.items() if key not in ("preset", "name", "utd")}
         found += [
             (preset, label, overrides if utd is None else {"utd": _whole("utd", utd), **overrides})
             for utd in (utds if isinstance(utds, list) else [utds])
         ]
+    _refuse_one_name_for_two(found)
     if not found:
         raise UserError("no algorithms: every utd is an empty list")
     return found
+
+
+def _refuse_one_name_for_two(algorithms: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """Refuse algorithms that a figure could not tell apart: one name, and more than the UTD that differs."""
+    told: dict[str, tuple[str, dict[str, Any]]] = {}
+    for preset, label, overrides in algorithms:
+        own = (preset, {key: value for key, value in overrides.items() if key != "utd"})
+        if told.setdefault(label, own) != own:
+            raise UserError(f"two different algorithms are called {label!r}: give one of them a name of its own")
 
 
 def _text(data: dict[str, Any], key: str, default: str | None) -> str:
@@ -265,6 +278,6 @@ def _refuse_unknown(data: dict[str, Any], valid: tuple[str, ...], what: str) -> 
             raise UserError(f"{what} {key!r}{suggest(key, valid)}; valid: {', '.join(valid)}")
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
     """Return a name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

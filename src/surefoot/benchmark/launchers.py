@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
+
+from surefoot.runs.atomic import disk_errors
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class JobEnd:
     exit_code: int | None
 
 
+PARENT = "SUREFOOT_CELL_PARENT"
+"""Environment variable that tells a job's process who started it, so that it can tell whether that one is still there:
+its own imports take seconds, in which its parent may have been killed already."""
+
+
 class Launcher(Protocol):
     """Runs jobs at once as far as there is room. Use it in a ``with`` block, which ends what still runs."""
 
@@ -67,3 +75,13 @@ class Launcher(Protocol):
     def __exit__(self, *_: object) -> None:
         """Kill what still runs."""
         ...
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a job's log to append to; no link is followed, since a stranger's directory may lead to any other file.
+
+    Raises:
+        RunFailure: it cannot be written.
+    """
+    with disk_errors("write", path):
+        return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.errors import UserError
 from surefoot.tasks import usable_cores
 
@@ -74,12 +74,16 @@ class LocalLauncher:
         return len(self._running) < len(self._cores) and fits
 
     def start(self, job: Job) -> None:
-        """Start a job on the first free cores."""
+        """Start a job on the first free cores.
+
+        Raises:
+            RunFailure: its log cannot be written.
+        """
         slot = min(set(range(len(self._cores))) - {own.slot for own in self._running.values()})
-        environment = dict(os.environ)
+        environment = {**os.environ, PARENT: str(os.getpid())}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
-        log = job.log.open("ab")
+        log = open_log(job.log)
         # A session of its own: Ctrl-C reaches this process alone, which then stops its jobs one by one.
         process = subprocess.Popen(
             job.command,
@@ -129,10 +133,10 @@ class LocalLauncher:
 
 def visible_gpus() -> list[str]:
     """Return what CUDA_VISIBLE_DEVICES may name, one entry for each NVIDIA GPU that this process may use."""
-    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [entry for entry in named.split(",") if entry.strip() not in ("", "-1")]
     if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
         return []
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [entry for entry in named.split(",") if entry.strip() not in ("", "-1")]
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"), key=lambda path: int(path.name.removeprefix("nvidia")))
     return [path.name.removeprefix("nvidia") for path in devices]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -10,13 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.algorithms import Learner
+from surefoot.algorithms import Algorithm, Learner
 from surefoot.benchmark.flops import count_dot_flops
 from surefoot.benchmark.grid import Cell
 from surefoot.errors import RunFailure, UserError
@@ -24,16 +25,18 @@ from surefoot.tasks import Task, get_task, make_vector
 from surefoot.training.config import TrainConfig
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.setup import make_plan, replay_bytes
-from surefoot.types import EnvSpec, Transition
+from surefoot.types import Batch, EnvSpec, Transition
 
 CALIBRATION_SECONDS = 30.0
 _PROCESS_BYTES = 900_000_000
 """Python, JAX with its compiled programs, a simulator: 0.8 to 1.2 GB measured on cheetah-run, one to five seeds."""
 _STATE_COPIES = 8
 """Times the trained parameters that a learner takes while it updates: parameters, gradients, Adam's two, the target."""
+_ROW_BYTES = 400
+"""Of one seed in training.csv."""
+_CORNERS = ((16, 8), (48, 8), (16, 24))
 _TYPICAL_SIZES = EnvSpec(observation_size=100, action_size=20)
 """Of tasks that do not say before they are made."""
-_POLICY_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,62 @@ class CellCost:
 
 
 def cell_cost(cell: Cell) -> CellCost:
-    """Work out what a cell takes, without running any of it."""
+    """Work out what a cell takes, without running any of it.
+
+    Args:
+        cell: of a grid.
+
+    Raises:
+        UserError: the cell cannot be run.
+    """
     config, task = cell.config(Path(cell.name)), get_task(cell.task)
     plan, spec = make_plan(config, task), _sizes(task)
-    learner = Learner(config.algorithm, spec, plan.discount)
-    state = jax.eval_shape(learner.init, jax.random.key(0))
-    parameters = sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params)))
-    state_bytes = sum(leaf.size * 4 for leaf in jax.tree.leaves(state) if leaf.dtype != state.key.dtype)
+    size = _size(config.algorithm.replace(name="custom", utd=1), spec)
     seeds, replay = len(plan.seeds), replay_bytes(plan, task, spec)
     updates = config.algorithm.utd * max(0, plan.agent_steps - plan.warmup_steps) * seeds
     return CellCost(
         name=cell.name,
         env_steps=(config.env_steps + _evaluation_steps(config, task)) * seeds,
         grad_steps=updates,
-        flop=updates * _flop_per_update(learner, spec),
-        memory_bytes=_PROCESS_BYTES + replay + _STATE_COPIES * 4 * parameters * seeds,
-        disk_bytes=replay + 2 * state_bytes * seeds + 2_000 * (config.env_steps // config.log_every) * seeds,
+        flop=updates * size.flop,
+        memory_bytes=_PROCESS_BYTES + replay + round(_STATE_COPIES * 4 * size.parameters) * seeds,
+        disk_bytes=replay
+        + 2 * round(size.state_bytes) * seeds
+        + _ROW_BYTES * (config.env_steps // config.log_every) * seeds,
+    )
+
+
+class _Size(NamedTuple):
+    """Of one seed's learner."""
+
+    flop: float
+    """Of the matrix products of one update, the policy's by its delay."""
+    parameters: float
+    """Of actor and critics."""
+    state_bytes: float
+    """Of everything a checkpoint holds."""
+
+
+def _size(algorithm: Algorithm, spec: EnvSpec) -> _Size:
+    """Return the size for an environment: each number is affine in the sizes of observation and action.
+
+    Tracing takes a second for each pair of sizes, and a grid may have hundreds; three pairs tell all of them.
+    """
+    base, more_observed, more_acted = (np.array(_traced(algorithm, EnvSpec(*sizes))) for sizes in _CORNERS)
+    observed = (spec.observation_size - _CORNERS[0][0]) / (_CORNERS[1][0] - _CORNERS[0][0])
+    acted = (spec.action_size - _CORNERS[0][1]) / (_CORNERS[2][1] - _CORNERS[0][1])
+    return _Size(*(base + observed * (more_observed - base) + acted * (more_acted - base)).tolist())
+
+
+@functools.cache
+def _traced(algorithm: Algorithm, spec: EnvSpec) -> _Size:
+    learner = Learner(algorithm, spec, discount=0.99)
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    numbers = [leaf for leaf in jax.tree.leaves(state) if leaf.dtype != state.key.dtype]
+    return _Size(
+        _flop_per_update(learner, spec),
+        sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params))),
+        sum(leaf.size * leaf.dtype.itemsize for leaf in numbers),
     )
 
 
@@ -90,15 +133,12 @@ def _sizes(task: Task) -> EnvSpec:
 def _flop_per_update(learner: Learner, spec: EnvSpec) -> float:
     """Count the matrix products of one update of one seed, the policy's by its delay."""
     size = learner.algorithm.batch_size
-    from surefoot.types import Batch
 
     def update(key: jax.Array) -> Any:
         observation, action = jnp.zeros((size, spec.observation_size)), jnp.zeros((size, spec.action_size))
         batch = Batch(observation, action, jnp.zeros(size), observation, jnp.zeros(size))
-        return learner.update(learner.init(key), batch, key, key_data(key) > 0)
-
-    def key_data(key: jax.Array) -> jax.Array:
-        return jax.random.key_data(key)[0]
+        # Traced, the predicate is unknown, as it is in training: both branches are in the program.
+        return learner.update(learner.init(key), batch, key, jax.random.key_data(key)[0] > 0)
 
     return count_dot_flops(update, jax.random.key(0), branch_share=1.0 / learner.algorithm.policy_delay)
 
@@ -127,7 +167,7 @@ class Calibration:
 
 def shape_of(cell: Cell) -> str:
     """Return what two cells have in common whose updates take equally long per operation, nearly."""
-    return f"{cell.label} x{cell.settings['num_seeds']}"
+    return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']}"
 
 
 def calibrate(cells: Sequence[Cell], cores: int, seconds: float = CALIBRATION_SECONDS) -> Calibration:

@@ -6,16 +6,19 @@ system that all nodes see, so a cell whose node was lost goes on elsewhere from 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from surefoot.benchmark.launchers import Job, JobEnd
+from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.benchmark.local_launcher import visible_gpus
 from surefoot.errors import MissingDependency, RunFailure, UserError
 
@@ -32,6 +35,10 @@ except ImportError as error:
 STOP = "stop-requested"
 """File in the grid's directory that asks the cells on all nodes to end in good order."""
 
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""A client's preface and its empty SETTINGS frame (RFC 9113, section 3.4)."""
+_HTTP2_SETTINGS = 4
+
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 
@@ -44,16 +51,27 @@ def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
         log: file that its output is appended to.
         stop_file: the process gets SIGTERM once this file is there.
     """
-    with Path(log).open("ab") as output:
-        # It dies with this worker (see ``cell``), so that a lost node's cell never writes beside its successor.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        asked = False
-        while (code := process.poll()) is None:
-            if not asked and os.path.exists(stop_file):
-                process.send_signal(signal.SIGTERM)
-                asked = True
-            time.sleep(_POLL_SECONDS)
-    return code
+    # Taking back a task (see ``stop``) interrupts the one that runs already, which must stay to see its process end.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with open_log(Path(log)) as output:
+            # It dies with this worker (see ``cell``), so that a lost node's cell never writes beside its successor.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, PARENT: str(os.getpid())},
+            )
+            asked = False
+            while (code := process.poll()) is None:
+                if not asked and os.path.exists(stop_file):
+                    process.send_signal(signal.SIGTERM)
+                    asked = True
+                time.sleep(_POLL_SECONDS)
+        return code
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class RayLauncher:
@@ -75,18 +93,20 @@ class RayLauncher:
         self._tasks: dict[Any, Job] = {}
         self._stop_file: Path | None = None
         if address is not None and address != "auto":
-            _require_listener(address)
+            _require_cluster(address)
         self._connect()
 
     def _connect(self) -> None:
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if self._address is None:
-            settings |= {"include_dashboard": False, "num_gpus": len(visible_gpus())}
+            # Without "local" it would look for a cluster that somebody else runs here, and join that one.
+            settings |= {"address": "local", "include_dashboard": False, "num_gpus": len(visible_gpus())}
         else:
             settings |= {"address": self._address}
         try:
-            ray.init(**settings)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            with _no_stderr():
+                ray.init(**settings)
+        except Exception as error:  # Ray raises many kinds, a bare Exception among them
             where = "on this machine" if self._address in (None, "auto") else f"at {self._address}"
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"no Ray cluster {where}: {reason}") from error
@@ -111,10 +131,10 @@ class RayLauncher:
         task = ray.remote(run_cell).options(
             num_cpus=1,
             num_gpus=1 if self._has_gpus else 0,
-            memory=job.memory_bytes,
+            memory=min(job.memory_bytes, _largest_memory()),  # a job too large for any node gets one for itself
             max_retries=0,  # what to do about a lost node is decided where every launcher's jobs are
             name=job.name,
-            runtime_env={"env_vars": _environment()},
+            runtime_env={"env_vars": _environment(one_core=not self._has_gpus)},
         )
         self._tasks[task.remote(job.command, str(job.log), str(self._stop_file))] = job
 
@@ -137,6 +157,8 @@ class RayLauncher:
             return JobEnd(job.name, None)
         except ray.exceptions.TaskCancelledError:
             return JobEnd(job.name, -signal.SIGTERM)
+        except ray.exceptions.OutOfMemoryError:  # Ray's own guard killed it
+            return JobEnd(job.name, -signal.SIGKILL)
         except ray.exceptions.RayTaskError as error:
             raise RunFailure(f"{job.name} could not be started on its node: {str(error).splitlines()[-1]}") from error
         except ray.exceptions.RayError as error:
@@ -149,7 +171,7 @@ class RayLauncher:
         if self._stop_file is not None:
             self._stop_file.touch()
         for task in self._tasks:
-            # Without force, a task that runs is not touched by this: it looks for the file.
+            # A task that runs already does not heed this (see ``run_cell``): it looks for the file.
             ray.cancel(task, force=False, recursive=False)
 
     def __enter__(self) -> Self:
@@ -165,20 +187,57 @@ class RayLauncher:
         ray.shutdown()
 
 
-def _environment() -> dict[str, str]:
+def _environment(*, one_core: bool) -> dict[str, str]:
     """Return what a cell's process must have of this one's environment, wherever it runs."""
     names = ("PYTHONPATH", "MUJOCO_GL", "JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "XLA_PYTHON_CLIENT_PREALLOCATE")
-    return {name: os.environ[name] for name in names if name in os.environ}
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    # Ray counts cores but gives none away; XLA would start a thread for each core of the node in every cell.
+    return found | ({"NPROC": "1"} if one_core else {})
 
 
-def _require_listener(address: str) -> None:
-    """Refuse an address where nothing listens within seconds; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Send what Ray's own library writes to standard error nowhere: a warning for each of its tries to connect."""
+    sys.stderr.flush()
+    kept = os.dup(2)
     try:
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
-            return
-    except (OSError, ValueError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(
-            f"no Ray cluster answers at {address!r} ({reason}): expected host:port of its head, or auto"
-        ) from error
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _largest_memory() -> int:
+    """Return the memory of the node that has the most, in bytes."""
+    return int(max(node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]))
+
+
+def _require_cluster(address: str) -> None:
+    """Refuse within seconds an address where no cluster is; Ray itself would try for minutes.
+
+    Raises:
+        UserError: nothing listens there, or what listens does not speak HTTP/2, as the head of a cluster does.
+    """
+    host, _, port = address.rpartition(":")
+    expected = "expected host:port of its head, such as 10.0.0.1:6379, or auto"
+    if not (host and port.isascii() and port.isdigit()):
+        raise UserError(f"no Ray cluster answers at {address!r}: {expected}")
+    try:
+        answer = _greet(host.strip("[]"), int(port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"no Ray cluster answers at {address!r} ({reason}): {expected}") from error
+    if os.environ.get("RAY_USE_TLS") != "1" and answer[3:4] != bytes([_HTTP2_SETTINGS]):
+        raise UserError(f"no Ray cluster answers at {address!r} (something else listens there): {expected}")
+
+
+def _greet(host: str, port: int) -> bytes:
+    """Return the first bytes of what a server says to an HTTP/2 client; none where it says nothing."""
+    with socket.create_connection((host, port), timeout=_CONNECT_SECONDS) as connection:
+        connection.sendall(_HTTP2_GREETING)
+        try:
+            return connection.recv(9)
+        except (TimeoutError, ConnectionError):
+            return b""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from surefoot.benchmark.attempts import Attempts, Event, read_attempts
 from surefoot.benchmark.folder import BenchFolder
 from surefoot.runs.progress import RunProgress, RunReader, RunState
 
@@ -17,15 +18,18 @@ class CellStatus:
 
     Attributes:
         name: the cell's.
-        state: "waiting" before it has a run directory, otherwise the run's.
-        run: its run; None while it waits.
-        last_line: the last thing that a failed cell's process printed, otherwise empty.
+        state: "waiting" before it has a run directory; "starting" until its process takes hold of that; "running",
+            "finished" or "unreadable" as the run is; "failed" where the last attempt did; "stopped" where it can go on.
+        run: its run; None before there is one.
+        attempts: how often it was started.
+        problem: why it failed or cannot be read, in one line, otherwise empty.
     """
 
     name: str
     state: str
     run: RunProgress | None
-    last_line: str = ""
+    attempts: int = 0
+    problem: str = ""
 
 
 class BenchReader:
@@ -40,24 +44,30 @@ class BenchReader:
         self._readers = {cell.name: RunReader(folder.run_path(cell.name)) for cell in folder.cells}
 
     def read(self) -> list[CellStatus]:
-        """Return every cell, in the grid's order."""
-        return [self._read(cell.name) for cell in self.folder.cells]
+        """Return every cell, in the grid's order.
 
-    def _read(self, name: str) -> CellStatus:
-        if not (self.folder.run_path(name) / "config.json").exists():
-            # A process that could not begin its run leaves a log and no run.
-            said = self._last_line(name)
-            return CellStatus(name, "failed" if said.startswith("surefoot: error") else "waiting", None, said)
-        run = self._readers[name].read()
-        broke = run.state in (RunState.FAILED, RunState.STOPPED, RunState.UNREADABLE)
-        said = self._last_line(name) if broke else ""
-        state = "failed" if said.startswith("surefoot: error") else run.state.value
-        return CellStatus(name, state, run, run.problem or said)
+        Raises:
+            UserError: the file that tells of attempts cannot be read.
+        """
+        launching = self.folder.is_launching()
+        # After the lock: what a launcher that ends in between writes last is still seen.
+        attempts = read_attempts(self.folder.attempts_path)
+        return [self._read(cell.name, attempts.get(cell.name, Attempts()), launching) for cell in self.folder.cells]
 
-    def _last_line(self, name: str) -> str:
-        if not self.folder.log_path(name).exists():
-            return ""
-        return "".join(self.folder.last_lines(name, 1))
+    def _read(self, name: str, attempts: Attempts, launching: bool) -> CellStatus:
+        begun = (self.folder.run_path(name) / "config.json").exists()
+        run = self._readers[name].read() if begun else None
+        state, problem = "stopped" if begun else "waiting", ""
+        if run is not None and run.state in (RunState.RUNNING, RunState.FINISHED):
+            state = run.state.value
+        elif attempts.last is Event.STARTED and launching:
+            state = "starting"
+        elif attempts.last is Event.FAILED:
+            last = "".join(self.folder.last_lines(name, 1)) or "it printed nothing"
+            state, problem = "failed", f"{attempts.ending}: {last}"
+        elif run is not None and run.state is RunState.UNREADABLE:
+            state, problem = run.state.value, run.problem or ""
+        return CellStatus(name, state, run, attempts.count, problem)
 
 
 def seconds_left(cells: Sequence[CellStatus]) -> float | None:
@@ -78,6 +88,6 @@ def seconds_left(cells: Sequence[CellStatus]) -> float | None:
 def summary(cells: Sequence[CellStatus]) -> str:
     """Return how many cells are in each state: ``"5 cells: 2 finished, 1 running, 2 waiting"``."""
     counts = Counter(cell.state for cell in cells)
-    order = ("finished", "running", "waiting", "stopped", "failed", "unreadable")
+    order = ("finished", "running", "starting", "waiting", "stopped", "failed", "unreadable")
     parts = [f"{counts[state]} {state}" for state in order if counts[state]]
     return f"{len(cells)} cell{'' if len(cells) == 1 else 's'}: {', '.join(parts)}"

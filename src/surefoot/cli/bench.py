@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
     from surefoot.benchmark.launchers import Launcher
 
 _REFRESH_SECONDS = 2.0
-_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
+_STYLES = {
+    "starting": "cyan",
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "unreadable": "red",
+}
 
 BenchPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
@@ -70,7 +78,7 @@ class Bench:
         from surefoot.training.signals import StopSignal
 
         began = time.monotonic()
-        launcher = self._launcher(len(grid.cells))
+        launcher = self._launcher(self._unfinished(grid))
         folder = BenchFolder.create(self.out or Path("runs") / grid.name, grid)
         lock = folder.lock()
         lock.acquire()
@@ -90,6 +98,15 @@ class Bench:
         if outcome.left:
             print("go on with the same command")
         return outcome.exit_code
+
+    def _unfinished(self, grid: Grid) -> int:
+        """Return how many cells are left: fewer cells get more cores each."""
+        from surefoot.runs.progress import RunReader, RunState
+
+        folder = (self.out or Path("runs") / grid.name) / "cells"
+        paths = [folder / cell.name for cell in grid.cells]
+        states = [RunReader(path).read().state for path in paths if os.path.isdir(path)]
+        return len(paths) - sum(state is RunState.FINISHED for state in states)
 
     def _launcher(self, cells: int) -> Launcher:
         if self.launcher == "ray":
@@ -143,15 +160,13 @@ class BenchStatus:
         reader = BenchReader(BenchFolder.open(self.path))
         console = Console()
         if self.once or not sys.stdout.isatty() or console.is_dumb_terminal:
-            print("\n".join(status_lines(reader.read(), None)))
+            print("\n".join(line for line, _ in status_lines(reader.read())))
             return 0
         with Live(console=console, auto_refresh=False) as live:
             try:
                 while True:
-                    cells = reader.read()
                     text = Text(no_wrap=True, overflow="ellipsis")
-                    for line in status_lines(cells, max(3, console.height - 3)):
-                        state = next((state for state in _STYLES if f" {state} " in f"{line} "), "")
+                    for line, state in status_lines(reader.read(), console.width, max(3, console.height - 3)):
                         text.append(f"{line}\n", style=_STYLES.get(state, ""))
                     live.update(text.append("Ctrl-C leaves", style="dim"), refresh=True)
                     time.sleep(_REFRESH_SECONDS)

@@ -13,39 +13,92 @@ if TYPE_CHECKING:
     from surefoot.benchmark.status import CellStatus
 
 
-def status_lines(cells: Sequence[CellStatus], most: int | None) -> list[str]:
-    """Return the table of cells as lines, those that wait or are done left out first where there is no room."""
+_GAP = 2
+_HEADER = ("cell", "state", "tries", "env steps", "score", "updates/s", "time")
+_GIVE_WAY = ("updates/s", "score", "tries")
+"""Columns that a narrow terminal does without, in this order."""
+_LEAST_NAME_WIDTH = 32
+_SHOWN_FIRST = ("running", "starting", "failed", "unreadable", "stopped", "waiting", "finished")
+"""Whose cells a low terminal shows in any case, and whose not."""
+
+
+def status_lines(
+    cells: Sequence[CellStatus], width: int | None = None, height: int | None = None
+) -> list[tuple[str, str]]:
+    """Return the table of cells as lines, each with the state that it is about, "" where it is about none.
+
+    Args:
+        cells: in the grid's order.
+        width: characters in a line; None leaves out nothing and cuts nothing.
+        height: lines; None leaves out nothing.
+    """
     from surefoot.benchmark.status import seconds_left, summary
 
-    rows = [("cell", "state", "env steps", "score", "updates/s", "time", "")]
-    for cell in _most_wanted(cells, None if most is None else most - 2):
-        run = cell.run
-        if run is None:
-            rows.append((cell.name, cell.state, "", "", "", "", cell.last_line))
-            continue
-        left = f"{duration_text(run.seconds_left)} left" if run.seconds_left is not None else ""
-        score = number_text(run.evaluations[-1].score) if run.evaluations else ""
-        speed = f"{run.grad_steps_per_second:,.0f}" if run.grad_steps_per_second and left else ""
-        steps = f"{count_text(run.env_steps)}/{count_text(run.total_env_steps)}"
-        clock = left or (duration_text(run.wall_seconds) if cell.state != "running" else "")
-        rows.append((cell.name, cell.state, steps, score, speed, clock, cell.last_line))
+    problems = [(f"{cell.state}: {cell.name}: {cell.problem}", cell.state) for cell in cells if cell.problem]
+    if height is not None:
+        problems = problems[: max(1, height // 4)]
+    shown = _most_wanted(cells, None if height is None else height - 2 - len(problems))
+    rows = [dict(zip(_HEADER, texts, strict=True)) for texts in (_HEADER, *map(_status_row, shown))]
+    lines = _aligned(_narrowed(rows, width), right=("tries", "env steps", "score", "updates/s", "time"))
     total = seconds_left(cells)
     ending = f", about {duration_text(total)} left" if total is not None else ""
-    return [*_aligned(rows, right=(2, 3, 4, 5)), f"{summary(cells)}{ending}"]
+    hidden = f" ({len(cells) - len(shown)} not shown)" if len(shown) < len(cells) else ""
+    states = ("", *(cell.state for cell in shown))
+    return [*zip(lines, states, strict=True), *problems, (f"{summary(cells)}{hidden}{ending}", "")]
+
+
+def _status_row(cell: CellStatus) -> tuple[str, ...]:
+    run, tries = cell.run, str(cell.attempts or "")
+    if run is None or cell.state == "unreadable":
+        return (cell.name, cell.state, tries, "", "", "", "")
+    going = cell.state == "running"
+    left = f"{duration_text(run.seconds_left)} left" if run.seconds_left is not None else ""
+    return (
+        cell.name,
+        cell.state,
+        tries,
+        f"{count_text(run.env_steps)}/{count_text(run.total_env_steps)}",
+        number_text(run.evaluations[-1].score) if run.evaluations else "",
+        f"{run.grad_steps_per_second:,.0f}" if going and run.grad_steps_per_second else "",
+        left if going else duration_text(run.wall_seconds),
+    )
 
 
 def _most_wanted(cells: Sequence[CellStatus], count: int | None) -> list[CellStatus]:
     if count is None or len(cells) <= count:
         return list(cells)
-    order = ("running", "failed", "unreadable", "stopped", "waiting", "finished")
-    kept = sorted(cells, key=lambda cell: order.index(cell.state))[: max(1, count)]
-    return [cell for cell in cells if cell in kept]
+    kept = {cell.name for cell in sorted(cells, key=lambda cell: _SHOWN_FIRST.index(cell.state))[: max(1, count)]}
+    return [cell for cell in cells if cell.name in kept]
+
+
+def _narrowed(rows: list[dict[str, str]], width: int | None) -> list[dict[str, str]]:
+    """Return rows that fit a line: shorter names of cells, then fewer columns, then names as short as need be."""
+    if width is None:
+        return rows
+
+    def room() -> int:
+        others = [max(len(row[name]) for row in rows) for name in rows[0] if name != "cell"]
+        return width - sum(others) - _GAP * len(others)
+
+    longest = max(len(row["cell"]) for row in rows)
+    for name in _GIVE_WAY:
+        if room() < min(longest, _LEAST_NAME_WIDTH):
+            rows = [{key: text for key, text in row.items() if key != name} for row in rows]
+    return [{**row, "cell": _cut(row["cell"], max(9, room()))} for row in rows]
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text without its middle where it is too long: a cell's name begins with its task and ends with seeds."""
+    if len(text) <= width:
+        return text
+    head = width // 2
+    return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"
 
 
 def plan_lines(costs: Sequence[CellCost], seconds: Sequence[float]) -> list[str]:
     """Return the table of what cells cost, the sum of all as its last line."""
-    rows = [("cell", "env steps", "updates", "time", "memory", "disk")]
-    rows += [
+    names = ("cell", "env steps", "updates", "time", "memory", "disk")
+    rows = [
         (
             cost.name,
             count_text(cost.env_steps),
@@ -64,7 +117,7 @@ def plan_lines(costs: Sequence[CellCost], seconds: Sequence[float]) -> list[str]
         f"{bytes_text(max(cost.memory_bytes for cost in costs))} at most",
         bytes_text(sum(cost.disk_bytes for cost in costs)),
     )
-    return _aligned([*rows, total], right=(1, 2, 3, 4, 5))
+    return _aligned([dict(zip(names, row, strict=True)) for row in (names, *rows, total)], right=names[1:])
 
 
 def makespan(seconds: Sequence[float], slots: int) -> float:
@@ -76,12 +129,11 @@ def makespan(seconds: Sequence[float], slots: int) -> float:
     return max(free)
 
 
-def _aligned(rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def _aligned(rows: Sequence[dict[str, str]], right: Sequence[str]) -> list[str]:
+    widths = {name: max(len(row[name]) for row in rows) for name in rows[0]}
     return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        (" " * _GAP)
+        .join(text.rjust(widths[name]) if name in right else text.ljust(widths[name]) for name, text in row.items())
+        .rstrip()
         for row in rows
     ]

@@ -28,8 +28,8 @@ def profile(final: Scores, settings: Settings) -> Estimate:
     return performance_profile(final, _THRESHOLDS, settings.generator(), settings.confidence, settings.resamples)
 
 
-def improvement_rows(finals: Mapping[str, Scores], settings: Settings) -> list[dict[str, Any]]:
-    """Return a row for each pair of labels that share a task."""
+def improvement_rows(finals: Mapping[str, Scores], env_steps: int, settings: Settings) -> list[dict[str, Any]]:
+    """Return a row for each pair of labels that share a task, all at the same env step."""
     rows = []
     for first, second in itertools.combinations(finals, 2):
         tasks = [task for task in finals[first].tasks if task in finals[second].tasks]
@@ -42,6 +42,7 @@ def improvement_rows(finals: Mapping[str, Scores], settings: Settings) -> list[d
                 "algorithm": first,
                 "compared with": second,
                 "probability of improvement": Number(float(found.value[0]), float(found.low[0]), float(found.high[0])),
+                "env steps": env_steps,
                 "tasks": int(found.tasks[0]),
                 "runs of both": int(found.runs[0]),
             }

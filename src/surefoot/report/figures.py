@@ -100,8 +100,10 @@ def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: 
         draw(axes)
         axes.set_title(panels.plain(view.title))
         if legend:  # which would take its place from the axes
-            entries = len(axes.get_legend_handles_labels()[1])
-            figure.set_figheight(height + _LEGEND_ROW * math.ceil(entries / legend))
+            names = axes.get_legend_handles_labels()[1]
+            rows_in = [name.count("\n") + 1 for name in names]
+            entries = sum(max(rows_in[i::rows]) for rows in [math.ceil(len(names) / legend)] for i in range(rows))
+            figure.set_figheight(height + _LEGEND_ROW * entries)
         _legend(figure, [axes], legend)
         _save(folder / f"{view.name}-{name}", figure, told)
 

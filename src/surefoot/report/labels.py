@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from surefoot.errors import UserError
 from surefoot.report.runs import ReportRun
+from surefoot.runs.untrusted import quoted
 
 _NO_DIFFERENCE = ("name", "utd", "part")
 
@@ -25,7 +26,7 @@ def label_runs(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
     by_name: dict[str, list[ReportRun]] = defaultdict(list)
     for run in runs:
         by_name[run.name].append(run)
-    groups: dict[str, list[ReportRun]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[ReportRun]] = defaultdict(list)
     for name in sorted(by_name):
         own = by_name[name]
         utds = {run.utd for run in own}
@@ -33,10 +34,17 @@ def label_runs(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
         for run in sorted(own, key=lambda run: run.utd):
             parts = [name, *([f"UTD {run.utd}"] if len(utds) > 1 else [])]
             parts += [f"{field}={_short(run.algorithm.get(field))}" for field in differing]
-            groups[", ".join(parts)].append(run)
-    for label, own in groups.items():
+            groups[", ".join(parts), _canonical(run.algorithm)].append(run)
+    # Descriptions are shortened in a label; where two then read alike, numbers keep them apart.
+    counted = Counter(label for label, _ in groups)
+    numbers: Counter[str] = Counter()
+    labelled: dict[str, list[ReportRun]] = {}
+    for (label, _), own in groups.items():
+        numbers[label] += 1
+        labelled[label if counted[label] == 1 else f"{label} #{numbers[label]}"] = own
+    for label, own in labelled.items():
         _refuse_mixed(label, own)
-    return dict(groups)
+    return labelled
 
 
 def family(label: str, run: ReportRun) -> str:
@@ -77,6 +85,6 @@ def _refuse_mixed(label: str, runs: Sequence[ReportRun]) -> None:
         for run in own[1:]:
             if run.protocol != own[0].protocol:
                 raise UserError(
-                    f"mixed protocols of {label} on {task}: {own[0].path} has {own[0].protocol}, {run.path} has "
-                    f"{run.protocol}; make reports of them by themselves"
+                    f"mixed protocols of {quoted(label)} on {quoted(task)}: {own[0].path} has {own[0].protocol}, "
+                    f"{run.path} has {run.protocol}; make reports of them by themselves"
                 )

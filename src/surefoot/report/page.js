@@ -114,7 +114,7 @@ function drawFinals(view) {
   if (view.improvement.labels.length) drawImprovement(view.improvement);
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
     `${data.interval}; ${whose(view.finals)}${view.suite ? " per task" : ""}.` +
-    (view.improvement.labels.length ? " Probability of improvement: how often a run of the row's algorithm scores more than one of the column's on the same task." : "");
+    (view.improvement.labels.length ? ` Performance profile and probability of improvement stand at env step ${view.compared.toLocaleString("en")}, the last one of all: the latter says how often a run of the row's algorithm scores more than one of the column's on the same task.` : "");
 }
 
 function drawUtd(view) {
@@ -181,7 +181,7 @@ function drawDiagnostics(view) {
     shape[`xaxis${at}`] = axis("", {});
     shape[`yaxis${at}`] = axis("", { type: panel.logarithmic ? "log" : "linear", exponentformat: "power", nticks: 5 });
     shape.annotations.push({ text: `<b>${panel.title}</b>`, xref: `x${at} domain`, yref: `y${at} domain`, x: 0, y: 1.03, yanchor: "bottom",
-      xanchor: "left", showarrow: false, font: { size: 12 } });
+      xanchor: "left", showarrow: false, font: { size: onPaper ? 10 : 12 } });
     return panel.lines.flatMap((line) => {
       const first = !seen.has(line.label);
       seen.add(line.label);

@@ -109,6 +109,7 @@ def _view_data(view: View, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
         "finals": [{**vars(final), "score": vars(final.score)} for final in view.finals],
         "utd": view.utd_matters,
         "profiles": [{"label": label, **_band(found)} for label, found in view.profiles.items()],
+        "compared": view.improvement[0]["env steps"] if view.improvement else None,
         "improvement": {"labels": labels, "matrix": matrix.tolist()},
         "diagnostics": [{**vars(own), "lines": [vars(line) for line in own.lines]} for own in diagnostics],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_MARKERS = 8
+_WIDEST_LABEL = 34
+"""Letters in a line of a label; what two runs differ in may be long."""
 _PUBLISHED_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 
 
 def plain(label: str) -> str:
-    """Return a text that Matplotlib does not take for mathematics."""
-    return label.replace("$", r"\$")
+    """Return a text in short lines, which Matplotlib does not take for mathematics."""
+    return "\n".join(textwrap.wrap(label.replace("$", r"\$"), _WIDEST_LABEL))
 
 
 def curves(
@@ -53,7 +56,9 @@ def curves(
         points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
         if len(points) > 1:
             dashes = _PUBLISHED_DASHES[index % len(_PUBLISHED_DASHES)]
-            axes.plot(*zip(*points, strict=True), color="0.55", linewidth=0.7, linestyle=dashes, label=curve.label)
+            axes.plot(
+                *zip(*points, strict=True), color="0.55", linewidth=0.7, linestyle=dashes, label=plain(curve.label)
+            )
     if named:
         axes.set_xlabel("env steps")
         axes.set_ylabel("score, IQM")
@@ -82,7 +87,9 @@ def bars(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
     for position, final in enumerate(shown):
         if not math.isnan(final.score.value):
             colour = styles[final.label].colour
-            axes.barh(position, final.score.value, xerr=_sides([final]), color=colour, alpha=0.85, capsize=2, height=0.6)
+            axes.barh(
+                position, final.score.value, xerr=_sides([final]), color=colour, alpha=0.85, capsize=2, height=0.6
+            )
     axes.set_yticks(range(len(shown)), [plain(final.label) for final in shown])
     axes.set_xlabel("score, IQM, at the last common evaluation")
     axes.grid(axis="y", visible=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
     for package in ("matplotlib", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependency(package, "report", "a report")
+    out = Path(os.path.abspath(out))
     _check_free(out)
     groups = label_runs(load_runs(paths))
     styles = make_styles(groups)
@@ -100,7 +102,7 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
             "env steps": run.last_env_step or 0,
             "of": run.total_env_steps,
             "state": str(run.state),
-            "score": Number(float(run.scores[:, -1].mean()) if len(run.env_steps) else float("nan")),
+            "score": Number(run.last_score),
             "wall-clock": duration(run.elapsed_seconds),
             "device": run.device,
             "protocol": str(run.protocol),
@@ -135,8 +137,11 @@ def _check_free(out: Path) -> None:
             raise UserError(
                 f"cannot write {out}: it is {'a link' if out.is_symlink() else 'a file'}, expected a folder"
             )
-        if out.exists() and (others := {entry.name for entry in out.iterdir()} - set(_OWN)):
+        names = {entry.name for entry in out.iterdir()} if out.exists() else set()
+        if others := names - set(_OWN):
             raise UserError(f"{out} is not a report's folder: it holds {min(others)!r}; choose a new or empty one")
+        if names and not _is_page(out / PAGE):
+            raise UserError(f"{out} is not a report's folder: it has no {PAGE} of a report; choose a new or empty one")
 
 
 def _replace(out: Path, partial: Path, earlier: Path) -> None:
@@ -150,3 +155,12 @@ def _replace(out: Path, partial: Path, earlier: Path) -> None:
         if replaced:
             earlier.rename(out)
         raise
+
+
+def _is_page(path: Path) -> bool:
+    """Say whether a file is a report's page, so that nobody's own folders are replaced."""
+    try:
+        with path.open("rb") as stream:
+            return b"<title>surefoot report" in stream.read(1000)
+    except OSError:
+        return False

@@ -96,6 +96,13 @@ class ReportRun:
         return int(self.env_steps[-1]) if len(self.env_steps) else None
 
     @property
+    def last_score(self) -> float:
+        """Mean over the seeds that have a score at the last evaluation; NaN where none has."""
+        if not len(self.env_steps) or np.isnan(self.scores[:, -1]).all():
+            return float("nan")
+        return float(np.nanmean(self.scores[:, -1]))
+
+    @property
     def elapsed_seconds(self) -> float:
         """Wall-clock up to its last evaluation, resumed parts added up; 0 before the first."""
         return float(self.wall_seconds[-1]) if len(self.wall_seconds) else 0.0
@@ -103,8 +110,8 @@ class ReportRun:
     @property
     def env_steps_per_second(self) -> float:
         """All seeds together, over the whole run, evaluations included."""
-        seconds = self.elapsed_seconds
-        return len(self.seeds) * float(self.env_steps[-1]) / seconds if seconds else float("nan")
+        steps = len(self.seeds) * float(self.last_env_step or 0)
+        return steps / self.elapsed_seconds if steps and self.elapsed_seconds else float("nan")
 
 
 def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
@@ -138,14 +145,11 @@ def _load(path: Path) -> ReportRun:
         utd = int(algorithm["utd"])
         task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
         name = str(algorithm["name"])
-    except (KeyError, TypeError, ValueError) as error:
+        if repeat < 1 or not 0 < total < 2**63 or utd < 1 or not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError("counts that no run has")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path / CONFIG} lacks what a run's has: {quoted(repr(error), 100)}") from error
-    if repeat < 1 or utd < 1 or not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(
-            f"{path / CONFIG} is damaged: expected an action repeat and a UTD of at least 1 and distinct seeds, got "
-            f"{quoted(f'{repeat}, {utd} and {list(seeds)}', 100)}"
-        )
-    env_steps, scores, wall_seconds = _evaluations(path, task, name, seeds)
+    env_steps, scores, wall_seconds = _evaluations(path, {"task": task, "algorithm": name, "utd": utd}, seeds)
     finished = bool(len(env_steps)) and int(env_steps[-1]) >= total
     return ReportRun(
         path=path,
@@ -165,23 +169,26 @@ def _load(path: Path) -> ReportRun:
 
 
 def _evaluations(
-    path: Path, task: str, algorithm: str, seeds: tuple[int, ...]
+    path: Path, about: dict[str, Any], seeds: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return env steps [T], mean scores [S, T] and wall seconds [T]; T is 0 before the first evaluation."""
-    if not os.path.lexists(path / "evaluations.csv"):  # a run makes it soon after its config
+    file = path / "evaluations.csv"
+    if not os.path.lexists(file):  # a run makes it soon after its config
         return np.zeros(0, np.int64), np.zeros((len(seeds), 0)), np.zeros(0)
     log = read_evaluations(path)
-    for column, expected in (("task", task), ("algorithm", algorithm)):
+    for column, expected in about.items():
         if others := set(log[column].tolist()) - {expected}:
             raise UserError(
-                f"{path / 'evaluations.csv'} mixes runs: {column} {quoted(min(others))!r}, where {CONFIG} has "
-                f"{quoted(expected)!r}"
+                f"{file} mixes runs: {column} {quoted(repr(min(others)), 100)}, where {CONFIG} has "
+                f"{quoted(repr(expected), 100)}"
             )
     if strangers := set(log["seed"].tolist()) - set(seeds):
-        raise UserError(
-            f"{path / 'evaluations.csv'} mixes runs: seed {min(strangers)}, where {CONFIG} has "
-            f"{quoted(', '.join(map(str, seeds)), 100)}"
-        )
+        told = quoted(", ".join(map(str, seeds)), 100)
+        raise UserError(f"{file} mixes runs: seed {min(strangers)}, where {CONFIG} has {told}")
+    keys = np.stack([log[name] for name in ("seed", "env_steps", "episode")])
+    ordered = keys[:, np.lexsort(keys)]
+    if (ordered[:, 1:] == ordered[:, :-1]).all(axis=0).any():
+        raise UserError(f"{file} holds an episode of a seed and env step twice")
     return _by_seed(log, seeds)
 
 

@@ -37,6 +37,4 @@ def make_styles(labels: Iterable[str]) -> dict[str, Style]:
 
     A colour comes again after seven labels, with another dash and another marker: 35 lines differ, and 49 points.
     """
-    return {
-        label: Style(_COLOURS[i % 7], _DASHES[i % 5], _MARKERS[(i + i // 7) % 7]) for i, label in enumerate(labels)
-    }
+    return {label: Style(_COLOURS[i % 7], _DASHES[i % 5], _MARKERS[(i + i // 7) % 7]) for i, label in enumerate(labels)}

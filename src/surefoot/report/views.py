@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.errors import UserError
 from surefoot.report.comparisons import improvement_rows, profile
 from surefoot.report.labels import family
+from surefoot.report.notes import left_out, remarks, unequal_seeds
 from surefoot.report.published import PublishedCurve, published_curves
 from surefoot.report.runs import SCORED_SUITES, ReportRun
 from surefoot.report.settings import Settings
 from surefoot.report.statistics import AGGREGATES, Estimate, Scores, iqm, mean
-from surefoot.report.wording import Number, counted, duration, file_names, joined, seeds_text
+from surefoot.report.wording import Number, duration, file_names, joined, seeds_text
 
 SUITE_TITLES = {"dmc": "DM Control", "myosuite": "MyoSuite"}
 CURVES = {"IQM": iqm, "mean": mean}
@@ -45,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Final:
-    """What a label ends with: at the last point that all its tasks have.
+    """What a label ends with: at the last env step at which all its runs, or most, were evaluated.
 
     Attributes:
         label: of whom.
@@ -101,16 +103,23 @@ class View:
 
 
 def make_views(groups: Mapping[str, list[ReportRun]], settings: Settings) -> list[View]:
-    """Return a view of each scored suite that has more than one task, then of each task."""
+    """Return a view of each scored suite that has more than one task, then of each task.
+
+    Raises:
+        UserError: no run has an evaluation yet.
+    """
+    every = [run for runs in groups.values() for run in runs]
+    if not any(len(run.env_steps) for run in every):
+        raise UserError(f"{every[0].path} has no evaluation yet, and there is no other run: nothing to report")
     views = []
     for suite in SCORED_SUITES:
         tasks, compared = _common_tasks(suite, groups)
         if len(tasks) > 1:
             title = f"{SUITE_TITLES[suite]}, {len(tasks)} tasks"
             view = _view(f"suite-{suite}", title, tasks, compared, settings)
-            view.notes.extend(_left_out(suite, title, tasks, compared, groups))
+            view.notes.extend(left_out(suite, title, tasks, compared, groups))
             views.append(view)
-    every_task = sorted({run.task for runs in groups.values() for run in runs})
+    every_task = sorted({run.task for run in every})
     names = file_names(every_task, [view.name for view in views])
     return views + [_view(names[task], task, (task,), groups, settings) for task in every_task]
 
@@ -130,35 +139,19 @@ def _common_tasks(
     return common, {label: runs for label, runs in groups.items() if label in several}
 
 
-def _left_out(
-    suite: str, title: str, tasks: Sequence[str], compared: Mapping[str, Any], groups: Mapping[str, list[ReportRun]]
-) -> list[str]:
-    """Return a line for each label that a suite's view leaves out, and one for the tasks that not all labels have."""
-    lines = [
-        f"{label} is left out of {title}: it has scores on one of them or none"
-        for label, runs in groups.items()
-        if label not in compared and any(run.suite == suite for run in runs)
-    ]
-    there = {run.task for label in compared for run in groups[label] if run.suite == suite}
-    if others := sorted(there - set(tasks)):
-        lines.append(f"{title} leaves out what not all its algorithms have scores on: {', '.join(others)}")
-    return lines
-
-
 def _view(
     name: str, title: str, tasks: tuple[str, ...], groups: Mapping[str, list[ReportRun]], settings: Settings
 ) -> View:
     all_runs = {label: [run for run in runs if run.task in tasks] for label, runs in groups.items()}
     view = View(name, title, tasks, [], [], published_curves(set(tasks)) if len(tasks) == 1 else [], [])
-    at_last: dict[str, Scores] = {}
+    grids: dict[str, tuple[np.ndarray, Scores]] = {}
     for label, everything in all_runs.items():
         if not (runs := [run for run in everything if len(run.env_steps)]):
             continue
-        env_steps, scores = _grid(runs)
+        env_steps, scores = grids[label] = _grid(runs)
         line, wall = _line(label, runs, env_steps, scores, settings)
-        last = _last_common_point(scores)
-        at_last[label] = scores.at(last)
-        ends = settings.estimate_all(at_last[label], AGGREGATES if len(tasks) > 1 and _scored(runs) else CURVES)
+        last = int(np.searchsorted(env_steps, _shared_step(runs)))
+        ends = settings.estimate_all(scores.at(last), AGGREGATES if len(tasks) > 1 and _scored(runs) else CURVES)
         numbers = {key: Number(float(own.value[0]), float(own.low[0]), float(own.high[0])) for key, own in ends.items()}
         speeds = [run.env_steps_per_second for run in runs]
         speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
@@ -167,14 +160,31 @@ def _view(
         view.lines.append(line)
         view.finals.append(Final(label, family(label, runs[0]), utd, numbers["IQM"], seeds, float(wall[last]), speed))
         view.table.append(_row(runs, int(env_steps[last]), view.finals[-1], numbers))
-        view.notes.extend(_unequal(label, scores))
-    view.notes.extend(_notes(all_runs))
+        view.notes.extend(unequal_seeds(label, scores))
+        if last < len(env_steps) - 1:
+            view.notes.append(
+                f"{label} on {title}: the table stands at env step {env_steps[last]:,}, the last at which most of its "
+                f"runs were evaluated; the furthest is {env_steps[-1]:,}"
+            )
+    view.notes.extend(remarks(all_runs))
     if len({row["env steps"] for row in view.table}) > 1:
         view.notes.append(f"{title}: the algorithms of the table stand at different env steps")
     if len(tasks) > 1 and all(_scored(runs) for runs in all_runs.values()):
-        view.profiles.update({label: profile(scores, settings) for label, scores in at_last.items()})
-        view.improvement.extend(improvement_rows(at_last, settings))
+        _compare(view, grids, settings)
     return view
+
+
+def _compare(view: View, grids: Mapping[str, tuple[np.ndarray, Scores]], settings: Settings) -> None:
+    """Add what sets algorithms against one another, at one env step for all of them."""
+    complete = [steps[(scores.counts > 0).all(axis=0)] for steps, scores in grids.values()]
+    shared = set.intersection(*(set(steps.tolist()) for steps in complete))
+    if not shared:
+        view.notes.append(f"{view.title}: no comparisons, as no env step has evaluations of every algorithm and task")
+        return
+    step = max(shared)
+    at_step = {label: scores.at(int(np.searchsorted(steps, step))) for label, (steps, scores) in grids.items()}
+    view.profiles.update({label: profile(scores, settings) for label, scores in at_step.items()})
+    view.improvement.extend(improvement_rows(at_step, step, settings))
 
 
 def _scored(runs: Sequence[ReportRun]) -> bool:
@@ -205,7 +215,7 @@ def _line(
     found = settings.estimate_all(scores, CURVES)
     counts = next(iter(found.values()))
     # Where a task is missing, the curve would jump to what the others reach.
-    whole = counts.tasks == counts.tasks.max()
+    whole = counts.tasks == len(scores.tasks)
     wall = np.full((len(runs), len(env_steps)), np.nan)
     for row, run in zip(wall, runs, strict=True):
         row[np.searchsorted(env_steps, run.env_steps)] = run.wall_seconds
@@ -221,15 +231,16 @@ def _line(
     return line, seconds
 
 
-def _last_common_point(scores: Scores) -> int:
-    """Return the last point at which as many runs as ever have a score."""
-    counts = scores.counts.sum(axis=0)
-    return int(np.flatnonzero(counts == counts.max())[-1])
+def _shared_step(runs: Sequence[ReportRun]) -> int:
+    """Return the last env step at which most runs were evaluated: all of them, where there is such a step.
+
+    A seed that diverged counts as evaluated, so that it does not hide what became of the others.
+    """
+    steps, counts = np.unique(np.concatenate([run.env_steps for run in runs]), return_counts=True)
+    return int(steps[counts == counts.max()][-1])
 
 
-def _row(
-    runs: Sequence[ReportRun], env_steps: int, final: Final, numbers: Mapping[str, Number]
-) -> dict[str, Any]:
+def _row(runs: Sequence[ReportRun], env_steps: int, final: Final, numbers: Mapping[str, Number]) -> dict[str, Any]:
     per_env_step = sorted({run.utd / run.protocol.action_repeat for run in runs})
     return {
         "algorithm": final.label,
@@ -244,46 +255,3 @@ def _row(
         "device": joined(run.device for run in runs),
         "unfinished": sum(not run.finished for run in runs),
     }
-
-
-def _unequal(label: str, scores: Scores) -> list[str]:
-    if set(scores.seeds) == {1}:
-        return [f"{label} has a single seed: its intervals say nothing of other seeds"]
-    if len(set(scores.seeds)) == 1:
-        return []
-    told = ", ".join(f"{task} {count}" for task, count in zip(scores.tasks, scores.seeds, strict=True))
-    return [f"{label} has unequal numbers of seeds: {told}"]
-
-
-def _notes(groups: Mapping[str, list[ReportRun]]) -> list[str]:
-    """Return a line for each run that is unfinished or lacks an evaluation, and for what does not match."""
-    lines = [_unfinished(run) for runs in groups.values() for run in runs if not run.finished]
-    for label, runs in groups.items():
-        lines += [line for run in runs for line in _gaps(run)]
-        seeds = Counter((run.task, seed) for run in runs for seed in run.seeds)
-        lines += [
-            f"{label}: seed {seed} of {task} counts {count} times" for (task, seed), count in seeds.items() if count > 1
-        ]
-    for task in sorted({run.task for runs in groups.values() for run in runs}):
-        own = [run for runs in groups.values() for run in runs if run.task == task]
-        if len(lengths := {run.total_env_steps for run in own}) > 1:
-            lines.append(f"{task} was trained for different lengths: {joined(lengths)} env steps")
-        if len(protocols := {str(run.protocol) for run in own}) > 1:
-            lines.append(f"{task} has different protocols between algorithms: {'; '.join(sorted(protocols))}")
-    return lines
-
-
-def _gaps(run: ReportRun) -> list[str]:
-    """Return a line for each seed that lacks an evaluation which its run made."""
-    missing = np.isnan(run.scores).sum(axis=1)
-    return [
-        f"{run.path}: seed {seed} lacks {gaps} of {counted(len(run.env_steps), 'evaluation')}"
-        for seed, gaps in zip(run.seeds, missing.tolist(), strict=True)
-        if gaps
-    ]
-
-
-def _unfinished(run: ReportRun) -> str:
-    last = run.last_env_step
-    reached = "not evaluated yet" if last is None else f"evaluated up to env step {last:,} of {run.total_env_steps:,}"
-    return f"{run.path} is unfinished ({run.state}): {reached}"

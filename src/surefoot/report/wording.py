@@ -22,7 +22,9 @@ class Number:
         if math.isnan(self.value):
             return "–"
         value = _digits(self.value)
-        return value if self.low is None or self.high is None else f"{value} [{_digits(self.low)}, {_digits(self.high)}]"
+        return (
+            value if self.low is None or self.high is None else f"{value} [{_digits(self.low)}, {_digits(self.high)}]"
+        )
 
 
 def _digits(value: float) -> str:

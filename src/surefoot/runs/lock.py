@@ -67,6 +67,28 @@ class RunLock:
             self._descriptor = None
 
 
+def is_held(path: Path) -> bool:
+    """Say whether a process holds the lock that is a file.
+
+    A shared lock is tried and given back at once, so any number of processes may ask, also on another machine where
+    the file system passes locks on.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def _lock(descriptor: int) -> None:
     """Lock an open file for this process alone; try twice, since somebody may just be looking whether it is locked."""
     try:

@@ -7,7 +7,6 @@ change is not opened. Nothing is written, and no run is held up, but for the ins
 from __future__ import annotations
 
 import enum
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from surefoot.errors import UserError, suggest
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
 from surefoot.runs.curve import Evaluations, EvaluationSummary
 from surefoot.runs.layout import CONFIG, LOCK, read_config
+from surefoot.runs.lock import is_held
 from surefoot.runs.tail import Signature, TableTail, signature
 from surefoot.runs.untrusted import quoted
 
@@ -186,25 +186,8 @@ def find_runs(path: Path, depth: int = SEARCH_DEPTH) -> Iterator[Path]:
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether a process trains in a run directory.
-
-    A shared lock is tried and given back at once, so any number of processes may ask, also on another machine where
-    the file system passes locks on.
-    """
-    try:
-        descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    else:
-        return False
-    finally:
-        os.close(descriptor)
+    """Say whether a process trains in a run directory."""
+    return is_held(path / LOCK)
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,15 @@ CADENCES = ("evaluate_every", "evaluation_episodes", "checkpoint_every", "log_ev
 
 
 def _whole(name: str, value: Any) -> int:
-    """Return ``value`` as a plain int: of NumPy's integers and of floats such as 2e5, but not of 2.5."""
+    """Return ``value`` as a plain int: of NumPy's integers and of floats such as 2e5, but not of 2.5 or True."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     try:
-        return operator.index(value)
+        if not isinstance(value, bool):
+            return operator.index(value)
     except TypeError:
-        raise UserError(f"{name} must be a whole number, got {value!r}") from None
+        pass
+    raise UserError(f"{name} must be a whole number, got {value!r}")
 
 
 @dataclass(frozen=True)

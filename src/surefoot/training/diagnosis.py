@@ -199,7 +199,7 @@ class Diagnosis:
             step = self._vector.step(np.nan_to_num(judgements[-1].action))
             rewards.append(step.reward)
             steps += active
-            terminated |= step.terminated
+            terminated |= active & step.terminated
             active = active & ~(step.terminated | step.truncated)
             observation = step.observation
         return _Wave(

@@ -67,9 +67,9 @@ def estimate_all(
         return results
 
     counts = scores.counts
-    ends = bootstrap(statistic, [scores], generator, confidence, resamples)
-    entered = counts.sum(axis=0), np.sum(counts > 0, axis=0)
-    return {name: Estimate(*own, *entered) for name, *own in zip(aggregates, *ends, strict=True)}
+    value, low, high = bootstrap(statistic, [scores], generator, confidence, resamples)
+    runs, tasks = counts.sum(axis=0), np.sum(counts > 0, axis=0)
+    return {name: Estimate(value[i], low[i], high[i], runs, tasks) for i, name in enumerate(aggregates)}
 
 
 def estimate_tasks(

@@ -1,0 +1,89 @@
+"""A stranger's directory of a grid is looked at, or refused in one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surefoot.benchmark.attempts import ATTEMPTS, Event, append_attempt
+from surefoot.benchmark.folder import BENCH, BenchFolder
+from surefoot.benchmark.grid import load_grid
+from surefoot.benchmark.status import BenchReader
+from surefoot.cli.bench_tables import status_lines
+from surefoot.errors import UserError
+from tests.benchmark.support import write_grid
+from tests.fuzzing.hostile import HOSTILE_JSON, damaged, dump, hostile_entries, other_values, sample, survives
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    folder = BenchFolder.create(tmp_path / "bench", load_grid(str(write_grid(tmp_path / "g.toml"))))
+    name = folder.cells[0].name
+    append_attempt(folder.attempts_path, name, Event.STARTED)
+    append_attempt(folder.attempts_path, name, Event.FAILED, 1)
+    folder.log_path(name).write_text("surefoot: error: it broke\n")
+    return folder.path
+
+
+def look(path: Path) -> None:
+    """What `surefoot bench status` does; every path that it would write to is inside."""
+    folder = BenchFolder.open(path)
+    lines = status_lines(BenchReader(folder).read(), 100, 30)
+    assert all(line.isprintable() for line, _ in lines)
+    for cell in folder.cells:
+        assert Path(os.path.normpath(folder.run_path(cell.name))).parent == path / "cells"
+        assert Path(os.path.normpath(folder.log_path(cell.name))).parent == path / "logs"
+
+
+def test_whatever_the_grid_says(bench: Path) -> None:
+    original = json.loads((bench / BENCH).read_bytes())
+    cases = [*HOSTILE_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=300))]
+    refused = 0
+    for content in [*cases, *damaged((bench / BENCH).read_bytes(), seed=2, cases=200)]:
+        (bench / BENCH).write_bytes(content)
+        refused += survives(lambda: look(bench), bench)
+    assert 100 < refused < len(cases) + 200
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../../evil", "/etc", "a b", "a\nb", "x" * 241, None, 3, ["a"]])
+def test_names_of_cells_lead_nowhere(bench: Path, name: Any) -> None:
+    content = json.loads((bench / BENCH).read_bytes())
+    content["cells"][0]["name"] = name
+    (bench / BENCH).write_bytes(dump(content))
+    with pytest.raises(UserError, match=r"bench\.json is damaged"):
+        BenchFolder.open(bench)
+
+
+def test_tasks_that_are_code_are_refused(bench: Path) -> None:
+    content = json.loads((bench / BENCH).read_bytes())
+    content["cells"][0]["task"] = "os:system"
+    (bench / BENCH).write_bytes(dump(content))
+    with pytest.raises(UserError, match="the task 'os:system' is code"):
+        BenchFolder.open(bench)
+
+
+def test_two_cells_of_one_name_are_refused(bench: Path) -> None:
+    content = json.loads((bench / BENCH).read_bytes())
+    content["cells"][1]["name"] = content["cells"][0]["name"]
+    (bench / BENCH).write_bytes(dump(content))
+    with pytest.raises(UserError, match="two cells have one name"):
+        BenchFolder.open(bench)
+
+
+@pytest.mark.parametrize("name", [BENCH, ATTEMPTS, "log"])
+def test_what_is_no_file(bench: Path, name: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("mine")
+    path = next((bench / "logs").iterdir()) if name == "log" else bench / name
+    for _ in hostile_entries(path, tmp_path / "outside"):
+        survives(lambda: look(bench), bench)
+
+
+def test_whatever_attempts_say(bench: Path) -> None:
+    content = (bench / ATTEMPTS).read_bytes()
+    for case in [*damaged(content, seed=3, cases=200), b"\x00" * 100, b"," * 100_000, b"a,b,started,\n" * 10_000]:
+        (bench / ATTEMPTS).write_bytes(case)
+        assert not survives(lambda: look(bench), bench)

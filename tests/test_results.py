@@ -1,0 +1,33 @@
+"""The results that are committed are those of compositions which the library still makes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from surefoot.algorithms import to_data
+from surefoot.benchmark.grid import load_grid
+from surefoot.report.runs import load_runs
+
+RESULTS = Path(__file__).parents[1] / "results"
+GRIDS = sorted((RESULTS / "grids").glob("*.toml"))
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda path: path.stem)
+def test_a_grids_results_are_of_its_algorithms(grid: Path) -> None:
+    cells = {(cell.task, cell.label, cell.algorithm().utd): cell.algorithm() for cell in load_grid(str(grid)).cells}
+    runs = sorted((RESULTS / grid.stem).glob("*/config.json"))
+    assert runs
+    for path in runs:
+        config = json.loads(path.read_text())
+        trained = config["algorithm"]
+        algorithm = cells[config["task"], trained["name"], trained["utd"]]
+        assert trained == json.loads(json.dumps(to_data(algorithm))), path
+
+
+def test_every_result_can_be_read() -> None:
+    runs = load_runs([RESULTS])
+    assert len(runs) >= 10
+    assert all(len(run.env_steps) > 1 for run in runs)
