@@ -24,12 +24,13 @@ def make_run(
     preset: str = "sac",
     name: str | None = None,
     seeds: Sequence[int] | None = None,
+    steps: Sequence[int] = STEPS,
     total: int = STEPS[-1],
     episodes: int = 2,
     diagnostics: dict[str, float] | None = None,
     **fields: Any,
 ) -> Path:
-    """Write a run whose seeds score ``curves`` [S, T] at ``STEPS``; NaN leaves a seed's evaluation out."""
+    """Write a run whose seeds score ``curves`` [S, T] at ``steps``; NaN leaves a seed's evaluation out."""
     algorithm = get_preset(preset, **fields)
     data = to_data(algorithm if name is None else algorithm.replace(name=name))
     numbers = list(range(len(curves)) if seeds is None else seeds)
@@ -45,7 +46,7 @@ def make_run(
     }
     directory = RunDirectory.create(path, config)
     log = directory.evaluations()
-    for at, step in enumerate(STEPS[: len(curves[0])]):
+    for at, step in enumerate(steps[: len(curves[0])]):
         for seed, curve in zip(numbers, curves, strict=True):
             if np.isnan(curve[at]):
                 continue

@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from surefoot.report.report import make_report
-from surefoot.report.views import Settings
+from surefoot.report.settings import Settings
 from tests.report.support import make_run
 
 ARGUMENTS = (
@@ -45,14 +45,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     for task in ("cheetah-run", "walker-run"):
-        make_run(folder / "runs" / f"sac-{task}", task=task, diagnostics={"critic_weight_norm": 2.0})
+        measured = {"critic_weight_norm": 2.0, "q_bias_mean": 0.5}
+        make_run(folder / "runs" / f"sac-{task}", task=task, diagnostics=measured)
+        make_run(folder / "runs" / f"sac-2-{task}", task=task, utd=2)
         make_run(folder / "runs" / f"x-{task}", task=task, name="<img src=x onerror=alert(1)>", total=40_000)
     return make_report([folder / "runs"], folder / "report", Settings(resamples=50))
 
 
 @pytest.fixture
 def opened(browser: webdriver.Chrome, page: Path) -> Iterator[webdriver.Chrome]:
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     browser.get(page.as_uri())
     WebDriverWait(browser, 60).until(lambda b: b.execute_script("return document.body.dataset.ready") == "yes")
     yield browser
@@ -73,10 +75,13 @@ def choose(browser: webdriver.Chrome, name: str, text: str) -> None:
 
 
 def test_every_figure_is_drawn(opened: webdriver.Chrome) -> None:
-    for name in ("curves", "bars", "profile", "diagnostics", "clock", "throughput"):
+    for name in ("curves", "bars", "utd", "profile", "improvement", "clock", "diagnostics"):
         assert opened.find_element(By.ID, name).find_elements(By.CSS_SELECTOR, "svg.main-svg"), name
-    assert "IQM over all runs, 95% stratified bootstrap interval" in opened.find_element(By.ID, "curves-caption").text
-    assert "sac: 2 seeds" in opened.find_element(By.ID, "curves-caption").text
+    for name in ("curves", "finals", "clock"):
+        told = opened.find_element(By.ID, f"{name}-caption").text
+        assert "95% stratified bootstrap interval" in told, name
+        assert "2 seeds each per task" in told, name
+    assert "lowest to highest seed; 2 seeds" in opened.find_element(By.ID, "diagnostics-caption").text
 
 
 def test_names_from_files_are_text(opened: webdriver.Chrome) -> None:
@@ -91,34 +96,52 @@ def test_choosing_a_task_changes_curves_table_and_published(opened: webdriver.Ch
     assert any("published" in name for name in names(opened, "curves"))
     assert "protocols" in opened.find_element(By.ID, "curves-caption").text
     assert not opened.find_element(By.ID, "profile-box").is_displayed()
-    assert "unfinished" in opened.find_element(By.CSS_SELECTOR, "[data-view='cheetah-run'] .notes").text
+    assert opened.find_element(By.CSS_SELECTOR, "[data-view='cheetah-run']").is_displayed()
+    assert not opened.find_element(By.CSS_SELECTOR, "[data-view='suite-dmc']").is_displayed()
     opened.find_element(By.ID, "published").click()
     assert plot(opened, "curves", "data.length") == suite
+
+
+def test_what_is_unfinished_is_named_first(opened: webdriver.Chrome) -> None:
+    told = opened.find_element(By.CSS_SELECTOR, "details.notes").text
+    assert told.startswith("Runs: 4 finished, 2 stopped.")
+    assert "is unfinished (stopped): evaluated up to env step 20,000 of 40,000" in told
+
+
+def test_curves_switch_to_the_mean(opened: webdriver.Chrome) -> None:
+    assert plot(opened, "curves", "layout.yaxis.title.text") == "score, IQM"
+    choose(opened, "aggregate", "mean")
+    assert plot(opened, "curves", "layout.yaxis.title.text") == "score, mean"
+    assert "Mean over all runs" in opened.find_element(By.ID, "curves-caption").text
 
 
 def test_the_x_axis_switches_to_wall_clock(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "layout.xaxis.title.text") == "env steps"
     assert plot(opened, "curves", "data[2].x") == [0, 10_000, 20_000]
     choose(opened, "axis", "wall-clock")
-    assert plot(opened, "curves", "layout.xaxis.title.text") == "wall-clock, minutes"
+    assert plot(opened, "curves", "layout.xaxis.title.text") == "wall-clock of a run, minutes"
     assert plot(opened, "curves", "data[2].x") == pytest.approx([0, 100 / 60, 200 / 60])
 
 
 def test_the_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome) -> None:
     def visible() -> list[Any]:
-        return plot(opened, "curves", "data.filter((t) => t.legendgroup === 'sac').map((t) => t.visible ?? true)")
+        return plot(
+            opened, "curves", "data.filter((t) => t.legendgroup === 'sac, UTD 1').map((t) => t.visible ?? true)"
+        )
 
     assert visible() == [True] * 3
     entries = opened.find_elements(By.CSS_SELECTOR, "#curves .legend .traces")
-    entry = next(entry for entry in entries if entry.text == "sac")
+    entry = next(entry for entry in entries if entry.text == "sac, UTD 1")
     entry.find_element(By.CSS_SELECTOR, ".legendtoggle").click()
     WebDriverWait(opened, 10).until(lambda _: visible() == ["legendonly"] * 3)
 
 
-def test_diagnostics_follow_their_task(opened: webdriver.Chrome) -> None:
-    choose(opened, "diagnostic-task", "walker-run")
-    assert "Critic weight norm on walker-run" in opened.find_element(By.ID, "diagnostics-caption").text
-    assert names(opened, "diagnostics") == ["sac"]
+def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
+    choose(opened, "view", "walker-run")
+    assert "walker-run, over env steps" in opened.find_element(By.ID, "diagnostics-caption").text
+    assert names(opened, "diagnostics") == ["sac, UTD 1"]
+    titles = plot(opened, "diagnostics", "layout.annotations.map((a) => a.text)")
+    assert titles == ["<b>Critic weight norm</b>", "<b>Normalised Q bias, mean</b>"]
 
 
 def test_dark_mode_has_light_ink(opened: webdriver.Chrome) -> None:
@@ -126,6 +149,25 @@ def test_dark_mode_has_light_ink(opened: webdriver.Chrome) -> None:
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.font.color") == "#e6edf3")
     assert opened.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+
+
+def test_paper_is_light_and_no_plot_leaves_it(opened: webdriver.Chrome) -> None:
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") == 690)
+    assert plot(opened, "curves", "layout.font.color") == "#1b1f24"
+    assert plot(opened, "bars", "layout.width") == 335
+    assert not opened.find_element(By.CSS_SELECTOR, ".controls").is_displayed()
+
+
+def test_a_narrow_window_has_no_plot_wider_than_itself(opened: webdriver.Chrome) -> None:
+    size = opened.get_window_size()
+    opened.set_window_size(600, 1200)
+    try:
+        WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") < 600)
+        assert opened.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        opened.set_window_size(size["width"], size["height"])
 
 
 def test_it_prints(opened: webdriver.Chrome) -> None:

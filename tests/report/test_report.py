@@ -14,15 +14,20 @@ import numpy as np
 import pytest
 
 from surefoot.cli.main import main
-from surefoot.errors import UserError
-from surefoot.report.diagnostics import make_diagnostic_views
+from surefoot.errors import RunFailure, UserError
+from surefoot.report import drawers
+from surefoot.report.comparisons import improvement_matrix
+from surefoot.report.diagnostics import make_diagnostics
+from surefoot.report.figures import draw, make_jobs
 from surefoot.report.labels import label_runs
 from surefoot.report.published import published_curves
 from surefoot.report.report import make_report
 from surefoot.report.runs import load_runs
+from surefoot.report.settings import Settings
 from surefoot.report.styles import make_styles
 from surefoot.report.tables import to_csv, to_html, to_latex
-from surefoot.report.views import Number, Settings, make_views
+from surefoot.report.views import make_views
+from surefoot.report.wording import Number, file_names
 from tests.report.support import STEPS, make_run
 
 QUICK = Settings(resamples=50)
@@ -67,20 +72,22 @@ def test_runs_of_one_label_are_seeds_of_one_curve(tmp_path: Path) -> None:
     (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
     (line,) = view.lines
     assert line.seeds == "2"
-    np.testing.assert_allclose(line.value, [0.0, 0.3, 0.6], atol=1e-12)
-    np.testing.assert_allclose(line.low, [0.0, 0.2, 0.4], atol=1e-12)
+    for aggregate in ("IQM", "mean"):  # of two runs they are the same
+        found = line.curves[aggregate]
+        np.testing.assert_allclose(found.value, [0.0, 0.3, 0.6], atol=1e-12)
+        np.testing.assert_allclose(found.low, [0.0, 0.2, 0.4], atol=1e-12)
     assert line.runs.tolist() == [2, 2, 2]
     (row,) = view.table
     assert row["IQM"].value == pytest.approx(0.6)
     assert row["updates per env step"] == "0.5"
-    assert row["UTD"] == "1"
+    assert row["UTD"] == 1
 
 
 def test_what_is_missing_or_unfinished_is_told(tmp_path: Path) -> None:
     make_run(tmp_path / "a", [(0.0, 0.2, 0.4), (0.1, NAN, 0.5)], total=40_000)
     (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
     told = "\n".join(view.notes)
-    assert "a is unfinished: evaluated up to env step 20,000 of 40,000" in told
+    assert "a is unfinished (stopped): evaluated up to env step 20,000 of 40,000" in told
     assert "seed 1 lacks 1 of 3 evaluations" in told
     assert view.lines[0].runs.tolist() == [2, 1, 2]
     assert view.table[0]["unfinished"] == 1
@@ -90,7 +97,7 @@ def test_seeds_that_are_there_twice_are_told(tmp_path: Path) -> None:
     make_run(tmp_path / "a", seeds=(0, 1))
     make_run(tmp_path / "b", seeds=(1, 2))
     (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
-    assert "seed 1 of cheetah-run counts 2 times" in view.notes
+    assert "sac: seed 1 of cheetah-run counts 2 times" in view.notes
 
 
 def test_a_suite_compares_the_tasks_that_all_have(tmp_path: Path) -> None:
@@ -117,6 +124,111 @@ def test_an_aggregate_stops_where_a_task_has_no_score(tmp_path: Path) -> None:
     assert suite.table[0]["env steps"] == 10_000
 
 
+def begun(path: Path) -> Path:
+    """Make a run as it stands before its first evaluation."""
+    run = make_run(path, preset="crossq")
+    (run / "evaluations.csv").write_text((run / "evaluations.csv").read_text().splitlines()[0] + "\n")
+    return run
+
+
+def test_runs_that_have_just_begun_are_told(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    begun(tmp_path / "header")
+    (begun(tmp_path / "nothing") / "evaluations.csv").unlink()
+    (tmp_path / "nothing" / ".lock").touch()
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    assert [line.label for line in view.lines] == ["sac"]
+    told = [note for note in view.notes if note.endswith("is unfinished (stopped): not evaluated yet")]
+    assert len(told) == 2
+    assert make_report([tmp_path], tmp_path / "report", QUICK).exists()
+
+
+def test_only_runs_that_have_just_begun_are_nothing_to_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path / "a")
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
+    assert "has no evaluation yet, and there is no other run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_diverged_seed_hides_neither_the_others_nor_itself(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", [(0.0, 0.2, 0.4), (0.1, NAN, NAN)])
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    assert view.table[0]["env steps"] == STEPS[-1]
+    assert view.finals[0].score.value == pytest.approx(0.4)
+    assert any("seed 1 lacks 2 of 3 evaluations" in note for note in view.notes)
+
+
+def test_algorithms_without_a_common_env_step_are_not_compared(tmp_path: Path) -> None:
+    for task in ("cheetah-run", "walker-run"):
+        make_run(tmp_path / f"sac-{task}", task=task)
+        make_run(tmp_path / f"crossq-{task}", task=task, preset="crossq", steps=(2, 15_000, 20_002))
+    suite = make_views(label_runs(load_runs([tmp_path])), QUICK)[0]
+    assert len(suite.table) == 2
+    assert not suite.profiles
+    assert any("no comparisons, as no env step has evaluations of every algorithm" in note for note in suite.notes)
+
+
+def test_utds_of_an_algorithm_are_one_family(tmp_path: Path) -> None:
+    for utd in (1, 5):
+        make_run(tmp_path / f"{utd}", preset="crossq-wn", utd=utd)
+    make_run(tmp_path / "sac")
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    assert [(final.family, final.utd) for final in view.finals] == [("crossq-wn", 1), ("crossq-wn", 5), ("sac", 1)]
+    assert view.utd_matters
+    assert (make_report([tmp_path], tmp_path / "report", QUICK).parent / "figures" / "cheetah-run-utd.pdf").exists()
+
+
+def test_improvement_is_one_minus_that_of_the_other(tmp_path: Path) -> None:
+    for preset, final in (("sac", 0.4), ("crossq", 0.8)):
+        for task in ("cheetah-run", "walker-run"):
+            make_run(tmp_path / f"{preset}-{task}", [(0, 0.2, final), (0, 0.1, 0.5)], task=task, preset=preset)
+    suite = make_views(label_runs(load_runs([tmp_path])), QUICK)[0]
+    labels, matrix = improvement_matrix(suite.improvement)
+    assert labels == ["crossq", "sac"]
+    np.testing.assert_allclose(matrix[0, 1, 0], 0.875)  # 0.8 and 0.5 against 0.4 and 0.5: three wins and a tie
+    np.testing.assert_allclose(matrix[0, 1] + matrix[1, 0, [0, 2, 1]], 1.0)
+    assert np.isnan(matrix[[0, 1], [0, 1]]).all()
+
+
+def test_file_names_differ_even_where_case_does_not_count() -> None:
+    names = file_names(["a b", "a/b", "A B", "suite-dmc", "../x", "..."], taken=["suite-dmc"])
+    assert len({name.lower() for name in names.values()}) == 6
+    assert names["a b"] == "a-b"
+    assert all("/" not in name and not name.startswith(".") for name in names.values())
+
+
+def test_several_processes_draw_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for task in ("cheetah-run", "walker-run"):
+        make_run(tmp_path / "runs" / task, task=task, diagnostics={"q_bias_mean": 0.5})
+    groups = label_runs(load_runs([tmp_path / "runs"]))
+    views = make_views(groups, QUICK)
+    jobs, styles = make_jobs(views, make_diagnostics(views, groups)), make_styles(groups)
+    for name in ("one", "several"):
+        (tmp_path / name).mkdir()
+    draw(tmp_path / "one", jobs, styles, "95% interval")
+    monkeypatch.setattr(drawers, "_LEAST_JOBS", 1)
+    monkeypatch.setattr(drawers.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    drawers.draw_at_once(tmp_path / "several", jobs, styles, "95% interval")
+    one, several = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "several"))
+    assert len(one) > 10
+    assert several == one
+    with pytest.raises(FileNotFoundError):
+        drawers.draw_at_once(tmp_path / "missing", jobs, styles, "95% interval")
+
+
+def test_what_breaks_while_drawing_leaves_the_earlier_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "run")
+    page = make_report([tmp_path / "run"], tmp_path / "report", QUICK)
+    before = page.read_bytes()
+    monkeypatch.setattr("surefoot.report.report.draw_at_once", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(RunFailure, match="full"):
+        make_report([tmp_path / "run"], tmp_path / "report", Settings(resamples=60))
+    assert page.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "run"]
+
+
 def test_scores_without_a_scale_stay_out_of_aggregates(tmp_path: Path) -> None:
     for task in ("Ant-v5", "Hopper-v5"):
         make_run(tmp_path / task, [(100.0, 2000.0, 3000.0)], task=task, suite="gymnasium")
@@ -128,11 +240,21 @@ def test_scores_without_a_scale_stay_out_of_aggregates(tmp_path: Path) -> None:
 def test_diagnostics_are_means_between_the_extreme_seeds(tmp_path: Path) -> None:
     make_run(tmp_path / "a", [(0, 0, 0)], seeds=[0], diagnostics={"critic_weight_norm": 2.0, "q_bias_mean": NAN})
     make_run(tmp_path / "b", [(0, 0, 0)], seeds=[1], diagnostics={"critic_weight_norm": 4.0, "q_bias_mean": NAN})
-    (view,) = make_diagnostic_views(label_runs(load_runs([tmp_path])))
-    assert (view.task, view.column) == ("cheetah-run", "critic_weight_norm")
-    (line,) = view.lines
+    groups = label_runs(load_runs([tmp_path]))
+    (drawn,) = make_diagnostics(make_views(groups, QUICK), groups)["cheetah-run"]
+    assert (drawn.column, drawn.logarithmic) == ("critic_weight_norm", True)
+    (line,) = drawn.lines
     assert line.value.tolist() == [3.0, 3.0]
     assert (line.low.tolist(), line.high.tolist()) == ([2.0, 2.0], [4.0, 4.0])
+
+
+def test_diagnostics_of_a_suite_weigh_tasks_alike(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", diagnostics={"critic_dead_units": 0.0})
+    make_run(tmp_path / "b", [(0, 0, 0)], task="walker-run", diagnostics={"critic_dead_units": 0.5})
+    groups = label_runs(load_runs([tmp_path]))
+    (drawn,) = make_diagnostics(make_views(groups, QUICK), groups)["suite-dmc"]
+    assert drawn.lines[0].value.tolist() == [0.25, 0.25]  # not 0.5 / 3, the mean over seeds
+    assert (drawn.lines[0].seeds, drawn.lines[0].high.tolist()) == ("1 to 2", [0.5, 0.5])
 
 
 def test_published_curves_name_their_source_and_have_the_scores_scale() -> None:
@@ -167,12 +289,23 @@ def test_a_report_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["report", str(tmp_path / "runs"), "-o", str(out), "--resamples", "50"]) == 0
     assert capsys.readouterr().out == f"written to {out / 'index.html'}\n"
     names = {path.name for path in (out / "figures").iterdir()}
-    for stem in ("suite-dmc-curves", "suite-dmc-profile", "cheetah-run-final", "wall-clock"):
+    for stem in (
+        "suite-dmc-curves",
+        "suite-dmc-profile",
+        "suite-dmc-improvement",
+        "suite-dmc-tasks",
+        "cheetah-run-final",
+        "cheetah-run-wall-clock",
+    ):
         assert {f"{stem}.png", f"{stem}.pdf"} <= names
-    assert {"diagnostics-walker-run-critic_weight_norm.pdf"} <= names
+    assert {"walker-run-diagnostics.pdf", "suite-dmc-diagnostics.png"} <= names
     rows = list(csv.DictReader((out / "tables" / "suite-dmc-aggregates.csv").open()))
     assert [row["algorithm"] for row in rows] == ["crossq-wn", "sac"]
     assert rows[1]["updates per env step"] == "0.5"
+    by_task = list(csv.DictReader((out / "tables" / "suite-dmc-by-task.csv").open()))
+    assert [row["task"] for row in by_task] == ["cheetah-run", "walker-run"]
+    assert float(by_task[0]["sac"]) == pytest.approx(0.45)
+    assert len(list(csv.DictReader((out / "tables" / "tasks.csv").open()))) == 4
     assert r"\toprule" in (out / "tables" / "runs.tex").read_text()
     page = (out / "index.html").read_text()
     loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']https?:", page)
@@ -222,6 +355,18 @@ def test_mixed_protocols_are_refused(tmp_path: Path) -> None:
             "line 2 has 14 cells, expected 15",
         ),
         (lambda run: edited(run, resolved={}), "config.json lacks what a run's has"),
+        (lambda run: edited(run, seeds=[]), "config.json lacks what a run's has"),
+        (
+            lambda run: edited(run, resolved={"action_repeat": 0, "discount": 0.99, "agent_steps": 10}),
+            "config.json lacks what a run's has",
+        ),
+        (
+            lambda run: (run / "evaluations.csv").write_text(
+                (lambda lines: "\n".join([*lines, lines[-1], ""]))((run / "evaluations.csv").read_text().splitlines())
+            ),
+            "holds an episode of a seed and env step twice",
+        ),
+        (lambda run: (run / "diagnostics.csv").write_text("a,b\n1,2\n"), "diagnostics.csv has no column 'env_steps'"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_nothing_is_written(
@@ -250,6 +395,7 @@ def test_a_row_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
         (["nowhere"], "nowhere does not exist"),
         (["empty"], "empty holds no runs"),
         (["run", "-o", "file"], "file: it is a file, expected a folder"),
+        (["run", "-o", "mixed"], "mixed is not a report's folder: it has no index.html of a report"),
         (["run", "-o", "other"], "other is not a report's folder: it holds 'mine'"),
         (["run", "--interval", "0"], "interval must be between 0 and 100 percent, got 0%"),
         (["run", "--resamples", "0"], "resamples must be at least 1, got 0"),
@@ -267,6 +413,7 @@ def test_impossible_requests_are_one_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "other").mkdir()
+    (tmp_path / "mixed" / "figures").mkdir(parents=True)
     (tmp_path / "other" / "mine").touch()
     before = sorted(tmp_path.rglob("*"))
     assert main(["report", *arguments]) == 2

@@ -14,6 +14,7 @@ from surefoot.report.statistics import (
     WeightedRuns,
     bootstrap,
     estimate,
+    estimate_all,
     estimate_tasks,
     iqm,
     mean,
@@ -268,3 +269,12 @@ def test_the_papers_grid_takes_little_memory(missing: bool) -> None:
     assert peak < 64e6
     assert ((ours.low < ours.value) & (ours.value < ours.high)).all()
     assert ours.runs[-1] == (200 if missing else 250)
+
+
+def test_several_aggregates_share_their_resamples() -> None:
+    scores = by_task(np.random.default_rng(3).normal(0.6, 0.5, (5, 4, 3)))
+    together = estimate_all(scores, AGGREGATES, generator(), resamples=200)
+    for name, aggregate in AGGREGATES.items():
+        alone = estimate(scores, aggregate, generator(), resamples=200)
+        for field in ("value", "low", "high", "runs", "tasks"):
+            np.testing.assert_array_equal(getattr(together[name], field), getattr(alone, field))

@@ -32,7 +32,7 @@ class Report:
         """Write the report; return the exit code."""
         from surefoot.errors import UserError
         from surefoot.report.report import make_report
-        from surefoot.report.views import Settings
+        from surefoot.report.settings import Settings
 
         if not self.path:
             raise UserError("report: expected one or more run directories")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.report.runs import ReportRun
-from surefoot.report.views import file_name, seeds_text
+from surefoot.report.views import View
+from surefoot.report.wording import seeds_text
 
 QUANTITIES = {
     "critic_weight_norm": "Critic weight norm",
@@ -22,15 +23,26 @@ QUANTITIES = {
     "actor_dead_units": "Actor dead units",
     "actor_feature_norm": "Actor feature norm",
     "q_bias_mean": "Normalised Q bias, mean",
-    "q_bias_std": "Normalised Q bias, standard deviation",
-    "q_bias_mean_per_state": "Q bias by state, mean",
-    "q_bias_std_per_state": "Q bias by state, standard deviation",
-    "critic_hessian_largest_eigenvalue": "Critic loss, largest Hessian eigenvalue",
-    "critic_hessian_condition_number": "Critic loss, condition number (estimate)",
+    "q_bias_std": "Normalised Q bias, deviation",
+    "q_bias_mean_per_state": "Q bias per state, mean",
+    "q_bias_std_per_state": "Q bias per state, deviation",
+    "critic_hessian_largest_eigenvalue": "Largest Hessian eigenvalue",
+    "critic_hessian_condition_number": "Hessian condition number",
 }
 """Column -> title, in the order of the page."""
 
-LOGARITHMIC = frozenset({"critic_weight_norm", "critic_effective_learning_rate", "critic_gradient_norm"})
+LOGARITHMIC = frozenset(
+    {
+        "critic_weight_norm",
+        "critic_effective_learning_rate",
+        "critic_gradient_norm",
+        "actor_weight_norm",
+        "actor_effective_learning_rate",
+        "actor_gradient_norm",
+        "critic_hessian_largest_eigenvalue",
+        "critic_hessian_condition_number",
+    }
+)
 """Quantities that differ by orders of magnitude between algorithms."""
 
 _MOST_POINTS = 200
@@ -38,7 +50,7 @@ _MOST_POINTS = 200
 
 @dataclass(frozen=True)
 class DiagnosticLine:
-    """Mean over seeds, between the lowest and the highest one; all arrays are [T]."""
+    """Mean over tasks of the mean over seeds, between the lowest and the highest seed of all; all arrays are [T]."""
 
     label: str
     env_steps: np.ndarray
@@ -49,58 +61,83 @@ class DiagnosticLine:
 
 
 @dataclass(frozen=True)
-class DiagnosticView:
-    """One quantity on one task.
+class Diagnostic:
+    """One quantity in one view.
 
     Attributes:
-        name: of its files.
-        task: the task.
         column: the quantity's column.
         title: the quantity, for a person.
+        logarithmic: whether its axis is.
         lines: one for each label that measured it.
     """
 
-    name: str
-    task: str
     column: str
     title: str
+    logarithmic: bool
     lines: list[DiagnosticLine]
 
 
-def make_diagnostic_views(groups: Mapping[str, list[ReportRun]]) -> list[DiagnosticView]:
-    """Return a view of each quantity of each task that some run measured."""
-    views = []
-    for task in sorted({run.task for runs in groups.values() for run in runs}):
+def make_diagnostics(views: Sequence[View], groups: Mapping[str, list[ReportRun]]) -> dict[str, list[Diagnostic]]:
+    """Return the quantities that runs of a view measured, by the view's name; views without any are left out."""
+    series = {label: [_Series(run) for run in runs if run.diagnostics] for label, runs in groups.items()}
+    found: dict[str, list[Diagnostic]] = {}
+    for view in views:
+        shown = {line.label for line in view.lines}
         for column, title in QUANTITIES.items():
-            drawn = [_line(label, [run for run in runs if run.task == task], column) for label, runs in groups.items()]
+            drawn = [_line(label, own, view.tasks, column) for label, own in series.items() if label in shown]
             if lines := [line for line in drawn if line is not None]:
-                views.append(DiagnosticView(file_name(f"{task}-{column}"), task, column, title, lines))
-    return views
+                positive = all((line.low > 0.0).all() for line in lines)
+                diagnostic = Diagnostic(column, title, column in LOGARITHMIC and positive, lines)
+                found.setdefault(view.name, []).append(diagnostic)
+    return found
 
 
-def _line(label: str, runs: Sequence[ReportRun], column: str) -> DiagnosticLine | None:
-    """Return one label's curve, None where nothing of it was measured."""
-    series = []
-    for run in runs:
-        log = run.diagnostics
-        if column not in log or np.isnan(log[column]).all():
-            continue
-        for seed in run.seeds:
-            own = (log["seed"] == seed) & ~np.isnan(log[column])
-            if not own.any():
-                continue
-            series.append((log["env_steps"][own], log[column][own]))
-    if not series:
+class _Series:
+    """The diagnostics of one run, by seed."""
+
+    def __init__(self, run: ReportRun) -> None:
+        self.task = run.task
+        self._log = run.diagnostics
+        self._rows = [np.flatnonzero(self._log["seed"] == seed) for seed in run.seeds]
+
+    def of(self, column: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return env steps and values of each seed that measured a quantity."""
+        if column not in self._log:
+            return []
+        values = self._log[column]
+        known = [rows[np.isfinite(values[rows])] for rows in self._rows]
+        return [(self._log["env_steps"][rows], values[rows]) for rows in known if len(rows)]
+
+
+def _line(label: str, runs: Sequence[_Series], tasks: Sequence[str], column: str) -> DiagnosticLine | None:
+    """Return one label's curve where all its tasks have values, None where nothing of it was measured."""
+    by_task = {task: [own for run in runs if run.task == task for own in run.of(column)] for task in tasks}
+    by_task = {task: series for task, series in by_task.items() if series}
+    if not by_task:
         return None
-    steps = np.unique(np.concatenate([own for own, _ in series]))
+    steps = np.unique(np.concatenate([own for series in by_task.values() for own, _ in series]))
     steps = steps[:: -(-len(steps) // _MOST_POINTS)]
+    tables = [_table(steps, series) for series in by_task.values()]
+    whole = np.all([~np.isnan(table).all(axis=0) for table in tables], axis=0)
+    if not whole.any():
+        return None
+    tables = [table[:, whole] for table in tables]
+    together = np.concatenate(tables)
+    return DiagnosticLine(
+        label,
+        steps[whole],
+        np.mean([np.nanmean(table, axis=0) for table in tables], axis=0),
+        np.nanmin(together, axis=0),
+        np.nanmax(together, axis=0),
+        seeds_text([len(table) for table in tables]),
+    )
+
+
+def _table(steps: np.ndarray, series: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return the values at some steps, [seeds, steps], NaN where a seed has none."""
     table = np.full((len(series), len(steps)), np.nan)
     for row, (own, values) in zip(table, series, strict=True):
         at = np.minimum(np.searchsorted(steps, own), len(steps) - 1)
         here = steps[at] == own
         row[at[here]] = values[here]
-    known = ~np.isnan(table)
-    steps, table, known = steps[known.any(axis=0)], table[:, known.any(axis=0)], known[:, known.any(axis=0)]
-    mean = np.where(known, table, 0.0).sum(axis=0) / known.sum(axis=0)
-    low, high = np.where(known, table, np.inf).min(axis=0), np.where(known, table, -np.inf).max(axis=0)
-    return DiagnosticLine(label, steps, mean, low, high, seeds_text([len(series)]))
+    return table

@@ -3,174 +3,205 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surefoot.report.diagnostics import LOGARITHMIC, DiagnosticView
-from surefoot.report.published import CAVEAT
-from surefoot.report.runs import ReportRun
+import numpy as np
+
+from surefoot.report import panels
+from surefoot.report.diagnostics import Diagnostic
 from surefoot.report.styles import Style
-from surefoot.report.views import Line, Number, View, comparable, thresholds
+from surefoot.report.views import View
+from surefoot.report.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SETTINGS: dict[Any, Any] = {
-    "figure.figsize": (4.2, 3.1),
-    "figure.constrained_layout.use": True,
-    "font.size": 9,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.25,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
     "legend.fontsize": 7,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text, as publishers ask
     "savefig.dpi": 200,
 }
-_MOST_MARKERS = 12
-_WIDEST_LABEL = 34
-"""Letters in a line of a label; what two runs differ in may be long."""
-_PUBLISHED_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
+_COLUMN, _ROW, _LEGEND_ROW = 2.2, 1.75, 0.15
+"""Inches of a panel among others, and of a line of a legend."""
 
 
-def draw_all(
-    folder: Path,
-    views: Sequence[View],
-    diagnostics: Sequence[DiagnosticView],
-    groups: Mapping[str, list[ReportRun]],
-    styles: Mapping[str, Style],
-    interval: str,
-) -> None:
-    """Write every figure into a folder that is there.
+@dataclass(frozen=True)
+class Job:
+    """All figures of one view.
+
+    Attributes:
+        view: of which.
+        diagnostics: its quantities.
+        tasks: the views of a suite's tasks; none for a task.
+    """
+
+    view: View
+    diagnostics: list[Diagnostic]
+    tasks: list[View]
+
+
+def make_jobs(views: Sequence[View], diagnostics: Mapping[str, list[Diagnostic]]) -> list[Job]:
+    """Return what is to be drawn, view by view."""
+    tasks = {view.tasks[0]: view for view in views if len(view.tasks) == 1}
+    return [
+        Job(view, diagnostics.get(view.name, []), [tasks[task] for task in view.tasks] if len(view.tasks) > 1 else [])
+        for view in views
+    ]
+
+
+def draw(folder: Path, jobs: Sequence[Job], styles: Mapping[str, Style], interval: str) -> None:
+    """Write figures into a folder that is there.
 
     Args:
         folder: where.
-        views: learning curves, final scores and profiles.
-        diagnostics: the rest.
-        groups: all runs by label.
+        jobs: which.
         styles: of the labels.
         interval: of the statistics, for a person.
     """
     import matplotlib
 
     with matplotlib.rc_context(_SETTINGS):
-        for view in views:
-            _save(folder / f"{view.name}-curves", partial(_curves, view=view, styles=styles, interval=interval))
-            _save(folder / f"{view.name}-final", partial(_bars, view=view, styles=styles, interval=interval))
-            if view.profiles:
-                _save(folder / f"{view.name}-profile", partial(_profiles, view=view, styles=styles, interval=interval))
-        for own in diagnostics:
-            _save(folder / f"diagnostics-{own.name}", partial(_diagnostic, view=own, styles=styles))
-        for name, what in (("wall-clock", "minutes"), ("throughput", "speed")):
-            _save(folder / name, partial(_points, groups=groups, styles=styles, what=what))
+        for job in jobs:
+            name = job.view.name
+            if job.view.lines:
+                _draw_view(folder, job.view, styles, interval)
+            if job.diagnostics:
+                _save(folder / f"{name}-diagnostics", *_diagnostics(job.view, job.diagnostics, styles))
+            if job.tasks:
+                _save(folder / f"{name}-tasks", *_task_curves(job.view, job.tasks, styles, interval))
 
 
-def _save(stem: Path, draw: Callable[[Axes], None]) -> None:
+type _Drawn = tuple[Figure, str]
+"""A figure and what stands below it."""
+
+
+def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
+    seeds = {line.label: counted(line.seeds, "seed") for line in view.lines}
+
+    def one(name: str, draw: Callable[[Axes], None], *, told: str, legend: int = 2, height: float = 2.7) -> None:
+        figure = _figure((4.2, height))
+        axes = figure.subplots()
+        draw(axes)
+        axes.set_title(panels.plain(view.title))
+        if legend:  # which would take its place from the axes
+            names = axes.get_legend_handles_labels()[1]
+            rows_in = [name.count("\n") + 1 for name in names]
+            entries = sum(max(rows_in[i::rows]) for rows in [math.ceil(len(names) / legend)] for i in range(rows))
+            figure.set_figheight(height + _LEGEND_ROW * entries)
+        _legend(figure, [axes], legend)
+        _save(folder / f"{view.name}-{name}", figure, told)
+
+    told = f"{_seeds(seeds, view)}; {interval}"
+    published = "\ngrey: published, their protocols differ" if view.published else ""
+    one("curves", partial(panels.curves, view=view, styles=styles), told=f"{told}{published}")
+    rows = 0.25 * len(view.finals)
+    one("final", partial(panels.bars, view=view, styles=styles), told=told, legend=0, height=1.3 + rows)
+    if view.utd_matters:
+        one("utd", partial(panels.utd, view=view, styles=styles), told=told)
+    if view.profiles:
+        one("profile", partial(panels.profiles, view=view, styles=styles), told=told)
+    if view.improvement:
+        one("improvement", partial(panels.improvement, view=view), told=told, legend=0, height=1.7 + rows)
+    figure = _figure((6.0, 3.0))
+    both = figure.subplots(1, 2, sharey=True)
+    panels.clock(both, view, styles)
+    _legend(figure, both, 3)
+    _save(folder / f"{view.name}-wall-clock", figure, f"{panels.plain(view.title)}; {told}")
+
+
+def _task_curves(view: View, tasks: Sequence[View], styles: Mapping[str, Style], interval: str) -> _Drawn:
+    """Return the curves of every task of a suite, side by side."""
+    figure, grid = _grid(len(tasks), 5, share_y=True)
+    shown = {line.label for line in view.lines}
+    for axes, task in zip(grid, tasks, strict=True):
+        panels.curves(axes, task, styles, published=False, labels=shown, named=False)
+        axes.set_title(panels.plain(task.title))
+    _legend(figure, grid, 5)
+    seeds = {line.label: counted(line.seeds, "seed") for line in view.lines}
+    for axes in grid[-5:]:
+        axes.set_xlabel("env steps")
+    figure.supylabel("score, IQM", fontsize=8)
+    return figure, f"{panels.plain(view.title)}; {_seeds(seeds, view)}; {interval}"
+
+
+def _diagnostics(view: View, found: Sequence[Diagnostic], styles: Mapping[str, Style]) -> _Drawn:
+    figure, grid = _grid(len(found), 3, share_y=False)
+    for axes, own in zip(grid, found, strict=True):
+        panels.diagnostic(axes, own, styles)
+    _legend(figure, grid, 3)
+    seeds = {line.label: counted(line.seeds, "seed") for own in found for line in own.lines}
+    told = f"{_seeds(seeds, view)}; mean, shaded from the lowest to the highest seed"
+    return figure, f"{panels.plain(view.title)}, over env steps; {told}"
+
+
+def _seeds(seeds: Mapping[str, str], view: View) -> str:
+    """Return how many seeds there are: once, where all labels have the same."""
+    different = set(seeds.values())
+    listed = ", ".join(f"{panels.plain(label)} {count}" for label, count in seeds.items())
+    told = different.pop() if len(different) == 1 else listed if len(listed) < 80 else "seeds as in the tables"
+    return f"{told} per task" if len(view.tasks) > 1 else told
+
+
+def _grid(count: int, most: int, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """Return a figure with that many panels over the same env steps, which stand below the last one of each column."""
+    columns = min(count, most)
+    rows = math.ceil(count / columns)
+    figure = _figure((max(4.2, _COLUMN * columns), _ROW * rows + 0.9))
+    every: list[Axes] = list(np.ravel(figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)))
+    for spare in every[count:]:
+        spare.remove()
+    for axes in every[max(0, count - columns) : count]:
+        axes.tick_params(labelbottom=True)
+    return figure, every[:count]
+
+
+def _figure(size: tuple[float, float]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure()
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    draw(axes)
-    # The legend stands below, and takes nothing of the axes' height.
-    labels = axes.get_legend_handles_labels()[1]
-    lines = sum(max(label.count("\n") + 1 for label in labels[i : i + 2]) for i in range(0, len(labels), 2))
-    figure.set_figheight(figure.get_figheight() + 0.17 * lines)
+    return figure
+
+
+def _legend(figure: Figure, every: Sequence[Axes], columns: int) -> None:
+    """Put one legend below all panels, each label once."""
+    named: dict[str, Any] = {}
+    for axes in every:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if columns and named:
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+
+
+def _save(stem: Path, figure: Figure, told: str) -> None:
+    """Write both files, with what a reader must know: above several panels, below a single one."""
+    if len(figure.axes) > 1:
+        figure.suptitle(told, fontsize=7, color="0.25", wrap=True)
+    else:
+        axes = figure.axes[0]
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{told}")
+    # Laid out once for both: with a layout engine, every file is drawn twice.
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
     for ending in ("png", "pdf"):
         # No date inside: the same numbers give the same bytes.
         figure.savefig(f"{stem}.{ending}", metadata={"CreationDate": None} if ending == "pdf" else {"Software": None})
-
-
-def _curves(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
-    for line in view.lines:
-        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({_seeds(line.seeds)})")
-    furthest = max((int(line.env_steps[-1]) for line in view.lines if len(line.env_steps)), default=0)
-    for index, curve in enumerate(view.published):
-        points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
-        if len(points) > 1:
-            dashes = _PUBLISHED_DASHES[index % len(_PUBLISHED_DASHES)]
-            label = _plain(curve.label)
-            axes.plot(*zip(*points, strict=True), color="0.55", linewidth=0.8, linestyle=dashes, label=label)
-    _finish(axes, view.title, "env steps", f"score, IQM, {interval}", bool(view.published))
-
-
-def _line(axes: Axes, line: Line | Any, style: Style, label: str) -> None:
-    every = max(1, math.ceil(len(line.env_steps) / _MOST_MARKERS))
-    axes.plot(line.env_steps, line.value, label=label, linewidth=1.4, markersize=3, markevery=every, **style.matplotlib)
-    axes.fill_between(line.env_steps, line.low, line.high, color=style.colour, alpha=0.15, linewidth=0)
-
-
-def _bars(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
-    for position, row in enumerate(reversed(view.table)):
-        number, label = row["IQM"], row["algorithm"]
-        assert isinstance(number, Number)
-        if math.isnan(number.value):
-            continue
-        sides = [[max(0.0, number.value - number.low)], [max(0.0, number.high - number.value)]]
-        axes.barh(position, number.value, xerr=sides, color=styles[label].colour, alpha=0.85, capsize=3, height=0.6)
-    labels = [f"{_plain(row['algorithm'])} ({_seeds(row['seeds'])})" for row in reversed(view.table)]
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_title(f"{_plain(view.title)}, last common evaluation", fontsize=9)
-    axes.set_xlabel(f"score, IQM, {interval}")
-    axes.grid(axis="y", visible=False)
-
-
-def _profiles(axes: Axes, view: View, styles: Mapping[str, Style], interval: str) -> None:
-    seeds = {row["algorithm"]: row["seeds"] for row in view.table}
-    for label, found in view.profiles.items():
-        style = styles[label]
-        axes.plot(
-            thresholds(),
-            found.value,
-            label=f"{_plain(label)} ({_seeds(seeds[label])})",
-            color=style.colour,
-            linestyle=style.matplotlib["linestyle"],
-        )
-        axes.fill_between(thresholds(), found.low, found.high, color=style.colour, alpha=0.15, linewidth=0)
-    _finish(axes, view.title, "score", f"share of runs above it, {interval}")
-
-
-def _diagnostic(axes: Axes, view: DiagnosticView, styles: Mapping[str, Style]) -> None:
-    for line in view.lines:
-        _line(axes, line, styles[line.label], f"{_plain(line.label)} ({_seeds(line.seeds)})")
-    if view.column in LOGARITHMIC and all((line.low > 0).all() for line in view.lines):
-        axes.set_yscale("log")
-    _finish(axes, view.task, "env steps", f"{view.title}; mean, min to max")
-
-
-def _points(axes: Axes, groups: Mapping[str, list[ReportRun]], styles: Mapping[str, Style], what: str) -> None:
-    """Draw one point for each run: its score over its wall-clock, or over its speed."""
-    for label, runs in comparable(groups).items():
-        points = [
-            (run.wall_seconds[-1] / 60 if what == "minutes" else run.env_steps_per_second, run.last_score)
-            for run in runs
-            if len(run.env_steps)
-        ]
-        style = styles[label].matplotlib | {"linestyle": ""}
-        if points:
-            axes.plot(*zip(*points, strict=True), label=_plain(label), markersize=5, **style)
-    x = "wall-clock, minutes" if what == "minutes" else "env steps/s, all seeds of a run"
-    _finish(axes, "each run at its last evaluation", x, "score, mean over its seeds")
-
-
-def _finish(axes: Axes, title: str, x: str, y: str, published: bool = False) -> None:
-    axes.set_title(_plain(title), fontsize=9)
-    axes.set_xlabel(f"{x}\n({CAVEAT})" if published else x, fontsize=8 if not published else 6)
-    axes.set_ylabel(y, fontsize=8)
-    handles, labels = axes.get_legend_handles_labels()
-    if labels:
-        axes.figure.legend(handles, labels, loc="outside lower center", ncols=2)
-
-
-def _seeds(count: str) -> str:
-    return f"{count} seed" if count == "1" else f"{count} seeds"
-
-
-def _plain(label: str) -> str:
-    """Return a text that Matplotlib does not take for mathematics."""
-    return "\n".join(textwrap.wrap(label.replace("$", r"\$"), _WIDEST_LABEL))

@@ -47,6 +47,12 @@ def label_runs(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
     return labelled
 
 
+def family(label: str, run: ReportRun) -> str:
+    """Return the label of a run's curve without its UTD: what it shares with the same algorithm at other UTDs."""
+    with_utd = f"{run.name}, UTD {run.utd}"
+    return f"{run.name}{label[len(with_utd) :]}" if label.startswith(with_utd) else label
+
+
 def _differing_fields(runs: Sequence[ReportRun]) -> list[str]:
     """Return the fields in which runs of one name differ at equal UTD; a preset may let others follow its UTD."""
     differing: set[str] = set()

@@ -4,119 +4,234 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const printing = matchMedia("print");
+let onPaper = printing.matches;
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",")},${share})`;
+const seeds = (count) => `${count} seed${String(count) === "1" ? "" : "s"}`;
+const whose = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)}${own.length > 1 ? " each" : ""}` :
+  own.map((one) => `${one.label} ${seeds(one.seeds)}`).join(", ");
+const options = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
 function look() {
-  const night = dark.matches && !printing.matches;
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: night ? "#e6edf3" : "#1b1f24", size: 12 },
-    grid: night ? "#2a313a" : "#e4e8ec", grey: night ? "#8b949e" : "#8c959f",
-  };
+  const night = dark.matches && !onPaper;
+  return { ink: night ? "#e6edf3" : "#1b1f24", grid: night ? "#2a313a" : "#e4e8ec", grey: night ? "#8b949e" : "#7d858e",
+    ground: night ? "#0d1117" : "#ffffff" };
+}
+
+function axis(title, more) {
+  const style = look();
+  return Object.assign({ title: { text: title, standoff: 8 }, gridcolor: style.grid, linecolor: style.grey, showline: true,
+    zeroline: false, automargin: true, ticks: "outside", tickcolor: style.grey }, more);
 }
 
 function layout(x, y, more) {
   const style = look();
-  const axis = { gridcolor: style.grid, zeroline: false, automargin: true };
-  return Object.assign({
-    paper_bgcolor: style.paper_bgcolor, plot_bgcolor: style.plot_bgcolor, font: style.font,
-    margin: { l: 60, r: 15, t: 15, b: 50 }, hovermode: "closest",
-    legend: { orientation: "h", y: -0.22, font: { size: 11 } },
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: style.grey, activecolor: style.font.color },
-    xaxis: Object.assign({ title: { text: x } }, axis), yaxis: Object.assign({ title: { text: y } }, axis),
-  }, more || {});
+  return Object.assign({ paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: style.ink, size: 12 },
+    margin: { l: 60, r: 15, t: 28, b: 50 }, hovermode: "closest", showlegend: false,
+    hoverlabel: { bgcolor: style.ground, font: { color: style.ink } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: style.grey, activecolor: style.ink },
+    xaxis: axis(x), yaxis: axis(y) }, more);
 }
 
-const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",")},${share})`;
-
-function traces(line, x, hover) {
-  const style = data.styles[line.label];
-  const shared = { x: x, legendgroup: line.label, hoverinfo: "skip", line: { width: 0 }, mode: "lines", showlegend: false };
-  return [
-    Object.assign({ y: line.high }, shared),
-    Object.assign({ y: line.low, fill: "tonexty", fillcolor: alpha(style.colour, 0.15) }, shared),
-    { x: x, y: line.value, name: plain(line.label), legendgroup: line.label, mode: "lines+markers",
-      line: { color: style.colour, dash: style.dash, width: 2 }, marker: { symbol: style.marker, size: 6, color: style.colour,
-      maxdisplayed: 14 }, customdata: line.low.map((low, i) => [low, line.high[i], line.runs ? line.runs[i] : line.seeds]),
-      hovertemplate: hover },
-  ];
+// A curve and its interval toggle together, by the name in the legend.
+function traces(label, x, band, custom, hover, more) {
+  const style = data.styles[label];
+  const edge = { x: x, legendgroup: label, hoverinfo: "skip", line: { width: 0 }, mode: "lines", showlegend: false };
+  const curve = { x: x, y: band.value, name: plain(label), legendgroup: label, mode: "lines+markers",
+    line: { color: style.colour, dash: style.dash, width: 2 },
+    marker: { symbol: style.marker, size: 6, color: style.colour, maxdisplayed: 12 },
+    customdata: custom, hovertemplate: hover };
+  return [Object.assign({ y: band.high }, edge, more),
+    Object.assign({ y: band.low, fill: "tonexty", fillcolor: alpha(style.colour, 0.15) }, edge, more),
+    Object.assign(curve, more)];
 }
 
-function drawCurves() {
-  const view = data.views[byId("view").value];
+// Sizes are told: a plot that is there would keep its own. Paper is narrower than the window, which is all that can be
+// measured before printing: 690 pixels of an A4 or letter page lie between its margins.
+function draw(id, drawn, shape, height) {
+  const paper = byId(id).closest(".pair") ? 335 : 690;
+  byId(id).style.height = `${height}px`;
+  Plotly.react(id, drawn, Object.assign(shape, { height: height, width: onPaper ? paper : byId(id).clientWidth }), options);
+}
+
+function drawCurves(view) {
   const wall = byId("axis").value === "wall";
+  const name = byId("aggregate").value;
   const hover = "%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>%{x:,.4~f}, %{customdata[2]} runs<extra>%{fullData.name}</extra>";
-  const drawn = view.lines.flatMap((l) => traces(l, wall ? l.wall_seconds.map((s) => s / 60) : l.env_steps, hover));
-  const last = Math.max(0, ...view.lines.map((l) => l.env_steps[l.env_steps.length - 1] || 0));
-  if (!wall && byId("published").checked) {
-    const dashes = ["dot", "dash", "dashdot", "longdash", "longdashdot"];
-    view.published.forEach((curve, i) => {
-      const near = curve.env_steps.filter((step) => step <= last * 1.001).length;
-      drawn.push({ x: curve.env_steps.slice(0, near), y: curve.score.slice(0, near), name: plain(curve.label), mode: "lines+markers",
-        line: { color: look().grey, width: 1, dash: dashes[i % 5] }, marker: { size: 4, symbol: i, color: look().grey },
-        legendgroup: "published", legendgrouptitle: i ? undefined : { text: "published, other protocols" },
-        hovertemplate: `%{y:.3f} at %{x:,}<br>${curve.num_seeds} seeds, ${plain(curve.source)}<extra>%{fullData.name}</extra>` });
-    });
-  }
-  Plotly.react("curves", drawn, layout(wall ? "wall-clock, minutes" : "env steps", "score"), options);
-  const counts = view.lines.map((l) => `${l.label}: ${l.seeds} seed${l.seeds === "1" ? "" : "s"}`).join("; ");
-  byId("curves-caption").textContent = `${view.title}. IQM over all runs, ${data.interval}. ${counts}.` +
-    (view.published.length && !wall ? ` ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
-  byId("bars-caption").textContent = `IQM at the last evaluation that all runs of an algorithm have, ${data.interval}. ${counts}.`;
-  byId("profile-caption").textContent = `Performance profile over all runs, at the last evaluation that all algorithms have, ${data.interval}. ${counts}.`;
-  drawBars(view);
-  drawProfiles(view);
-  document.querySelectorAll("[data-view]").forEach((part) => { part.hidden = part.dataset.view !== view.name; });
+  const drawn = view.lines.flatMap((line) => {
+    const band = line.curves[name];
+    const custom = band.low.map((low, i) => [low, band.high[i], line.runs[i]]);
+    return traces(line.label, wall ? line.wall_seconds.map((s) => s / 60) : line.env_steps, band, custom, hover);
+  });
+  const shown = !wall && byId("published").checked ? view.published : [];
+  const last = Math.max(0, ...view.lines.map((line) => line.env_steps[line.env_steps.length - 1] || 0));
+  const dashes = ["dot", "dash", "dashdot", "longdash", "longdashdot"];
+  shown.forEach((curve, i) => {
+    const near = curve.env_steps.filter((step) => step <= last * 1.001).length;
+    drawn.push({ x: curve.env_steps.slice(0, near), y: curve.score.slice(0, near), name: plain(curve.label),
+      mode: "lines+markers", line: { color: look().grey, width: 1, dash: dashes[i % 5] },
+      marker: { size: 4, symbol: i, color: look().grey, maxdisplayed: 8 }, opacity: 0.8, legend: "legend2",
+      hovertemplate: `%{y:.3f} at %{x:,}<br>${seeds(curve.num_seeds)}, ${plain(curve.source)}<extra>%{fullData.name}</extra>` });
+  });
+  const style = look();
+  const shape = layout(wall ? "wall-clock of a run, minutes" : "env steps", `score, ${name}`, { showlegend: true });
+  const legend = { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0 };
+  shape.legend = Object.assign({ y: 1, yanchor: "top" }, legend);
+  shape.legend2 = Object.assign({ y: 0, yanchor: "bottom", title: { text: "published; protocols differ", font: { color: style.grey, size: 11 } } },
+    legend, { font: { size: 10, color: style.grey } });
+  draw("curves", drawn, shape, Math.max(460, 110 + 19 * (view.lines.length + shown.length + 2)));
+  byId("curves-caption").textContent = `${view.title}. ${name === "IQM" ? "IQM" : "Mean"} over all runs, ${data.interval}. ` +
+    `${whose(view.lines)}${view.suite ? " per task" : ""}.` +
+    (shown.length ? ` Thin and grey: IQM of published curves. ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
 }
 
-function drawBars(view) {
-  const rows = view.bars.slice().reverse();
-  const trace = { type: "bar", orientation: "h", y: rows.map((r) => plain(r.label)), x: rows.map((r) => r.value),
-    error_x: { type: "data", symmetric: false, array: rows.map((r) => r.high - r.value), arrayminus: rows.map((r) => r.value - r.low) },
-    marker: { color: rows.map((r) => data.styles[r.label].colour), pattern: { shape: rows.map((r, i) => ["", "/", "x", "\\", "-", "|", "+"][i % 7]),
-    fgopacity: 0.35 } }, hovertemplate: "%{x:.3f}<extra>%{y}</extra>" };
-  Plotly.react("bars", [trace], layout("score, IQM", "", { showlegend: false, margin: { l: 10, r: 15, t: 15, b: 45 } }), options);
+function errors(rows, more) {
+  return Object.assign({ type: "data", symmetric: false, thickness: 1.5, array: rows.map((r) => r.score.high - r.score.value),
+    arrayminus: rows.map((r) => r.score.value - r.score.low) }, more);
 }
 
-function drawProfiles(view) {
+const scoreOf = "%{customdata[0]:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]";
+const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.high]);
+
+function drawFinals(view) {
+  // First, so that those which stay are drawn as wide as they will be.
+  byId("utd-box").hidden = !view.utd;
   byId("profile-box").hidden = !view.profiles.length;
-  if (!view.profiles.length) return;
-  const drawn = view.profiles.flatMap((l) => traces(l, data.thresholds, "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>"));
-  Plotly.react("profile", drawn, layout("score", "share of runs above it"), options);
+  byId("improvement-box").hidden = !view.improvement.labels.length;
+  const rows = view.finals.slice().reverse();
+  const bars = { type: "bar", orientation: "h", y: rows.map((r) => plain(r.label)), x: rows.map((r) => r.score.value),
+    error_x: errors(rows, { color: look().ink }), marker: { color: rows.map((r) => data.styles[r.label].colour), opacity: 0.85 },
+    customdata: custom(rows), hovertemplate: `${scoreOf}<extra>%{y}</extra>` };
+  const shape = layout("score, IQM", "", { bargap: 0.35 });
+  Object.assign(shape.yaxis, { ticks: "", showgrid: false });
+  draw("bars", [bars], shape, Math.max(220, 90 + 26 * rows.length));
+  if (view.utd) drawUtd(view);
+  const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>";
+  if (view.profiles.length) {
+    const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
+    draw("profile", drawn, layout("score", "share of runs above it"), 340);
+  }
+  if (view.improvement.labels.length) drawImprovement(view.improvement);
+  byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
+    `${data.interval}; ${whose(view.finals)}${view.suite ? " per task" : ""}.` +
+    (view.improvement.labels.length ? ` Performance profile and probability of improvement stand at env step ${view.compared.toLocaleString("en")}, the last one of all: the latter says how often a run of the row's algorithm scores more than one of the column's on the same task.` : "");
 }
 
-function drawDiagnostics() {
-  const task = byId("diagnostic-task").value;
-  const view = data.diagnostics.find((v) => v.task === task && v.column === byId("diagnostic").value);
-  const lines = view ? view.lines : [];
+function drawUtd(view) {
+  const families = [...new Set(view.finals.map((final) => final.family))];
+  const drawn = families.map((family) => {
+    const rows = view.finals.filter((final) => final.family === family).sort((a, b) => a.utd - b.utd);
+    const style = data.styles[rows[0].label];
+    return { x: rows.map((r) => r.utd), y: rows.map((r) => r.score.value), name: plain(family), mode: "lines+markers",
+      error_y: errors(rows, { color: style.colour }), line: { color: style.colour, dash: style.dash, width: 2 },
+      marker: { symbol: style.marker, size: 9, color: style.colour }, customdata: custom(rows),
+      hovertemplate: `${scoreOf} at UTD %{x}<extra>%{fullData.name}</extra>` };
+  });
+  const ticks = [...new Set(view.finals.map((final) => final.utd))].sort((a, b) => a - b);
+  const shape = layout("", "score, IQM", { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 11 } } });
+  shape.xaxis = axis("updates per agent step (UTD)", { type: "log", tickvals: ticks, ticktext: ticks.map(String) });
+  draw("utd", drawn, shape, 340);
+}
+
+function drawImprovement(own) {
+  const names = own.labels.map(plain);
+  const value = own.matrix.map((row) => row.map((cell) => cell[0]));
+  const shown = value.map((row) => row.map((v) => (v === null ? "" : v.toFixed(2))));
+  const drawn = { type: "heatmap", x: names, y: names, z: value, zmin: 0, zmax: 1, text: shown, texttemplate: "%{text}",
+    customdata: own.matrix, colorscale: [[0, "#d55e00"], [0.5, dark.matches && !onPaper ? "#30363d" : "#f6f8fa"], [1, "#0072b2"]],
+    showscale: false, xgap: 1, ygap: 1, hoverongaps: false,
+    hovertemplate: "P(%{y} > %{x}) = %{z:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>" };
+  const shape = layout("", "");
+  Object.assign(shape.xaxis, { showgrid: false, tickangle: -35, ticks: "" });
+  Object.assign(shape.yaxis, { showgrid: false, autorange: "reversed", ticks: "" });
+  draw("improvement", [drawn], shape, Math.max(260, 120 + 26 * names.length));
+}
+
+function drawClock(view) {
+  const one = (key, unit, at) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(final.label),
+    error_y: errors([final], { color: data.styles[final.label].colour }), mode: "markers", customdata: custom([final]),
+    legendgroup: final.label, showlegend: !at, xaxis: `x${at}`, yaxis: `y${at}`,
+    marker: { color: data.styles[final.label].colour, symbol: data.styles[final.label].marker, size: 11 },
+    hovertemplate: `${scoreOf}<br>%{x:,.4~g} ${unit}<extra>%{fullData.name}</extra>` }));
+  const shape = layout("", "score, IQM", { showlegend: true, grid: { rows: 1, columns: 2, pattern: "independent", xgap: 0.14 },
+    legend: { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0 } });
+  shape.xaxis = axis("wall-clock of a run, minutes", { rangemode: "tozero" });
+  shape.xaxis2 = axis("env steps per second, all seeds of a run", { rangemode: "tozero" });
+  shape.yaxis2 = axis("", { matches: "y" });
+  const drawn = one((f) => f.wall_seconds / 60, "min", "").concat(one((f) => f.env_steps_per_second, "env steps/s", "2"));
+  draw("clock", drawn, shape, Math.max(340, 90 + 20 * view.finals.length));
+  byId("clock-caption").textContent = `${view.title}: one point for each algorithm, with its ${data.interval}; ` +
+    `${whose(view.finals)}${view.suite ? " per task" : ""}. Means over runs, evaluations included; ` +
+    "a run trains its seeds together. Machines differ: see the device in the tables.";
+}
+
+function drawDiagnostics(view) {
+  const own = view.diagnostics;
+  byId("diagnostics-box").hidden = !own.length;
+  if (!own.length) return;
+  const columns = Math.min(own.length, !onPaper && byId("diagnostics-box").clientWidth < 700 ? 1 : 3);
+  const rows = Math.ceil(own.length / columns);
+  const shape = layout("", "", { showlegend: true, annotations: [], margin: { l: 45, r: 15, t: 40, b: 40 },
+    grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 },
+    legend: { orientation: "h", y: 1 + 0.16 / rows, yanchor: "bottom", font: { size: 11 } } });
+  const seen = new Set();
   const hover = "%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]<br>%{x:,}<extra>%{fullData.name}</extra>";
-  const scale = view && view.logarithmic ? { yaxis: { type: "log" } } : {};
-  const shape = layout("env steps", view ? view.title : "");
-  Object.assign(shape.yaxis, scale.yaxis || {});
-  Plotly.react("diagnostics", lines.flatMap((l) => traces(l, l.env_steps, hover)), shape, options);
-  byId("diagnostics-caption").textContent = view ? `${view.title} on ${task}. Mean over seeds, lowest to highest seed. ` +
-    lines.map((l) => `${l.label}: ${l.seeds} seed${l.seeds === "1" ? "" : "s"}`).join("; ") + "." : "This task's runs did not measure it.";
+  const drawn = own.flatMap((panel, i) => {
+    const at = i ? String(i + 1) : "";
+    shape[`xaxis${at}`] = axis("", {});
+    shape[`yaxis${at}`] = axis("", { type: panel.logarithmic ? "log" : "linear", exponentformat: "power", nticks: 5 });
+    shape.annotations.push({ text: `<b>${panel.title}</b>`, xref: `x${at} domain`, yref: `y${at} domain`, x: 0, y: 1.03, yanchor: "bottom",
+      xanchor: "left", showarrow: false, font: { size: onPaper ? 10 : 12 } });
+    return panel.lines.flatMap((line) => {
+      const first = !seen.has(line.label);
+      seen.add(line.label);
+      const made = traces(line.label, line.env_steps, line, line.low.map((low, k) => [low, line.high[k]]), hover, { xaxis: `x${at}`, yaxis: `y${at}` });
+      Object.assign(made[2], { showlegend: first, line: Object.assign({}, made[2].line, { width: 1.5 }) });
+      made[2].marker.size = 4;
+      return made;
+    });
+  });
+  draw("diagnostics", drawn, shape, 110 + 230 * rows);
+  const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line]))).values()];
+  byId("diagnostics-caption").textContent = `${view.title}, over env steps. Mean${view.suite ? " over tasks and seeds" : " over seeds"}; shaded: lowest to highest ` +
+    `seed; ${whose(counts)}${view.suite ? " per task" : ""}.`;
 }
 
-function drawWallClock() {
-  const drawn = data.clock.map((own) => ({ x: own.minutes, y: own.score, text: own.run.map(plain), name: plain(own.label), mode: "markers",
-    marker: { color: data.styles[own.label].colour, symbol: data.styles[own.label].marker, size: 9 },
-    hovertemplate: "%{text}<br>%{y:.3f} after %{x:.1f} min<extra>%{fullData.name}</extra>" }));
-  Plotly.react("clock", drawn, layout("wall-clock, minutes", "score at the last evaluation"), options);
-  const speed = data.clock.map((own) => ({ x: own.speed, y: own.score, text: own.run.map(plain), name: plain(own.label), mode: "markers",
-    marker: { color: data.styles[own.label].colour, symbol: data.styles[own.label].marker, size: 9 }, showlegend: false,
-    hovertemplate: "%{text}<br>%{y:.3f} at %{x:,.0f} env steps/s<extra>%{fullData.name}</extra>" }));
-  const shape = layout("env steps per second, all seeds of a run", "score at the last evaluation");
-  shape.xaxis.type = "log";
-  Plotly.react("throughput", speed, shape, options);
+function drawAll() {
+  const view = data.views[byId("view").value];
+  document.querySelectorAll("[data-view]").forEach((part) => { part.hidden = part.dataset.view !== view.name; });
+  document.querySelectorAll(".of").forEach((part) => { part.textContent = ` · ${view.title}`; });
+  document.querySelectorAll(".scores").forEach((part) => { part.hidden = !view.lines.length; });
+  if (view.lines.length) {
+    drawCurves(view);
+    drawFinals(view);
+    drawClock(view);
+  }
+  drawDiagnostics(view);
 }
 
-function drawAll() { drawCurves(); if (data.diagnostics.length) drawDiagnostics(); drawWallClock(); }
-
-["view", "axis", "published"].forEach((id) => byId(id).addEventListener("change", drawCurves));
-["diagnostic", "diagnostic-task"].forEach((id) => byId(id) && byId(id).addEventListener("change", drawDiagnostics));
+byId("view").addEventListener("change", drawAll);
+["axis", "aggregate", "published"].forEach((id) => byId(id).addEventListener("change", drawAll));
 dark.addEventListener("change", drawAll);
-printing.addEventListener("change", drawAll);
+
+function print(now) {
+  if (now === onPaper) return;
+  onPaper = now;
+  if (now) document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  drawAll();
+}
+printing.addEventListener("change", () => print(printing.matches));
+addEventListener("beforeprint", () => print(true));
+addEventListener("afterprint", () => print(false));
+
+let resized = 0;
+let wide = document.body.clientWidth;
+addEventListener("resize", () => {
+  if (document.body.clientWidth === wide) return;
+  wide = document.body.clientWidth;
+  clearTimeout(resized);
+  resized = setTimeout(drawAll, 150);
+});
+
 drawAll();
 document.body.dataset.ready = "yes";

@@ -12,30 +12,36 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency
-from surefoot.report.diagnostics import LOGARITHMIC, QUANTITIES, DiagnosticView
+from surefoot.report.comparisons import improvement_matrix, thresholds
+from surefoot.report.diagnostics import Diagnostic
 from surefoot.report.published import CAVEAT
-from surefoot.report.runs import ReportRun
 from surefoot.report.styles import Style
 from surefoot.report.tables import to_html
-from surefoot.report.views import Line, View, comparable, thresholds
+from surefoot.report.views import View
+from surefoot.report.wording import counted
+
+_MOST_OPEN_ROWS = 30
+"""A longer table is folded up."""
+
+type Tables = Mapping[str, list[dict[str, Any]]]
 
 
 def make_page(
     views: Sequence[View],
-    diagnostics: Sequence[DiagnosticView],
-    groups: Mapping[str, list[ReportRun]],
+    diagnostics: Mapping[str, list[Diagnostic]],
     styles: Mapping[str, Style],
-    runs_table: Sequence[dict[str, Any]],
+    tables: Tables,
+    notes: Sequence[str],
     interval: str,
 ) -> str:
     """Return the page.
 
     Args:
         views: suites and tasks.
-        diagnostics: quantities by task.
-        groups: all runs by label.
+        diagnostics: quantities by view.
         styles: of the labels.
-        runs_table: a row for each run.
+        tables: rows by name, ``runs`` among them.
+        notes: what a reader must know.
         interval: of the statistics, for a person.
     """
     data = {
@@ -43,73 +49,81 @@ def make_page(
         "caveat": CAVEAT,
         "thresholds": thresholds(),
         "styles": {label: vars(style) for label, style in styles.items()},
-        "views": [_view_data(view) for view in views],
-        "diagnostics": [
-            {**vars(view), "logarithmic": view.column in LOGARITHMIC, "lines": [vars(line) for line in view.lines]}
-            for view in diagnostics
-        ],
-        "clock": [_clock_data(label, runs) for label, runs in comparable(groups).items()],
+        "views": [_view_data(view, diagnostics.get(view.name, [])) for view in views],
     }
+    tasks = sum(len(view.tasks) == 1 for view in views)
     return _fill(
         "page.html",
-        title=f"{len(runs_table)} run{'' if len(runs_table) == 1 else 's'}, {len(groups)} algorithms",
+        title=f"{counted(len(tables['runs']), 'run')}, {counted(len(styles), 'algorithm')}, {counted(tasks, 'task')}",
         css=_text("page.css"),
         plotly=_plotly(),
         js=_text("page.js"),
         # A script element ends at "</", and "<!--<script" would keep it open: no "<" stays as it is.
         data=json.dumps(_plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        notes=_notes(tables["runs"], notes),
         views=_choices((str(i), view.title) for i, view in enumerate(views)),
-        quantities=_choices(
-            (column, title) for column, title in QUANTITIES.items() if any(v.column == column for v in diagnostics)
-        ),
-        diagnostic_tasks=_choices((task, task) for task in dict.fromkeys(view.task for view in diagnostics)),
-        diagnostics_hidden="" if diagnostics else "hidden",
-        tables="".join(_tables(view) for view in views),
-        runs=to_html(runs_table),
+        tables="".join(_tables(view, tables) for view in views),
+        runs=_folded(f"All {counted(len(tables['runs']), 'run')}", tables["runs"]),
+        interval=html.escape(interval),
     )
 
 
-def _tables(view: View) -> str:
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in view.notes)
-    improvement = f"<h3>Probability of improvement</h3>{to_html(view.improvement)}" if view.improvement else ""
-    told = f"<div class='notes'><ul>{notes}</ul></div>" if notes else ""
-    return f"<div data-view='{html.escape(view.name)}' hidden>{to_html(view.table)}{told}{improvement}</div>"
+def _notes(runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
+    """Return what to know before reading, the unfinished first."""
+    states = [row["state"] for row in runs]
+    summary = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+    if not notes:
+        return f"<p>Runs: {html.escape(summary)}.</p>"
+    lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    shown = "open" if len(notes) <= _MOST_OPEN_ROWS // 3 else ""
+    head = f"Runs: {summary}. {counted(len(notes), 'remark')} to know before reading"
+    return f"<details class='notes' {shown}><summary>{html.escape(head)}</summary><ul>{lines}</ul></details>"
 
 
-def _view_data(view: View) -> dict[str, Any]:
-    bars = [
-        {"label": row["algorithm"], "value": number.value, "low": number.low, "high": number.high}
-        for row in view.table
-        if not math.isnan((number := row["IQM"]).value)
+def _tables(view: View, tables: Tables) -> str:
+    by_task = tables.get(f"{view.name}-by-task", [])
+    parts = [
+        "<h3>Aggregates</h3>" if len(view.tasks) > 1 else "",
+        to_html(view.table),
+        f"<h3>IQM by task</h3>{to_html(by_task)}" if by_task else "",
+        _folded("Probability of improvement, pair by pair", view.improvement) if view.improvement else "",
     ]
+    return f"<div data-view='{html.escape(view.name)}' hidden>{''.join(parts)}</div>"
+
+
+def _folded(title: str, rows: Sequence[dict[str, Any]]) -> str:
+    shown = "open" if len(rows) <= _MOST_OPEN_ROWS else ""
+    return f"<details {shown}><summary>{html.escape(title)}</summary>{to_html(rows)}</details>"
+
+
+def _view_data(view: View, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+    labels, matrix = improvement_matrix(view.improvement)
     return {
         "name": view.name,
         "title": view.title,
-        "lines": [_line_data(line) for line in view.lines],
+        "suite": len(view.tasks) > 1,
+        "lines": [
+            {**vars(line), "curves": {key: _band(own) for key, own in line.curves.items()}} for line in view.lines
+        ],
         "published": [vars(curve) for curve in view.published],
-        "bars": bars,
-        "profiles": [{"label": label, "seeds": "", **vars(found)} for label, found in view.profiles.items()],
+        "finals": [{**vars(final), "score": vars(final.score)} for final in view.finals],
+        "utd": view.utd_matters,
+        "profiles": [{"label": label, **_band(found)} for label, found in view.profiles.items()],
+        "compared": view.improvement[0]["env steps"] if view.improvement else None,
+        "improvement": {"labels": labels, "matrix": matrix.tolist()},
+        "diagnostics": [{**vars(own), "lines": [vars(line) for line in own.lines]} for own in diagnostics],
     }
 
 
-def _line_data(line: Line) -> dict[str, Any]:
-    return vars(line)
-
-
-def _clock_data(label: str, runs: Sequence[ReportRun]) -> dict[str, Any]:
-    shown = [run for run in runs if len(run.env_steps)]
-    return {
-        "label": label,
-        "run": [f"{run.task}, {run.path.name}" for run in shown],
-        "minutes": [run.wall_seconds[-1] / 60 for run in shown],
-        "score": [run.last_score for run in shown],
-        "speed": [run.env_steps_per_second for run in shown],
-    }
+def _band(found: Any) -> dict[str, np.ndarray]:
+    return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def _plain(value: Any) -> Any:
     """Return JSON values of arrays and numbers, six digits, null where one is not finite."""
-    if isinstance(value, np.ndarray | list | tuple):
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 CAVEAT = "published curves are of other protocols: action repeat, success rule and seeds differ"
@@ -41,11 +42,15 @@ class PublishedCurve:
 
 def published_curves(tasks: set[str]) -> list[PublishedCurve]:
     """Return what is published of some tasks, by label."""
+    return [curve for curve in _all_curves() if curve.task in tasks]
+
+
+@cache
+def _all_curves() -> list[PublishedCurve]:
     text = (resources.files("surefoot.report") / "published.csv").read_text(encoding="utf-8")
     rows: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for row in csv.DictReader(text.splitlines()):
-        if row["task"] in tasks:
-            rows[f"{row['algorithm']} (published, UTD {row['utd']})", row["task"]].append(row)
+        rows[f"{row['algorithm']} (published, UTD {row['utd']})", row["task"]].append(row)
     return [
         PublishedCurve(
             label,

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from surefoot.errors import MissingDependency, UserError
 from surefoot.output import output_errors
-from surefoot.report.diagnostics import make_diagnostic_views
-from surefoot.report.figures import draw_all
+from surefoot.report.comparisons import task_table
+from surefoot.report.diagnostics import make_diagnostics
+from surefoot.report.drawers import draw_at_once
+from surefoot.report.figures import make_jobs
 from surefoot.report.labels import label_runs
 from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
+from surefoot.report.settings import Settings
 from surefoot.report.styles import make_styles
 from surefoot.report.tables import to_csv, to_latex
-from surefoot.report.views import Settings, View, duration, make_views
-from surefoot.runs.atomic import REPLACED, TEMPORARY
+from surefoot.report.views import View, make_views
+from surefoot.report.wording import Number, duration
+from surefoot.runs.atomic import TEMPORARY
 
 PAGE = "index.html"
 _OWN = (PAGE, "figures", "tables")
@@ -47,27 +51,42 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
             raise MissingDependency(package, "report", "a report")
     out = Path(os.path.abspath(out))
     _check_free(out)
-    runs = load_runs(paths)
-    groups = label_runs(runs)
+    groups = label_runs(load_runs(paths))
     styles = make_styles(groups)
-    views, diagnostics = make_views(groups, settings), make_diagnostic_views(groups)
-    interval = f"{settings.confidence:.0%} stratified bootstrap interval, {settings.resamples} resamples"
+    views = make_views(groups, settings)
+    diagnostics = make_diagnostics(views, groups)
     rows = runs_table(groups)
-    page = make_page(views, diagnostics, groups, styles, rows, interval)
-    partial = out.with_name(f"{TEMPORARY}{out.name}")
+    interval = f"{settings.confidence:.0%} stratified bootstrap interval, {settings.resamples} resamples"
+    tables = make_tables(views, rows)
+    page = make_page(views, diagnostics, styles, tables, notes(views), interval)
     with output_errors(out):
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            for folder in (partial / "figures", partial / "tables"):
-                folder.mkdir(parents=True)
-            (partial / PAGE).write_text(page, encoding="utf-8")
-            draw_all(partial / "figures", views, diagnostics, groups, styles, f"{settings.confidence:.0%} interval")
-            _write_tables(partial / "tables", views, rows)
-            _replace(out, partial)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{out.name}-", dir=out.parent) as beside:
+            partial = Path(beside) / "report"
+            _write(partial, page, tables)
+            jobs = make_jobs(views, diagnostics)
+            draw_at_once(partial / "figures", jobs, styles, f"{settings.confidence:.0%} interval")
+            _replace(out, partial, Path(beside) / "earlier")
     return out / PAGE
+
+
+def notes(views: Sequence[View]) -> list[str]:
+    """Return what a reader of the report must know, each line once."""
+    return list(dict.fromkeys(note for view in views for note in view.notes))
+
+
+def make_tables(views: Sequence[View], runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return every table's rows by the name of its files."""
+    tasks = [view for view in views if len(view.tasks) == 1]
+    tables = {"runs": runs, "tasks": [{"task": view.tasks[0], **row} for view in tasks for row in view.table]}
+    for view in views:
+        if len(view.tasks) > 1:
+            tables[f"{view.name}-by-task"] = task_table(view, tasks)
+        if view.table:
+            tables[f"{view.name}-aggregates"] = view.table
+        if view.improvement:
+            tables[f"{view.name}-improvement"] = view.improvement
+    return {name: rows for name, rows in tables.items() if rows}
 
 
 def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
@@ -80,11 +99,11 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
             "seeds": ", ".join(map(str, run.seeds)),
             "UTD": run.utd,
             "updates per env step": f"{run.utd / run.protocol.action_repeat:g}",
-            "env steps": int(run.env_steps[-1]) if len(run.env_steps) else 0,
+            "env steps": run.last_env_step or 0,
             "of": run.total_env_steps,
-            "unfinished": not run.finished,
-            "score": run.last_score,
-            "wall-clock": duration(float(run.wall_seconds[-1])) if len(run.env_steps) else "0 s",
+            "state": str(run.state),
+            "score": Number(run.last_score),
+            "wall-clock": duration(run.elapsed_seconds),
             "device": run.device,
             "protocol": str(run.protocol),
         }
@@ -93,15 +112,13 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
     ]
 
 
-def _write_tables(folder: Path, views: Sequence[View], runs: list[dict[str, Any]]) -> None:
-    tables = {"runs": runs}
-    for view in views:
-        tables[f"{view.name}-aggregates"] = view.table
-        if view.improvement:
-            tables[f"{view.name}-improvement"] = view.improvement
+def _write(folder: Path, page: str, tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    for made in (folder, folder / "figures", folder / "tables"):
+        made.mkdir()
+    (folder / PAGE).write_text(page, encoding="utf-8")
     for name, rows in tables.items():
-        (folder / f"{name}.csv").write_text(to_csv(rows), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(to_latex(rows), encoding="utf-8")
+        (folder / "tables" / f"{name}.csv").write_text(to_csv(rows), encoding="utf-8")
+        (folder / "tables" / f"{name}.tex").write_text(to_latex(rows), encoding="utf-8")
 
 
 def _check_settings(settings: Settings) -> None:
@@ -127,19 +144,23 @@ def _check_free(out: Path) -> None:
             raise UserError(f"{out} is not a report's folder: it has no {PAGE} of a report; choose a new or empty one")
 
 
-def _replace(out: Path, partial: Path) -> None:
-    """Move the finished folder into its place."""
-    before = out.with_name(f"{REPLACED}{out.name}")
-    if out.exists():
-        shutil.rmtree(before, ignore_errors=True)
-        out.rename(before)
-    partial.rename(out)
-    shutil.rmtree(before, ignore_errors=True)
+def _replace(out: Path, partial: Path, earlier: Path) -> None:
+    """Move the finished folder into its place; an earlier report steps aside first, and comes back if that fails."""
+    replaced = out.exists()
+    if replaced:
+        out.rename(earlier)
+    try:
+        partial.rename(out)
+    except OSError:
+        if replaced:
+            earlier.rename(out)
+        raise
 
 
 def _is_page(path: Path) -> bool:
     """Say whether a file is a report's page, so that nobody's own folders are replaced."""
     try:
-        return b"<title>surefoot report" in path.read_bytes()[:1000]
+        with path.open("rb") as stream:
+            return b"<title>surefoot report" in stream.read(1000)
     except OSError:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from surefoot.errors import UserError
 from surefoot.runs import read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import CONFIG, read_config
-from surefoot.runs.progress import find_runs
+from surefoot.runs.progress import RunReader, RunState, find_runs
 from surefoot.runs.untrusted import quoted
 
 SCORED_SUITES = ("dmc", "myosuite")
@@ -55,6 +56,7 @@ class ReportRun:
         scores: [S, T], means over the episodes of an evaluation; NaN where one is missing.
         wall_seconds: [T].
         total_env_steps: at the run's end.
+        state: as ``surefoot watch`` tells it.
         device: what it ran on.
         diagnostics: columns of diagnostics.csv, or of training.csv where that is missing.
     """
@@ -69,6 +71,7 @@ class ReportRun:
     scores: np.ndarray
     wall_seconds: np.ndarray
     total_env_steps: int
+    state: RunState
     device: str
     diagnostics: dict[str, np.ndarray]
 
@@ -85,7 +88,12 @@ class ReportRun:
     @property
     def finished(self) -> bool:
         """Whether it was evaluated at its last step."""
-        return bool(len(self.env_steps)) and int(self.env_steps[-1]) >= self.total_env_steps
+        return self.last_env_step is not None and self.last_env_step >= self.total_env_steps
+
+    @property
+    def last_env_step(self) -> int | None:
+        """Env step of its last evaluation, None before the first."""
+        return int(self.env_steps[-1]) if len(self.env_steps) else None
 
     @property
     def last_score(self) -> float:
@@ -95,11 +103,15 @@ class ReportRun:
         return float(np.nanmean(self.scores[:, -1]))
 
     @property
+    def elapsed_seconds(self) -> float:
+        """Wall-clock up to its last evaluation, resumed parts added up; 0 before the first."""
+        return float(self.wall_seconds[-1]) if len(self.wall_seconds) else 0.0
+
+    @property
     def env_steps_per_second(self) -> float:
         """All seeds together, over the whole run, evaluations included."""
-        seconds = float(self.wall_seconds[-1]) if len(self.wall_seconds) else 0.0
-        steps = len(self.seeds) * float(self.env_steps[-1]) if len(self.env_steps) else 0.0
-        return steps / seconds if seconds and steps else float("nan")
+        steps = len(self.seeds) * float(self.last_env_step or 0)
+        return steps / self.elapsed_seconds if steps and self.elapsed_seconds else float("nan")
 
 
 def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
@@ -124,33 +136,21 @@ def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
 
 def _load(path: Path) -> ReportRun:
     config = read_config(path)
-    log = read_evaluations(path)
     try:
         resolved, algorithm = config["resolved"], config["algorithm"]
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))
         total = int(resolved["agent_steps"]) * repeat
-        if (
-            repeat < 1
-            or not 0 < total < 2**63
-            or int(algorithm["utd"]) < 1
-            or len(set(seeds)) != len(seeds)
-            or not seeds
-        ):
-            raise ValueError("counts that no run has")
+        utd = int(algorithm["utd"])
         task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
-        str(algorithm["name"])
+        name = str(algorithm["name"])
+        if repeat < 1 or not 0 < total < 2**63 or utd < 1 or not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError("counts that no run has")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path / CONFIG} lacks what a run's has: {quoted(repr(error), 100)}") from error
-    for column, expected in (("task", task), ("algorithm", str(algorithm["name"]))):
-        if others := set(log[column].tolist()) - {expected}:
-            raise UserError(
-                f"{path / 'evaluations.csv'} mixes runs: {column} {quoted(min(others))!r}, where {CONFIG} has "
-                f"{quoted(expected)!r}"
-            )
-    _check_rows(path, log, seeds, int(algorithm["utd"]))
-    env_steps, scores, wall_seconds = _by_seed(log, seeds)
+    env_steps, scores, wall_seconds = _evaluations(path, {"task": task, "algorithm": name, "utd": utd}, seeds)
+    finished = bool(len(env_steps)) and int(env_steps[-1]) >= total
     return ReportRun(
         path=path,
         task=task,
@@ -162,21 +162,34 @@ def _load(path: Path) -> ReportRun:
         scores=scores,
         wall_seconds=wall_seconds,
         total_env_steps=total,
+        state=RunState.FINISHED if finished else RunReader(path).read().state,
         device=device,
         diagnostics=_diagnostics(path),
     )
 
 
-def _check_rows(path: Path, log: dict[str, np.ndarray], seeds: tuple[int, ...], utd: int) -> None:
-    """Refuse rows of another run, and an episode that is there twice."""
+def _evaluations(
+    path: Path, about: dict[str, Any], seeds: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return env steps [T], mean scores [S, T] and wall seconds [T]; T is 0 before the first evaluation."""
     file = path / "evaluations.csv"
-    if strangers := sorted(set(log["seed"].tolist()) - set(seeds)):
-        raise UserError(f"{file} mixes runs: seed {strangers[0]}, where {CONFIG} has {', '.join(map(str, seeds))}")
-    if others := sorted(set(log["utd"].tolist()) - {utd}):
-        raise UserError(f"{file} mixes runs: utd {others[0]}, where {CONFIG} has {utd}")
+    if not os.path.lexists(file):  # a run makes it soon after its config
+        return np.zeros(0, np.int64), np.zeros((len(seeds), 0)), np.zeros(0)
+    log = read_evaluations(path)
+    for column, expected in about.items():
+        if others := set(log[column].tolist()) - {expected}:
+            raise UserError(
+                f"{file} mixes runs: {column} {quoted(repr(min(others)), 100)}, where {CONFIG} has "
+                f"{quoted(repr(expected), 100)}"
+            )
+    if strangers := set(log["seed"].tolist()) - set(seeds):
+        told = quoted(", ".join(map(str, seeds)), 100)
+        raise UserError(f"{file} mixes runs: seed {min(strangers)}, where {CONFIG} has {told}")
     keys = np.stack([log[name] for name in ("seed", "env_steps", "episode")])
-    if keys.size and len(np.unique(keys, axis=1).T) < keys.shape[1]:
+    ordered = keys[:, np.lexsort(keys)]
+    if (ordered[:, 1:] == ordered[:, :-1]).all(axis=0).any():
         raise UserError(f"{file} holds an episode of a seed and env step twice")
+    return _by_seed(log, seeds)
 
 
 def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,11 +197,10 @@ def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.nda
     steps, at = np.unique(log["env_steps"], return_inverse=True)
     shape = (len(seeds), len(steps))
     totals, counts, wall = np.zeros(shape), np.zeros(shape), np.zeros(len(steps))
-    rows = np.searchsorted(np.sort(seeds), log["seed"])
-    own = np.isin(log["seed"], seeds)
-    order = np.argsort(seeds)[np.minimum(rows, len(seeds) - 1)]
-    np.add.at(totals, (order[own], at[own]), log["score"][own])
-    np.add.at(counts, (order[own], at[own]), 1)
+    order = np.argsort(seeds)
+    row = order[np.searchsorted(np.array(seeds)[order], log["seed"])]
+    np.add.at(totals, (row, at), log["score"])
+    np.add.at(counts, (row, at), 1)
     np.maximum.at(wall, at, log["wall_seconds"])
     scores = np.divide(totals, counts, out=np.full(shape, np.nan), where=counts > 0)
     scores[np.isinf(scores)] = np.nan
@@ -197,8 +209,10 @@ def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.nda
 
 def _diagnostics(path: Path) -> dict[str, np.ndarray]:
     for name, read in (("diagnostics.csv", read_diagnostics), ("training.csv", read_training)):
-        if (path / name).exists():
+        if os.path.lexists(path / name):
             log = read(path)
-            if {"seed", "env_steps"} <= log.keys() and len(log["seed"]):
+            if missing := {"seed", "env_steps"} - log.keys():
+                raise UserError(f"{path / name} has no column {min(missing)!r}: expected a run's {name}")
+            if len(log["seed"]):
                 return log
     return {}

@@ -33,5 +33,8 @@ class Style:
 
 
 def make_styles(labels: Iterable[str]) -> dict[str, Style]:
-    """Return a style for each label. Seven colours with five dashes: 35 before one comes again."""
+    """Return a style for each label.
+
+    A colour comes again after seven labels, with another dash and another marker: 35 lines differ, and 49 points.
+    """
     return {label: Style(_COLOURS[i % 7], _DASHES[i % 5], _MARKERS[(i + i // 7) % 7]) for i, label in enumerate(labels)}

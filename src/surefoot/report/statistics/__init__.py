@@ -19,6 +19,7 @@ from surefoot.report.statistics.aggregates import (
 from surefoot.report.statistics.bootstrap import RESAMPLES, Estimate
 from surefoot.report.statistics.estimates import (
     estimate,
+    estimate_all,
     estimate_tasks,
     performance_profile,
     probability_of_improvement,
@@ -33,6 +34,7 @@ __all__ = [
     "Scores",
     "WeightedRuns",
     "estimate",
+    "estimate_all",
     "estimate_tasks",
     "iqm",
     "mean",

@@ -103,6 +103,10 @@ def weigh(scores: Scores, draws: np.ndarray, point: int) -> WeightedRuns | None:
         return None
     ascending = known[np.argsort(pool[known], kind="stable")]
     present, task = np.unique(np.repeat(np.arange(len(scores.tasks)), scores.seeds)[ascending], return_inverse=True)
+    if known.size == pool.size:  # all are there, so every resample has as many of each task as there are
+        seeds = np.array(scores.seeds)[present]
+        weights = draws[:, ascending] * (1.0 / seeds)[task]
+        return WeightedRuns(pool[ascending], task, weights, np.full(len(draws), float(pool.size)), present.size)
     member = np.eye(present.size)[task]
     counts = draws[:, ascending].astype(np.float64)
     by_task = counts @ member

@@ -76,6 +76,9 @@ def _draw(scores: Scores, generator: np.random.Generator, resamples: int) -> np.
     start = 0
     for seeds in scores.seeds:
         if seeds:
-            draws[:, start : start + seeds] = generator.multinomial(seeds, np.full(seeds, 1.0 / seeds), resamples)
+            # Many times faster than multinomial(), which draws the same: row r's runs are numbered from r * seeds on.
+            drawn = generator.integers(seeds, size=(resamples, seeds)) + seeds * np.arange(resamples)[:, None]
+            counts = np.bincount(drawn.ravel(), minlength=resamples * seeds)
+            draws[:, start : start + seeds] = counts.reshape(resamples, seeds)
         start += seeds
     return draws

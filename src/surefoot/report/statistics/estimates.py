@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,18 +33,43 @@ def estimate(
     Raises:
         UserError: the confidence is not between 0 and 1, or there are no resamples.
     """
+    return estimate_all(scores, {"": aggregate}, generator, confidence, resamples)[""]
+
+
+def estimate_all(
+    scores: Scores,
+    aggregates: Mapping[str, Aggregate],
+    generator: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> dict[str, Estimate]:
+    """Return several aggregates of the same resamples, each as ``estimate`` would, in little more time than one.
+
+    Args:
+        scores: of one algorithm, T points.
+        aggregates: by name, at least one.
+        generator: of the resamples.
+        confidence: of each interval.
+        resamples: how many.
+
+    Raises:
+        UserError: as ``estimate``.
+    """
+    points = scores.points
 
     def statistic(draws: Sequence[np.ndarray]) -> np.ndarray:
-        results = np.full((len(draws[0]), scores.points), np.nan)
-        for point in range(scores.points):
+        results = np.full((len(draws[0]), len(aggregates), points), np.nan)
+        for point in range(points):
             runs = weigh(scores, draws[0], point)
             if runs is not None:
-                results[:, point] = aggregate(runs)
+                for row, aggregate in enumerate(aggregates.values()):
+                    results[:, row, point] = aggregate(runs)
         return results
 
     counts = scores.counts
-    found = bootstrap(statistic, [scores], generator, confidence, resamples)
-    return Estimate(*found, counts.sum(axis=0), np.sum(counts > 0, axis=0))
+    value, low, high = bootstrap(statistic, [scores], generator, confidence, resamples)
+    runs, tasks = counts.sum(axis=0), np.sum(counts > 0, axis=0)
+    return {name: Estimate(value[i], low[i], high[i], runs, tasks) for i, name in enumerate(aggregates)}
 
 
 def estimate_tasks(

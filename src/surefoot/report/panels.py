@@ -1,0 +1,179 @@
+"""What one pair of Matplotlib axes shows."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from surefoot.report.comparisons import improvement_matrix, thresholds
+from surefoot.report.diagnostics import Diagnostic
+from surefoot.report.styles import Style
+from surefoot.report.views import Final, View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_MARKERS = 8
+_WIDEST_LABEL = 34
+"""Letters in a line of a label; what two runs differ in may be long."""
+_PUBLISHED_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
+
+
+def plain(label: str) -> str:
+    """Return a text in short lines, which Matplotlib does not take for mathematics."""
+    return "\n".join(textwrap.wrap(label.replace("$", r"\$"), _WIDEST_LABEL))
+
+
+def curves(
+    axes: Axes,
+    view: View,
+    styles: Mapping[str, Style],
+    *,
+    published: bool = True,
+    labels: Collection[str] | None = None,
+    named: bool = True,
+) -> None:
+    """Draw learning curves with their intervals.
+
+    Args:
+        axes: to draw on.
+        view: whose curves.
+        styles: of the labels.
+        published: whether published curves lie beside them.
+        labels: to draw; all unless told.
+        named: whether the axes say what they are.
+    """
+    lines = [line for line in view.lines if labels is None or line.label in labels]
+    for line in lines:
+        found = line.curves["IQM"]
+        _line(axes, styles[line.label], line.label, line.env_steps, found.value, found.low, found.high)
+    furthest = max((int(line.env_steps[-1]) for line in lines), default=0)
+    for index, curve in enumerate(view.published if published else []):
+        points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
+        if len(points) > 1:
+            dashes = _PUBLISHED_DASHES[index % len(_PUBLISHED_DASHES)]
+            axes.plot(
+                *zip(*points, strict=True), color="0.55", linewidth=0.7, linestyle=dashes, label=plain(curve.label)
+            )
+    if named:
+        axes.set_xlabel("env steps")
+        axes.set_ylabel("score, IQM")
+    _thousands(axes)
+
+
+def _line(
+    axes: Axes, style: Style, label: str, x: np.ndarray, value: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    every = max(1, math.ceil(len(x) / _MOST_MARKERS))
+    axes.plot(x, value, label=plain(label), linewidth=1.2, markersize=2.5, markevery=every, **style.matplotlib)
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
+
+
+def _thousands(axes: Axes) -> None:
+    """Write env steps as 500k and 1M."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def bars(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
+    """Draw final scores with their intervals, the first label on top."""
+    shown = view.finals[::-1]
+    for position, final in enumerate(shown):
+        if not math.isnan(final.score.value):
+            colour = styles[final.label].colour
+            axes.barh(
+                position, final.score.value, xerr=_sides([final]), color=colour, alpha=0.85, capsize=2, height=0.6
+            )
+    axes.set_yticks(range(len(shown)), [plain(final.label) for final in shown])
+    axes.set_xlabel("score, IQM, at the last common evaluation")
+    axes.grid(axis="y", visible=False)
+
+
+def _sides(finals: Sequence[Final]) -> list[list[float]]:
+    """Return how far intervals reach below and above."""
+    ends = [(f.score.value, f.score.low, f.score.high) for f in finals]
+    return [
+        [max(0.0, value - (value if low is None else low)) for value, low, _ in ends],
+        [max(0.0, (value if high is None else high) - value) for value, _, high in ends],
+    ]
+
+
+def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
+    """Draw final scores over UTD, a line for each algorithm."""
+    from matplotlib.ticker import NullLocator
+
+    for family in dict.fromkeys(final.family for final in view.finals):
+        own = sorted((final for final in view.finals if final.family == family), key=lambda final: final.utd)
+        style = styles[own[0].label].matplotlib
+        x, y = [final.utd for final in own], [final.score.value for final in own]
+        axes.errorbar(x, y, yerr=_sides(own), label=plain(family), linewidth=1.2, markersize=4, capsize=2, **style)
+    ticks = sorted({final.utd for final in view.finals})
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xlabel("updates per agent step (UTD)")
+    axes.set_ylabel("score, IQM, last common evaluation")
+
+
+def profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
+    """Draw the share of runs above each score."""
+    for label, found in view.profiles.items():
+        _line(axes, styles[label], label, thresholds(), found.value, found.low, found.high)
+    axes.set_xlabel("score")
+    axes.set_ylabel("share of runs above it")
+
+
+def improvement(axes: Axes, view: View) -> None:
+    """Draw how often the row's algorithm beats the column's."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    labels, matrix = improvement_matrix(view.improvement)
+    colours = LinearSegmentedColormap.from_list("improvement", ["#D55E00", "#FFFFFF", "#0072B2"])
+    axes.imshow(matrix[:, :, 0], cmap=colours, vmin=0.0, vmax=1.0, aspect="auto")
+    for i, j in np.argwhere(~np.isnan(matrix[:, :, 0])).tolist():
+        value = matrix[i, j, 0]
+        ink = "white" if abs(value - 0.5) > 0.35 else "black"
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=ink)
+    names = [plain(label) for label in labels]
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("P(row > column)")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def clock(both: Sequence[Axes], view: View, styles: Mapping[str, Style]) -> None:
+    """Draw final scores over wall-clock, and over throughput."""
+    for final in view.finals:
+        style = styles[final.label].matplotlib | {"linestyle": ""}
+        for axes, x in zip(both, (final.wall_seconds / 60.0, final.env_steps_per_second), strict=True):
+            y = final.score.value
+            axes.errorbar([x], [y], yerr=_sides([final]), label=plain(final.label), markersize=5, capsize=2, **style)
+    for axes in both:
+        axes.set_xlim(left=0.0)
+    both[0].set_xlabel("wall-clock of a run, minutes")
+    both[1].set_xlabel("env steps per second")
+    both[0].set_ylabel("score, IQM")
+
+
+def diagnostic(axes: Axes, own: Diagnostic, styles: Mapping[str, Style]) -> None:
+    """Draw one quantity."""
+    for line in own.lines:
+        _line(axes, styles[line.label], line.label, line.env_steps, line.value, line.low, line.high)
+    if own.logarithmic:
+        from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+        axes.set_yscale("log")
+        # A range below a decade needs more than its powers of ten; as plain text, which is set much faster than 10^-3.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_title(own.title)
+    _thousands(axes)
