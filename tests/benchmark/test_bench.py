@@ -210,7 +210,8 @@ def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_c
     first, second = (cell.name for cell in folder.cells)
     launcher = Scripted(folder, {first: [1, None, None, 1], second: [2, 2]})
     told: list[str] = []
-    outcome = Bench(folder, launcher, lambda name: 0, retries=1, tell=told.append).run(StopSignal())
+    memory = {first: 0, second: 0}
+    outcome = Bench(folder, launcher, memory, retries=1, tell=told.append).run(StopSignal())
     assert launcher.started == [first, second, first, second, first, first]
     assert sorted(outcome.failed) == sorted([first, second])
     assert outcome.exit_code == 1
@@ -228,7 +229,7 @@ def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_c
 def test_a_cell_that_says_done_and_is_not_has_failed(folder: BenchFolder) -> None:
     names = [cell.name for cell in folder.cells]
     launcher = Scripted(folder, {name: [0] for name in names}, room=2)
-    outcome = Bench(folder, launcher, lambda name: 0, retries=0, tell=lambda line: None).run(StopSignal())
+    outcome = Bench(folder, launcher, dict.fromkeys(names, 0), retries=0, tell=lambda line: None).run(StopSignal())
     assert outcome.failed == names
 
 
@@ -246,6 +247,8 @@ def test_local_places_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert (LocalLauncher(2, None, 10).slots, LocalLauncher(2, None, 10).cores_each) == (2, 3)
     assert (LocalLauncher(100, None, 10).slots, LocalLauncher(100, 4, 10).slots) == (6, 4)
+    few = LocalLauncher(100, None, memory_bytes=25, job_bytes=10)
+    assert (few.slots, few.cores_each) == (2, 3), "cores that memory would leave idle go to those that run"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert visible_gpus() == []
@@ -282,7 +285,11 @@ def test_costs_are_counted(tmp_path: Path) -> None:
     # Two critics of 3-16-16-1 forward and backward, a target and a policy: between 10 and 100 kflop a sample.
     assert 1e4 < cost.flop / cost.grad_steps / 16 < 1e5
     slow = Calibration({"other utd1 x1": 1e6}, {"probe-action": 1e9})
-    assert slow.seconds(cell, cost) == pytest.approx(cost.flop / 1e6, rel=1e-3)
+    assert slow.seconds(cell, cost, cores=1) == pytest.approx(cost.flop / 1e6, rel=1e-3)
+    simulated = Calibration({"other utd1 x1": 1e15}, {"probe-action": 10.0})
+    many = dataclasses.replace(cell, settings={**cell.settings, "num_seeds": 4})
+    alone, beside = (simulated.seconds(many, cost, cores) for cores in (1, 4))
+    assert (alone, beside) == pytest.approx((60.3, 20.1)), "three workers step environments where four cores are"
     assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
 
 

@@ -51,6 +51,12 @@ def test_both_normalisations_by_hand() -> None:
     assert bias.std_per_state == pytest.approx(np.std(per_state))
 
 
+def test_without_returns_only_the_normalisation_per_state_is_known() -> None:
+    bias = q_bias(np.array([5.0, 5.0]), np.array([1.0, -1.0]))
+    assert np.isnan([bias.mean, bias.std]).all()
+    assert bias.mean_per_state == pytest.approx(0.5)
+
+
 def test_a_perfect_critic_has_no_bias() -> None:
     returns = np.array([3.0, -1.0, 8.0])
     assert q_bias(returns, returns) == (0.0, 0.0, 0.0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -13,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import surefoot
 from surefoot.cli.main import main
 from surefoot.errors import RunFailure, UserError
 from surefoot.report import drawers
 from surefoot.report.comparisons import improvement_matrix
-from surefoot.report.diagnostics import make_diagnostics
+from surefoot.report.diagnostics import make_diagnostics, make_layers
 from surefoot.report.figures import draw, make_jobs
-from surefoot.report.labels import label_runs
+from surefoot.report.labels import label_notes, label_runs
 from surefoot.report.published import published_curves
 from surefoot.report.report import make_report
 from surefoot.report.runs import load_runs
@@ -61,9 +63,65 @@ def test_labels_say_as_much_as_tells_curves_apart(tmp_path: Path) -> None:
     make_run(tmp_path / "3", preset="crossq-wn", utd=5)
     assert labels(tmp_path) == ["crossq-wn, UTD 1", "crossq-wn, UTD 5", "sac"]
     make_run(tmp_path / "4", preset="crossq-wn", utd=5, weight_constraint=None)
-    found = labels(tmp_path)
-    assert "crossq-wn, UTD 5, weight_constraint=none" in found
-    assert "crossq-wn, UTD 5, weight_constraint=UnitNorm(hidden)" in found
+    assert labels(tmp_path) == [
+        "crossq-wn, UTD 1, weight_constraint=UnitNorm",
+        "crossq-wn, UTD 5, weight_constraint=UnitNorm",
+        "crossq-wn, UTD 5, weight_constraint=none",
+        "sac",
+    ]
+
+
+def test_networks_are_told_where_they_differ_between_utds(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="crossq-wn", utd=1)
+    narrow = dataclasses.replace(surefoot.crossq_wn().critic, widths=(128, 128))
+    make_run(tmp_path / "2", preset="crossq-wn", utd=5, critic=narrow)
+    assert labels(tmp_path) == ["crossq-wn, UTD 1, critic.widths=512x512", "crossq-wn, UTD 5, critic.widths=128x128"]
+
+
+def test_what_a_preset_sets_by_its_utd_is_no_difference(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="bro", utd=2)
+    make_run(tmp_path / "2", preset="bro", utd=10)
+    assert labels(tmp_path) == ["bro, UTD 2", "bro, UTD 10"]
+
+
+def test_a_long_label_becomes_a_number_that_a_remark_explains(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    make_run(tmp_path / "2", preset="sac", discount=0.9, batch_size=64, policy_delay=7, warmup_transitions=300)
+    groups = label_runs(load_runs([tmp_path]))
+    assert list(groups) == ["sac #1", "sac #2"]
+    assert label_notes(groups) == [
+        "sac #1: batch_size=256, discount=none, policy_delay=1, warmup_transitions=10000",
+        "sac #2: batch_size=64, discount=0.9, policy_delay=7, warmup_transitions=300",
+    ]
+
+
+def test_descriptions_of_another_version_are_kept_apart_and_told(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    path = make_run(tmp_path / "2", preset="sac") / "config.json"
+    config = json.loads(path.read_text())
+    config["algorithm"]["of_long_ago"] = config["algorithm"].pop("update_order")
+    path.write_text(json.dumps(config))
+    groups = label_runs(load_runs([tmp_path]))
+    assert list(groups) == ["sac #1", "sac #2"]
+    assert all("has other fields" in line for line in label_notes(groups))
+
+
+def test_a_warm_start_is_another_curve(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    path = make_run(tmp_path / "2", preset="sac") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "warm_start": {"source": "runs/dog"}}))
+    assert len(labels(tmp_path)) == 2
+
+
+def test_runs_at_different_intervals_are_drawn_where_all_of_them_stand(tmp_path: Path) -> None:
+    """A mean over those that happen to be there would jump to and fro."""
+    make_run(tmp_path / "a", [(0.0, 0.1, 0.2, 0.3)], seeds=[0], steps=(0, 5_000, 10_000, 15_000), total=20_000)
+    make_run(tmp_path / "b", [(0.0, 0.8, 0.9)], seeds=[1])
+    (view,) = make_views(label_runs(load_runs([tmp_path])), QUICK)
+    (line,) = view.lines
+    assert line.env_steps.tolist() == [0, 10_000, 20_000]
+    assert line.runs.tolist() == [2, 2, 1]  # the first has ended before the last point
+    assert any("the curve shows 3 of 5" in note for note in view.notes)
 
 
 def test_runs_of_one_label_are_seeds_of_one_curve(tmp_path: Path) -> None:
@@ -204,7 +262,7 @@ def test_several_processes_draw_what_one_does(tmp_path: Path, monkeypatch: pytes
         make_run(tmp_path / "runs" / task, task=task, diagnostics={"q_bias_mean": 0.5})
     groups = label_runs(load_runs([tmp_path / "runs"]))
     views = make_views(groups, QUICK)
-    jobs, styles = make_jobs(views, make_diagnostics(views, groups)), make_styles(groups)
+    jobs, styles = make_jobs(views, make_diagnostics(views, groups), {}), make_styles(groups)
     for name in ("one", "several"):
         (tmp_path / name).mkdir()
     draw(tmp_path / "one", jobs, styles, "95% interval")
@@ -246,6 +304,27 @@ def test_diagnostics_are_means_between_the_extreme_seeds(tmp_path: Path) -> None
     (line,) = drawn.lines
     assert line.value.tolist() == [3.0, 3.0]
     assert (line.low.tolist(), line.high.tolist()) == ([2.0, 2.0], [4.0, 4.0])
+
+
+def test_layers_are_drawn_one_by_one(tmp_path: Path) -> None:
+    measured = {"critic_weight_norm": 3.0, "critic_weight_norm/head": 1.0, "critic_weight_norm/torso/dense_0": 2.0}
+    make_run(tmp_path / "a", diagnostics={**measured, "actor_effective_learning_rate/mean": 0.5})
+    make_run(tmp_path / "b", preset="crossq", diagnostics={"critic_weight_norm/head": 4.0})
+    groups = label_runs(load_runs([tmp_path]))
+    head, dense, mean = make_layers(make_views(groups, QUICK), groups)["cheetah-run"]
+    assert head.title == "Critic weight norm, head"
+    assert {line.label: line.value.tolist() for line in head.lines} == {"crossq": [4.0, 4.0], "sac": [1.0, 1.0]}
+    assert (dense.title, dense.lines[0].value.tolist()) == ("Critic weight norm, torso/dense_0", [2.0, 2.0])
+    assert (mean.title, mean.logarithmic) == ("Actor effective learning rate, mean", True)
+
+
+def test_a_long_diagnosis_keeps_its_last_point(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "a", [(0, 0, 0)], diagnostics={"critic_weight_norm": 0.0}) / "diagnostics.csv"
+    path.write_text("seed,env_steps,critic_weight_norm\n" + "".join(f"0,{step},{step}\n" for step in range(1, 302)))
+    groups = label_runs(load_runs([tmp_path]))
+    (drawn,) = make_diagnostics(make_views(groups, QUICK), groups)["cheetah-run"]
+    assert drawn.lines[0].env_steps[-1] == 301
+    assert len(drawn.lines[0].env_steps) <= 200
 
 
 def test_diagnostics_of_a_suite_weigh_tasks_alike(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from surefoot.benchmark.attempts import Event, append_attempt, ending_text
@@ -54,7 +54,7 @@ class Bench:
         self,
         folder: BenchFolder,
         launcher: Launcher,
-        memory_bytes: Callable[[str], int],
+        memory_bytes: Mapping[str, int],
         retries: int,
         tell: Callable[[str], None],
     ) -> None:
@@ -128,7 +128,7 @@ class Bench:
 
     def _job(self, name: str) -> Job:
         command = (sys.executable, "-m", "surefoot.benchmark.cell", str(self._folder.path), name)
-        return Job(name, command, self._folder.log_path(name), self._memory_bytes(name))
+        return Job(name, command, self._folder.log_path(name), self._memory_bytes[name])
 
     def _is_finished(self, name: str) -> bool:
         path = self._folder.run_path(name)

@@ -36,17 +36,19 @@ class LocalLauncher:
         jobs: how many there are to run in all: fewer jobs than cores get more cores each.
         max_parallel: at most so many at once; None sets no bound of its own.
         memory_bytes: that jobs may take together.
+        job_bytes: of the largest job: where memory bounds how many run, each gets more cores.
 
     Raises:
         UserError: ``max_parallel`` is below 1.
     """
 
-    def __init__(self, jobs: int, max_parallel: int | None, memory_bytes: int) -> None:
+    def __init__(self, jobs: int, max_parallel: int | None, memory_bytes: int, job_bytes: int = 0) -> None:
         if max_parallel is not None and max_parallel < 1:
             raise UserError(f"max_parallel must be at least 1, got {max_parallel}")
         self._gpus = visible_gpus()
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(usable_cores()))
-        most = min(len(self._gpus) or len(cores), len(cores), max_parallel or len(cores), max(1, jobs))
+        fitting = max(1, memory_bytes // job_bytes) if job_bytes else len(cores)
+        most = min(len(self._gpus) or len(cores), len(cores), max_parallel or len(cores), max(1, jobs), fitting)
         self._cores = [cores[i * len(cores) // most : (i + 1) * len(cores) // most] for i in range(most)]
         self._memory_bytes = memory_bytes
         self._running: dict[str, _Running] = {}

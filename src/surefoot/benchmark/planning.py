@@ -22,6 +22,7 @@ from surefoot.benchmark.flops import count_dot_flops
 from surefoot.benchmark.grid import Cell
 from surefoot.errors import RunFailure, UserError
 from surefoot.tasks import Task, get_task, make_vector
+from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.setup import make_plan, replay_bytes
@@ -158,11 +159,19 @@ class Calibration:
     flop_per_second: dict[str, float]
     env_steps_per_second: dict[str, float]
 
-    def seconds(self, cell: Cell, cost: CellCost) -> float:
-        """Return the estimated duration of a cell; what was not measured is taken as the slowest that was."""
+    def seconds(self, cell: Cell, cost: CellCost, cores: int) -> float:
+        """Return the estimated duration of a cell; what was not measured is taken as the slowest that was.
+
+        Args:
+            cell: of a grid.
+            cost: its own.
+            cores: that it has: its environments are stepped by as many workers as training would start.
+        """
         rate = self.flop_per_second.get(shape_of(cell), min(self.flop_per_second.values()))
         steps = self.env_steps_per_second.get(cell.task, min(self.env_steps_per_second.values()))
-        return cost.flop / rate + cost.env_steps / steps
+        config = cell.config(Path(cell.name))
+        workers = choose_workers(config.num_seeds, cores) if config.env_workers is None else config.env_workers
+        return cost.flop / rate + cost.env_steps / steps / max(1, min(workers, config.num_seeds))
 
 
 def shape_of(cell: Cell) -> str:

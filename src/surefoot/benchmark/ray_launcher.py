@@ -110,7 +110,11 @@ class RayLauncher:
             where = "on this machine" if self._address in (None, "auto") else f"at {self._address}"
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"no Ray cluster {where}: {reason}") from error
-        self._has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+
+    @property
+    def _has_gpus(self) -> bool:
+        """Whether there is a GPU by now: nodes may join at any time."""
+        return bool(ray.cluster_resources().get("GPU", 0) >= 1)
 
     def describe(self) -> str:
         """Return where jobs run."""
@@ -128,13 +132,14 @@ class RayLauncher:
         if self._stop_file is None:
             self._stop_file = job.log.parent.parent / STOP
             self._stop_file.unlink(missing_ok=True)
+        has_gpus = self._has_gpus
         task = ray.remote(run_cell).options(
             num_cpus=1,
-            num_gpus=1 if self._has_gpus else 0,
+            num_gpus=1 if has_gpus else 0,
             memory=min(job.memory_bytes, _largest_memory()),  # a job too large for any node gets one for itself
             max_retries=0,  # what to do about a lost node is decided where every launcher's jobs are
             name=job.name,
-            runtime_env={"env_vars": _environment(one_core=not self._has_gpus)},
+            runtime_env={"env_vars": _environment(one_core=not has_gpus)},
         )
         self._tasks[task.remote(job.command, str(job.log), str(self._stop_file))] = job
 

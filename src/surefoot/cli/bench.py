@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
@@ -78,14 +77,14 @@ class Bench:
         from surefoot.training.signals import StopSignal
 
         began = time.monotonic()
-        launcher = self._launcher(self._unfinished(grid))
+        memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}
+        launcher = self._launcher(self._unfinished(grid), max(memory.values()))
         folder = BenchFolder.create(self.out or Path("runs") / grid.name, grid)
         lock = folder.lock()
         lock.acquire()
         try:
             with launcher, StopSignal() as stop:
                 print(f"{grid.name}: {len(grid.cells)} cells in {folder.path}, {launcher.describe()}", flush=True)
-                memory = functools.cache(lambda name: cell_cost(folder.cell(name)).memory_bytes)
                 outcome = Running(folder, launcher, memory, self.retries, _tell).run(stop)
         finally:
             lock.release()
@@ -108,7 +107,7 @@ class Bench:
         states = [RunReader(path).read().state for path in paths if os.path.isdir(path)]
         return len(paths) - sum(state is RunState.FINISHED for state in states)
 
-    def _launcher(self, cells: int) -> Launcher:
+    def _launcher(self, cells: int, cell_bytes: int) -> Launcher:
         if self.launcher == "ray":
             from surefoot.benchmark.ray_launcher import RayLauncher
 
@@ -116,7 +115,7 @@ class Bench:
         from surefoot.benchmark.local_launcher import LocalLauncher
         from surefoot.training.setup import free_host_memory
 
-        return LocalLauncher(cells, self.max_parallel, free_host_memory())
+        return LocalLauncher(cells, self.max_parallel, free_host_memory(), cell_bytes)
 
     def _plan(self, grid: Grid) -> int:
         from surefoot.benchmark.local_launcher import LocalLauncher
@@ -124,11 +123,12 @@ class Bench:
         from surefoot.training.setup import free_host_memory
 
         costs = [cell_cost(cell) for cell in grid.cells]
-        launcher = LocalLauncher(len(grid.cells), self.max_parallel, free_host_memory())
+        largest = max(cost.memory_bytes for cost in costs)
+        launcher = LocalLauncher(len(grid.cells), self.max_parallel, free_host_memory(), largest)
         print(f"{grid.name}: {grid.description}" if grid.description else grid.name)
         print("calibrating for about 30 seconds ...", file=sys.stderr, flush=True)
         found = calibrate(grid.cells, costs, launcher.cores_each)
-        seconds = [found.seconds(cell, cost) for cell, cost in zip(grid.cells, costs, strict=True)]
+        seconds = [found.seconds(cell, cost, launcher.cores_each) for cell, cost in zip(grid.cells, costs, strict=True)]
         print("\n".join(plan_lines(costs, seconds)))
         measured = sorted({shape_of(cell) for cell in grid.cells} & found.flop_per_second.keys())
         print(f"\n{launcher.describe()}: about {duration_text(makespan(seconds, launcher.slots))}")

@@ -89,9 +89,9 @@ def q_bias(q: np.ndarray, returns: np.ndarray) -> QBias:
 
     Args:
         q: [N] mean over the critics of Q at each pair.
-        returns: [N] soft return from each pair.
+        returns: [N] soft return from each pair. Where their mean is 0, the first normalisation is NaN.
     """
     bias = q - returns
-    overall = bias / abs(returns.mean())
+    overall = bias / (abs(returns.mean()) or np.nan)
     per_state = bias / np.maximum(np.abs(returns), SMALLEST_RETURN)
     return QBias(float(overall.mean()), float(overall.std()), float(per_state.mean()), float(per_state.std()))

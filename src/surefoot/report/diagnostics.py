@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surefoot.report.runs import ReportRun
+from surefoot.report.runs import ReportRun, shared_steps
 from surefoot.report.views import View
 from surefoot.report.wording import seeds_text
 
@@ -45,6 +45,13 @@ LOGARITHMIC = frozenset(
 )
 """Quantities that differ by orders of magnitude between algorithms."""
 
+_BY_LAYER = {
+    f"{network}_{quantity}": f"{network.capitalize()} {title}"
+    for network in ("critic", "actor")
+    for quantity, title in (("weight_norm", "weight norm"), ("effective_learning_rate", "effective learning rate"))
+}
+"""What is drawn for each layer; columns are called ``critic_weight_norm/torso/dense_0``."""
+
 _MOST_POINTS = 200
 
 
@@ -62,7 +69,7 @@ class DiagnosticLine:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One quantity in one view.
+    """One quantity in one view, of a network or of one of its layers.
 
     Attributes:
         column: the quantity's column.
@@ -83,13 +90,43 @@ def make_diagnostics(views: Sequence[View], groups: Mapping[str, list[ReportRun]
     found: dict[str, list[Diagnostic]] = {}
     for view in views:
         shown = {line.label for line in view.lines}
+        own = {label: runs for label, runs in series.items() if label in shown}
         for column, title in QUANTITIES.items():
-            drawn = [_line(label, own, view.tasks, column) for label, own in series.items() if label in shown]
-            if lines := [line for line in drawn if line is not None]:
-                positive = all((line.low > 0.0).all() for line in lines)
-                diagnostic = Diagnostic(column, title, column in LOGARITHMIC and positive, lines)
+            if diagnostic := _diagnostic(own, view.tasks, column, title):
                 found.setdefault(view.name, []).append(diagnostic)
     return found
+
+
+def make_layers(views: Sequence[View], groups: Mapping[str, list[ReportRun]]) -> dict[str, list[Diagnostic]]:
+    """Return weight norms and effective learning rates layer by layer, by the names of views of single tasks."""
+    found: dict[str, list[Diagnostic]] = {}
+    for view in views:
+        if len(view.tasks) > 1:
+            continue
+        shown = {line.label for line in view.lines}
+        own = {
+            label: [_Series(run) for run in runs if run.diagnostics and run.task in view.tasks]
+            for label, runs in groups.items()
+            if label in shown
+        }
+        columns = dict.fromkeys(column for runs in own.values() for run in runs for column in run.columns)
+        for quantity, title in _BY_LAYER.items():
+            for column in columns:
+                layer = column.removeprefix(f"{quantity}/")
+                if layer != column and (diagnostic := _diagnostic(own, view.tasks, column, f"{title}, {layer}")):
+                    found.setdefault(view.name, []).append(diagnostic)
+    return found
+
+
+def _diagnostic(
+    series: Mapping[str, list[_Series]], tasks: Sequence[str], column: str, title: str
+) -> Diagnostic | None:
+    """Return one quantity, None where nobody measured it."""
+    lines = [line for label, own in series.items() if (line := _line(label, own, tasks, column)) is not None]
+    if not lines:
+        return None
+    positive = all((line.low > 0.0).all() for line in lines)
+    return Diagnostic(column, title, positive and column.partition("/")[0] in LOGARITHMIC, lines)
 
 
 class _Series:
@@ -99,6 +136,16 @@ class _Series:
         self.task = run.task
         self._log = run.diagnostics
         self._rows = [np.flatnonzero(self._log["seed"] == seed) for seed in run.seeds]
+
+    @property
+    def columns(self) -> list[str]:
+        """What was measured, in the order of the file."""
+        return list(self._log)
+
+    @property
+    def env_steps(self) -> np.ndarray:
+        """At which it was measured."""
+        return np.unique(self._log["env_steps"])
 
     def of(self, column: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return env steps and values of each seed that measured a quantity."""
@@ -111,12 +158,14 @@ class _Series:
 
 def _line(label: str, runs: Sequence[_Series], tasks: Sequence[str], column: str) -> DiagnosticLine | None:
     """Return one label's curve where all its tasks have values, None where nothing of it was measured."""
-    by_task = {task: [own for run in runs if run.task == task for own in run.of(column)] for task in tasks}
-    by_task = {task: series for task, series in by_task.items() if series}
-    if not by_task:
+    measured = [(run, own) for run in runs if run.task in tasks and (own := run.of(column))]
+    if not measured:
         return None
-    steps = np.unique(np.concatenate([own for series in by_task.values() for own, _ in series]))
-    steps = steps[:: -(-len(steps) // _MOST_POINTS)]
+    by_task = {task: [pair for run, own in measured if run.task == task for pair in own] for task in tasks}
+    by_task = {task: series for task, series in by_task.items() if series}
+    steps = shared_steps([run.env_steps for run, _ in measured])
+    every = -(-len(steps) // _MOST_POINTS)
+    steps = steps[(len(steps) - 1) % every :: every]  # the last one stays
     tables = [_table(steps, series) for series in by_task.values()]
     whole = np.all([~np.isnan(table).all(axis=0) for table in tables], axis=0)
     if not whole.any():

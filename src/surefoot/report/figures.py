@@ -48,19 +48,28 @@ class Job:
     Attributes:
         view: of which.
         diagnostics: its quantities.
+        layers: the same layer by layer.
         tasks: the views of a suite's tasks; none for a task.
     """
 
     view: View
     diagnostics: list[Diagnostic]
+    layers: list[Diagnostic]
     tasks: list[View]
 
 
-def make_jobs(views: Sequence[View], diagnostics: Mapping[str, list[Diagnostic]]) -> list[Job]:
+def make_jobs(
+    views: Sequence[View], diagnostics: Mapping[str, list[Diagnostic]], layers: Mapping[str, list[Diagnostic]]
+) -> list[Job]:
     """Return what is to be drawn, view by view."""
     tasks = {view.tasks[0]: view for view in views if len(view.tasks) == 1}
     return [
-        Job(view, diagnostics.get(view.name, []), [tasks[task] for task in view.tasks] if len(view.tasks) > 1 else [])
+        Job(
+            view,
+            diagnostics.get(view.name, []),
+            layers.get(view.name, []),
+            [tasks[task] for task in view.tasks] if len(view.tasks) > 1 else [],
+        )
         for view in views
     ]
 
@@ -81,8 +90,9 @@ def draw(folder: Path, jobs: Sequence[Job], styles: Mapping[str, Style], interva
             name = job.view.name
             if job.view.lines:
                 _draw_view(folder, job.view, styles, interval)
-            if job.diagnostics:
-                _save(folder / f"{name}-diagnostics", *_diagnostics(job.view, job.diagnostics, styles))
+            for kind, found in (("diagnostics", job.diagnostics), ("layers", job.layers)):
+                if found:
+                    _save(folder / f"{name}-{kind}", *_diagnostics(job.view, found, styles))
             if job.tasks:
                 _save(folder / f"{name}-tasks", *_task_curves(job.view, job.tasks, styles, interval))
 
@@ -99,11 +109,6 @@ def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: 
         axes = figure.subplots()
         draw(axes)
         axes.set_title(panels.plain(view.title))
-        if legend:  # which would take its place from the axes
-            names = axes.get_legend_handles_labels()[1]
-            rows_in = [name.count("\n") + 1 for name in names]
-            entries = sum(max(rows_in[i::rows]) for rows in [math.ceil(len(names) / legend)] for i in range(rows))
-            figure.set_figheight(height + _LEGEND_ROW * entries)
         _legend(figure, [axes], legend)
         _save(folder / f"{view.name}-{name}", figure, told)
 
@@ -162,7 +167,7 @@ def _grid(count: int, most: int, share_y: bool) -> tuple[Figure, list[Axes]]:
     """Return a figure with that many panels over the same env steps, which stand below the last one of each column."""
     columns = min(count, most)
     rows = math.ceil(count / columns)
-    figure = _figure((max(4.2, _COLUMN * columns), _ROW * rows + 0.9))
+    figure = _figure((max(4.2, _COLUMN * columns), _ROW * rows + 0.4))
     every: list[Axes] = list(np.ravel(figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)))
     for spare in every[count:]:
         spare.remove()
@@ -181,12 +186,15 @@ def _figure(size: tuple[float, float]) -> Figure:
 
 
 def _legend(figure: Figure, every: Sequence[Axes], columns: int) -> None:
-    """Put one legend below all panels, each label once."""
+    """Put one legend below all panels, each label once, and make the figure higher by as much as it takes."""
     named: dict[str, Any] = {}
     for axes in every:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     if columns and named:
+        rows = math.ceil(len(named) / columns)
+        lines = [name.count("\n") + 1 for name in named]
+        figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * sum(max(lines[i::rows]) for i in range(rows)))
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
 
 

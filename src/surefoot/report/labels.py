@@ -4,47 +4,61 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surefoot.errors import UserError
 from surefoot.report.runs import ReportRun
 from surefoot.runs.untrusted import quoted
 
-_NO_DIFFERENCE = ("name", "utd", "part")
+_NO_DIFFERENCE = ("name", "utd")
+_FOLLOWS_UTD = ("policy_delay", "resets")
+"""Fields that presets set by the UTD: they are no difference between runs of different UTDs."""
+_LONGEST = 60
+"""Letters of a label; what would be longer becomes a number, and a remark says what it stands for."""
 
 
 def label_runs(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
     """Group runs into curves, in order of their names.
 
     Runs are of one curve where the algorithm's whole description is equal. Its name is the label; the UTD follows where
-    there are several, and so does whatever else differs.
+    there are several, and so does whatever else differs, or a number where that would be long.
 
     Raises:
         UserError: runs of one curve and task followed different protocols.
     """
-    by_name: dict[str, list[ReportRun]] = defaultdict(list)
-    for run in runs:
-        by_name[run.name].append(run)
-    groups: dict[tuple[str, str], list[ReportRun]] = defaultdict(list)
-    for name in sorted(by_name):
-        own = by_name[name]
+    groups: dict[str, list[ReportRun]] = {}
+    for name, own in _by_name(runs).items():
         utds = {run.utd for run in own}
-        differing = _differing_fields(own)
+        wanted: dict[tuple[str, str], list[ReportRun]] = defaultdict(list)
         for run in sorted(own, key=lambda run: run.utd):
-            parts = [name, *([f"UTD {run.utd}"] if len(utds) > 1 else [])]
-            parts += [f"{field}={_short(run.algorithm.get(field))}" for field in differing]
-            groups[", ".join(parts), _canonical(run.algorithm)].append(run)
-    # Descriptions are shortened in a label; where two then read alike, numbers keep them apart.
-    counted = Counter(label for label, _ in groups)
-    numbers: Counter[str] = Counter()
-    labelled: dict[str, list[ReportRun]] = {}
-    for (label, _), own in groups.items():
-        numbers[label] += 1
-        labelled[label if counted[label] == 1 else f"{label} #{numbers[label]}"] = own
-    for label, own in labelled.items():
+            short = f"{name}, UTD {run.utd}" if len(utds) > 1 else name
+            told = ", ".join([short, *_told(run, own)])
+            wanted[told if len(told) <= _LONGEST else short, _canonical(run.algorithm)].append(run)
+        counted = Counter(label for label, _ in wanted)
+        numbers: Counter[str] = Counter()
+        for (label, _), of_label in wanted.items():
+            numbers[label] += 1
+            groups[label if counted[label] == 1 else f"{label} #{numbers[label]}"] = of_label
+    for label, own in groups.items():
         _refuse_mixed(label, own)
-    return labelled
+    return groups
+
+
+def label_notes(groups: Mapping[str, list[ReportRun]]) -> list[str]:
+    """Return a line for each label that does not say all that sets its runs apart from others of their name."""
+    named = _by_name([run for runs in groups.values() for run in runs])
+    told = {label: _told(runs[0], named[runs[0].name]) for label, runs in groups.items()}
+    keys = {label: (runs[0].name, runs[0].utd, *told[label]) for label, runs in groups.items()}
+    alike = Counter(keys.values())
+    lines = []
+    for label, own in told.items():
+        said = [entry for entry in own if entry not in label]
+        if alike[keys[label]] > 1:
+            said.append("its description in config.json has other fields than that of others alike")
+        if said:
+            lines.append(f"{label}: {', '.join(said)}")
+    return lines
 
 
 def family(label: str, run: ReportRun) -> str:
@@ -53,14 +67,37 @@ def family(label: str, run: ReportRun) -> str:
     return f"{run.name}{label[len(with_utd) :]}" if label.startswith(with_utd) else label
 
 
-def _differing_fields(runs: Sequence[ReportRun]) -> list[str]:
-    """Return the fields in which runs of one name differ at equal UTD; a preset may let others follow its UTD."""
-    differing: set[str] = set()
-    for utd in {run.utd for run in runs}:
-        own = [run.algorithm for run in runs if run.utd == utd]
-        fields = {field for algorithm in own for field in algorithm} - set(_NO_DIFFERENCE)
-        differing |= {field for field in fields if len({_canonical(one.get(field)) for one in own}) > 1}
-    return sorted(differing)
+def _by_name(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
+    by_name: dict[str, list[ReportRun]] = defaultdict(list)
+    for run in runs:
+        by_name[run.name].append(run)
+    return {name: by_name[name] for name in sorted(by_name)}
+
+
+def _told(run: ReportRun, own: Sequence[ReportRun]) -> list[str]:
+    """Return what sets a run apart from others of its name, beside its UTD."""
+    mine, every = _flat("", run.algorithm), [(other.utd, _flat("", other.algorithm)) for other in own]
+    # Only what all have: descriptions of another version of the library may lack a field, or have one more.
+    paths = set()
+    for path in set.intersection(*(set(one) for _, one in every)) - set(_NO_DIFFERENCE):
+        field = path.partition(".")[0]
+        values = {(utd if field in _FOLLOWS_UTD else None, _canonical(one[path])) for utd, one in every}
+        if len(values) > len({utd for utd, _ in values}):
+            paths.add(path)
+    # Where the kind of a part differs, its fields are others too.
+    shown = [path for path in sorted(paths) if not any(path.startswith(f"{other}.") for other in paths)]
+    return [f"{path}={_short(mine[path])}" for path in shown]
+
+
+def _flat(path: str, value: Any) -> dict[str, Any]:
+    """Return the values inside a description by their paths; a part's own is the name of its kind."""
+    if not isinstance(value, dict):
+        return {path: value}
+    flat: dict[str, Any] = {path: value.get("part")} if path else {}
+    for name, entry in value.items():
+        if name != "part":
+            flat |= _flat(f"{path}.{name}" if path else name, entry)
+    return flat
 
 
 def _canonical(value: Any) -> str:
@@ -68,11 +105,8 @@ def _canonical(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """Return a part of an algorithm in a few words."""
-    if isinstance(value, dict) and "part" in value:
-        inside = [_short(entry) for key, entry in value.items() if key != "part"]
-        text = f"{value['part']}({', '.join(inside)})" if inside else str(value["part"])
-    elif isinstance(value, list):
+    """Return a value in a few letters."""
+    if isinstance(value, list):
         text = "x".join(_short(entry) for entry in value)
     else:
         text = "none" if value is None else str(value)

@@ -168,8 +168,17 @@ function drawClock(view) {
 function drawDiagnostics(view) {
   const own = view.diagnostics;
   byId("diagnostics-box").hidden = !own.length;
+  byId("layers-box").hidden = !view.layers.length;
   if (!own.length) return;
-  const columns = Math.min(own.length, !onPaper && byId("diagnostics-box").clientWidth < 700 ? 1 : 3);
+  drawPanels("diagnostics", own);
+  if (byId("layers-box").open && view.layers.length) drawPanels("layers", view.layers);
+  const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line]))).values()];
+  byId("diagnostics-caption").textContent = `${view.title}, over env steps. Mean${view.suite ? " over tasks and seeds" : " over seeds"}; shaded: lowest to highest ` +
+    `seed; ${whose(counts)}${view.suite ? " per task" : ""}.`;
+}
+
+function drawPanels(id, own) {
+  const columns = Math.min(own.length, !onPaper && byId(id).clientWidth < 700 ? 1 : 3);
   const rows = Math.ceil(own.length / columns);
   const shape = layout("", "", { showlegend: true, annotations: [], margin: { l: 45, r: 15, t: 40, b: 40 },
     grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 },
@@ -191,10 +200,7 @@ function drawDiagnostics(view) {
       return made;
     });
   });
-  draw("diagnostics", drawn, shape, 110 + 230 * rows);
-  const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line]))).values()];
-  byId("diagnostics-caption").textContent = `${view.title}, over env steps. Mean${view.suite ? " over tasks and seeds" : " over seeds"}; shaded: lowest to highest ` +
-    `seed; ${whose(counts)}${view.suite ? " per task" : ""}.`;
+  draw(id, drawn, shape, 110 + 230 * rows);
 }
 
 function drawAll() {
@@ -212,6 +218,7 @@ function drawAll() {
 
 byId("view").addEventListener("change", drawAll);
 ["axis", "aggregate", "published"].forEach((id) => byId(id).addEventListener("change", drawAll));
+byId("layers-box").addEventListener("toggle", drawAll);
 dark.addEventListener("change", drawAll);
 
 function print(now) {

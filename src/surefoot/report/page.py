@@ -29,6 +29,7 @@ type Tables = Mapping[str, list[dict[str, Any]]]
 def make_page(
     views: Sequence[View],
     diagnostics: Mapping[str, list[Diagnostic]],
+    layers: Mapping[str, list[Diagnostic]],
     styles: Mapping[str, Style],
     tables: Tables,
     notes: Sequence[str],
@@ -39,6 +40,7 @@ def make_page(
     Args:
         views: suites and tasks.
         diagnostics: quantities by view.
+        layers: the same layer by layer.
         styles: of the labels.
         tables: rows by name, ``runs`` among them.
         notes: what a reader must know.
@@ -49,7 +51,7 @@ def make_page(
         "caveat": CAVEAT,
         "thresholds": thresholds(),
         "styles": {label: vars(style) for label, style in styles.items()},
-        "views": [_view_data(view, diagnostics.get(view.name, [])) for view in views],
+        "views": [_view_data(view, diagnostics.get(view.name, []), layers.get(view.name, [])) for view in views],
     }
     tasks = sum(len(view.tasks) == 1 for view in views)
     return _fill(
@@ -96,7 +98,7 @@ def _folded(title: str, rows: Sequence[dict[str, Any]]) -> str:
     return f"<details {shown}><summary>{html.escape(title)}</summary>{to_html(rows)}</details>"
 
 
-def _view_data(view: View, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
+def _view_data(view: View, diagnostics: Sequence[Diagnostic], layers: Sequence[Diagnostic]) -> dict[str, Any]:
     labels, matrix = improvement_matrix(view.improvement)
     return {
         "name": view.name,
@@ -111,7 +113,10 @@ def _view_data(view: View, diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
         "profiles": [{"label": label, **_band(found)} for label, found in view.profiles.items()],
         "compared": view.improvement[0]["env steps"] if view.improvement else None,
         "improvement": {"labels": labels, "matrix": matrix.tolist()},
-        "diagnostics": [{**vars(own), "lines": [vars(line) for line in own.lines]} for own in diagnostics],
+        **{
+            key: [{**vars(own), "lines": [vars(line) for line in own.lines]} for own in panels]
+            for key, panels in (("diagnostics", diagnostics), ("layers", layers))
+        },
     }
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from surefoot.errors import MissingDependency, UserError
 from surefoot.output import output_errors
 from surefoot.report.comparisons import task_table
-from surefoot.report.diagnostics import make_diagnostics
+from surefoot.report.diagnostics import make_diagnostics, make_layers
 from surefoot.report.drawers import draw_at_once
 from surefoot.report.figures import make_jobs
-from surefoot.report.labels import label_runs
+from surefoot.report.labels import label_notes, label_runs
 from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.settings import Settings
@@ -54,17 +54,17 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
     groups = label_runs(load_runs(paths))
     styles = make_styles(groups)
     views = make_views(groups, settings)
-    diagnostics = make_diagnostics(views, groups)
+    diagnostics, layers = make_diagnostics(views, groups), make_layers(views, groups)
     rows = runs_table(groups)
     interval = f"{settings.confidence:.0%} stratified bootstrap interval, {settings.resamples} resamples"
     tables = make_tables(views, rows)
-    page = make_page(views, diagnostics, styles, tables, notes(views), interval)
+    page = make_page(views, diagnostics, layers, styles, tables, label_notes(groups) + notes(views), interval)
     with output_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{out.name}-", dir=out.parent) as beside:
             partial = Path(beside) / "report"
             _write(partial, page, tables)
-            jobs = make_jobs(views, diagnostics)
+            jobs = make_jobs(views, diagnostics, layers)
             draw_at_once(partial / "figures", jobs, styles, f"{settings.confidence:.0%} interval")
             _replace(out, partial, Path(beside) / "earlier")
     return out / PAGE
@@ -104,6 +104,7 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
             "state": str(run.state),
             "score": Number(run.last_score),
             "wall-clock": duration(run.elapsed_seconds),
+            "parameters": run.parameters or "–",
             "device": run.device,
             "protocol": str(run.protocol),
         }

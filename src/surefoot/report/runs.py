@@ -49,7 +49,7 @@ class ReportRun:
         path: as it was found.
         task: its name.
         suite: the task's.
-        algorithm: the description in config.json, its name and UTD among it.
+        algorithm: the description in config.json, its name and UTD among it, and a warm start if there was one.
         protocol: how it was trained and evaluated.
         seeds: S training seeds.
         env_steps: [T] at which it was evaluated.
@@ -96,6 +96,12 @@ class ReportRun:
         return int(self.env_steps[-1]) if len(self.env_steps) else None
 
     @property
+    def parameters(self) -> int | None:
+        """Of one seed's networks, None where it was not logged."""
+        logged = self.diagnostics.get("parameters", np.zeros(0))
+        return int(logged[-1]) if len(logged) and np.isfinite(logged[-1]) else None
+
+    @property
     def last_score(self) -> float:
         """Mean over the seeds that have a score at the last evaluation; NaN where none has."""
         if not len(self.env_steps) or np.isnan(self.scores[:, -1]).all():
@@ -134,10 +140,25 @@ def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
     return [_load(run) for run in found.values()]
 
 
+def shared_steps(every: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the env steps that all runs which had not ended by then have in common.
+
+    Where runs are measured at different intervals, a mean over those that happen to be there would jump to and fro.
+
+    Args:
+        every: ascending env steps of each run, at least one.
+    """
+    steps = np.unique(np.concatenate(every))
+    there = [np.isin(steps, own) | (steps > own[-1]) for own in every]
+    return steps[np.all(there, axis=0)]
+
+
 def _load(path: Path) -> ReportRun:
     config = read_config(path)
     try:
-        resolved, algorithm = config["resolved"], config["algorithm"]
+        resolved, algorithm = config["resolved"], {**config["algorithm"]}
+        if (warm_start := config.get("warm_start")) is not None:
+            algorithm["warm_start"] = warm_start
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))

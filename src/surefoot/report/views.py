@@ -14,7 +14,7 @@ from surefoot.report.comparisons import improvement_rows, profile
 from surefoot.report.labels import family
 from surefoot.report.notes import left_out, remarks, unequal_seeds
 from surefoot.report.published import PublishedCurve, published_curves
-from surefoot.report.runs import SCORED_SUITES, ReportRun
+from surefoot.report.runs import SCORED_SUITES, ReportRun, shared_steps
 from surefoot.report.settings import Settings
 from surefoot.report.statistics import AGGREGATES, Estimate, Scores, iqm, mean
 from surefoot.report.wording import Number, duration, file_names, joined, seeds_text
@@ -155,12 +155,17 @@ def _view(
         numbers = {key: Number(float(own.value[0]), float(own.low[0]), float(own.high[0])) for key, own in ends.items()}
         speeds = [run.env_steps_per_second for run in runs]
         speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
-        seeds = seeds_text(scores.seeds)
+        seeds = seeds_text(scores.counts[:, last].tolist())
         utd = runs[0].utd
         view.lines.append(line)
         view.finals.append(Final(label, family(label, runs[0]), utd, numbers["IQM"], seeds, float(wall[last]), speed))
         view.table.append(_row(runs, int(env_steps[last]), view.finals[-1], numbers))
         view.notes.extend(unequal_seeds(label, scores))
+        if len(line.env_steps) < len(env_steps):
+            view.notes.append(
+                f"{label} on {title}: its runs were not all evaluated at the same env steps; the curve shows "
+                f"{len(line.env_steps)} of {len(env_steps)}, those that they share"
+            )
         if last < len(env_steps) - 1:
             view.notes.append(
                 f"{label} on {title}: the table stands at env step {env_steps[last]:,}, the last at which most of its "
@@ -214,8 +219,8 @@ def _line(
     """Return the curve, and the wall-clock at all points [T]."""
     found = settings.estimate_all(scores, CURVES)
     counts = next(iter(found.values()))
-    # Where a task is missing, the curve would jump to what the others reach.
-    whole = counts.tasks == len(scores.tasks)
+    # Where a task or a run is missing, the curve would jump to what the others reach.
+    whole = (counts.tasks == len(scores.tasks)) & np.isin(env_steps, shared_steps([run.env_steps for run in runs]))
     wall = np.full((len(runs), len(env_steps)), np.nan)
     for row, run in zip(wall, runs, strict=True):
         row[np.searchsorted(env_steps, run.env_steps)] = run.wall_seconds
@@ -227,7 +232,14 @@ def _line(
         key: Estimate(own.value[whole], own.low[whole], own.high[whole], own.runs[whole], own.tasks[whole])
         for key, own in found.items()
     }
-    line = Line(label, env_steps[whole], seconds[whole], curves, counts.runs[whole], seeds_text(scores.seeds))
+    line = Line(
+        label,
+        env_steps[whole],
+        seconds[whole],
+        curves,
+        counts.runs[whole],
+        seeds_text(scores.counts.max(axis=1).tolist()),
+    )
     return line, seconds
 
 

@@ -52,15 +52,17 @@ def make_vector(
     return WorkerVectorEnv(task, lane_seeds, stream, action_repeat, autoreset, workers)
 
 
-def choose_workers(lanes: int) -> int:
+def choose_workers(lanes: int, cores: int | None = None) -> int:
     """Return how many worker processes step `lanes` environments best: one per lane, one core left to the learner.
+
+    `cores` are those that this process may run on, unless told.
 
     Fewer than two workers have nothing to do at the same time, so those lanes are stepped in this process; on two
     cores that is always so. Handing a step to workers and collecting it cost about 0.5 ms there (two cores, both busy),
     more than four lanes of cheetah-run take (0.3 ms), and two workers brought four lanes of dog-run from 12 ms to
     10 ms only, for cores that the learner's own updates fill.
     """
-    workers = min(lanes, usable_cores() - 1)
+    workers = min(lanes, (usable_cores() if cores is None else cores) - 1)
     return workers if workers > 1 else 0
 
 

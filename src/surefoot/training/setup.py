@@ -62,14 +62,21 @@ class Plan:
 
 
 def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
-    """Return one line about the resets that lie beyond the run; None where there are none."""
+    """Return one line about the resets that lie beyond the run, or before its first update; None where none do."""
     match algorithm.resets:
         case ResetAt(agent_steps=steps):
             beyond = [step for step in steps if step > plan.agent_steps]
-            if not beyond:
-                return None
-            listed = ", ".join(f"{step:,}" for step in beyond)
-            return f"resets not reached: at agent step {listed}, of {plan.agent_steps:,} in this run"
+            early = [step for step in steps if step <= plan.warmup_steps]
+            lines = []
+            if beyond:
+                listed = ", ".join(f"{step:,}" for step in beyond)
+                lines.append(f"resets not reached: at agent step {listed}, of {plan.agent_steps:,} in this run")
+            if early:
+                listed = ", ".join(f"{step:,}" for step in early)
+                lines.append(
+                    f"resets not made: at agent step {listed}, before the first update at {plan.warmup_steps + 1:,}"
+                )
+            return "; ".join(lines) or None
         case ResetEvery() as resets:
             first = plan.next_reset(algorithm, 0)
             if first is None or first <= plan.agent_steps:
@@ -179,8 +186,11 @@ def _free_in_container() -> int:
     """Return what the control group (of a container or a cluster's job) leaves."""
     group = Path("/sys/fs/cgroup")
     try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):
+        limit, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Files that were read lately count as taken, and are given up as soon as memory is short.
+        return limit - taken + int(statistics["inactive_file"])
+    except (OSError, ValueError, KeyError):
         return sys.maxsize  # No group, or one without a limit ("max").
 
 
