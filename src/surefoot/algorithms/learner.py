@@ -23,6 +23,7 @@ from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.optimizers import make_optimizer
 from surefoot.algorithms.temperature import temperature_loss
 from surefoot.algorithms.trained_network import TrainedNetwork
+from surefoot.networks.matmul import Precision, matmul_precision
 from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
 
@@ -33,6 +34,7 @@ class Learner:
         algorithm: the composition.
         spec: sizes of the environment.
         discount: gamma per agent step, the algorithm's own or else the task's.
+        precision: of the hidden layers' products in updates; acting is in float32 in any case.
 
     Attributes:
         actor: the policy network and how it is trained.
@@ -40,8 +42,9 @@ class Learner:
         target_entropy: in nats; absent for a policy without entropy.
     """
 
-    def __init__(self, algorithm: Algorithm, spec: EnvSpec, discount: float) -> None:
+    def __init__(self, algorithm: Algorithm, spec: EnvSpec, discount: float, precision: Precision = "float32") -> None:
         self.algorithm = algorithm
+        self.precision = precision
         self.spec = spec
         self.discount = discount
         often, seldom = algorithm.utd, algorithm.utd / algorithm.policy_delay
@@ -146,6 +149,12 @@ class Learner:
         """
         critic_key, actor_key = jax.random.split(key)
         batch = self.preprocess(state, batch)
+        with matmul_precision(self.precision):
+            return self._update(state, batch, critic_key, actor_key, update_policy)
+
+    def _update(
+        self, state: LearnerState, batch: Batch, critic_key: jax.Array, actor_key: jax.Array, update_policy: jax.Array
+    ) -> tuple[LearnerState, CriticMetrics, ActorMetrics]:
         if self.algorithm.update_order == "actor-first":
             state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
             state, critic_metrics = self._update_critic(state, batch, critic_key)

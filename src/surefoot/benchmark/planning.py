@@ -230,7 +230,7 @@ def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Cal
 def _flop_rate(cell: Cell) -> float:
     config, task = cell.config(Path(cell.name)), get_task(cell.task)
     plan, spec = make_plan(config, task), _sizes(task)
-    learner = Learner(config.algorithm, spec, plan.discount)
+    learner = Learner(config.algorithm, spec, plan.discount, config.precision)
     population = Population(learner, plan.seeds, capacity=5_000, frames=6_000)
     seeds = len(plan.seeds)
     state, action = population.init(np.zeros((seeds, spec.observation_size), np.float32))

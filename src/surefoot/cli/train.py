@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from surefoot.cli.options import (
     CapacityInt,
@@ -64,6 +64,7 @@ _SETTINGS = (
     "checkpoint_every",
     "log_every",
     "diagnose_every",
+    "precision",
     "curvature",
     "replay_capacity",
     "env_workers",
@@ -151,6 +152,8 @@ class Train:
     """Env steps between rows of training.csv."""
     diagnose_every: Int = 25_000
     """Env steps between rows of diagnostics.csv: norms, effective learning rates, dead units, Q bias; 0 for none."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Of the hidden layers' products in updates: bf16 is faster, with sums, weights and statistics in float32."""
     curvature: bool = False
     """Measure the curvature of the critic's loss in each of those rows, too; costs about 120 gradients."""
     replay_capacity: CapacityInt = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
 
+from surefoot.networks.matmul import dot_general
 from surefoot.networks.normalization import Norm, norm_module
 
 type LayerPath = tuple[str, ...]
@@ -72,9 +73,9 @@ type Layer = Dense | Normalize | Relu | Dropout | Residual
 """One entry of a torso's list of layers."""
 
 
-def dense(features: int, init: Init, name: str, bias: bool = True) -> nn.Dense:
-    """Return a dense layer as a Flax module."""
-    return nn.Dense(features, use_bias=bias, kernel_init=_INITIALIZERS[init], name=name)
+def dense(features: int, init: Init, name: str, bias: bool = True, product: Any = None) -> nn.Dense:
+    """Return a dense layer as a Flax module; ``product`` multiplies in place of ``jax.lax.dot_general``."""
+    return nn.Dense(features, use_bias=bias, kernel_init=_INITIALIZERS[init], name=name, dot_general=product)
 
 
 class Torso(nn.Module):
@@ -103,7 +104,7 @@ class Torso(nn.Module):
             match layer:
                 case Dense():
                     last = layer.name
-                    x = dense(layer.features, layer.init, layer.name, layer.bias)(x)
+                    x = dense(layer.features, layer.init, layer.name, layer.bias, dot_general)(x)
                 case Normalize():
                     x = norm_module(layer.norm, layer.name, train)(x)
                 case Relu():

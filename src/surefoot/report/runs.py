@@ -49,7 +49,7 @@ class ReportRun:
         path: as it was found.
         task: its name.
         suite: the task's.
-        algorithm: the description in config.json, its name and UTD among it, and a warm start if there was one.
+        algorithm: the description in config.json, its name and UTD among it, and a warm start or bf16 if used.
         protocol: how it was trained and evaluated.
         seeds: S training seeds.
         env_steps: [T] at which it was evaluated.
@@ -159,6 +159,8 @@ def _load(path: Path) -> ReportRun:
         resolved, algorithm = config["resolved"], {**config["algorithm"]}
         if (warm_start := config.get("warm_start")) is not None:
             algorithm["warm_start"] = warm_start
+        if (precision := config.get("precision", "float32")) != "float32":
+            algorithm["precision"] = precision
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))

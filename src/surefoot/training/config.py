@@ -11,6 +11,7 @@ from typing import Any
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.errors import UserError
+from surefoot.networks.matmul import PRECISIONS, Precision
 
 MOST_TRANSITIONS = 1_000_000
 """Transitions that a replay buffer keeps per seed unless told otherwise."""
@@ -46,6 +47,7 @@ class TrainConfig:
         checkpoint_every: env_steps between checkpoints (the last step always makes one).
         log_every: env_steps between rows of training.csv.
         diagnose_every: env_steps between rows of diagnostics.csv; 0 for none.
+        precision: of the hidden layers' products in updates: "float32", or "bf16", summed in float32: faster.
         curvature: measure the critic loss's curvature in each of those rows, too, which costs about 120 gradients.
         replay_capacity: transitions kept per seed; None means the run's agent steps and the transitions it begins
             with, at most 1,000,000.
@@ -69,6 +71,7 @@ class TrainConfig:
     checkpoint_every: int = 25_000
     log_every: int = 1_000
     diagnose_every: int = 25_000
+    precision: Precision = "float32"
     curvature: bool = False
     replay_capacity: int | None = None
     env_workers: int | None = None
@@ -87,6 +90,8 @@ class TrainConfig:
             least, expected = (0, "0 (never) or more") if name == "diagnose_every" else (1, "at least 1")
             if (value := getattr(self, name)) < least:
                 raise UserError(f"{name} must be {expected}, got {value}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
         if not isinstance(self.curvature, bool):
             raise UserError(f"curvature must be True or False, got {self.curvature!r}")
         if not 0 <= self.seed < 2**31 - self.num_seeds:

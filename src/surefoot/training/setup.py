@@ -131,7 +131,9 @@ def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorE
     """
     spec = EnvSpec(vector.observation_size, vector.action_size)
     check_memory(plan, task, spec)
-    return Population(Learner(config.algorithm, spec, plan.discount), plan.seeds, plan.capacity, _frames(plan, task))
+    return Population(
+        Learner(config.algorithm, spec, plan.discount, config.precision), plan.seeds, plan.capacity, _frames(plan, task)
+    )
 
 
 def replay_bytes(plan: Plan, task: Task, spec: EnvSpec) -> int:
@@ -204,7 +206,7 @@ def device_name() -> str:
 
 def describe(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
     """Return the fully resolved configuration for config.json."""
-    names = ("num_seeds", "seed", "env_steps", *CADENCES, "curvature")
+    names = ("num_seeds", "seed", "env_steps", *CADENCES, "precision", "curvature")
     return {
         "task": task.name,
         "suite": task.suite,

@@ -1,0 +1,75 @@
+"""bf16 rounds the factors of hidden layers' products in updates, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import surefoot
+from surefoot.algorithms import Learner
+from surefoot.benchmark.flops import _inner
+from surefoot.networks.matmul import Precision
+from surefoot.types import Batch
+from tests.algorithms.support import DISCOUNT, SPEC, fixed_batch, fresh_state, tiny
+
+ALGORITHM = tiny(surefoot.crossq_wn())
+BATCH = Batch(*(leaf.astype(jnp.float32) for leaf in fixed_batch(size=64)))
+
+
+def learner(precision: Precision) -> Learner:
+    return Learner(ALGORITHM, SPEC, DISCOUNT, precision)
+
+
+def update_program(precision: Precision) -> Any:
+    state = fresh_state(ALGORITHM)
+    return jax.make_jaxpr(learner(precision).update)(state, BATCH, jax.random.key(0), jnp.bool_(True))
+
+
+def products(jaxpr: Any) -> Iterator[tuple[set[np.dtype], set[int]]]:
+    """Yield the types of every product's factors, and the sizes that it goes over and leaves, without seeds' axes."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            shapes = [variable.aval.shape[-2:] for variable in (*equation.invars, *equation.outvars)]
+            yield {variable.aval.dtype for variable in equation.invars}, {size for shape in shapes for size in shape}
+        branches = equation.params.get("branches", ())
+        for inside in (*_inner(equation.params), *(branch.jaxpr for branch in branches)):
+            yield from products(inside)
+
+
+def test_float32_holds_no_trace_of_it() -> None:
+    assert "bf16" not in str(update_program("float32"))
+
+
+def test_hidden_layers_are_rounded_and_heads_are_not() -> None:
+    found = list(products(update_program("bf16").jaxpr))
+    head_sizes = {1, SPEC.action_size}
+    heads = [types for types, sizes in found if sizes & head_sizes]
+    hidden = [types for types, sizes in found if not sizes & head_sizes]
+    # Two layers: the critics' pass forward, back and to the weights (not to the inputs), the target's; the policy's for
+    # the next actions; its own update, which goes back through the critics to their inputs.
+    assert len(hidden) >= 14
+    assert all(types == {jnp.dtype("bfloat16")} for types in hidden)
+    assert heads
+    assert all(types == {jnp.dtype("float32")} for types in heads)
+
+
+def test_acting_is_in_float32() -> None:
+    program = jax.make_jaxpr(learner("bf16").act_deterministic)(fresh_state(ALGORITHM), BATCH.observation)
+    assert "bf16" not in str(program)
+
+
+def test_an_update_keeps_its_types_and_is_near_that_of_float32() -> None:
+    state = fresh_state(ALGORITHM)
+    after, losses = {}, {}
+    for precision in ("float32", "bf16"):
+        own = jax.jit(learner(precision).update)
+        after[precision], critic, _ = own(state, BATCH, jax.random.key(0), jnp.bool_(True))
+        losses[precision] = float(critic.critic_loss)
+    dtypes = [{leaf.dtype for leaf in jax.tree.leaves(after[p].critic)} for p in after]
+    assert dtypes[0] == dtypes[1]
+    assert losses["bf16"] != losses["float32"]
+    np.testing.assert_allclose(losses["bf16"], losses["float32"], rtol=0.02)

@@ -1,0 +1,57 @@
+"""Products of bfloat16 factors with sums in float32, forward and backward."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.networks.matmul import dot_general, matmul_precision
+
+LAST = (((1,), (0,)), ((), ()))
+X = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+KERNEL = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+
+
+def rounded(x: np.ndarray) -> np.ndarray:
+    """What eight binary digits keep."""
+    return np.asarray(jnp.asarray(x).astype(jnp.bfloat16).astype(jnp.float32))
+
+
+def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    with matmul_precision("bf16"):
+        return dot_general(x, kernel, LAST)
+
+
+def test_float32_is_the_plain_product() -> None:
+    np.testing.assert_array_equal(dot_general(X, KERNEL, LAST), jax.lax.dot_general(X, KERNEL, LAST))
+
+
+def test_factors_are_rounded_and_sums_are_not() -> None:
+    found = product(X, KERNEL)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, rounded(X) @ rounded(KERNEL), rtol=1e-5, atol=1e-6)
+    assert np.abs(found - X @ KERNEL).max() > 1e-4, "nothing was rounded"
+
+
+def test_gradients_are_products_of_rounded_factors() -> None:
+    gradient = np.random.default_rng(2).normal(size=(7, 3)).astype(np.float32)
+    _, pull = jax.vjp(product, jnp.asarray(X), jnp.asarray(KERNEL))
+    of_x, of_kernel = pull(jnp.asarray(gradient))
+    np.testing.assert_allclose(of_x, rounded(gradient) @ rounded(KERNEL).T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(of_kernel, rounded(X).T @ rounded(gradient), rtol=1e-5, atol=1e-6)
+    assert of_x.dtype == of_kernel.dtype == jnp.float32
+
+
+def test_every_product_of_a_gradient_has_bfloat16_factors() -> None:
+    """JAX's own derivative would multiply float32 gradients."""
+    program = jax.make_jaxpr(jax.grad(lambda x, k: product(x, k).sum(), argnums=(0, 1)))(X, KERNEL)
+    found = [equation for equation in program.jaxpr.eqns if equation.primitive.name == "dot_general"]
+    assert len(found) == 3
+    assert {variable.aval.dtype for equation in found for variable in equation.invars} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_ensembles_and_seeds_are_mapped_over() -> None:
+    kernels = np.stack([KERNEL, -KERNEL])
+    found = jax.vmap(product, in_axes=(None, 0))(X, kernels)
+    np.testing.assert_allclose(found[1], -product(jnp.asarray(X), jnp.asarray(KERNEL)), rtol=1e-5)
