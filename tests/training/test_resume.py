@@ -245,3 +245,20 @@ def test_damaged_config_is_one_line(old: str, new: str, said: str, finished: Pat
     with pytest.raises(UserError, match=said) as refusal:
         surefoot.resume(out, observer=Recording())
     assert "\n" not in str(refusal.value)
+
+
+def test_a_run_in_bf16_goes_on_in_bf16(tmp_path: Path) -> None:
+    """Resumed at half-way, it equals the run that went through; and it is no run in float32."""
+    settings = {"algorithm": small(surefoot.crossq_wn(utd=2)), "evaluate_every": 150, "evaluation_episodes": 1}
+    for name, precision in (("whole", "bf16"), ("other", "float32"), ("parts", "bf16")):
+        steps = 120 if name == "parts" else 150
+        surefoot.train("probe-truncation", env_steps=steps, precision=precision, out=tmp_path / name, **settings)
+    surefoot.resume(tmp_path / "parts", env_steps=150)
+    assert json.loads((tmp_path / "parts" / "config.json").read_text())["precision"] == "bf16"
+    weights = {name: np.load(tmp_path / name / "policy" / "policy.npz") for name in ("whole", "other", "parts")}
+    same = [
+        {other: np.array_equal(weights["whole"][key], weights[other][key]) for other in weights}
+        for key in weights["whole"].files
+    ]
+    assert all(one["parts"] for one in same)
+    assert not all(one["other"] for one in same)
