@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surefoot.report import panels
-from surefoot.report.diagnostics import Diagnostic
+from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
 from surefoot.report.styles import Style
-from surefoot.report.views import View
+from surefoot.report.views import Line, View
 from surefoot.report.wording import counted
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,  # text stays text, as publishers ask
     "savefig.dpi": 200,
 }
+_IN_BRACKETS = ", in brackets"
 _COLUMN, _ROW, _LEGEND_ROW = 2.2, 1.75, 0.15
 """Inches of a panel among others, and of a line of a legend."""
 
@@ -102,23 +103,27 @@ type _Drawn = tuple[Figure, str]
 
 
 def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
-    seeds = {line.label: counted(line.seeds, "seed") for line in view.lines}
+    seeds = _Seeds.of(view.lines, view)
 
     def one(name: str, draw: Callable[[Axes], None], *, told: str, legend: int = 2, height: float = 2.7) -> None:
         figure = _figure((4.2, height))
         axes = figure.subplots()
         draw(axes)
         axes.set_title(panels.plain(view.title))
-        _legend(figure, [axes], legend)
+        if legend:
+            _legend(figure, [axes], legend, seeds)
+        else:  # labels stand at the vertical axis
+            axes.set_yticks(axes.get_yticks(), [seeds.named(tick.get_text()) for tick in axes.get_yticklabels()])
         _save(folder / f"{view.name}-{name}", figure, told)
 
-    told = f"{_seeds(seeds, view)}; {interval}"
+    told = f"{seeds.told}; {interval}"
     published = "\ngrey: published, their protocols differ" if view.published else ""
     one("curves", partial(panels.curves, view=view, styles=styles), told=f"{told}{published}")
     rows = 0.25 * len(view.finals)
     one("final", partial(panels.bars, view=view, styles=styles), told=told, legend=0, height=1.3 + rows)
     if view.utd_matters:
-        one("utd", partial(panels.utd, view=view, styles=styles), told=told)
+        # Its lines are of algorithms at all their UTDs, which have no single number.
+        one("utd", partial(panels.utd, view=view, styles=styles), told=told.replace(_IN_BRACKETS, ""))
     if view.profiles:
         one("profile", partial(panels.profiles, view=view, styles=styles), told=told)
     if view.improvement:
@@ -126,7 +131,7 @@ def _draw_view(folder: Path, view: View, styles: Mapping[str, Style], interval: 
     figure = _figure((6.0, 3.0))
     both = figure.subplots(1, 2, sharey=True)
     panels.clock(both, view, styles)
-    _legend(figure, both, 3)
+    _legend(figure, both, 2, seeds)
     _save(folder / f"{view.name}-wall-clock", figure, f"{panels.plain(view.title)}; {told}")
 
 
@@ -137,30 +142,43 @@ def _task_curves(view: View, tasks: Sequence[View], styles: Mapping[str, Style],
     for axes, task in zip(grid, tasks, strict=True):
         panels.curves(axes, task, styles, published=False, labels=shown, named=False)
         axes.set_title(panels.plain(task.title))
-    _legend(figure, grid, 5)
-    seeds = {line.label: counted(line.seeds, "seed") for line in view.lines}
+    seeds = _Seeds.of(view.lines, view)
+    _legend(figure, grid, 5, seeds)
     for axes in grid[-5:]:
         axes.set_xlabel("env steps")
     figure.supylabel("score, IQM", fontsize=8)
-    return figure, f"{panels.plain(view.title)}; {_seeds(seeds, view)}; {interval}"
+    return figure, f"{panels.plain(view.title)}; {seeds.told}; {interval}"
 
 
 def _diagnostics(view: View, found: Sequence[Diagnostic], styles: Mapping[str, Style]) -> _Drawn:
     figure, grid = _grid(len(found), 3, share_y=False)
     for axes, own in zip(grid, found, strict=True):
         panels.diagnostic(axes, own, styles)
-    _legend(figure, grid, 3)
-    seeds = {line.label: counted(line.seeds, "seed") for own in found for line in own.lines}
-    told = f"{_seeds(seeds, view)}; mean, shaded from the lowest to the highest seed"
+    seeds = _Seeds.of([line for own in found for line in own.lines], view)
+    _legend(figure, grid, 3, seeds)
+    told = f"{seeds.told}; mean, shaded from the lowest to the highest seed"
     return figure, f"{panels.plain(view.title)}, over env steps; {told}"
 
 
-def _seeds(seeds: Mapping[str, str], view: View) -> str:
-    """Return how many seeds there are: once, where all labels have the same."""
-    different = set(seeds.values())
-    listed = ", ".join(f"{panels.plain(label)} {count}" for label, count in seeds.items())
-    told = different.pop() if len(different) == 1 else listed if len(listed) < 80 else "seeds as in the tables"
-    return f"{told} per task" if len(view.tasks) > 1 else told
+@dataclass(frozen=True)
+class _Seeds:
+    """How many seeds there are: told once where all labels have as many, else in brackets behind each label."""
+
+    told: str
+    brackets: Mapping[str, str]
+
+    @classmethod
+    def of(cls, lines: Sequence[Line | DiagnosticLine], view: View) -> _Seeds:
+        seeds = {panels.plain(line.label): line.seeds for line in lines}
+        where = " per task" if len(view.tasks) > 1 else ""
+        if len(set(seeds.values())) == 1:
+            return cls(f"{counted(next(iter(seeds.values())), 'seed')}{where}", {})
+        numbers = [int(number) for text in seeds.values() for number in text.split(" to ")]
+        told = f"{min(numbers)} to {max(numbers)} seeds{where}{_IN_BRACKETS}"
+        return cls(told, {label: f"{label} ({count})" for label, count in seeds.items()})
+
+    def named(self, label: str) -> str:
+        return self.brackets.get(label, label)
 
 
 def _grid(count: int, most: int, share_y: bool) -> tuple[Figure, list[Axes]]:
@@ -185,13 +203,13 @@ def _figure(size: tuple[float, float]) -> Figure:
     return figure
 
 
-def _legend(figure: Figure, every: Sequence[Axes], columns: int) -> None:
+def _legend(figure: Figure, every: Sequence[Axes], columns: int, seeds: _Seeds) -> None:
     """Put one legend below all panels, each label once, and make the figure higher by as much as it takes."""
     named: dict[str, Any] = {}
     for axes in every:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
-    if columns and named:
+            named.setdefault(seeds.named(label), handle)
+    if named:
         rows = math.ceil(len(named) / columns)
         lines = [name.count("\n") + 1 for name in named]
         figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * sum(max(lines[i::rows]) for i in range(rows)))
