@@ -67,7 +67,7 @@ def draw(name: str, runs: list[ReportRun]) -> None:
 
 def networks(run: ReportRun) -> str:
     """Return how large a run's networks are."""
-    default = to_data(get_preset(run.name, run.utd))
+    default = to_data(get_preset(run.name, utd=run.utd))
     if all(shape(run.algorithm[key]) == shape(default[key]) for key in ("actor", "critic")):
         return "the preset's networks"
     return f"critics {shape(run.algorithm['critic'])}, policy {shape(run.algorithm['actor'])}"

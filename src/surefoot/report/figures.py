@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.report import panels
 from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
+from surefoot.report.fonts import small_font
 from surefoot.report.styles import Style
 from surefoot.report.views import Line, View
 from surefoot.report.wording import counted
@@ -86,7 +87,7 @@ def draw(folder: Path, jobs: Sequence[Job], styles: Mapping[str, Style], interva
     """
     import matplotlib
 
-    with matplotlib.rc_context(_SETTINGS):
+    with small_font() as families, matplotlib.rc_context({**_SETTINGS, "font.family": families}):
         for job in jobs:
             name = job.view.name
             if job.view.lines:

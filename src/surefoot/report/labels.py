@@ -29,11 +29,11 @@ def label_runs(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
     """
     groups: dict[str, list[ReportRun]] = {}
     for name, own in _by_name(runs).items():
-        utds = {run.utd for run in own}
+        utds, differing = {run.utd for run in own}, _differing(own)
         wanted: dict[tuple[str, str], list[ReportRun]] = defaultdict(list)
         for run in sorted(own, key=lambda run: run.utd):
             short = f"{name}, UTD {run.utd}" if len(utds) > 1 else name
-            told = ", ".join([short, *_told(run, own)])
+            told = ", ".join([short, *_told(run, differing)])
             wanted[told if len(told) <= _LONGEST else short, _canonical(run.algorithm)].append(run)
         counted = Counter(label for label, _ in wanted)
         numbers: Counter[str] = Counter()
@@ -48,7 +48,8 @@ def label_runs(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
 def label_notes(groups: Mapping[str, list[ReportRun]]) -> list[str]:
     """Return a line for each label that does not say all that sets its runs apart from others of their name."""
     named = _by_name([run for runs in groups.values() for run in runs])
-    told = {label: _told(runs[0], named[runs[0].name]) for label, runs in groups.items()}
+    differing = {name: _differing(own) for name, own in named.items()}
+    told = {label: _told(runs[0], differing[runs[0].name]) for label, runs in groups.items()}
     keys = {label: (runs[0].name, runs[0].utd, *told[label]) for label, runs in groups.items()}
     alike = Counter(keys.values())
     lines = []
@@ -74,9 +75,9 @@ def _by_name(runs: Sequence[ReportRun]) -> dict[str, list[ReportRun]]:
     return {name: by_name[name] for name in sorted(by_name)}
 
 
-def _told(run: ReportRun, own: Sequence[ReportRun]) -> list[str]:
-    """Return what sets a run apart from others of its name, beside its UTD."""
-    mine, every = _flat("", run.algorithm), [(other.utd, _flat("", other.algorithm)) for other in own]
+def _differing(own: Sequence[ReportRun]) -> list[str]:
+    """Return the paths of what differs between runs of one name, beside their UTD."""
+    every = [(run.utd, _flat("", run.algorithm)) for run in own]
     # Only what all have: descriptions of another version of the library may lack a field, or have one more.
     paths = set()
     for path in set.intersection(*(set(one) for _, one in every)) - set(_NO_DIFFERENCE):
@@ -85,8 +86,13 @@ def _told(run: ReportRun, own: Sequence[ReportRun]) -> list[str]:
         if len(values) > len({utd for utd, _ in values}):
             paths.add(path)
     # Where the kind of a part differs, its fields are others too.
-    shown = [path for path in sorted(paths) if not any(path.startswith(f"{other}.") for other in paths)]
-    return [f"{path}={_short(mine[path])}" for path in shown]
+    return [path for path in sorted(paths) if not any(path.startswith(f"{other}.") for other in paths)]
+
+
+def _told(run: ReportRun, differing: Sequence[str]) -> list[str]:
+    """Return what a run has there."""
+    mine = _flat("", run.algorithm)
+    return [f"{path}={_short(mine[path])}" for path in differing]
 
 
 def _flat(path: str, value: Any) -> dict[str, Any]:
