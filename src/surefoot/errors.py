@@ -49,5 +49,5 @@ def suggest(value: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'a' or 'b'?"`` for the nearest valid choices, or an empty string when none is near."""
     if len(value) > _LONGEST_NAME:
         return ""  # near to nothing, and comparing takes longer than linear time
-    near = difflib.get_close_matches(value, list(valid), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(value, list(dict.fromkeys(valid)), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""

@@ -30,6 +30,7 @@ from surefoot.report.styles import make_styles
 from surefoot.report.tables import to_csv, to_html, to_latex
 from surefoot.report.views import make_views
 from surefoot.report.wording import Number, file_names
+from surefoot.runs import RunDirectory
 from tests.report.support import STEPS, make_run
 
 QUICK = Settings(resamples=50)
@@ -445,6 +446,10 @@ def test_mixed_protocols_are_refused(tmp_path: Path) -> None:
             ),
             "holds an episode of a seed and env step twice",
         ),
+        (
+            lambda run: (run / "evaluations.csv").write_text((run / "evaluations.csv").read_text()[:-20]),
+            "evaluations.csv is truncated: its last row is cut short, and no process is writing it",
+        ),
         (lambda run: (run / "diagnostics.csv").write_text("a,b\n1,2\n"), "diagnostics.csv has no column 'env_steps'"),
     ],
 )
@@ -464,7 +469,8 @@ def test_a_row_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     log = run / "evaluations.csv"
     log.write_text(log.read_text()[:-20])
-    (read,) = load_runs([run])
+    with RunDirectory.open(run).lock():
+        (read,) = load_runs([run])
     assert not np.isnan(read.scores).any()  # its seed's other episode of that evaluation is there
 
 

@@ -199,6 +199,11 @@ def _evaluations(
     if not os.path.lexists(file):  # a run makes it soon after its config
         return np.zeros(0, np.int64), np.zeros((len(seeds), 0)), np.zeros(0)
     log = read_evaluations(path)
+    if _is_cut(file) and RunReader(path).read().state is not RunState.RUNNING:
+        raise UserError(
+            f"{file} is truncated: its last row is cut short, and no process is writing it; `surefoot resume {path}` "
+            "goes on from the last checkpoint"
+        )
     for column, expected in about.items():
         if others := set(log[column].tolist()) - {expected}:
             raise UserError(
@@ -213,6 +218,13 @@ def _evaluations(
     if (ordered[:, 1:] == ordered[:, :-1]).all(axis=0).any():
         raise UserError(f"{file} holds an episode of a seed and env step twice")
     return _by_seed(log, seeds)
+
+
+def _is_cut(file: Path) -> bool:
+    """Say whether the last row lacks its end, as it does for a moment while it is written."""
+    with file.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) != b"\n"
 
 
 def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
