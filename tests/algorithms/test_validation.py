@@ -230,6 +230,14 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: sac().replace(weight_constraint=UnitNorm()),
         "weight_constraint UnitNorm needs normalisation after every hidden layer, but 'dense_0' of the actor has none",
     ),
+    "an optimistic actor with batch normalisation": (
+        lambda: OptimisticActor(torso=MLP((8,), BatchNorm())),
+        "OptimisticActor torso can have no batch normalisation and no dropout",
+    ),
+    "an optimistic actor with dropout": (
+        lambda: OptimisticActor(torso=MLP((8,), dropout=0.5)),
+        "OptimisticActor torso can have no batch normalisation and no dropout",
+    ),
     "unit norm on SimBa's blocks": (
         lambda: simba().replace(weight_constraint=UnitNorm()),
         "but 'dense' of the actor has none",

@@ -32,15 +32,15 @@ def line(algorithm: Algorithm, env_steps: int) -> str | None:
         (surefoot.bro(), 250_001, "resets not reached: at agent step 500,001, 750,001, of 250,001 in this run"),
         (surefoot.bro(utd=2), 15_001, None),
         (
-            surefoot.crossq_wn().replace(resets=surefoot.ResetAt((10, 5_000, 5_002))),
+            surefoot.crossq_wn().replace(resets=surefoot.ResetAt((10, 5_001, 5_002))),
             20_000,
-            "resets not made: at agent step 10, 5,000, before the first update at 5,001",
+            "resets not made: at agent step 10, 5,001, before any update: the first is at 5,001",
         ),
         (
             surefoot.crossq_wn().replace(resets=surefoot.ResetAt((10, 90_000))),
             20_000,
             "resets not reached: at agent step 90,000, of 10,000 in this run; "
-            "resets not made: at agent step 10, before the first update at 5,001",
+            "resets not made: at agent step 10, before any update: the first is at 5,001",
         ),
         (surefoot.sr_sac(), 90_001, None),
         (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.errors import UserError
-from surefoot.networks import BroNet, TorsoConfig
+from surefoot.networks import MLP, BroNet, TorsoConfig
 from surefoot.networks.validation import check_epsilon, check_types
 
 
@@ -210,8 +210,10 @@ class OptimisticActor:
     weight_optimizer: AdamW = AdamW(learning_rate=3e-5, b1=0.5)
 
     def __post_init__(self) -> None:
-        """Refuse values outside what the weights can take."""
+        """Refuse a torso that it cannot train, and values outside what the weights can take."""
         check_types(self)
+        if self.torso.uses_batch_statistics or (isinstance(self.torso, MLP) and self.torso.dropout > 0.0):
+            raise UserError("OptimisticActor torso can have no batch normalisation and no dropout: neither is trained")
         check_finite("OptimisticActor std_scale", self.std_scale, above=0.0)
         check_finite("OptimisticActor target_kl", self.target_kl, above=0.0)
         low, high = (math.exp(bound) for bound in LOG_WEIGHT_BOUNDS)

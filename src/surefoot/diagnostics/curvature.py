@@ -63,17 +63,30 @@ def lanczos(product: Callable[[jax.Array], jax.Array], start: jax.Array, num_ste
         num_steps: at most N.
     """
 
-    def step(basis: jax.Array, i: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        vector = product(basis[i])
-        diagonal = vector @ basis[i]
+    def orthogonal(vector: jax.Array, basis: jax.Array) -> jax.Array:
         # Twice, because one pass of Gram-Schmidt leaves rounding errors that grow with the steps.
         for _ in range(2):
             vector = vector - (basis @ vector) @ basis
+        return vector
+
+    def step(
+        carried: tuple[jax.Array, jax.Array], i: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+        basis, scale = carried
+        image = product(basis[i])
+        diagonal = image @ basis[i]
+        vector = orthogonal(image, basis)
         norm = jnp.linalg.norm(vector)
-        following = vector / jnp.maximum(norm, jnp.finfo(vector.dtype).tiny)
-        return basis.at[i + 1].set(following, mode="drop"), (diagonal, norm)
+        scale = jnp.maximum(scale, jnp.linalg.norm(image))
+        # What is left may be rounding alone: the vectors so far span all that the operator reaches from the first one.
+        # Then another one begins a block of its own.
+        ended = norm <= 100.0 * jnp.finfo(vector.dtype).eps * scale
+        fresh = orthogonal(jnp.roll(start, i + 1), basis)
+        vector = jnp.where(ended, fresh, vector)
+        basis = basis.at[i + 1].set(vector / jnp.linalg.norm(vector), mode="drop")
+        return (basis, scale), (diagonal, jnp.where(ended, 0.0, norm))
 
     basis = jnp.zeros((num_steps, start.size), start.dtype).at[0].set(start / jnp.linalg.norm(start))
-    _, (diagonal, off_diagonal) = jax.lax.scan(step, basis, jnp.arange(num_steps))
+    _, (diagonal, off_diagonal) = jax.lax.scan(step, (basis, jnp.zeros((), start.dtype)), jnp.arange(num_steps))
     between = jnp.diag(off_diagonal[:-1], 1)
     return jnp.linalg.eigvalsh(jnp.diag(diagonal) + between + between.T)

@@ -66,16 +66,15 @@ def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
     match algorithm.resets:
         case ResetAt(agent_steps=steps):
             beyond = [step for step in steps if step > plan.agent_steps]
-            early = [step for step in steps if step <= plan.warmup_steps]
+            early = [step for step in steps if step <= plan.warmup_steps + 1]
             lines = []
             if beyond:
                 listed = ", ".join(f"{step:,}" for step in beyond)
                 lines.append(f"resets not reached: at agent step {listed}, of {plan.agent_steps:,} in this run")
             if early:
                 listed = ", ".join(f"{step:,}" for step in early)
-                lines.append(
-                    f"resets not made: at agent step {listed}, before the first update at {plan.warmup_steps + 1:,}"
-                )
+                first_update = f"the first is at {plan.warmup_steps + 1:,}"
+                lines.append(f"resets not made: at agent step {listed}, before any update: {first_update}")
             return "; ".join(lines) or None
         case ResetEvery() as resets:
             first = plan.next_reset(algorithm, 0)
