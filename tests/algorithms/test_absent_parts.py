@@ -24,9 +24,9 @@ from surefoot.algorithms import (
 )
 from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.presets import sac
-from surefoot.networks import BatchNorm, BatchRenorm, BroNet
+from surefoot.networks import BatchNorm, BatchRenorm, BroNet, normalization
 from surefoot.networks.layers import Dropout, Residual
-from surefoot.networks.normalization import BatchRenormalization, LayerNorm
+from surefoot.networks.normalization import BatchNormalization, LayerNorm
 from tests.algorithms.support import (
     ACTOR_WIDTHS,
     BATCH,
@@ -37,7 +37,7 @@ from tests.algorithms.support import (
     tiny,
     tiny_preset,
 )
-from tests.algorithms.test_policy_delay import conditionals, flops, layer_flops, sub_programs
+from tests.algorithms.test_policy_delay import conditionals, flops, layer_flops, needed, sub_programs
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -77,7 +77,8 @@ PARTS: dict[str, tuple[Any, str, Algorithm]] = {
     "projection": (networks, "project", CONSTRAINED),
     "penalty": (networks, "squared_norm", tiny(weight_constraint=L2Penalty())),
     "random subset": (RandomSubsetMin, "__call__", tiny_preset("redq")),
-    "renormalisation": (BatchRenormalization, "__call__", tiny_preset("crossq-2024")),
+    "normalisation by the batch": (BatchNormalization, "__call__", tiny_preset("crossq")),
+    "renormalisation": (normalization, "_towards_running", tiny_preset("crossq-2024")),
 }
 
 
@@ -135,12 +136,10 @@ def test_without_a_target_there_is_one_pass_less() -> None:
         + (3 * actor - actors_first_layer)  # the policy forward and backward
         + 2 * critics  # ... through the critics only to their input
     )
-    program = traced(SAC)
-    # The passes whose outputs nobody uses are traced and fall to the compiler: the critics at (s', a'), where there is
-    # a target, and the target at (s, a).
-    unused = 2 * critics
-    assert flops(program, branches=True) == by_hand + unused
-    assert flops(traced(SAC.replace(target=None)), branches=True) == by_hand
+    program = needed(traced(SAC))
+    assert flops(program, branches=True) == by_hand
+    # Without a target the critics' own pass at (s', a') takes the place of the target's.
+    assert flops(needed(traced(SAC.replace(target=None))), branches=True) == by_hand
     assert conditionals(program) == 0
 
 

@@ -68,7 +68,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"part": "Algorithms"}, "unknown part 'Algorithms'"),
         ({"part": ["Algorithm"]}, "unknown part"),
         # What a network is made of is no part of a description.
-        *[({"part": name}, f"unknown part {name!r}") for name in ("Critic", "BatchRenormalization", "Dense", "Torso")],
+        *[({"part": name}, f"unknown part {name!r}") for name in ("Critic", "BatchNormalization", "Dense", "Torso")],
         ({"part": "os.system", "command": "true"}, "unknown part 'os.system'"),
         (changed(speed=3), "Algorithm does not fit.*speed"),
         (changed(utd=0), "utd"),

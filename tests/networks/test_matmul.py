@@ -5,8 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from surefoot.networks.matmul import dot_general, matmul_precision
+from surefoot.networks.matmul import Precision, dot_general, matmul_precision
 
 LAST = (((1,), (0,)), ((), ()))
 X = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
@@ -49,6 +50,20 @@ def test_every_product_of_a_gradient_has_bfloat16_factors() -> None:
     found = [equation for equation in program.jaxpr.eqns if equation.primitive.name == "dot_general"]
     assert len(found) == 3
     assert {variable.aval.dtype for equation in found for variable in equation.invars} == {jnp.dtype(jnp.bfloat16)}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_no_product_reads_a_factor_across_its_rows(precision: Precision) -> None:
+    """XLA leaves such a product to a slow path on CPU, in bfloat16 to one that multiplies in float32."""
+    x, kernel = jnp.ones((2, 256, 64)), jnp.ones((2, 64, 32))
+
+    def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        with matmul_precision(precision):
+            return jnp.square(jax.vmap(lambda x, kernel: dot_general(jnp.sin(x), kernel, LAST))(x, kernel)).sum()
+
+    program = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(x, kernel).compile().as_text()
+    assert " dot(" in program
+    assert "lhs_contracting_dims={1}" not in program
 
 
 def test_ensembles_and_seeds_are_mapped_over() -> None:

@@ -1,4 +1,4 @@
-"""Batch renormalisation and layer normalisation, by hand."""
+"""Batch normalisation beside Flax's, batch renormalisation and layer normalisation by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from surefoot.networks import BatchNorm, BatchRenorm, LayerNorm
 from surefoot.networks.normalization import norm_module, uses_batch_statistics
@@ -107,3 +108,41 @@ def test_layer_norm_by_hand(train: bool) -> None:
 def test_who_uses_batch_statistics() -> None:
     used = [uses_batch_statistics(norm) for norm in (BatchNorm(), BatchRenorm(), LayerNorm(), None)]
     assert used == [True, True, False, False]
+
+
+def test_batch_norm_and_its_derivative_are_flaxs() -> None:
+    """Values, running statistics and gradients, those through the batch's own statistics included."""
+    given = variables(None, [0.5, -7.0], [4.0, 0.3])
+    ours = norm_module(BatchNorm(momentum=0.9, epsilon=0.1), "norm", True)
+    theirs = nn.BatchNorm(False, momentum=0.9, epsilon=0.1)
+
+    def loss(module: nn.Module, params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
+        out, kept = module.apply({**given, "params": params}, x, mutable=["batch_stats"])
+        return jnp.sum(jnp.sin(3.0 * out)), kept["batch_stats"]
+
+    found, expected = (
+        jax.value_and_grad(lambda *arguments, module=module: loss(module, *arguments), (0, 1), has_aux=True)(
+            given["params"], jnp.asarray(X)
+        )
+        for module in (ours, theirs)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, expected)
+    running = [
+        module.apply(given, jnp.asarray(X))
+        for module in (norm_module(BatchNorm(epsilon=0.1), "norm", False), nn.BatchNorm(True, epsilon=0.1))
+    ]
+    np.testing.assert_allclose(*running, rtol=1e-12)
+
+
+def test_the_derivative_can_be_differentiated_in_turn() -> None:
+    """Products with the Hessian, for the curvature of the loss."""
+    given = variables(None, [0.0, 0.0], [1.0, 1.0])
+
+    def loss(module: nn.Module, x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(3.0 * module.apply(given, x, mutable=["batch_stats"])[0]))
+
+    def product(module: nn.Module, x: jax.Array) -> jax.Array:
+        return jax.grad(lambda x: jnp.vdot(jax.grad(lambda x: loss(module, x))(x), jnp.cos(x)))(x)
+
+    ours, theirs = norm_module(BatchNorm(epsilon=0.1), "norm", True), nn.BatchNorm(False, epsilon=0.1)
+    np.testing.assert_allclose(product(ours, jnp.asarray(X)), product(theirs, jnp.asarray(X)), rtol=1e-8, atol=1e-10)

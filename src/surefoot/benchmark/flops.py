@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+from jax.interpreters import partial_eval
 
 
 def count_dot_flops(function: Callable[..., Any], *arguments: Any, branch_share: float = 1.0) -> float:
-    """Return the operations (a multiplication and an addition count as two) of all matrix products in a call.
+    """Return the operations (a multiplication and an addition count as two) of the matrix products that a call needs.
 
     Args:
         function: traced, not run.
         *arguments: what to trace it with.
         branch_share: how often the costlier branch of a ``cond`` is taken, from 0 to 1; the cheapest one otherwise.
     """
-    return _count(jax.make_jaxpr(function)(*arguments).jaxpr, branch_share)
+    program = jax.make_jaxpr(function)(*arguments).jaxpr
+    # What nothing depends on is in the traced program, and not in the compiled one.
+    program, _ = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))
+    return _count(program, branch_share)
 
 
 def _count(jaxpr: Any, branch_share: float) -> float:

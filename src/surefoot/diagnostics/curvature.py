@@ -1,6 +1,6 @@
 """Curvature of the critic's loss by Lanczos: its largest eigenvalue and condition number (XQC, arXiv 2509.25174).
 
-The Hessian is never formed: each step takes one product of it with a vector, forward over reverse.
+The Hessian is never formed: each step takes one product of it with a vector.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def critic_curvature(
         return ravel_pytree(grads)[0]
 
     def product(vector: jax.Array) -> jax.Array:
-        return jax.jvp(gradient, (flat,), (vector,))[1]
+        # Reverse over reverse: the networks' own derivatives are written for reverse mode.
+        return jax.grad(lambda point: jnp.vdot(gradient(point), vector))(flat)
 
     ritz = jnp.abs(lanczos(product, jax.random.normal(start_key, flat.shape, flat.dtype), num_steps))
     return Curvature(jnp.max(ritz), jnp.max(ritz) / jnp.min(ritz))

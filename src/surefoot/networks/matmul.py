@@ -7,6 +7,7 @@ bfloat16's eight binary digits just before, in the passes forward and backward.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -37,31 +38,51 @@ def matmul_precision(precision: Precision) -> Iterator[None]:
 
 def dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
     """Multiply [..., N, K] by [K, M] for a dense layer, which asks for nothing else."""
-    if _precision.get() == "float32":
-        return jax.lax.dot_general(x, kernel, dimension_numbers, **options)
-    return _bf16_product(x, kernel)
+    return _product(x, kernel, _precision.get())
 
 
-# JAX's own derivative of a product would multiply the float32 gradient by bfloat16 factors, in float32: no faster.
-@jax.custom_vjp
-def _bf16_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _forward(x, kernel)[0]
+# The derivative is written out for two reasons. JAX's own would multiply the float32 gradient by bfloat16 factors, in
+# float32: no faster. And XLA hands only products of row-major factors to its fast library on CPU.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _product(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array:
+    return _forward(x, kernel, precision)[0]
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    factors = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    return _sums(*factors, (x.ndim - 1,), (0,)), factors
+def _forward(x: jax.Array, kernel: jax.Array, precision: Precision) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    factors = _rounded(x, precision), _rounded(kernel, precision)
+    return _sums(*factors, x.ndim - 1, 0, x.dtype), factors
 
 
-def _backward(factors: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _backward(
+    precision: Precision, factors: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = factors
-    gradient = gradient.astype(jnp.bfloat16)
-    rows = tuple(range(x.ndim - 1))
-    return _sums(gradient, kernel, (x.ndim - 1,), (1,)), _sums(x, gradient, rows, rows)
+    dtype = gradient.dtype
+    gradient = _rounded(gradient, precision)
+    of_x = _sums(gradient, kernel, x.ndim - 1, 1, dtype)
+    rows, gradient = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+    if jax.default_backend() == "cpu":
+        of_kernel = _sums(_transposed(rows), gradient, 1, 0, dtype)
+    else:
+        of_kernel = _sums(rows, gradient, 0, 0, dtype)
+    return of_x, of_kernel
 
 
-def _sums(a: jax.Array, b: jax.Array, over_a: tuple[int, ...], over_b: tuple[int, ...]) -> jax.Array:
-    return jax.lax.dot_general(a, b, ((over_a, over_b), ((), ())), preferred_element_type=jnp.float32)
+_product.defvjp(_forward, _backward)
 
 
-_bf16_product.defvjp(_forward, _backward)
+def _rounded(x: jax.Array, precision: Precision) -> jax.Array:
+    return x.astype(jnp.bfloat16) if precision == "bf16" else x
+
+
+def _sums(a: jax.Array, b: jax.Array, over_a: int, over_b: int, dtype: Any) -> jax.Array:
+    return jax.lax.dot_general(a, b, (((over_a,), (over_b,)), ((), ())), preferred_element_type=dtype)
+
+
+def _transposed(x: jax.Array) -> jax.Array:
+    """Return [B, K] as [K, B] in memory, too, where XLA would otherwise only read it across its rows.
+
+    The first barrier keeps XLA from doing again what led to x, element by element across its rows; the second one from
+    folding the transposition into the product; and the axis around it from handing on the old order in memory.
+    """
+    return jax.lax.optimization_barrier(jax.lax.optimization_barrier(x).T[None])[0]
