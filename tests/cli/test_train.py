@@ -35,7 +35,7 @@ def test_train_passes_what_was_given(api: FakeApi) -> None:
         "train dog-run --algorithm sac --utd 5 --batch-size 64 --policy-delay 2 --warmup-transitions 700 "
         "--discount 0.9 --action-repeat 4 --learning-rate 5e-4 --num-seeds 10 --env-steps 1_000_000 --seed 7 "
         "--evaluate-every 10 --evaluation-episodes 2 --checkpoint-every 20 --log-every 30 --diagnose-every 40 "
-        "--precision bf16 --curvature --replay-capacity 9_000 --env-workers 0 --out runs/dog --overwrite "
+        "--precision bf16 --overlap --curvature --replay-capacity 9_000 --env-workers 0 --out runs/dog --overwrite "
         "--init-from runs/cat --init-replay --prefill D4RL/dog/human-v0"
     )
     assert main(line.split()) == 0
@@ -56,6 +56,7 @@ def test_train_passes_what_was_given(api: FakeApi) -> None:
         "log_every": 30,
         "diagnose_every": 40,
         "precision": "bf16",
+        "overlap": True,
         "curvature": True,
         "replay_capacity": 9_000,
         "env_workers": 0,

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 import surefoot
+from surefoot.algorithms import ResetAt
 from surefoot.errors import RunFailure
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
-from surefoot.tasks.vector import WorkerVectorEnv
+from surefoot.tasks.vector import LocalVectorEnv, WorkerVectorEnv
 from surefoot.training import api
 from surefoot.training.callbacks import Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 from surefoot.training.loop import TrainingLoop
+from surefoot.training.population import Population
 from surefoot.training.setup import make_plan
 from surefoot.training.signals import StopSignal
 from tests.tasks import zoo
@@ -303,3 +307,66 @@ def test_run_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None
     assert (out / "evaluations.csv").read_bytes() == before
     surefoot.train("probe-constant", overwrite=True, **settings)
     assert api.RunDirectory.open(out).config["task"] == "probe-constant"
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[str]]:
+    """What the loop asks of environments and learner in its last agent steps, without and with overlap."""
+    asked: dict[bool, list[str]] = {}
+    every = [(LocalVectorEnv, "step_async"), (LocalVectorEnv, "step_wait")]
+    every += [(Population, name) for name in ("train", "learn", "explore", "restart")]
+    for overlap in (False, True):
+        calls = asked[overlap] = []
+        with pytest.MonkeyPatch.context() as patch:
+            for owner, name in every:
+                patch.setattr(owner, name, _recorded(calls, name, getattr(owner, name)))
+            surefoot.train(
+                "probe-action",
+                algorithm=dataclasses.replace(ALGORITHM, resets=ResetAt((ALGORITHM.warmup_transitions + 3,))),
+                env_steps=ALGORITHM.warmup_transitions + 3,
+                overlap=overlap,
+                out=tmp_path_factory.mktemp("order") / "run",
+                **CADENCES | {"evaluate_every": 1000, "checkpoint_every": 1000},
+            )
+    return asked
+
+
+def _recorded(calls: list[str], name: str, function: Any) -> Any:
+    def call(self: Any, *arguments: Any) -> Any:
+        # An evaluation steps environments of its own, which are no part of the order.
+        if not isinstance(self, LocalVectorEnv) or self.num_envs == 1:
+            calls.append(name)
+        return function(self, *arguments)
+
+    return call
+
+
+def test_updates_follow_the_step_that_they_may_draw(order: dict[bool, list[str]]) -> None:
+    assert order[False][-7:] == ["step_async", "step_wait", "train", "step_async", "restart", "step_wait", "train"]
+
+
+def test_overlapped_updates_run_while_the_environments_step(order: dict[bool, list[str]]) -> None:
+    one = ["step_async", "learn", "step_wait", "explore"]
+    assert order[True][-9:] == [*one, "step_async", "restart", *one[1:]]
+    assert order[True].count("learn") == order[False].count("train") == 3
+    # The warm-up has nothing to overlap with.
+    assert order[True].index("learn") == order[False].index("train") - 1
+
+
+def test_overlap_keeps_every_count(watched: tuple[Recording, surefoot.Run], tmp_path: Path) -> None:
+    _, paper = watched
+    run = surefoot.train(
+        "probe-action",
+        algorithm=ALGORITHM,
+        env_steps=170,
+        num_seeds=2,
+        seed=5,
+        out=tmp_path / "run",
+        overlap=True,
+        **CADENCES,
+    )
+    for rows, expected in ((run.training(), paper.training()), (run.evaluations(), paper.evaluations())):
+        for name in ("seed", "env_steps", "agent_steps", "grad_steps"):
+            np.testing.assert_array_equal(rows[name], expected[name])
+    # The same updates of other batches: it is not the same run.
+    assert not np.array_equal(run.training()["critic_loss"], paper.training()["critic_loss"], equal_nan=True)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,14 +248,15 @@ def test_damaged_config_is_one_line(old: str, new: str, said: str, finished: Pat
     assert "\n" not in str(refusal.value)
 
 
-def test_a_run_in_bf16_goes_on_in_bf16(tmp_path: Path) -> None:
-    """Resumed at half-way, it equals the run that went through; and it is no run in float32."""
+@pytest.mark.parametrize("setting", [{"precision": "bf16"}, {"overlap": True}], ids=["bf16", "overlap"])
+def test_a_run_goes_on_as_it_began(setting: dict[str, Any], tmp_path: Path) -> None:
+    """Resumed on its way, it equals the run that went through; and it is no run with the default."""
     settings = {"algorithm": small(surefoot.crossq_wn(utd=2)), "evaluate_every": 150, "evaluation_episodes": 1}
-    for name, precision in (("whole", "bf16"), ("other", "float32"), ("parts", "bf16")):
+    for name, own in (("whole", setting), ("other", {}), ("parts", setting)):
         steps = 120 if name == "parts" else 150
-        surefoot.train("probe-truncation", env_steps=steps, precision=precision, out=tmp_path / name, **settings)
+        surefoot.train("probe-truncation", env_steps=steps, out=tmp_path / name, **own, **settings)
     surefoot.resume(tmp_path / "parts", env_steps=150)
-    assert json.loads((tmp_path / "parts" / "config.json").read_text())["precision"] == "bf16"
+    assert setting.items() <= json.loads((tmp_path / "parts" / "config.json").read_text()).items()
     weights = {name: np.load(tmp_path / name / "policy" / "policy.npz") for name in ("whole", "other", "parts")}
     same = [
         {other: np.array_equal(weights["whole"][key], weights[other][key]) for other in weights}

@@ -34,7 +34,7 @@ class Learner:
         algorithm: the composition.
         spec: sizes of the environment.
         discount: gamma per agent step, the algorithm's own or else the task's.
-        precision: of the hidden layers' products in updates; acting is in float32 in any case.
+        precision: of the layers' products in updates; acting is in float32 in any case.
 
     Attributes:
         actor: the policy network and how it is trained.
@@ -100,6 +100,7 @@ class Learner:
         key, fresh_key = jax.random.split(state.key)
         return self.init(fresh_key)._replace(key=key, observations=state.observations, returns=state.returns)
 
+    @matmul_precision("float32")
     def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
         """Draw an exploring action [A] in [-1, 1] for one observation [O]."""
         seen = self.normalize(state, observation[None])
@@ -110,6 +111,7 @@ class Learner:
             return self._optimist.explore(state.optimist, seen, mean, log_std, key)[0]
         return self.algorithm.policy.explore(outputs, key)[0]
 
+    @matmul_precision("float32")
     def act_deterministic(self, state: LearnerState, observation: jax.Array) -> jax.Array:
         """Return tanh(mean) [B, A] for observations [B, O]."""
         return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))

@@ -65,6 +65,7 @@ _SETTINGS = (
     "log_every",
     "diagnose_every",
     "precision",
+    "overlap",
     "curvature",
     "replay_capacity",
     "env_workers",
@@ -152,8 +153,10 @@ class Train:
     """Env steps between rows of training.csv."""
     diagnose_every: Int = 25_000
     """Env steps between rows of diagnostics.csv: norms, effective learning rates, dead units, Q bias; 0 for none."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """Of the hidden layers' products in updates: bf16 is faster, with sums, weights and statistics in float32."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of the layers' products in updates: bf16 and, on NVIDIA GPUs, tf32 are faster; all else stays in float32."""
+    overlap: bool = False
+    """Step the environments while the device updates: actions come from a policy one agent step behind."""
     curvature: bool = False
     """Measure the curvature of the critic's loss in each of those rows, too; costs about 120 gradients."""
     replay_capacity: CapacityInt = None

@@ -161,6 +161,8 @@ def _load(path: Path) -> ReportRun:
             algorithm["warm_start"] = warm_start
         if (precision := config.get("precision", "float32")) != "float32":
             algorithm["precision"] = precision
+        if config.get("overlap", False):
+            algorithm["overlap"] = True
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))

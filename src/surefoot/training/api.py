@@ -78,9 +78,9 @@ def train(
         observer: who watches; by default one plain line is printed per evaluation.
         callbacks: your own code inside the run; see ``Callback``.
         **settings: fields of ``TrainConfig``: num_seeds, seed, env_steps, evaluate_every, evaluation_episodes,
-            checkpoint_every, log_every, diagnose_every, precision, curvature, replay_capacity, env_workers, out,
-            overwrite;
-            init_from, init_replay and prefill to begin with another run's networks or with recorded transitions.
+            checkpoint_every, log_every, diagnose_every, precision, overlap, curvature, replay_capacity, env_workers,
+            out, overwrite; init_from, init_replay and prefill to begin with another run's networks or with recorded
+            transitions.
 
     Returns:
         The run. Where a signal or a callback stopped it, ``completed`` is False and ``resume`` goes on.

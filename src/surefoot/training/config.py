@@ -47,7 +47,10 @@ class TrainConfig:
         checkpoint_every: env_steps between checkpoints (the last step always makes one).
         log_every: env_steps between rows of training.csv.
         diagnose_every: env_steps between rows of diagnostics.csv; 0 for none.
-        precision: of the hidden layers' products in updates: "float32", or "bf16", summed in float32: faster.
+        precision: of the layers' products in updates: "float32"; or faster, summed in float32 all the same, "bf16" (in
+            hidden layers) or, on NVIDIA GPUs, "tf32".
+        overlap: step the environments while the device updates. The updates of an agent step then cannot draw the
+            transition of that very step, so each action comes from a policy one agent step behind. Off is paper-exact.
         curvature: measure the critic loss's curvature in each of those rows, too, which costs about 120 gradients.
         replay_capacity: transitions kept per seed; None means the run's agent steps and the transitions it begins
             with, at most 1,000,000.
@@ -72,6 +75,7 @@ class TrainConfig:
     log_every: int = 1_000
     diagnose_every: int = 25_000
     precision: Precision = "float32"
+    overlap: bool = False
     curvature: bool = False
     replay_capacity: int | None = None
     env_workers: int | None = None
@@ -91,9 +95,10 @@ class TrainConfig:
             if (value := getattr(self, name)) < least:
                 raise UserError(f"{name} must be {expected}, got {value}")
         if self.precision not in PRECISIONS:
-            raise UserError(f"precision must be {' or '.join(PRECISIONS)}, got {self.precision!r}")
-        if not isinstance(self.curvature, bool):
-            raise UserError(f"curvature must be True or False, got {self.curvature!r}")
+            raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        for name in ("overlap", "curvature"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise UserError(f"{name} must be True or False, got {value!r}")
         if not 0 <= self.seed < 2**31 - self.num_seeds:
             raise UserError(f"seed must be between 0 and 2**31 - num_seeds - 1, got {self.seed}")
         if self.replay_capacity is not None and self.replay_capacity < self.algorithm.warmup_transitions:

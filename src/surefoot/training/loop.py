@@ -1,7 +1,8 @@
 """The training loop: act, step, store, update; evaluate; checkpoint.
 
-One jitted call per agent step; Python never sees a gradient update. Between two agent steps everything that decides the
-rest of the run is in ``PopulationState`` (device) and ``HostState`` (host), and a checkpoint is exactly these two.
+One jitted call per agent step (two where environments and updates overlap); Python never sees a gradient update.
+Between two agent steps everything that decides the rest of the run is in ``PopulationState`` (device) and ``HostState``
+(host), and a checkpoint is exactly these two.
 """
 
 from __future__ import annotations
@@ -164,16 +165,17 @@ class TrainingLoop:
             return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
 
     def _agent_step(self) -> None:
-        host, plan = self._host, self._plan
-        taken = host.action
-        step = self._vector.step(taken)
+        host, plan, overlap = self._host, self._plan, self._config.overlap
+        taken, grad_steps, learns = host.action, self._grad_steps, host.agent_steps >= plan.warmup_steps
+        self._vector.step_async(taken)
+        if learns:
+            self._reset_if_due(host.agent_steps + 1)
+        if learns and overlap:
+            self._state = self._population.learn(self._state, grad_steps)
+        step = self._vector.step_wait()
         transition = _transition(taken, step)
-        grad_steps = self._grad_steps
         host.record(step, in_warmup=host.agent_steps < plan.random_steps)
-        if host.agent_steps > plan.warmup_steps:
-            if self._next_reset == host.agent_steps:
-                self._state = self._population.restart(self._state)
-                self._next_reset = plan.next_reset(self._config.algorithm, host.agent_steps)
+        if learns and not overlap:
             self._state, action = self._population.train(self._state, transition, grad_steps)
         else:
             self._state, action = self._population.explore(
@@ -181,6 +183,12 @@ class TrainingLoop:
             )
         host.action = self._divergence.silence(np.array(action), self._env_steps)
         self._watchers.on_step(lambda: self._view(taken, step))
+
+    def _reset_if_due(self, agent_step: int) -> None:
+        """Begin the updates of ``agent_step`` with fresh networks where the algorithm says so."""
+        if self._next_reset == agent_step:
+            self._state = self._population.restart(self._state)
+            self._next_reset = self._plan.next_reset(self._config.algorithm, agent_step)
 
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""

@@ -65,6 +65,7 @@ class Population:
         self._store = jax.jit(self._store_all, donate_argnums=0)
         self._store_and_act = jax.jit(self._store_and_act_all, donate_argnums=0)
         self._train = jax.jit(self._train_all, donate_argnums=0)
+        self._learn = jax.jit(self._learn_all, donate_argnums=(0, 1))
         self._deterministic = jax.jit(self.over_seeds(learner.act_deterministic))
         self._restart = jax.jit(self.over_seeds(learner.reset), donate_argnums=0)
         self._draw = jax.jit(self._draw_all)
@@ -104,7 +105,17 @@ class Population:
             transition: what the last actions led to.
             grad_steps: updates done before this call, shared by all seeds.
         """
-        return self._train(state, transition, jnp.int32(grad_steps))
+        return self._train(state, transition, np.int32(grad_steps))
+
+    def learn(self, state: PopulationState, grad_steps: int) -> PopulationState:
+        """Begin U gradient updates on what is stored, and return before they are done.
+
+        Args:
+            state: donated, but for its buffers.
+            grad_steps: updates done before this call, shared by all seeds.
+        """
+        learner, metrics = self._learn(state.learner, state.metrics, state.replay, np.int32(grad_steps))
+        return PopulationState(learner, state.replay, metrics)
 
     def restart(self, state: PopulationState) -> PopulationState:
         """Give every seed fresh networks, optimisers and temperature; the buffers stay. ``state`` is donated."""
@@ -158,6 +169,13 @@ class Population:
         learner, action = self._each(self._policy_action)(learner, self._strip(transition.observation))
         learner, sums, action = self._clothe((learner, sums, action))
         return PopulationState(learner, stored, sums), action
+
+    def _learn_all(
+        self, learner: LearnerState, metrics: MetricSums, stored: ReplayState, grad_steps: jax.Array
+    ) -> tuple[LearnerState, MetricSums]:
+        start = self._strip((learner, metrics))
+        learner, sums = self._clothe(self._updates(start, stored, grad_steps, self.learner.algorithm.utd))
+        return learner, sums
 
     def _updates(
         self, start: tuple[LearnerState, MetricSums], stored: ReplayState, grad_steps: jax.Array, count: int

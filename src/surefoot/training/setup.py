@@ -126,8 +126,10 @@ def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorE
     """Return the learners of all seeds, having checked that their replay buffers fit.
 
     Raises:
-        UserError: they do not fit into the device's free memory.
+        UserError: they do not fit into the device's free memory, or the device cannot multiply as asked.
     """
+    if config.precision == "tf32" and jax.default_backend() != "gpu":
+        raise UserError(f"precision tf32 is of NVIDIA GPUs, and this is {device_name()}: choose float32 or bf16")
     spec = EnvSpec(vector.observation_size, vector.action_size)
     check_memory(plan, task, spec)
     return Population(
@@ -205,7 +207,7 @@ def device_name() -> str:
 
 def describe(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
     """Return the fully resolved configuration for config.json."""
-    names = ("num_seeds", "seed", "env_steps", *CADENCES, "precision", "curvature")
+    names = ("num_seeds", "seed", "env_steps", *CADENCES, "precision", "overlap", "curvature")
     return {
         "task": task.name,
         "suite": task.suite,

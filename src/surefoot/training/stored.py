@@ -37,7 +37,7 @@ def stored_run(
         )
     resolved = stored_task(_entry(directory, "task", str), task)
     settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", "env_steps", *CADENCES)}
-    settings |= {"curvature": _flag(directory, "curvature")}
+    settings |= {name: _flag(directory, name) for name in ("curvature", "overlap")}
     if "precision" in directory.config:
         settings |= {"precision": _entry(directory, "precision", str)}
     settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
