@@ -91,13 +91,19 @@ def test_a_callback_sees_everything_in_order_and_changes_nothing(plain: Path, tm
     vandal = Vandal()
     train(tmp_path / "run", vandal)
     assert_same_run(plain, tmp_path / "run")
-    evaluations, checkpoints = (50, 100, 150, 160), (60, 120, 160)
-    expected = [("on_start", 0), ("on_evaluation", 0), ("on_checkpoint", 0)]
+    expected = [("on_start", 0), ("on_evaluation", 0)]
     for step in range(1, 161):
         expected.append(("on_step", step))
-        expected += [("on_evaluation", step)] * (step in evaluations)
-        expected += [("on_checkpoint", step)] * (step in checkpoints)
-    assert vandal.calls == [*expected, ("on_finish", 160), ("close", 10**9)]
+        expected += [("on_evaluation", step)] * (step in (50, 100, 150, 160))
+    expected += [("on_finish", 160), ("close", 10**9)]
+    assert [call for call in vandal.calls if call[0] != "on_checkpoint"] == expected
+    # Checkpoints are told of once they are on disk: after the step they stand at, and before the next one begins.
+    told = [index for index, call in enumerate(vandal.calls) if call[0] == "on_checkpoint"]
+    assert [vandal.calls[index][1] for index in told] == [0, 60, 120, 160]
+    for index, earliest, latest in zip(told, (0, 60, 120, 160), (0, 120, 160, 160), strict=True):
+        steps = [env_steps for name, env_steps in vandal.calls[:index] if name == "on_step"]
+        assert earliest <= max(steps, default=0) <= latest
+    assert vandal.calls[-3] == ("on_checkpoint", 160)
     assert [view.agent_steps for view in vandal.views] == list(range(1, 161))
     assert [view.grad_steps for view in vandal.views] == [2 * max(0, n - 100) for n in range(1, 161)]
     # Kept views keep their values: the probe's reward says how near the action was to what had been observed.
@@ -114,16 +120,19 @@ def test_a_callback_sees_everything_in_order_and_changes_nothing(plain: Path, tm
         ("on_start", 0, 0),
         ("on_checkpoint", 0, 0),
         ("on_step", 100, 100),  # an evaluation is due at this very step
-        ("on_checkpoint", 60, 60),
+        ("on_checkpoint", 60, None),  # told when it is on disk
         ("on_finish", 0, 160),
     ],
 )
 def test_stop_ends_in_good_order_wherever_it_is_raised(
-    method: str, at: int, stopped_at: int, plain: Path, tmp_path: Path
+    method: str, at: int, stopped_at: int | None, plain: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     stopping, other = Diary(method, StopTraining(), at), Diary()
     run = train(out, stopping, other)
+    if stopped_at is None:
+        stopped_at = other.calls[-2][1]
+        assert 60 <= stopped_at <= 120
     assert run.completed == (stopped_at == 160)
     # The other callback misses nothing, and both hear of the end.
     assert other.calls == stopping.calls

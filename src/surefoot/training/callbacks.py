@@ -57,9 +57,10 @@ class StepView:
 class Callback:
     """Override what you need; each method does nothing otherwise.
 
-    Order: ``on_start``; then ``on_step`` after every agent step, followed by ``on_evaluation`` and ``on_checkpoint``
-    where they are due (both also at step 0 of a new run); ``on_finish``; ``close``. Where several callbacks are given,
-    each method is called on one after the other, in their order.
+    Order: ``on_start``; then ``on_step`` after every agent step, followed by ``on_evaluation`` where one is due; and
+    ``on_checkpoint`` between two agent steps, once a checkpoint is on disk, which is some steps after the one it stands
+    at, and before the next one begins (both also at step 0 of a new run); ``on_finish``; ``close``. Where several
+    callbacks are given, each method is called on one after the other, in their order.
 
     A callback cannot change what is trained: the run's bits are those of a run without it. ``StopTraining``, raised in
     any method, ends the run in good order. Whatever else a method raises ends it at once and reaches the caller of
@@ -76,7 +77,7 @@ class Callback:
         """After every evaluation; its rows are on disk."""
 
     def on_checkpoint(self, event: CheckpointSaved) -> None:
-        """After every checkpoint; it and the policy are on disk."""
+        """A checkpoint and its policy have come to be on disk, written while the run went on; see ``env_steps``."""
 
     def on_finish(self, event: RunFinished) -> None:
         """The run reached its last step, or was stopped in good order. Not called where it failed."""

@@ -33,6 +33,12 @@ def tree_to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.array(_raw(leaf)) for path, leaf in leaves}
 
 
+@jax.jit
+def copy_tree(tree: PyTree) -> PyTree:
+    """Return copies of the leaves on the device, which stay when the next step gives the originals away."""
+    return jax.tree.map(jnp.copy, tree)
+
+
 def arrays_to_tree(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
     """Return a tree shaped ``like`` the given one, of arrays or of shapes, with leaves from ``arrays``.
 
@@ -100,21 +106,34 @@ def replay_since(replay: ReplayState, mark: ReplayMark) -> dict[str, np.ndarray]
     [S, n], frame_of [S, n]; and of the frames, one seed after the other, frames [sum of counts, O] with first_frame [S]
     and frame_count [S].
     """
-    now = replay_mark(replay)
-    start = max(mark.transitions, oldest_transition(replay))
-    positions = np.arange(start, now.transitions) % replay.rewards.shape[1]
-    arrays = {
-        name: np.stack([_fetch(getattr(replay, name), seed, positions) for seed in range(len(now.frames))])
-        for name in ("actions", "rewards", "terminated", "frame_of")
-    }
-    ring = replay.frames.shape[1]
-    first = np.maximum(np.array(mark.frames or [0] * len(now.frames)), np.array(now.frames) - ring)
-    counts = np.array(now.frames) - first
-    frames = [
-        _fetch(replay.frames, seed, np.arange(first[seed], now.frames[seed]) % ring) for seed in range(len(counts))
-    ]
-    span = {"start": np.int64(start), "stop": np.int64(now.transitions)}
-    return {**span, **arrays, "frames": np.concatenate(frames), "first_frame": first, "frame_count": counts}
+    return ReplayCopy(replay, mark).to_arrays()
+
+
+class ReplayCopy:
+    """What ``replay_since`` returns, copied on the device: it outlives the buffers, which the next step gives away."""
+
+    def __init__(self, replay: ReplayState, mark: ReplayMark) -> None:
+        now = replay_mark(replay)
+        seeds, ring = range(len(now.frames)), replay.frames.shape[1]
+        start = max(mark.transitions, oldest_transition(replay))
+        first = np.maximum(np.array(mark.frames or [0] * len(now.frames)), np.array(now.frames) - ring)
+        self._numbers = {
+            "start": np.int64(start),
+            "stop": np.int64(now.transitions),
+            "first_frame": first,
+            "frame_count": np.array(now.frames) - first,
+        }
+        positions = np.arange(start, now.transitions) % replay.rewards.shape[1]
+        rings = {name: getattr(replay, name) for name in ("actions", "rewards", "terminated", "frame_of")}
+        frames = {"frames": replay.frames}
+        self._transitions = [_Piece(rings, seed, positions) for seed in seeds]
+        self._frames = [_Piece(frames, seed, np.arange(first[seed], now.frames[seed]) % ring) for seed in seeds]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Bring it to the host, and let go of the copy on the device; once."""
+        transitions, frames = ([piece.take() for piece in pieces] for pieces in (self._transitions, self._frames))
+        arrays = {name: np.stack([piece[name] for piece in transitions]) for name in transitions[0]}
+        return {**self._numbers, **arrays, "frames": np.concatenate([piece["frames"] for piece in frames])}
 
 
 class ReplayRings:
@@ -195,16 +214,27 @@ def _check_segment(segment: Mapping[str, np.ndarray], rings: Mapping[str, np.nda
 
 
 @jax.jit
-def _gather(array: jax.Array, seed: jax.Array, positions: jax.Array) -> jax.Array:
-    return array[seed, positions]
+def _gather(rings: dict[str, jax.Array], seed: jax.Array, positions: jax.Array) -> dict[str, jax.Array]:
+    return {name: ring[seed, positions] for name, ring in rings.items()}
 
 
-def _fetch(array: jax.Array, seed: int, positions: np.ndarray) -> np.ndarray:
-    """Return array[seed, positions] on the host without moving the rest of it."""
-    parts = []
-    for begin in range(0, len(positions), _CHUNK):
-        wanted = positions[begin : begin + _CHUNK]
-        padded = np.zeros(_CHUNK, np.int32)
-        padded[: len(wanted)] = wanted
-        parts.append(np.asarray(_gather(array, jnp.int32(seed), padded))[: len(wanted)])
-    return np.concatenate(parts) if parts else np.zeros((0, *array.shape[2:]), array.dtype)
+class _Piece:
+    """A copy of each ring[seed, positions] on the device, made without moving the rest of it."""
+
+    def __init__(self, rings: dict[str, jax.Array], seed: int, positions: np.ndarray) -> None:
+        self._length = len(positions)
+        self._empty = {name: np.zeros((0, *ring.shape[2:]), ring.dtype) for name, ring in rings.items()}
+        self._parts = []
+        for begin in range(0, len(positions), _CHUNK):
+            wanted = positions[begin : begin + _CHUNK]
+            padded = np.zeros(_CHUNK, np.int32)
+            padded[: len(wanted)] = wanted
+            self._parts.append(_gather(rings, np.int32(seed), padded))
+
+    def take(self) -> dict[str, np.ndarray]:
+        """Return it on the host, and let go of the copy on the device."""
+        parts, self._parts = self._parts, []
+        return {
+            name: np.concatenate([empty, *(np.asarray(part[name]) for part in parts)])[: self._length]
+            for name, empty in self._empty.items()
+        }

@@ -106,6 +106,7 @@ class TrainingLoop:
         self._announce(directory)
         self._evaluate()
         self._checkpoint()
+        self._tell_checkpoint(wait=True)  # A disk that refuses is told before the first step.
 
     def _begin(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
         """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
@@ -193,6 +194,7 @@ class TrainingLoop:
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""
         config, now = self._config, self._env_steps
+        self._tell_checkpoint()
         if now // config.log_every > before // config.log_every:
             self._log()
         if config.diagnose_every and now // config.diagnose_every > before // config.diagnose_every:
@@ -211,6 +213,7 @@ class TrainingLoop:
             self._checkpoint()
         elif self._recorder_now.checkpoint_env_steps != self._env_steps:
             self._checkpoint()
+        self._tell_checkpoint(wait=True)
         finished = RunFinished(
             path=self._directory.path,
             env_steps=self._env_steps,
@@ -277,8 +280,16 @@ class TrainingLoop:
         return Recorder(directory, self._config, self._plan, self._task, self._vector, learner)
 
     def _checkpoint(self) -> None:
+        """Begin one; it is written while the run goes on."""
+        self._tell_checkpoint(wait=True)
         self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
-        self._watchers.on_checkpoint(CheckpointSaved(self._directory.path, self._env_steps))
+
+    def _tell_checkpoint(self, wait: bool = False) -> None:
+        """Tell of the checkpoint that has come to be on disk, if any; ``wait`` for the one that is being written."""
+        env_steps = self._recorder_now.checkpoint_env_steps
+        if self._recorder_now.written(wait):
+            assert env_steps is not None
+            self._watchers.on_checkpoint(CheckpointSaved(self._directory.path, env_steps))
 
     def _view(self, taken: np.ndarray, step: VectorStep) -> StepView:
         return StepView(

@@ -14,9 +14,11 @@ from surefoot.algorithms import Learner, to_data
 from surefoot.errors import UserError
 from surefoot.networks.validation import one_line
 from surefoot.policy import PolicySpec, save_policy
+from surefoot.replay import ReplayState
 from surefoot.runs import Checkpoint, RunDirectory
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training import checkpoint as ckpt
+from surefoot.training.background import BackgroundWriter
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import diagnostics_columns
 from surefoot.training.evaluation import Episodes
@@ -54,7 +56,8 @@ class Recorder:
         self.last_evaluation: EvaluationDone | None = None
         """Of this run, resumed parts included."""
         self.checkpoint_env_steps: int | None = None
-        """Where the newest checkpoint stands."""
+        """Where the newest checkpoint stands, or will once it is written."""
+        self._writer = BackgroundWriter()
 
     def clear(self) -> None:
         """Drop the rows of a run that was killed before its first checkpoint."""
@@ -86,34 +89,54 @@ class Recorder:
         self._diagnostics.append(rows)
 
     def checkpoint(self, env_steps: int, state: PopulationState, host: HostState, wall_seconds: float) -> None:
-        """Save everything that decides the rest of the run, and the policy as it is now."""
-        self._append_segment(state)
-        counters = state.replay._asdict()
-        self._directory.save_checkpoint(
-            env_steps,
-            arrays={
-                "learner": ckpt.tree_to_arrays(state.learner),
-                "metrics": ckpt.tree_to_arrays(state.metrics),
-                "replay_counters": {name: np.array(value) for name, value in counters.items() if value.ndim == 1},
-                "loop": host.to_arrays(),
-            },
-            meta={
-                "counters": {**host.counters(), "wall_seconds": wall_seconds},
-                "evaluations_offset": self._evaluations.offset(),
-                "training_offset": self._training.offset(),
-                "diagnostics_offset": self._diagnostics.offset(),
-                "identity": self._identity(),
-                "scores": self._scores,
-                "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
-            },
-            segments=[name for name, _ in self._segments],
-        )
+        """Begin to save everything that decides the rest of the run, and the policy as it is now.
+
+        It is copied at once and written while the run goes on. The checkpoint before must have been ``written``.
+        """
+        counters = {name: np.array(value) for name, value in state.replay._asdict().items() if value.ndim == 1}
+        loop = host.to_arrays()
+        meta = {
+            "counters": {**host.counters(), "wall_seconds": wall_seconds},
+            "evaluations_offset": self._evaluations.offset(),
+            "training_offset": self._training.offset(),
+            "diagnostics_offset": self._diagnostics.offset(),
+            "identity": self._identity(),
+            "scores": self._scores,
+            "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
+        }
+        spec = self._policy_spec(env_steps)
+        learner, metrics = ckpt.copy_tree((state.learner, state.metrics))
+        new, oldest = self._take_new(state.replay), ckpt.oldest_transition(state.replay)
+
+        def write() -> None:
+            if new is not None:
+                self._append_segment(new.to_arrays(), oldest)
+            self._directory.save_checkpoint(
+                env_steps,
+                arrays={
+                    "learner": ckpt.tree_to_arrays(learner),
+                    "metrics": ckpt.tree_to_arrays(metrics),
+                    "replay_counters": counters,
+                    "loop": loop,
+                },
+                meta=meta,
+                segments=[name for name, _ in self._segments],
+            )
+            save_policy(self._directory.policy_path, spec, policy_arrays(learner.actor, learner.observations))
+
+        self._writer.begin(write)
         self.checkpoint_env_steps = env_steps
-        save_policy(
-            self._directory.policy_path,
-            self._policy_spec(env_steps),
-            policy_arrays(state.learner.actor, state.learner.observations),
-        )
+
+    def written(self, wait: bool = False) -> bool:
+        """Return True once for every checkpoint that has come to be on disk.
+
+        Args:
+            wait: until the one that is being written is there.
+
+        Raises:
+            RunFailure: the disk refused; earlier checkpoints are as they were.
+        """
+        return self._writer.finished(wait)
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:
         seeds = self._plan.seeds
@@ -131,17 +154,20 @@ class Recorder:
             layers=policy_layers(self._config.algorithm),
         )
 
-    def _append_segment(self, state: PopulationState) -> None:
-        mark = ckpt.replay_mark(state.replay)
+    def _take_new(self, replay: ReplayState) -> ckpt.ReplayCopy | None:
+        """Copy what entered the buffers since the last checkpoint."""
+        mark = ckpt.replay_mark(replay)
         if mark.transitions == self._mark.transitions:
-            return  # Frames without a transition wait for the next segment.
-        arrays = ckpt.replay_since(state.replay, self._mark)
+            return None  # Frames without a transition wait for the next segment.
+        new = ckpt.ReplayCopy(replay, self._mark)
+        self._mark = mark
+        return new
+
+    def _append_segment(self, arrays: dict[str, np.ndarray], oldest: int) -> None:
         start, stop = int(arrays["start"]), int(arrays["stop"])
         self._segments.append((self._directory.write_segment(start, stop, arrays), stop))
         # A segment that ends where the oldest transition begins still holds that transition's first frame.
-        oldest = ckpt.oldest_transition(state.replay)
         self._segments = [(name, end) for name, end in self._segments if end >= oldest]
-        self._mark = mark
 
     def restore(self, population: Population, message: Callable[[str], None]) -> tuple[PopulationState, HostState]:
         """Load the last good checkpoint and cut the logs back to it.
@@ -215,7 +241,8 @@ class Recorder:
         }
 
     def close(self) -> None:
-        """Close the logs."""
+        """Wait for a checkpoint that is being written, good or not, and close the logs."""
+        self._writer.close()
         self._evaluations.close()
         self._training.close()
         self._diagnostics.close()

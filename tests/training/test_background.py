@@ -1,0 +1,123 @@
+"""Checkpoints are written while the run goes on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.errors import RunFailure
+from surefoot.runs import RunDirectory
+from surefoot.training.background import BackgroundWriter
+from tests.training.recording import Recording
+from tests.training.small import small
+
+SETTINGS: dict[str, Any] = {
+    "algorithm": small(surefoot.crossq_wn(utd=2)),
+    "env_steps": 160,
+    "checkpoint_every": 110,
+    "evaluate_every": 1_000,
+    "evaluation_episodes": 1,
+    "replay_capacity": 300,
+}
+
+
+def test_a_write_is_over_once() -> None:
+    writer = BackgroundWriter()
+    assert not writer.finished(wait=True)
+    may_end, ended = threading.Event(), []
+
+    def write() -> None:
+        may_end.wait()
+        ended.append(True)
+
+    writer.begin(write)
+    assert not writer.finished()
+    may_end.set()
+    assert writer.finished(wait=True)
+    assert ended == [True]
+    assert not writer.finished(wait=True)
+    writer.close()
+
+
+def test_what_a_write_raises_is_raised_once() -> None:
+    writer = BackgroundWriter()
+
+    def fail() -> None:
+        raise RunFailure("the disk is full")
+
+    writer.begin(fail)
+    with pytest.raises(RunFailure, match="the disk is full"):
+        writer.finished(wait=True)
+    assert not writer.finished(wait=True)
+    writer.close()
+
+
+class _SlowDisk(surefoot.Callback):
+    """Holds the checkpoint at step 110 back until step 130, and looks at when it is told of it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.may_write, self.told_at, self._now = threading.Event(), dict[int, int](), 0
+        save = RunDirectory.save_checkpoint
+
+        def slow(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Any:
+            if env_steps == 110:
+                assert self.may_write.wait(timeout=60)
+            return save(directory, env_steps, *arguments, **named)
+
+        patch.setattr(RunDirectory, "save_checkpoint", slow)
+
+    def on_step(self, view: surefoot.StepView) -> None:
+        self._now = view.env_steps
+        if self._now == 130:
+            self.may_write.set()
+
+    def on_checkpoint(self, event: Any) -> None:
+        self.told_at[event.env_steps] = self._now
+
+
+def test_the_run_goes_on_and_the_checkpoint_is_of_its_own_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        disk = _SlowDisk(patch)
+        surefoot.train("probe-action", out=tmp_path / "slow", callbacks=[disk], observer=Recording(), **SETTINGS)
+    assert disk.told_at[0] == 0
+    assert 130 <= disk.told_at[110] <= 160
+    assert disk.told_at[160] == 160
+    surefoot.train("probe-action", out=tmp_path / "plain", observer=Recording(), **SETTINGS)
+    for env_steps in (110, 160):
+        own, expected = (_arrays(tmp_path / name, env_steps) for name in ("slow", "plain"))
+        assert own.keys() == expected.keys()
+        for name in own:
+            np.testing.assert_array_equal(own[name], expected[name], err_msg=name)
+
+
+def _arrays(path: Path, env_steps: int) -> dict[str, np.ndarray]:
+    folder = path / "checkpoints" / f"env_steps_{env_steps:012d}"
+    files = [*sorted(folder.glob("*.npz")), *sorted((path / "replay").glob("*.npz"))]
+    assert len(files) >= 5
+    found = {}
+    for file in files:
+        with np.load(file) as arrays:
+            found |= {f"{file.name}/{name}": arrays[name] for name in arrays.files}
+    return found
+
+
+def test_a_disk_that_refuses_ends_the_run_at_the_latest_with_the_next_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = RunDirectory.save_checkpoint
+
+    def full(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Any:
+        if env_steps == 110:
+            raise RunFailure("cannot write: No space left on device")
+        return save(directory, env_steps, *arguments, **named)
+
+    monkeypatch.setattr(RunDirectory, "save_checkpoint", full)
+    with pytest.raises(RunFailure, match=r"env step 1[1-6][0-9]: cannot write: No space left .* is intact") as failure:
+        surefoot.train("probe-action", out=tmp_path / "run", observer=Recording(), **SETTINGS)
+    assert "\n" not in str(failure.value)
+    assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps == 0
