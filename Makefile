@@ -56,9 +56,20 @@ build: $(if $(filter uv,$(UV)),,$(UV)) ## Build the sdist, and from it the wheel
 
 ##@ Measurements
 
+# SBX wants other versions of nearly everything, so it has an environment of its own, from PyPI.
+SBX := sbx-rl==0.28.0
+SBX_PYTHON ?= $(BIN)/python
+
 .PHONY: bench
-bench: setup ## Measure the update's speed beside the machine's own limit
+bench: setup .bench/sbx/.installed ## Measure the update beside the machine's limits and SBX's CrossQ (ARGS="--utd 2 --task dog-run")
 	$(BIN)/surefoot bench speed $(ARGS)
+
+.bench/sbx/.installed:
+	@rm -rf .bench/sbx
+	$(SBX_PYTHON) -m venv .bench/sbx
+	.bench/sbx/bin/python -m pip install --quiet '$(SBX)' || \
+	  { rm -rf .bench/sbx; echo "surefoot bench speed measures without SBX, and with it where --sbx names a Python that has it" >&2; exit 1; }
+	@touch $@
 
 # task:env_steps of the runs whose evaluation files are kept under results/.
 EVIDENCE ?= cheetah-run:100_000 walker-run:100_000 dog-stand:100_000 myo-key-turn:50_000

@@ -1,16 +1,20 @@
-"""The speed benchmark: the update alone and the whole loop, in the same minutes as the machine's matrix products.
+"""The speed benchmark: updates and the whole loop, in the same minutes as the machine's limits and, where it is
+installed, SBX's CrossQ.
 
-The limit is what this machine reaches in 512 x 512 x 512 float32 products through XLA, measured in every round beside
-the rest, because shared machines change their speed within seconds. Only ratios compare between machines.
+Shared machines change their speed within seconds, so every part is measured in every round, one after the other; only
+ratios taken within a round compare between machines.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,13 +25,17 @@ from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.benchmark.flops import count_dot_flops
-from surefoot.tasks import get_task, make_vector
+from surefoot.benchmark.machine import matmul_part, memory_part
+from surefoot.benchmark.sbx_peer import SbxPeer, open_peer
+from surefoot.networks.matmul import Precision
+from surefoot.tasks import VectorEnv, get_task, make_vector
 from surefoot.training.population import Population, PopulationState
 from surefoot.types import EnvSpec, Transition
 
-_SIZE = 512
 _CAPACITY = 100_000
-_TASK = "cheetah-run"
+
+type Part = Callable[[int], float]
+"""Does something so many times and returns the seconds that it took."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +54,56 @@ class Spread:
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """What one benchmark run measured on one device.
+    """What one benchmark run measured on one device. Ratios are taken round by round.
 
     Attributes:
         device: a person's name for it.
+        task: what the loop plays, and whose sizes the networks have.
         utd: gradient updates per agent step.
         num_seeds: agents trained side by side; speeds count them all.
-        gflop_per_update: of matrix products, the policy's share averaged over its delay.
+        rounds: measurements of each quantity.
+        gflop_per_update: of matrix products in the traced program, the policy's share averaged over its delay.
+        compiled_gflop_per_update: of everything, as XLA counts its compiled program, likewise averaged.
+        compiled_gbytes_per_update: read and written by its operations, most of it from and to caches.
         matmul_gflops: float32 matrix products of 512 x 512 x 512, 10^9 operations per second.
+        bf16_matmul_gflops: the same with factors in bfloat16 and sums in float32.
+        memory_gbytes_per_second: read and written in passes over an array larger than the caches.
         updates_per_second: gradient updates alone: stored transition, sampling, U updates, next action.
-        end_to_end_updates_per_second: the same with the environment (cheetah-run) in the loop.
-        end_to_end_agent_steps_per_second: decisions of that loop.
-        share_of_limit: updates alone as a share of matmul_gflops / gflop_per_update, round by round.
-        end_to_end_share_of_limit: likewise of the loop.
+        bf16_updates_per_second: the same with ``--precision bf16``.
+        loop_updates_per_second: float32 updates with the environment in the loop.
+        overlap_updates_per_second: the same with ``--overlap``.
+        share_of_limit: float32 updates alone as a share of matmul_gflops / gflop_per_update.
+        bf16_gain: bf16 updates over float32 ones.
+        loop_share: float32 updates in the loop over those alone.
+        overlap_gain: the loop with overlap over the one without.
+        sbx_updates_per_second: of SBX's CrossQ, which has no target critic; None where it was not measured.
+        sbx_gain: ours alone over SBX's.
+        sbx_versions: what was measured beside ours.
         compile_seconds: of the train step, from tracing to the end of its first call.
     """
 
     device: str
+    task: str
     utd: int
     num_seeds: int
+    rounds: int
     gflop_per_update: float
+    compiled_gflop_per_update: float
+    compiled_gbytes_per_update: float
     matmul_gflops: Spread
+    bf16_matmul_gflops: Spread
+    memory_gbytes_per_second: Spread
     updates_per_second: Spread
-    end_to_end_updates_per_second: Spread
-    end_to_end_agent_steps_per_second: Spread
+    bf16_updates_per_second: Spread
+    loop_updates_per_second: Spread
+    overlap_updates_per_second: Spread
     share_of_limit: Spread
-    end_to_end_share_of_limit: Spread
+    bf16_gain: Spread
+    loop_share: Spread
+    overlap_gain: Spread
+    sbx_updates_per_second: Spread | None
+    sbx_gain: Spread | None
+    sbx_versions: dict[str, Any] | None
     compile_seconds: float
 
     def to_data(self) -> dict[str, Any]:
@@ -79,72 +111,152 @@ class SpeedReport:
         return dataclasses.asdict(self)
 
 
-def measure(utd: int = 5, num_seeds: int = 1, rounds: int = 9, seconds_per_part: float = 1.5) -> SpeedReport:
-    """Run the benchmark: in every round the matrix products, the updates and the loop, one after the other.
+def measure(
+    utd: int = 5,
+    num_seeds: int = 1,
+    rounds: int = 9,
+    task_name: str = "cheetah-run",
+    sbx_python: Path | None = None,
+    seconds_per_part: float = 1.5,
+) -> SpeedReport:
+    """Run the benchmark.
 
     Args:
         utd: gradient updates per agent step.
         num_seeds: agents side by side.
         rounds: measurements of each part.
+        task_name: what the loop plays, and whose sizes the networks have.
+        sbx_python: an interpreter that has sbx-rl; None leaves SBX out.
         seconds_per_part: aimed-at length of one measurement.
+
+    Raises:
+        UserError: no such task, or SBX does not run there.
     """
     from surefoot.training.setup import device_name
 
-    task = get_task(_TASK)
-    algorithm = crossq_wn(utd=utd)
-    with make_vector(task, range(num_seeds), "train", num_workers=0) as vector:
+    task, algorithm = get_task(task_name), crossq_wn(utd=utd)
+    with contextlib.ExitStack() as stack:
+        vector = stack.enter_context(make_vector(task, range(num_seeds), "train", num_workers=None))
         spec = EnvSpec(vector.observation_size, vector.action_size)
-        bench = _Bench(algorithm, spec, task.discount, num_seeds, vector.reset([0] * num_seeds))
-        parts: dict[str, Callable[[int], None]] = {
-            "matmul": _matmul_part(),
-            "update": bench.update,
-            "loop": lambda calls: bench.loop(vector, calls),
-        }
-        calls = {name: _calls_for(part, seconds_per_part) for name, part in parts.items()}
-        rates: dict[str, list[float]] = {name: [] for name in parts}
-        for _ in range(rounds):
-            for name, part in parts.items():
-                rates[name].append(calls[name] / _seconds(part, calls[name]))
-    gflop = bench.gflop_per_update()
-    per_call = utd * num_seeds
-    matmul = [rate * 2.0 * _SIZE**3 / 1e9 for rate in rates["matmul"]]
-    updates = [rate * per_call for rate in rates["update"]]
-    loops = [rate * per_call for rate in rates["loop"]]
-    return SpeedReport(
-        device=device_name(),
-        utd=utd,
-        num_seeds=num_seeds,
-        gflop_per_update=gflop,
-        matmul_gflops=Spread.of(matmul),
-        updates_per_second=Spread.of(updates),
-        end_to_end_updates_per_second=Spread.of(loops),
-        end_to_end_agent_steps_per_second=Spread.of([rate * num_seeds for rate in rates["loop"]]),
-        share_of_limit=Spread.of([u * gflop / m for u, m in zip(updates, matmul, strict=True)]),
-        end_to_end_share_of_limit=Spread.of([u * gflop / m for u, m in zip(loops, matmul, strict=True)]),
-        compile_seconds=bench.compile_seconds,
-    )
+        peer = None
+        if sbx_python is not None:
+            sizes = (spec.observation_size, spec.action_size)
+            peer = stack.enter_context(open_peer(sbx_python, *sizes, utd))
+        observation = vector.reset([0] * num_seeds)
+        float32, bf16 = (Bench(algorithm, spec, task.discount, observation, p) for p in _PRECISIONS)
+        gflop = float32.gflop_per_update()
+        compiled_gflop, compiled_gbytes = float32.compiled_cost()
+        parts, units = _parts(float32, bf16, vector, peer, utd * num_seeds)
+        rates = _alternate(parts, units, rounds, seconds_per_part)
+        return SpeedReport(
+            device=device_name(),
+            task=task.name,
+            utd=utd,
+            num_seeds=num_seeds,
+            rounds=rounds,
+            gflop_per_update=gflop,
+            compiled_gflop_per_update=compiled_gflop,
+            compiled_gbytes_per_update=compiled_gbytes,
+            matmul_gflops=Spread.of(rates["matmul"]),
+            bf16_matmul_gflops=Spread.of(rates["bf16_matmul"]),
+            memory_gbytes_per_second=Spread.of(rates["memory"]),
+            updates_per_second=Spread.of(rates["float32"]),
+            bf16_updates_per_second=Spread.of(rates["bf16"]),
+            loop_updates_per_second=Spread.of(rates["loop"]),
+            overlap_updates_per_second=Spread.of(rates["overlap"]),
+            share_of_limit=_ratio(rates["float32"], rates["matmul"], gflop),
+            bf16_gain=_ratio(rates["bf16"], rates["float32"]),
+            loop_share=_ratio(rates["loop"], rates["float32"]),
+            overlap_gain=_ratio(rates["overlap"], rates["loop"]),
+            sbx_updates_per_second=Spread.of(rates["sbx"]) if peer else None,
+            sbx_gain=_ratio(rates["float32"], rates["sbx"]) if peer else None,
+            sbx_versions=peer.versions if peer else None,
+            compile_seconds=float32.compile_seconds,
+        )
 
 
-class _Bench:
-    """A population with a filled buffer."""
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+
+
+def _parts(
+    float32: Bench, bf16: Bench, vector: VectorEnv, peer: SbxPeer | None, updates: int
+) -> tuple[dict[str, Part], dict[str, float]]:
+    """Return what is measured, and how much of its unit one call of it is."""
+    matmul, matmul_gflop = matmul_part()
+    bf16_matmul, _ = matmul_part(jnp.bfloat16)
+    memory, gbytes = memory_part()
+    parts: dict[str, Part] = {
+        "matmul": _timed(matmul),
+        "bf16_matmul": _timed(bf16_matmul),
+        "memory": _timed(memory),
+        "float32": _timed(float32.update),
+        "bf16": _timed(bf16.update),
+        "loop": _timed(lambda calls: float32.loop(vector, calls)),
+        "overlap": _timed(lambda calls: float32.loop(vector, calls, overlap=True)),
+    }
+    units = {"matmul": matmul_gflop, "bf16_matmul": matmul_gflop, "memory": gbytes}
+    if peer is not None:
+        parts["sbx"] = peer.run
+        units["sbx"] = float(float32.utd)  # It trains one agent, whatever the number of ours.
+    return parts, {name: units.get(name, float(updates)) for name in parts}
+
+
+def _alternate(parts: dict[str, Part], units: dict[str, float], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Return units per second of each part, round by round."""
+    calls = {name: _calls_for(part, seconds) for name, part in parts.items()}
+    rates: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(rounds):
+        for name, part in parts.items():
+            rates[name].append(units[name] * calls[name] / part(calls[name]))
+    return rates
+
+
+def _ratio(values: list[float], others: list[float], factor: float = 1.0) -> Spread:
+    return Spread.of([factor * value / other for value, other in zip(values, others, strict=True)])
+
+
+class Bench:
+    """A population with a filled buffer, without an environment or with one.
+
+    Args:
+        algorithm: what is trained.
+        spec: sizes of the environment.
+        discount: per agent step.
+        observation: [S, O] to begin with.
+        precision: of the updates' products.
+
+    Attributes:
+        utd: gradient updates per agent step.
+        compile_seconds: of the train step, from tracing to the end of its first call.
+    """
 
     def __init__(
-        self, algorithm: Algorithm, spec: EnvSpec, discount: float, num_seeds: int, observation: np.ndarray
+        self,
+        algorithm: Algorithm,
+        spec: EnvSpec,
+        discount: float,
+        observation: np.ndarray,
+        precision: Precision = "float32",
+        capacity: int | None = None,
     ) -> None:
-        frames = replay.frame_capacity(_CAPACITY, 500)
+        capacity = capacity or _CAPACITY
+        seeds = range(len(observation))
+        frames = replay.frame_capacity(capacity, 500)
+        self.utd = algorithm.utd
         self._algorithm = algorithm
-        self._population = Population(Learner(algorithm, spec, discount), range(num_seeds), _CAPACITY, frames)
+        self._population = Population(Learner(algorithm, spec, discount, precision), seeds, capacity, frames)
         state, action = self._population.init(observation)
         self._state = state._replace(replay=_fill(state.replay))
         self._action = np.asarray(action)
         self._grad_steps = 0
+        none = np.zeros(len(observation), bool)
         self._transition = Transition(
             action=self._action,
-            reward=np.zeros(num_seeds, np.float32),
+            reward=np.zeros(len(observation), np.float32),
             next_observation=observation,
-            terminated=np.zeros(num_seeds, bool),
+            terminated=none,
             observation=observation,
-            ended=np.zeros(num_seeds, bool),
+            ended=none,
         )
         began = time.perf_counter()
         self.update(1)
@@ -155,26 +267,49 @@ class _Bench:
         for _ in range(calls):
             self._train(self._transition)
 
-    def loop(self, vector: Any, calls: int) -> None:
-        """Agent steps with the environment in between."""
+    def loop(self, vector: VectorEnv, calls: int, overlap: bool = False) -> None:
+        """Agent steps with the environment in between, or beside the updates."""
         for _ in range(calls):
-            step = vector.step(self._action)
+            vector.step_async(self._action)
+            if overlap:
+                self._state = self._population.learn(self._state, self._grad_steps)
+            step = vector.step_wait()
             ended = step.terminated | step.truncated
-            self._train(
-                Transition(self._action, step.reward, step.next_observation, step.terminated, step.observation, ended)
-            )
+            taken = self._action
+            transition = Transition(taken, step.reward, step.next_observation, step.terminated, step.observation, ended)
+            if overlap:
+                self._state, action = self._population.explore(self._state, transition, uniform=False)
+                self._keep(action)
+            else:
+                self._train(transition)
 
     def gflop_per_update(self) -> float:
-        """Count from the traced train step; the action chosen at its end is left out."""
-        algorithm, learner = self._algorithm, self._population.learner
+        """Count the matrix products of the traced update; the action chosen after it is left out."""
+        share = 1.0 / self._algorithm.policy_delay
+        update, traced = self._population.learner.update, (*self._one(), jnp.bool_(True))
+        return count_dot_flops(update, *traced, branch_share=share) / 1e9
+
+    def compiled_cost(self) -> tuple[float, float]:
+        """Return 10^9 operations of an update and 10^9 bytes that they touch, as XLA counts its compiled program."""
+        share = 1.0 / self._algorithm.policy_delay
+        flops = size = 0.0
+        for with_policy, weight in ((True, share), (False, 1.0 - share)):
+            update = functools.partial(self._population.learner.update, update_policy=jnp.bool_(with_policy))
+            cost: Any = jax.jit(update).lower(*self._one()).compile().cost_analysis()
+            flops += weight * cost["flops"] / 1e9
+            size += weight * cost["bytes accessed"] / 1e9
+        return flops, size
+
+    def _one(self) -> tuple[Any, ...]:
+        """The arguments of one seed's update, but the last."""
         one: PopulationState = jax.tree.map(lambda leaf: leaf[0], self._state)
-        batch = replay.sample(one.replay, one.learner.key, algorithm.batch_size)
-        share = 1.0 / algorithm.policy_delay
-        traced = (one.learner, batch, one.learner.key, jnp.bool_(True))
-        return count_dot_flops(learner.update, *traced, branch_share=share) / 1e9
+        return one.learner, replay.sample(one.replay, one.learner.key, self._algorithm.batch_size), one.learner.key
 
     def _train(self, transition: Transition) -> None:
         self._state, action = self._population.train(self._state, transition, self._grad_steps)
+        self._keep(action)
+
+    def _keep(self, action: jax.Array) -> None:
         self._grad_steps += self._algorithm.utd
         self._action = np.asarray(action)
 
@@ -194,30 +329,18 @@ def _fill(state: replay.ReplayState) -> replay.ReplayState:
     )
 
 
-def _matmul_part() -> Callable[[int], None]:
-    matrix = jax.random.normal(jax.random.key(0), (_SIZE, _SIZE))
-    # Scaled so that the products neither vanish nor overflow.
-    other = matrix / np.sqrt(_SIZE)
-
-    @jax.jit
-    def products(count: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, count, lambda _, x: x @ other, matrix)
-
-    def run(calls: int) -> None:
-        products(jnp.int32(calls)).block_until_ready()
-
-    return run
-
-
-def _calls_for(part: Callable[[int], None], seconds: float) -> int:
+def _calls_for(part: Part, seconds: float) -> int:
     part(1)
     calls = 1
-    while (taken := _seconds(part, calls)) < 0.2 * seconds:
+    while (taken := part(calls)) < 0.2 * seconds:
         calls *= 2
     return max(1, round(calls * seconds / taken))
 
 
-def _seconds(part: Callable[[int], None], calls: int) -> float:
-    began = time.perf_counter()
-    part(calls)
-    return time.perf_counter() - began
+def _timed(function: Callable[[int], None]) -> Part:
+    def part(calls: int) -> float:
+        began = time.perf_counter()
+        function(calls)
+        return time.perf_counter() - began
+
+    return part

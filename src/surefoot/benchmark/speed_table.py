@@ -8,23 +8,30 @@ from pathlib import Path
 from surefoot.benchmark.speed import SpeedReport, Spread, measure
 from surefoot.errors import UserError
 
+OWN_SBX = Path(".bench/sbx/bin/python")
+"""Where ``make bench`` puts SBX."""
 
-def measure_and_print(utd: int, num_seeds: int, rounds: int, out: Path) -> int:
+
+def measure_and_print(utd: int, num_seeds: int, rounds: int, task: str, sbx: Path | None, out: Path) -> int:
     """Measure, print the table, write the figures as JSON; return the exit code.
 
     Args:
         utd: gradient updates per agent step.
         num_seeds: agents trained side by side.
         rounds: measurements of each part.
+        task: what the loop plays.
+        sbx: a Python that has sbx-rl; None takes that of ``make bench``, if it is there.
         out: the JSON file.
 
     Raises:
-        UserError: one of them is below 1, or the file cannot be written.
+        UserError: one of them is below 1, there is no such task or Python, or the file cannot be written.
     """
     for name, value in (("utd", utd), ("num_seeds", num_seeds), ("rounds", rounds)):
         if value < 1:
             raise UserError(f"{name} must be at least 1, got {value}")
-    report = measure(utd, num_seeds, rounds)
+    if sbx is None and OWN_SBX.exists():
+        sbx = OWN_SBX
+    report = measure(utd, num_seeds, rounds, task, sbx)
     print(table(report))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -40,19 +47,38 @@ def table(report: SpeedReport) -> str:
     limit = report.matmul_gflops.median / report.gflop_per_update
     rows = [
         ("device", report.device),
-        ("agents, UTD", f"{report.num_seeds}, {report.utd}"),
+        ("agents, UTD, rounds", f"{report.num_seeds}, {report.utd}, {report.rounds}"),
         ("matrix products per update", f"{report.gflop_per_update:.2f} GFLOP"),
+        (
+            "compiled, all operations",
+            f"{report.compiled_gflop_per_update:.2f} GFLOP over {1e3 * report.compiled_gbytes_per_update:.0f} MB",
+        ),
         ("machine, 512^3 float32", _line(report.matmul_gflops, "GFLOP/s")),
-        ("limit", f"{limit:.0f} updates/s"),
-        ("update alone", _line(report.updates_per_second, "updates/s")),
+        ("  bfloat16", _line(report.bf16_matmul_gflops, "GFLOP/s")),
+        ("  memory", _line(report.memory_gbytes_per_second, "GB/s")),
+        ("limit, float32", f"{limit:.0f} updates/s"),
+        ("update alone, float32", _line(report.updates_per_second, "updates/s")),
         ("  of the limit", _share(report.share_of_limit)),
-        ("end to end, cheetah-run", _line(report.end_to_end_updates_per_second, "updates/s")),
-        ("", _line(report.end_to_end_agent_steps_per_second, "agent steps/s")),
-        ("  of the limit", _share(report.end_to_end_share_of_limit)),
+        ("update alone, bf16", _line(report.bf16_updates_per_second, "updates/s")),
+        ("  over float32", _times(report.bf16_gain)),
+        *_sbx_rows(report),
+        (f"with {report.task}", _line(report.loop_updates_per_second, "updates/s")),
+        ("  of the update alone", _share(report.loop_share)),
+        ("  with --overlap", _line(report.overlap_updates_per_second, "updates/s")),
+        ("  over without", _times(report.overlap_gain)),
         ("compilation", f"{report.compile_seconds:.1f} s"),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _sbx_rows(report: SpeedReport) -> list[tuple[str, str]]:
+    if report.sbx_updates_per_second is None or report.sbx_gain is None or report.sbx_versions is None:
+        return [("SBX CrossQ", "not measured: make bench installs it, or name a Python that has it with --sbx")]
+    return [
+        (f"SBX {report.sbx_versions['sbx']} CrossQ", _line(report.sbx_updates_per_second, "updates/s, one agent")),
+        ("  ours, float32, over it", _times(report.sbx_gain)),
+    ]
 
 
 def _line(spread: Spread, unit: str) -> str:
@@ -61,3 +87,7 @@ def _line(spread: Spread, unit: str) -> str:
 
 def _share(spread: Spread) -> str:
     return f"{spread.median:.0%} ({spread.low:.0%} to {spread.high:.0%})"
+
+
+def _times(spread: Spread) -> str:
+    return f"{spread.median:.2f} times ({spread.low:.2f} to {spread.high:.2f})"

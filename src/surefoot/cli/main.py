@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from surefoot.cli.bench import Bench, BenchSpeed, BenchStatus
+from surefoot.cli.bench import Bench, BenchSeeds, BenchSpeed, BenchStatus
 from surefoot.cli.card import Card
 from surefoot.cli.check_env import CheckEnv
 from surefoot.cli.doctor import Doctor
@@ -42,6 +42,7 @@ COMMANDS: dict[str, type] = {
     "bench": Bench,
     "bench-status": BenchStatus,
     "bench-speed": BenchSpeed,
+    "bench-seeds": BenchSeeds,
     "doctor": Doctor,
 }
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _joined(given: Sequence[str]) -> Sequence[str]:
-    """Take ``bench status`` and ``bench speed`` for one word; no shipped grid is called so."""
+    """Take ``bench status``, ``bench speed`` and ``bench seeds`` for one word; no shipped grid is called so."""
     joined = "-".join(given[:2])
     return [joined, *given[2:]] if given[:1] == ["bench"] and joined in COMMANDS else given
 
