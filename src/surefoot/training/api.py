@@ -20,6 +20,7 @@ from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
 from surefoot.training.callbacks import Callback, Watchers
+from surefoot.training.compile_cache import use_compile_cache
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
@@ -92,6 +93,7 @@ def train(
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     if unknown := sorted(settings.keys() - names):
         raise UserError(f"train has no setting {unknown[0]!r}, expected one of {', '.join(sorted(names))}")
+    use_compile_cache()
     watchers = Watchers(observer or PlainObserver(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
     resolved = get_task(task)
@@ -132,6 +134,7 @@ def resume(
         UserError: there is no run or no good checkpoint, or a change would alter what is being trained.
         RunFailure: something broke on the way; the last checkpoint is intact.
     """
+    use_compile_cache()
     watchers = Watchers(observer or PlainObserver(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved, plan = stored_run(directory, task, changes)
