@@ -1,0 +1,102 @@
+"""What must not get slower: ratios within one program or one minute, never absolute times; docs/performance.md."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.benchmark.machine import matmul_part
+from surefoot.benchmark.speed import Bench
+from surefoot.types import EnvSpec
+
+SPEC = EnvSpec(17, 6)
+
+
+@functools.cache
+def bench(utd: int = 2, capacity: int = 10_000) -> Bench:
+    return Bench(surefoot.crossq_wn(utd=utd), SPEC, 0.99, np.zeros((1, 17), np.float32), capacity=capacity)
+
+
+@functools.cache
+def program(utd: int) -> str:
+    own = bench(utd)
+    return own._population._train.lower(own._state, own._transition, np.int32(0)).compile().as_text()
+
+
+def products(text: str) -> list[tuple[float, bool]]:
+    """Return the operations of every product in a compiled program, and whether XLA's fast library makes it."""
+    fast = set(re.findall(r"kind=kCustom, calls=%([\w.\-]+)[^\n]*__ynn", text))
+    shapes = dict(re.findall(r"%([\w.\-]+) = \w+\[([\d,]*)\]", text))
+    found, computation = [], ""
+    for line in text.splitlines():
+        if opened := re.match(r"(?:ENTRY )?%([\w.\-]+) \(", line):
+            computation = opened[1]
+            shapes |= dict(re.findall(r"([\w.\-]+): \w+\[([\d,]*)\]", line))
+        dot = re.search(r"= \w+\[([\d,]*)\]\S* dot\(%([\w.\-]+),.*lhs_contracting_dims=\{(\d+)\}", line)
+        if dot:
+            left = [int(size) for size in shapes[dot[2]].split(",")]
+            kept = math.prod(int(size) for size in dot[1].split(","))
+            found.append((2.0 * kept * left[int(dot[3])], computation in fast))
+    return found
+
+
+def test_the_fast_library_makes_the_products() -> None:
+    """XLA leaves products over rows, such as weight gradients, to code that is half as fast unless it is helped."""
+    found = products(program(2))
+    total = sum(flops for flops, _ in found)
+    # Two critics' passes and the policy's share, each counted once however often its branch is taken.
+    assert total == pytest.approx(2.96e9, rel=0.03)
+    assert sum(flops for flops, fast in found if fast) > 0.98 * total
+
+
+def test_the_program_is_as_long_for_twenty_updates_as_for_two() -> None:
+    """A scan and not an unrolled loop, so that compilation takes as long."""
+    assert len(program(20).splitlines()) < 1.02 * len(program(2).splitlines())
+
+
+def best(part: Callable[[int], None], calls: int) -> float:
+    """Return the seconds of one call at its best: other work on the machine only ever adds."""
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        part(calls)
+        seconds.append((time.perf_counter() - began) / calls)
+    return min(seconds)
+
+
+def test_an_update_is_near_the_limit_of_its_products() -> None:
+    """About 0.8 on a quiet machine. A pass too many over the activations is not seen here; the profile shows that."""
+    matmul, gflop = matmul_part()
+    own = bench(2)
+    own.update(3)
+    matmul(200)
+    share = own.gflop_per_update() * 2 / best(own.update, 12) / (gflop / best(matmul, 200))
+    assert 0.4 < share < 1.2
+
+
+def test_the_time_is_linear_in_updates_and_flat_in_the_buffers_size() -> None:
+    few, many, large = bench(2), bench(20), bench(2, capacity=1_000_000)
+    for own in (few, many, large):
+        own.update(2)
+    seconds = {name: best(own.update, calls) for name, own, calls in (("2", few, 10), ("20", many, 2))}
+    assert 5.0 < seconds["20"] / seconds["2"] < 15.0
+    in_turn = [(best(few.update, 6), best(large.update, 6)) for _ in range(2)]
+    assert min(slow for _, slow in in_turn) < 1.5 * min(fast for fast, _ in in_turn)
+
+
+def test_memory_of_many_seeds_is_that_of_their_buffers_and_networks() -> None:
+    """The state of S seeds takes S times that of one, to the byte."""
+    sizes = []
+    for seeds in (1, 3):
+        population = surefoot.training.population.Population(bench()._population.learner, range(seeds), 1_000, 1_010)
+        state, _ = jax.eval_shape(population.init, np.zeros((seeds, 17), np.float32))
+        sizes.append(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)))
+    assert sizes[1] == 3 * sizes[0]
