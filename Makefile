@@ -64,6 +64,18 @@ SBX_PYTHON ?= $(BIN)/python
 bench: setup .bench/sbx/.installed ## Measure the update beside the machine's limits and SBX's CrossQ (ARGS="--utd 2 --task dog-run")
 	$(BIN)/surefoot bench speed $(ARGS)
 
+ENV_STEPS ?= 20_000
+DOGS = $(BIN)/surefoot train dog-run --utd 2 --num-seeds 10 --env-steps $(ENV_STEPS) --overwrite
+
+.PHONY: bench-gpu
+bench-gpu: setup ## Measure many agents on a GPU (make setup EXTRA=cuda first): seeds, a profile, ten dogs in both modes (ENV_STEPS=1_000_000)
+	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision tf32 --out .bench/seeds-tf32.json
+	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision bf16 --out .bench/seeds-bf16.json
+	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision float32 --out .bench/seeds-float32.json
+	$(BIN)/python scripts/profile_update.py tf32 2 10 | tee .bench/profile-tf32.txt
+	$(DOGS) --overlap --precision tf32 --out .bench/dogs-overlap
+	$(DOGS) --out .bench/dogs-exact
+
 .bench/sbx/.installed:
 	@rm -rf .bench/sbx
 	$(SBX_PYTHON) -m venv .bench/sbx

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Print norms, scores and presets."""
+    """Print norms, scores, presets, and what precision and overlap do to returns."""
     groups: dict[tuple[str, int], list[ReportRun]] = defaultdict(list)
     for run in load_runs([HERE / "width-128"]):
         groups[run.name, run.utd].append(run)
@@ -29,6 +29,9 @@ def main() -> None:
     print("\n## scores\n")
     for key in sorted(groups):
         print(scores(*key, groups[key]))
+    print("\n## precision and overlap\n")
+    for run in load_runs([HERE / "width-128" / "crossq-wn-w128-utd2-s0", HERE / "precision", HERE / "overlap"]):
+        print(scores(run.path.name, run.utd, [run]))
     print("\n## presets\n")
     for run in load_runs([HERE / "presets"]):
         best = np.nanmax(run.scores.mean(axis=0)) * 1000
@@ -68,7 +71,7 @@ def scores(name: str, utd: int, runs: list[ReportRun]) -> str:
     """Return the IQM return with its 95% interval at a few steps that all seeds reached."""
     common = sorted(set.intersection(*(set(run.env_steps.tolist()) for run in runs)))
     columns = [np.concatenate([run.scores[:, np.searchsorted(run.env_steps, step)] for run in runs]) for step in common]
-    own = Scores(["cheetah-run"], [np.stack(columns, axis=1)])
+    own = Scores([runs[0].task], [np.stack(columns, axis=1)])
     found = estimate(own, iqm, np.random.default_rng(0))
     cells = []
     for step in (20_000, 40_000, 60_000, 80_000, 100_000):

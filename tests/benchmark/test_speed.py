@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 
 import surefoot
 from surefoot.algorithms import Learner
-from surefoot.benchmark import speed, speed_table
+from surefoot.benchmark import seeds, speed, speed_table
 from surefoot.benchmark.flops import count_dot_flops
 from surefoot.cli.main import main
 from surefoot.types import Batch, EnvSpec
@@ -47,17 +48,77 @@ def test_update_of_the_papers_networks_needs_two_and_a_half_gflop() -> None:
     assert counted[1.0] - counted[0.0] == pytest.approx(0.68e9, rel=0.05)
 
 
-def test_program_prints_a_table_and_writes_its_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements of a moment."""
     monkeypatch.setattr(speed, "_CAPACITY", 1_000)
     monkeypatch.setattr(speed_table, "measure", lambda *options: speed.measure(*options, seconds_per_part=0.05))
+
+
+@pytest.fixture
+def sbx(tmp_path: Path) -> Path:
+    """An interpreter that says it is SBX and takes half a second for whatever it is asked."""
+    fake = tmp_path / "python"
+    fake.write_text(
+        "#!/bin/sh\n"
+        """echo '{"sbx": "9.9.9", "jax": "1.2.3", "policy_delay": 3}'\n"""
+        "while read calls; do echo 0.5; done\n"
+    )
+    fake.chmod(0o755)
+    return fake
+
+
+def test_program_prints_a_table_and_writes_its_figures(
+    short: None, sbx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "speed.json"
-    assert main(["bench", "speed", "--utd", "1", "--rounds", "2", "--out", str(out)]) == 0
-    figures = json.loads(out.read_text())
-    assert figures["utd"] == 1
-    assert 0.0 < figures["share_of_limit"]["low"] <= figures["share_of_limit"]["high"]
-    assert f"{figures['updates_per_second']['median']:.1f} updates/s" in capsys.readouterr().out
+    command = ["bench", "speed", "--utd", "1", "--rounds", "2", "--sbx", str(sbx), "--out", str(out)]
+    assert main(command) == 0
+    figures, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert (figures["utd"], figures["rounds"], figures["task"]) == (1, 2, "cheetah-run")
+    for name, value in figures.items():
+        if isinstance(value, dict) and "median" in value:
+            assert 0.0 < value["low"] <= value["median"] <= value["high"], name
+    # As XLA counts: the products, and what else there is to an update.
+    assert 1.0 < figures["compiled_gflop_per_update"] / figures["gflop_per_update"] < 1.1
+    assert figures["sbx_versions"]["sbx"] == "9.9.9"
+    # One call at a time takes it half a second.
+    assert figures["sbx_updates_per_second"]["median"] == pytest.approx(2.0)
+    assert f"{figures['updates_per_second']['median']:.1f} updates/s" in printed
+    assert "SBX 9.9.9 CrossQ" in printed
+
+
+def test_without_sbx_the_table_says_how_to_get_it(
+    short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "speed", "--utd", "1", "--rounds", "1"]) == 0
+    assert "make bench installs it" in capsys.readouterr().out
+    assert json.loads((tmp_path / ".bench" / "speed.json").read_text())["sbx_gain"] is None
+
+
+@pytest.mark.parametrize("path", [sys.executable, "/nowhere/python"])
+def test_a_python_that_cannot_run_sbx_is_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "speed", "--rounds", "1", "--sbx", path]) == 2
+    said = capsys.readouterr().err
+    assert path in said
+    assert "SBX's CrossQ" in said
+    assert said.count("\n") == 1
+
+
+def test_seeds_are_measured_one_number_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "seeds.json"
+    assert seeds.measure_and_print("cheetah-run", 1, [1, 2], "float32", out, seconds=0.05) == 0
+    data, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert [row["num_seeds"] for row in data["rows"]] == [1, 2]
+    assert data["rows"][1]["replay_bytes"] == 2 * data["rows"][0]["replay_bytes"]
+    best = max(row["updates_per_second"] for row in data["rows"])
+    assert f"2 seeds {data['rows'][1]['updates_per_second'] / best:.0%}" in printed
+
+
+def test_no_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "seeds", "--num-seeds", "4", "0"]) == 2
+    assert "num_seeds must be at least 1, got 0" in capsys.readouterr().err
 
 
 def test_program_refuses_no_rounds(capsys: pytest.CaptureFixture[str]) -> None:

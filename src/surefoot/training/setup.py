@@ -192,8 +192,8 @@ def _free_in_container() -> int:
         limit, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         # Files that were read lately count as taken, and are given up as soon as memory is short.
-        return limit - taken + int(statistics["inactive_file"])
-    except (OSError, ValueError, KeyError):
+        return limit - taken + int(statistics.get("inactive_file", 0))
+    except (OSError, ValueError):
         return sys.maxsize  # No group, or one without a limit ("max").
 
 
