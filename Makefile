@@ -61,7 +61,7 @@ SBX := sbx-rl==0.28.0
 SBX_PYTHON ?= $(BIN)/python
 
 .PHONY: bench
-bench: setup .bench/sbx/.installed ## Measure the update beside the machine's limits and SBX's CrossQ (ARGS="--utd 2 --task dog-run")
+bench: setup .bench/sbx/.$(SBX) ## Measure the update beside the machine's limits and SBX's CrossQ (ARGS="--utd 2 --task dog-run")
 	$(BIN)/surefoot bench speed $(ARGS)
 
 ENV_STEPS ?= 20_000
@@ -72,11 +72,11 @@ bench-gpu: setup ## Measure many agents on a GPU (make setup EXTRA=cuda first): 
 	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision tf32 --out .bench/seeds-tf32.json
 	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision bf16 --out .bench/seeds-bf16.json
 	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision float32 --out .bench/seeds-float32.json
-	$(BIN)/python scripts/profile_update.py tf32 2 10 | tee .bench/profile-tf32.txt
+	set -o pipefail; $(BIN)/python scripts/profile_update.py tf32 2 10 | tee .bench/profile-tf32.txt
 	$(DOGS) --overlap --precision tf32 --out .bench/dogs-overlap
 	$(DOGS) --out .bench/dogs-exact
 
-.bench/sbx/.installed:
+.bench/sbx/.$(SBX): | setup
 	@rm -rf .bench/sbx
 	$(SBX_PYTHON) -m venv .bench/sbx
 	.bench/sbx/bin/python -m pip install --quiet '$(SBX)' || \
@@ -106,7 +106,7 @@ clean: ## Remove the environment and all that was built; runs/ stays
 .PHONY: help
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 $(STAMP): uv.lock pyproject.toml .python-version $(if $(filter uv,$(UV)),,$(UV))
 	@# .python-version names the Python: the simulators have no wheels for every one that surefoot itself supports.

@@ -57,8 +57,9 @@ def main(precision: str = "float32", utd: str = "5", seeds: str = "1") -> None:
     print()
     shown = [row for row in spent.most_common() if _kind(row[0], named) != "inside"]
     for operation, nanoseconds in shown[:_ROWS]:
-        name, shape = named.get(operation, ("", ""))
-        print(f"{nanoseconds / 1e3 / updates:9.1f} us x{times[operation] / updates:5.2f}  {operation} {shape} {name[-90:]}")
+        source, shape = named.get(operation, ("", ""))
+        each = f"{nanoseconds / 1e3 / updates:9.1f} us x{times[operation] / updates:5.2f}"
+        print(f"{each}  {operation} {shape} {source[-90:]}")
 
 
 def _names(bench: Bench) -> dict[str, tuple[str, str]]:

@@ -54,7 +54,8 @@ def test_the_fast_library_makes_the_products() -> None:
     total = sum(flops for flops, _ in found)
     # Two critics' passes and the policy's share, each counted once however often its branch is taken.
     assert total == pytest.approx(2.96e9, rel=0.03)
-    assert sum(flops for flops, fast in found if fast) > 0.98 * total
+    fast_share = sum(flops for flops, fast in found if fast) / total
+    assert fast_share > 0.98, "slower code, unless this JAX or CPU calls its fast library by another name"
 
 
 def test_the_program_is_as_long_for_twenty_updates_as_for_two() -> None:
@@ -78,8 +79,10 @@ def test_an_update_is_near_the_limit_of_its_products() -> None:
     own = bench(2)
     own.update(3)
     matmul(200)
-    share = own.gflop_per_update() * 2 / best(own.update, 12) / (gflop / best(matmul, 200))
-    assert 0.4 < share < 1.2
+    in_turn = [(best(own.update, 6), best(matmul, 100)) for _ in range(3)]
+    update, product = (min(seconds) for seconds in zip(*in_turn, strict=True))
+    share = own.gflop_per_update() * 2 / update / (gflop / product)
+    assert 0.4 < share < 1.3
 
 
 def test_the_time_is_linear_in_updates_and_flat_in_the_buffers_size() -> None:

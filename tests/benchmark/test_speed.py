@@ -61,7 +61,7 @@ def sbx(tmp_path: Path) -> Path:
     fake = tmp_path / "python"
     fake.write_text(
         "#!/bin/sh\n"
-        """echo '{"sbx": "9.9.9", "jax": "1.2.3", "policy_delay": 3}'\n"""
+        """echo '{"sbx": "9.9.9", "jax": "1.2.3", "device": "cpu", "policy_delay": 3}'\n"""
         "while read calls; do echo 0.5; done\n"
     )
     fake.chmod(0o755)
@@ -97,7 +97,7 @@ def test_without_sbx_the_table_says_how_to_get_it(
     assert json.loads((tmp_path / ".bench" / "speed.json").read_text())["sbx_gain"] is None
 
 
-@pytest.mark.parametrize("path", [sys.executable, "/nowhere/python"])
+@pytest.mark.parametrize("path", [sys.executable, "/nowhere/python", "/bin/echo"])
 def test_a_python_that_cannot_run_sbx_is_one_line(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "speed", "--rounds", "1", "--sbx", path]) == 2
     said = capsys.readouterr().err
@@ -116,9 +116,17 @@ def test_seeds_are_measured_one_number_after_the_other(tmp_path: Path, capsys: p
     assert f"2 seeds {data['rows'][1]['updates_per_second'] / best:.0%}" in printed
 
 
-def test_no_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "seeds", "--num-seeds", "4", "0"]) == 2
-    assert "num_seeds must be at least 1, got 0" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--num-seeds 4 0", "num_seeds must be at least 1, got 0"),
+        ("--num-seeds", "num_seeds names no number"),
+        ("--precision tf32", "precision tf32 is of NVIDIA GPUs"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(options: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "seeds", *options.split()]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_program_refuses_no_rounds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def test_a_write_is_over_once() -> None:
     may_end, ended = threading.Event(), []
 
     def write() -> None:
-        may_end.wait()
+        assert may_end.wait(timeout=60)
         ended.append(True)
 
     writer.begin(write)
@@ -41,7 +43,6 @@ def test_a_write_is_over_once() -> None:
     assert writer.finished(wait=True)
     assert ended == [True]
     assert not writer.finished(wait=True)
-    writer.close()
 
 
 def test_what_a_write_raises_is_raised_once() -> None:
@@ -54,7 +55,34 @@ def test_what_a_write_raises_is_raised_once() -> None:
     with pytest.raises(RunFailure, match="the disk is full"):
         writer.finished(wait=True)
     assert not writer.finished(wait=True)
-    writer.close()
+
+
+def _settle(writer: BackgroundWriter, write: Callable[[], None], error: BaseException) -> None:
+    with writer.settled():
+        writer.begin(write)
+        raise error
+
+
+def test_what_fails_beside_a_failure_is_a_note_on_it() -> None:
+    def fail() -> None:
+        raise RunFailure("the disk is full")
+
+    with pytest.raises(LookupError) as raised:
+        _settle(BackgroundWriter(), fail, LookupError("mine"))
+    assert raised.value.__notes__ == ["the checkpoint that was being written failed as well: the disk is full"]
+
+
+def test_an_interrupt_does_not_wait() -> None:
+    writer, may_end = BackgroundWriter(), threading.Event()
+
+    def write() -> None:
+        assert may_end.wait(timeout=60)
+
+    with pytest.raises(KeyboardInterrupt):
+        _settle(writer, write, KeyboardInterrupt())
+    assert not writer.finished()
+    may_end.set()
+    assert writer.finished(wait=True)
 
 
 class _SlowDisk(surefoot.Callback):
@@ -121,3 +149,31 @@ def test_a_disk_that_refuses_ends_the_run_at_the_latest_with_the_next_checkpoint
         surefoot.train("probe-action", out=tmp_path / "run", observer=Recording(), **SETTINGS)
     assert "\n" not in str(failure.value)
     assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps == 0
+
+
+def test_the_lock_is_held_until_nothing_is_written_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a callback ends the run while a checkpoint is on its way to the disk."""
+    order: list[str] = []
+    save = RunDirectory.save_checkpoint
+
+    def slow(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Any:
+        if env_steps == 110:
+            time.sleep(1.0)
+        saved = save(directory, env_steps, *arguments, **named)
+        order.append(f"written {env_steps}")
+        return saved
+
+    class Rude(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 111:
+                raise LookupError("mine")
+
+        def close(self) -> None:
+            order.append("closed")
+
+    monkeypatch.setattr(RunDirectory, "save_checkpoint", slow)
+    with pytest.raises(LookupError, match="mine"):
+        surefoot.train("probe-action", out=tmp_path / "run", callbacks=[Rude()], observer=Recording(), **SETTINGS)
+    assert order == ["written 0", "written 110", "closed"]
+    with RunDirectory.open(tmp_path / "run").lock() as directory:
+        assert directory.load_checkpoint().env_steps == 110

@@ -36,7 +36,9 @@ def run(out: Path, cache: str) -> np.ndarray:
 
 
 def programs(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*-cache")}
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*-cache")}
+    assert any("train_all" in name for name in found)
+    return found
 
 
 def test_a_second_run_compiles_nothing_and_has_the_same_bits(tmp_path: Path) -> None:
@@ -44,11 +46,11 @@ def test_a_second_run_compiles_nothing_and_has_the_same_bits(tmp_path: Path) -> 
     cache = tmp_path / "cache"
     first = run(tmp_path / "run", str(cache))
     kept = programs(cache)
-    assert any("train_all" in name for name in kept)
     # One folder for this kind of machine.
     assert len({Path(name).parts[:2] for name in kept}) == 1
     second = run(tmp_path / "run", str(cache))
-    assert programs(cache) == kept
+    # A program at the limit of what is kept may be kept now.
+    assert {name for name in programs(cache) if "train_all" in name} == {name for name in kept if "train_all" in name}
     np.testing.assert_array_equal(first, weights)
     np.testing.assert_array_equal(second, weights)
 
@@ -62,9 +64,16 @@ def test_a_cache_that_the_user_set_up_stays_as_it_is(tmp_path: Path, monkeypatch
     assert not (tmp_path / "ours").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("no", ["folder", "home"])
+def test_a_folder_that_cannot_be_made_is_done_without(no: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SUREFOOT_COMPILE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("SUREFOOT_COMPILE_CACHE", str(tmp_path / "file") if no == "folder" else "")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
     theirs = jax.config.jax_compilation_cache_dir
     try:
         jax.config.update("jax_compilation_cache_dir", None)

@@ -17,7 +17,7 @@ SPEC = EnvSpec(17, 6)
 CAPACITY = 50_000
 
 
-@pytest.mark.parametrize("call", ["_store", "_store_and_act", "_train"])
+@pytest.mark.parametrize("call", ["_store", "_store_and_act", "_train", "_learn"])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_replay_ring_is_copied(seeds: int, call: str) -> None:
     frames = replay.frame_capacity(CAPACITY, 500)
@@ -28,6 +28,11 @@ def test_no_replay_ring_is_copied(seeds: int, call: str) -> None:
     no = np.zeros(seeds, bool)
     transition = Transition(np.zeros(action.shape, np.float32), no.astype(np.float32), observation, no, observation, no)
     more = (np.int32(0),) if call == "_train" else ()
+    if call == "_learn":
+        # The buffers are only read.
+        memory = population._learn.lower(state.learner, state.metrics, state.replay, np.int32(0)).compile()
+        assert memory.memory_analysis().temp_size_in_bytes < state.replay.actions.size * 4
+        return
     memory = getattr(population, call).lower(state, transition, *more).compile().memory_analysis()
     # The smallest of the larger rings: a copy of any of them would not fit into this.
     assert memory.temp_size_in_bytes < state.replay.actions.size * 4

@@ -194,7 +194,8 @@ class RayLauncher:
 
 def _environment(*, one_core: bool) -> dict[str, str]:
     """Return what a cell's process must have of this one's environment, wherever it runs."""
-    names = ("PYTHONPATH", "MUJOCO_GL", "JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "XLA_PYTHON_CLIENT_PREALLOCATE")
+    names = ["PYTHONPATH", "MUJOCO_GL", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE"]
+    names += ["SUREFOOT_COMPILE_CACHE", "JAX_COMPILATION_CACHE_DIR"]
     found = {name: os.environ[name] for name in names if name in os.environ}
     # Ray counts cores but gives none away; XLA would start a thread for each core of the node in every cell.
     return found | ({"NPROC": "1"} if one_core else {})

@@ -7,11 +7,12 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from surefoot.errors import UserError
+from surefoot.networks.validation import one_line
 
 _PROGRAM = Path(__file__).with_name("sbx_program.py")
 
@@ -20,12 +21,12 @@ class SbxPeer:
     """A process that makes SBX's updates on request; see ``open_peer``.
 
     Attributes:
-        versions: what it said of itself: sbx, jax, policy_delay.
+        versions: what it said of itself: sbx, jax, device (cpu, gpu), policy_delay.
     """
 
     def __init__(self, process: subprocess.Popen[str], python: Path, errors: Any) -> None:
         self._process, self._python, self._errors = process, python, errors
-        self.versions: dict[str, Any] = json.loads(self._read())
+        self.versions: dict[str, Any] = self._read(json.loads)
 
     def run(self, calls: int) -> float:
         """Make the updates of so many agent steps; return the seconds that they took, in its own clock."""
@@ -33,12 +34,16 @@ class SbxPeer:
         with contextlib.suppress(OSError):  # It has died: what it said is read below.
             self._process.stdin.write(f"{calls}\n")
             self._process.stdin.flush()
-        return float(self._read())
+        return self._read(float)
 
-    def _read(self) -> str:
+    def _read[T](self, parse: Callable[[str], T]) -> T:
         assert self._process.stdout is not None
         if line := self._process.stdout.readline():
-            return line
+            try:
+                return parse(line)
+            except ValueError:
+                said = one_line(line)
+                raise UserError(f"{self._python} does not run SBX's CrossQ, or not as asked: it said {said}") from None
         self._process.wait()
         self._errors.seek(0)
         last = (self._errors.read().strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
@@ -58,8 +63,13 @@ def open_peer(python: Path, observation_size: int, action_size: int, utd: int) -
     Raises:
         UserError: it does not start, or ends.
     """
-    # Neither our packages nor our settings of JAX are its own.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("JAX_")}
+    # Neither our packages nor our settings of JAX are its own, but for where it is to compute.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "JAX_PLATFORMS" or not name.startswith(("JAX_", "PYTHONPATH"))
+    }
+    kept["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # Two processes share the device.
     with tempfile.TemporaryFile("w+") as errors:
         try:
             process = subprocess.Popen(

@@ -63,7 +63,12 @@ def main(observation_size: int, action_size: int, utd: int) -> None:
         return time.perf_counter() - began
 
     updates(3)
-    about = {"sbx": sbx.__version__, "jax": jax.__version__, "policy_delay": model.policy_delay}
+    about = {
+        "sbx": sbx.__version__,
+        "jax": jax.__version__,
+        "device": jax.default_backend(),
+        "policy_delay": model.policy_delay,
+    }
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
         print(updates(int(line)), flush=True)

@@ -7,7 +7,7 @@ import gc
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from surefoot.benchmark.speed import Bench
 from surefoot.errors import UserError
 from surefoot.networks.matmul import Precision
 from surefoot.tasks import get_task, make_vector
+from surefoot.training.setup import check_precision, device_name
 from surefoot.types import EnvSpec
 
 _CAPACITY = 10_000
@@ -56,17 +57,15 @@ def measure_seeds(
     utd: int,
     seeds: Sequence[int],
     precision: Precision,
-    tell: Callable[[str], None],
     seconds: float = 1.0,
-) -> list[SeedsRow]:
-    """Measure each number of seeds on the default device; ``tell`` a person one line each, as they come.
+) -> Iterator[SeedsRow]:
+    """Measure each number of seeds on the default device, one after the other.
 
     Args:
         task_name: whose sizes the networks have; it is not played.
         utd: gradient updates per agent step.
         seeds: numbers of agents.
         precision: of the updates' products.
-        tell: takes a line.
         seconds: per measurement.
 
     Raises:
@@ -76,27 +75,22 @@ def measure_seeds(
     with make_vector(task, [0], "train") as vector:
         spec = EnvSpec(vector.observation_size, vector.action_size)
     algorithm = crossq_wn(utd=utd)
-    rows: list[SeedsRow] = []
     for number in seeds:
         gc.collect()  # The buffers of the number before.
         observation = np.zeros((number, spec.observation_size), np.float32)
         bench = Bench(algorithm, spec, task.discount, observation, precision, _CAPACITY)
         rates = [_rate(bench, seconds) * utd * number for _ in range(_ROUNDS)]
-        rows.append(
-            SeedsRow(
-                num_seeds=number,
-                updates_per_second=statistics.median(rates),
-                low=min(rates),
-                high=max(rates),
-                gflops=statistics.median(rates) * bench.gflop_per_update(),
-                compile_seconds=bench.compile_seconds,
-                replay_bytes=number * replay.nbytes(spec, _CAPACITY, replay.frame_capacity(_CAPACITY, 500)),
-                peak_bytes=(jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
-            )
+        yield SeedsRow(
+            num_seeds=number,
+            updates_per_second=statistics.median(rates),
+            low=min(rates),
+            high=max(rates),
+            gflops=statistics.median(rates) * bench.gflop_per_update(),
+            compile_seconds=bench.compile_seconds,
+            replay_bytes=number * replay.nbytes(spec, _CAPACITY, replay.frame_capacity(_CAPACITY, 500)),
+            peak_bytes=(jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
         )
-        tell(_line(rows[-1]))
         del bench
-    return rows
 
 
 def _rate(bench: Bench, seconds: float) -> float:
@@ -112,23 +106,27 @@ def measure_and_print(
     task_name: str, utd: int, seeds: Sequence[int], precision: Precision, out: Path, seconds: float = 1.0
 ) -> int:
     """Measure, print a line each and what share of the best each reaches, write JSON; return the exit code."""
-    from surefoot.training.setup import device_name
-
+    if not seeds:
+        raise UserError("num_seeds names no number of agents: expected some, such as 1 10 64")
+    check_precision(precision)
     for name, values in (("utd", [utd]), ("num_seeds", seeds)):
         if wrong := [value for value in values if value < 1]:
             raise UserError(f"{name} must be at least 1, got {wrong[0]}")
     print(f"{device_name()}, {task_name}'s sizes, UTD {utd}, {precision}", flush=True)
-    rows = measure_seeds(task_name, utd, seeds, precision, lambda line: print(line, flush=True), seconds)
+    data: dict[str, Any] = {"device": device_name(), "task": task_name, "utd": utd, "precision": precision, "rows": []}
+    rows = []
+    for row in measure_seeds(task_name, utd, seeds, precision, seconds):
+        rows.append(row)
+        print(_line(row), flush=True)
+        data["rows"].append(dataclasses.asdict(row))
+        try:  # After every row: the device may not have room for the next.
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(data, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror}") from error
     best = max(row.updates_per_second for row in rows)
     shares = (f"{row.num_seeds} seeds {row.updates_per_second / best:.0%}" for row in rows)
     print(f"of the most: {', '.join(shares)}")
-    data: dict[str, Any] = {"device": device_name(), "task": task_name, "utd": utd, "precision": precision}
-    data["rows"] = [dataclasses.asdict(row) for row in rows]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(data, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
     print(f"written to {out}")
     return 0
 

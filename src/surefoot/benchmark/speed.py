@@ -30,6 +30,7 @@ from surefoot.benchmark.sbx_peer import SbxPeer, open_peer
 from surefoot.networks.matmul import Precision
 from surefoot.tasks import VectorEnv, get_task, make_vector
 from surefoot.training.population import Population, PopulationState
+from surefoot.training.setup import check_precision, device_name
 from surefoot.types import EnvSpec, Transition
 
 _CAPACITY = 100_000
@@ -77,7 +78,8 @@ class SpeedReport:
         loop_share: float32 updates in the loop over those alone.
         overlap_gain: the loop with overlap over the one without.
         sbx_updates_per_second: of SBX's CrossQ, which has no target critic; None where it was not measured.
-        sbx_gain: ours alone over SBX's.
+        sbx_gain: ours alone over SBX's; None where there is nothing to compare: no SBX, another kind of device, or
+            several agents of ours, since SBX trains one.
         sbx_versions: what was measured beside ours.
         compile_seconds: of the train step, from tracing to the end of its first call.
     """
@@ -132,8 +134,6 @@ def measure(
     Raises:
         UserError: no such task, or SBX does not run there.
     """
-    from surefoot.training.setup import device_name
-
     task, algorithm = get_task(task_name), crossq_wn(utd=utd)
     with contextlib.ExitStack() as stack:
         vector = stack.enter_context(make_vector(task, range(num_seeds), "train", num_workers=None))
@@ -169,13 +169,17 @@ def measure(
             loop_share=_ratio(rates["loop"], rates["float32"]),
             overlap_gain=_ratio(rates["overlap"], rates["loop"]),
             sbx_updates_per_second=Spread.of(rates["sbx"]) if peer else None,
-            sbx_gain=_ratio(rates["float32"], rates["sbx"]) if peer else None,
+            sbx_gain=_ratio(rates["float32"], rates["sbx"]) if peer and _comparable(peer, num_seeds) else None,
             sbx_versions=peer.versions if peer else None,
             compile_seconds=float32.compile_seconds,
         )
 
 
 _PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+
+
+def _comparable(peer: SbxPeer, num_seeds: int) -> bool:
+    return num_seeds == 1 and peer.versions["device"] == jax.default_backend()
 
 
 def _parts(
@@ -224,6 +228,10 @@ class Bench:
         discount: per agent step.
         observation: [S, O] to begin with.
         precision: of the updates' products.
+        capacity: replay transitions per seed, all of them there; None takes 100,000.
+
+    Raises:
+        UserError: the device does not have that precision.
 
     Attributes:
         utd: gradient updates per agent step.
@@ -239,6 +247,7 @@ class Bench:
         precision: Precision = "float32",
         capacity: int | None = None,
     ) -> None:
+        check_precision(precision)
         capacity = capacity or _CAPACITY
         seeds = range(len(observation))
         frames = replay.frame_capacity(capacity, 500)

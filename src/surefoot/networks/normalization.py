@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -123,9 +122,12 @@ class BatchNormalization(nn.Module):
         if not self.train:
             return _affine(x, running_mean.value, running_var.value, scale, bias, config.epsilon)
         mean = jnp.mean(x, axis=0)
-        var = jnp.maximum(jnp.mean(jnp.square(x), axis=0) - jnp.square(mean), 0.0)
-        if passes is not None:
+        if passes is None:
+            # In one pass, as Flax does it.
+            var = jnp.maximum(jnp.mean(jnp.square(x), axis=0) - jnp.square(mean), 0.0)
+        else:
             assert isinstance(config, BatchRenorm)
+            var = jnp.mean(jnp.square(x - mean[None]), axis=0)
             warm = passes.value >= config.warmup_updates
             r, d = _towards_running(config, warm, mean, var, running_mean.value, running_var.value)
             scale, bias = r * scale, d * scale + bias
@@ -139,7 +141,12 @@ class BatchNormalization(nn.Module):
 
 
 def _towards_running(
-    config: BatchRenorm, warm: jax.Array, mean: jax.Array, var: jax.Array, running_mean: jax.Array, running_var: Any
+    config: BatchRenorm,
+    warm: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    running_mean: jax.Array,
+    running_var: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Return batch renormalisation's r and d, constants to the gradient: one and zero until it is warm."""
     std, running_std = jnp.sqrt(var + config.epsilon), jnp.sqrt(running_var + config.epsilon)

@@ -20,8 +20,11 @@ from surefoot.types import PyTree
 _MOST = 2**40
 """More transitions or frames than any run has; larger counts could overflow."""
 
-_CHUNK = 8192
-"""Entries fetched from the device at a time: one compiled gather, whatever the amount."""
+_CHUNKS = (8192, 256)
+"""Entries copied at a time, many and few: two compiled programs, whatever the amount."""
+
+_MOST_ON_DEVICE = 2 * 2**30
+"""Bytes of a copy that stay on the device until they are written; of more, each piece goes to the host at once."""
 
 
 # ---------------------------------------------------------------- pytrees
@@ -126,8 +129,10 @@ class ReplayCopy:
         positions = np.arange(start, now.transitions) % replay.rewards.shape[1]
         rings = {name: getattr(replay, name) for name in ("actions", "rewards", "terminated", "frame_of")}
         frames = {"frames": replay.frames}
-        self._transitions = [_Piece(rings, seed, positions) for seed in seeds]
-        self._frames = [_Piece(frames, seed, np.arange(first[seed], now.frames[seed]) % ring) for seed in seeds]
+        entry = sum(leaf.nbytes // (leaf.shape[0] * leaf.shape[1]) for leaf in (*rings.values(), replay.frames))
+        stays = entry * len(seeds) * len(positions) <= _MOST_ON_DEVICE
+        self._transitions = [_Piece(rings, seed, positions, stays) for seed in seeds]
+        self._frames = [_Piece(frames, seed, np.arange(first[seed], now.frames[seed]) % ring, stays) for seed in seeds]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Bring it to the host, and let go of the copy on the device; once."""
@@ -221,20 +226,22 @@ def _gather(rings: dict[str, jax.Array], seed: jax.Array, positions: jax.Array) 
 class _Piece:
     """A copy of each ring[seed, positions] on the device, made without moving the rest of it."""
 
-    def __init__(self, rings: dict[str, jax.Array], seed: int, positions: np.ndarray) -> None:
-        self._length = len(positions)
+    def __init__(self, rings: dict[str, jax.Array], seed: int, positions: np.ndarray, stays: bool) -> None:
         self._empty = {name: np.zeros((0, *ring.shape[2:]), ring.dtype) for name, ring in rings.items()}
-        self._parts = []
-        for begin in range(0, len(positions), _CHUNK):
-            wanted = positions[begin : begin + _CHUNK]
-            padded = np.zeros(_CHUNK, np.int32)
+        self._parts: list[tuple[dict[str, Any], int]] = []
+        while len(positions):
+            many, few = _CHUNKS
+            chunk = many if len(positions) > many // 4 else few
+            wanted, positions = positions[:chunk], positions[chunk:]
+            padded = np.zeros(chunk, np.int32)
             padded[: len(wanted)] = wanted
-            self._parts.append(_gather(rings, np.int32(seed), padded))
+            part: dict[str, Any] = _gather(rings, np.int32(seed), padded)
+            self._parts.append((part if stays else jax.tree.map(np.asarray, part), len(wanted)))
 
     def take(self) -> dict[str, np.ndarray]:
         """Return it on the host, and let go of the copy on the device."""
         parts, self._parts = self._parts, []
         return {
-            name: np.concatenate([empty, *(np.asarray(part[name]) for part in parts)])[: self._length]
+            name: np.concatenate([empty, *(np.asarray(part[name])[:length] for part, length in parts)])
             for name, empty in self._empty.items()
         }

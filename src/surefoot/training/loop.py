@@ -158,7 +158,8 @@ class TrainingLoop:
         self._log_pace, self._progress_pace = (
             Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
         )
-        with naming_step(self._task, self._watchers, lambda: self._env_steps, self._directory.path):
+        named = naming_step(self._task, self._watchers, lambda: self._env_steps, self._directory.path)
+        with named, self._recorder_now.settled():
             while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
                 before = self._env_steps
                 self._agent_step()

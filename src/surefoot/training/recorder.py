@@ -138,6 +138,10 @@ class Recorder:
         """
         return self._writer.finished(wait)
 
+    def settled(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block that is left only when no checkpoint is being written any more; see ``BackgroundWriter``."""
+        return self._writer.settled()
+
     def _policy_spec(self, env_steps: int) -> PolicySpec:
         seeds = self._plan.seeds
         return PolicySpec(
@@ -241,8 +245,7 @@ class Recorder:
         }
 
     def close(self) -> None:
-        """Wait for a checkpoint that is being written, good or not, and close the logs."""
-        self._writer.close()
+        """Close the logs."""
         self._evaluations.close()
         self._training.close()
         self._diagnostics.close()

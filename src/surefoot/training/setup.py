@@ -16,6 +16,7 @@ import jax
 from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner, ResetAt, ResetEvery, next_reset, to_data
 from surefoot.errors import UserError
+from surefoot.networks.matmul import PRECISIONS, Precision
 from surefoot.tasks import Task, VectorEnv, usable_cores
 from surefoot.training.config import CADENCES, MOST_TRANSITIONS, TrainConfig
 from surefoot.training.population import Population
@@ -128,13 +129,24 @@ def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorE
     Raises:
         UserError: they do not fit into the device's free memory, or the device cannot multiply as asked.
     """
-    if config.precision == "tf32" and jax.default_backend() != "gpu":
-        raise UserError(f"precision tf32 is of NVIDIA GPUs, and this is {device_name()}: choose float32 or bf16")
+    check_precision(config.precision)
     spec = EnvSpec(vector.observation_size, vector.action_size)
     check_memory(plan, task, spec)
     return Population(
         Learner(config.algorithm, spec, plan.discount, config.precision), plan.seeds, plan.capacity, _frames(plan, task)
     )
+
+
+def check_precision(precision: Precision) -> None:
+    """Refuse a precision that the default device does not have.
+
+    Raises:
+        UserError: it does not.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "tf32" and jax.default_backend() != "gpu":
+        raise UserError(f"precision tf32 is of NVIDIA GPUs, and this is {device_name()}: choose float32 or bf16")
 
 
 def replay_bytes(plan: Plan, task: Task, spec: EnvSpec) -> int:

@@ -37,9 +37,12 @@ def stored_run(
         )
     resolved = stored_task(_entry(directory, "task", str), task)
     settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", "env_steps", *CADENCES)}
-    settings |= {name: _flag(directory, name) for name in ("curvature", "overlap")}
+    settings |= {"curvature": _flag(directory, "curvature")}
+    # Runs made before there were these have neither.
     if "precision" in directory.config:
         settings |= {"precision": _entry(directory, "precision", str)}
+    if "overlap" in directory.config:
+        settings |= {"overlap": _flag(directory, "overlap")}
     settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
     algorithm = algorithm_from_data(_entry(directory, "algorithm", dict))
     warm_start = WarmStart.from_data(directory.config.get("warm_start"))
