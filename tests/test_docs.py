@@ -216,3 +216,8 @@ def test_every_command_and_option_is_on_the_page_of_commands(name: str) -> None:
     for field in dataclasses.fields(COMMANDS[name]):
         option = f"--{field.name.replace('_', '-')}"
         assert f"`{option}`" in section[0] or field.name.upper() in section[0].splitlines()[0], option
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    assert not re.search(r"@@|\bTODO\b|\bTBD\b|\bFIXME\b", page.read_text())
