@@ -162,8 +162,9 @@ def test_without_a_delay_there_is_no_branch() -> None:
 def test_the_compiled_program_keeps_the_branch(population: Population) -> None:
     """A predicate with a seed axis would have become a selection between two computed results."""
     state = jax.eval_shape(population.init, jnp.asarray(transition().observation))[0]
-    step = jax.jit(lambda state, transition, count: population.train(state, transition, count))
-    compiled = step.lower(state, transition(), 0).compile(compiler_options=FAST_COMPILE).as_text()
+    compiled = (
+        population._train.lower(state, transition(), np.int32(0)).compile(compiler_options=FAST_COMPILE).as_text()
+    )
     always, sometimes = matrix_products(compiled)
     assert len(re.findall(r" conditional\(", compiled)) == 1
     # By layer: 3 + 4 of the passes of target and policy, 3 + 3 x 2 of the critic's, 4 of acting; and of the policy's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -88,13 +89,18 @@ def test_program_prints_a_table_and_writes_its_figures(
     assert "SBX 9.9.9 CrossQ" in printed
 
 
-def test_without_sbx_the_table_says_how_to_get_it(
-    short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["bench", "speed", "--utd", "1", "--rounds", "1"]) == 0
-    assert "make bench installs it" in capsys.readouterr().out
-    assert json.loads((tmp_path / ".bench" / "speed.json").read_text())["sbx_gain"] is None
+def test_without_sbx_the_table_says_how_to_get_it() -> None:
+    one = speed.Spread(2.0, 1.0, 3.0)
+    fields = {field.name: one for field in dataclasses.fields(speed.SpeedReport) if field.type == "Spread"}
+    numbers = {"utd": 1, "num_seeds": 1, "rounds": 1, "compile_seconds": 1.0, "gflop_per_update": 1.0}
+    compiled = {"compiled_gflop_per_update": 1.0, "compiled_gbytes_per_update": 0.1}
+    no_sbx = {"sbx_updates_per_second": None, "sbx_gain": None, "sbx_versions": None}
+    report = speed.SpeedReport(device="CPU", task="dog-run", **fields, **numbers, **compiled, **no_sbx)
+    assert "make bench installs it" in speed_table.table(report)
+    # A GPU beside a CPU, or many agents beside one, are no comparison.
+    elsewhere = dataclasses.replace(report, sbx_updates_per_second=one, sbx_versions={"sbx": "9", "device": "cpu"})
+    assert "SBX 9 CrossQ" in speed_table.table(elsewhere)
+    assert "over it" not in speed_table.table(elsewhere)
 
 
 @pytest.mark.parametrize("path", [sys.executable, "/nowhere/python", "/bin/echo"])
