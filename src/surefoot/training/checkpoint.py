@@ -21,7 +21,7 @@ _MOST = 2**40
 """More transitions or frames than any run has; larger counts could overflow."""
 
 _CHUNKS = (8192, 256)
-"""Entries copied at a time, many and few: two compiled programs, whatever the amount."""
+"""Entries copied at a time, where there are many and where there are few: one compiled program each."""
 
 _MOST_ON_DEVICE = 2 * 2**30
 """Bytes of a copy that stay on the device until they are written; of more, each piece goes to the host at once."""
@@ -229,10 +229,10 @@ class _Piece:
     def __init__(self, rings: dict[str, jax.Array], seed: int, positions: np.ndarray, stays: bool) -> None:
         self._empty = {name: np.zeros((0, *ring.shape[2:]), ring.dtype) for name, ring in rings.items()}
         self._parts: list[tuple[dict[str, Any], int]] = []
-        while len(positions):
-            many, few = _CHUNKS
-            chunk = many if len(positions) > many // 4 else few
-            wanted, positions = positions[:chunk], positions[chunk:]
+        many, few = _CHUNKS
+        chunk = many if len(positions) > many // 4 else few
+        for begin in range(0, len(positions), chunk):
+            wanted = positions[begin : begin + chunk]
             padded = np.zeros(chunk, np.int32)
             padded[: len(wanted)] = wanted
             part: dict[str, Any] = _gather(rings, np.int32(seed), padded)
