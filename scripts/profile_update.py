@@ -19,7 +19,7 @@ import numpy as np
 from jax.profiler import ProfileData
 
 from surefoot.algorithms.presets import crossq_wn
-from surefoot.benchmark.speed import Bench
+from surefoot.benchmark.updates import Bench
 from surefoot.types import EnvSpec
 
 _CALLS = 30

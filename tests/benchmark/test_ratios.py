@@ -14,7 +14,7 @@ import pytest
 
 import surefoot
 from surefoot.benchmark.machine import matmul_part
-from surefoot.benchmark.speed import Bench
+from surefoot.benchmark.updates import Bench
 from surefoot.types import EnvSpec
 
 SPEC = EnvSpec(17, 6)

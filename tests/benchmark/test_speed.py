@@ -13,7 +13,7 @@ import pytest
 
 import surefoot
 from surefoot.algorithms import Learner
-from surefoot.benchmark import seeds, speed, speed_table
+from surefoot.benchmark import seeds, speed, speed_table, updates
 from surefoot.benchmark.flops import count_dot_flops
 from surefoot.cli.main import main
 from surefoot.types import Batch, EnvSpec
@@ -52,7 +52,7 @@ def test_update_of_the_papers_networks_needs_two_and_a_half_gflop() -> None:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measurements of a moment."""
-    monkeypatch.setattr(speed, "_CAPACITY", 1_000)
+    monkeypatch.setattr(updates, "CAPACITY", 1_000)
     monkeypatch.setattr(speed_table, "measure", lambda *options: speed.measure(*options, seconds_per_part=0.05))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from surefoot import replay
 from surefoot.algorithms.presets import crossq_wn
-from surefoot.benchmark.speed import Bench
+from surefoot.benchmark.updates import Bench
 from surefoot.errors import UserError
 from surefoot.networks.matmul import Precision
 from surefoot.tasks import get_task, make_vector
