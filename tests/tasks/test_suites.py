@@ -12,6 +12,7 @@ from surefoot.tasks import get_task, list_tasks
 SUITE_TASKS = [task for task in list_tasks() if task.suite != "probe"]
 MUJOCO = [task for task in SUITE_TASKS if task.suite == "gymnasium"]
 BENCHMARK = [task for task in SUITE_TASKS if task.benchmark]
+DMC = [task for task in BENCHMARK if task.suite == "dmc"]
 SHORT = 12
 
 
@@ -73,16 +74,19 @@ def hash_of(name):
     return b"".join(array.tobytes() for array in play(task.make(), 5, draw_actions(task.action_size))).hex()
 
 
-def test_dm_control_flattens_in_the_order_of_the_specification_and_sums_rewards():
+@pytest.mark.parametrize("task", DMC, ids=lambda task: task.name)
+def test_dm_control_flattens_in_the_order_of_the_specification_and_sums_rewards(task):
     from surefoot.tasks.dmc import import_suite
 
-    theirs = import_suite().load("walker", "run", task_kwargs={"random": 11})
+    domain, _, name = task.name.partition("-")
+    theirs = import_suite().load(domain, name, task_kwargs={"random": 11})
     first = theirs.reset()
-    ours = get_task("walker-run").make()
+    ours = task.make()
     np.testing.assert_array_equal(ours.reset(seed=11)[0], flat(first, theirs))
-    for action in draw_actions(6):
-        steps = [theirs.step(action), theirs.step(action)]
+    for action in draw_actions(task.action_size):
         observation, reward, *_ = ours.step(action)
+        scaled = ours._simulation._physics.control()
+        steps = [theirs.step(scaled) for _ in range(2)]
         np.testing.assert_array_equal(observation, flat(steps[-1], theirs))
         assert reward == sum(step.reward for step in steps)
 
@@ -90,6 +94,30 @@ def test_dm_control_flattens_in_the_order_of_the_specification_and_sums_rewards(
 def flat(time_step, env):
     parts = [np.ravel(time_step.observation[key]) for key in env.observation_spec()]
     return np.concatenate(parts).astype(np.float32)
+
+
+def test_dm_control_looks_names_up_once_and_finds_the_same():
+    from dm_control.mujoco import index
+
+    physics = get_task("dog-run").make()._simulation._physics
+    xmat, sensors = physics.named.data.xmat, physics.named.data.sensordata
+    rows, columns = ["skull", "torso"], ["zx", "zz"]
+    plain = index.make_axis_indexers(physics.model)
+    skull, torso = (plain["nbody"].convert_key_item(row) for row in rows)
+    for _ in range(2):
+        np.testing.assert_array_equal(xmat["skull", columns], physics.data.xmat[skull, [6, 8]])
+        np.testing.assert_array_equal(xmat[rows, "zz"], physics.data.xmat[[skull, torso], 8])
+        np.testing.assert_array_equal(xmat[:2, 0], physics.data.xmat[:2, 0])
+        np.testing.assert_array_equal(xmat[[True] + [False] * (len(physics.data.xmat) - 1)], physics.data.xmat[:1])
+        np.testing.assert_array_equal(xmat[[1, 0]], physics.data.xmat[[1, 0]])
+        assert sensors[["gyro", "velocimeter"]].shape == (6,)
+        with pytest.raises(KeyError):
+            xmat["no such body"]
+    assert xmat.axes.row.names == plain["nbody"].names
+    asked = []
+    physics.named.data.xmat.axes.row._axis.convert_key_item = lambda key: asked.append(key)
+    np.testing.assert_array_equal(xmat["torso", "zz"], physics.data.xmat[torso, 8])
+    assert asked == []
 
 
 def test_dm_control_time_limit_truncates():
