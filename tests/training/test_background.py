@@ -14,7 +14,7 @@ import pytest
 import surefoot
 from surefoot.errors import RunFailure
 from surefoot.runs import RunDirectory
-from surefoot.training.background import BackgroundWriter
+from surefoot.training.background import Background
 from tests.training.recording import Recording
 from tests.training.small import small
 
@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_a_write_is_over_once() -> None:
-    writer = BackgroundWriter()
+    writer = Background("the checkpoint that was being written")
     assert not writer.finished(wait=True)
     may_end, ended = threading.Event(), []
 
@@ -46,7 +46,7 @@ def test_a_write_is_over_once() -> None:
 
 
 def test_what_a_write_raises_is_raised_once() -> None:
-    writer = BackgroundWriter()
+    writer = Background("the checkpoint that was being written")
 
     def fail() -> None:
         raise RunFailure("the disk is full")
@@ -57,7 +57,7 @@ def test_what_a_write_raises_is_raised_once() -> None:
     assert not writer.finished(wait=True)
 
 
-def _settle(writer: BackgroundWriter, write: Callable[[], None], error: BaseException) -> None:
+def _settle(writer: Background, write: Callable[[], None], error: BaseException) -> None:
     with writer.settled():
         writer.begin(write)
         raise error
@@ -68,12 +68,12 @@ def test_what_fails_beside_a_failure_is_a_note_on_it() -> None:
         raise RunFailure("the disk is full")
 
     with pytest.raises(LookupError) as raised:
-        _settle(BackgroundWriter(), fail, LookupError("mine"))
+        _settle(Background("the checkpoint that was being written"), fail, LookupError("mine"))
     assert raised.value.__notes__ == ["the checkpoint that was being written failed as well: the disk is full"]
 
 
 def test_an_interrupt_does_not_wait() -> None:
-    writer, may_end = BackgroundWriter(), threading.Event()
+    writer, may_end = Background("the checkpoint that was being written"), threading.Event()
 
     def write() -> None:
         assert may_end.wait(timeout=60)

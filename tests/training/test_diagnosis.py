@@ -125,8 +125,7 @@ def measured_and_by_hand(
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """The row of a run on zoo.Counter with a deterministic policy, its Q and its returns over the trajectories."""
     with prepared(task, algorithm, tmp_path / "run") as loop:
-        assert loop._evaluator is not None
-        vector = loop._evaluator.vector
+        vector = loop._evaluations.make().vector
         (row,) = Diagnosis(loop._population, vector, curvature=False).rows(loop._state, {})
         state = jax.tree.map(lambda leaf: leaf[0], loop._state.learner)
         functions = loop._population.learner
@@ -172,11 +171,10 @@ def test_returns_are_in_the_critics_units_where_rewards_are_scaled(tmp_path: Pat
 def test_an_entropy_bonus_enters_the_returns(tmp_path: Path) -> None:
     """With a temperature, the same rewards are worth more to a policy whose log-probabilities are negative."""
     with prepared(zoo.terminating, small(surefoot.sac()), tmp_path / "run") as loop:
-        assert loop._evaluator is not None
-        looking = Diagnosis(loop._population, loop._evaluator.vector, curvature=False)
+        looking = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False)
         _, keys = loop._population.draw(loop._state)
         wave = looking._play(loop._state.learner, keys, 0)
-        assert wave.steps.tolist() == [3] * loop._evaluator.vector.num_envs
+        assert wave.steps.tolist() == [3] * loop._evaluations.make().vector.num_envs
         soft, plain = looking._returns(wave, 0, 0.5, 1.0), looking._returns(wave, 0, 0.0, 1.0)
     np.testing.assert_allclose(plain, discounted_returns(np.array([1.0, 2.0, 3.0]), np.zeros(3), 0.99, 0.0, 0.0))
     bonus = -0.5 * 0.99 * (wave.log_prob[1, 0] + 0.99 * wave.log_prob[2, 0])
@@ -186,18 +184,16 @@ def test_an_entropy_bonus_enters_the_returns(tmp_path: Path) -> None:
 def test_a_trajectory_without_end_is_cut_and_bootstrapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(diagnosis, "LONGEST", 2)
     with prepared(zoo.terminating, small(surefoot.td3_wn(utd=1), discount=0.5), tmp_path / "run") as loop:
-        assert loop._evaluator is not None
-        looking = Diagnosis(loop._population, loop._evaluator.vector, curvature=False)
+        looking = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False)
         wave = looking._play(loop._state.learner, loop._population.draw(loop._state)[1], 0)
-        assert wave.steps.tolist() == [2] * loop._evaluator.vector.num_envs
+        assert wave.steps.tolist() == [2] * loop._evaluations.make().vector.num_envs
         assert not wave.terminated.any()
         np.testing.assert_allclose(looking._returns(wave, 0, 0.0, 1.0)[1], 2.0 + 0.5 * wave.q[2, 0], rtol=1e-6)
 
 
 def test_networks_are_measured_on_the_batch_that_is_drawn(tmp_path: Path) -> None:
     with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), tmp_path / "run") as loop:
-        assert loop._evaluator is not None
-        (row,) = Diagnosis(loop._population, loop._evaluator.vector, curvature=False).rows(loop._state, {})
+        (row,) = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False).rows(loop._state, {})
         batch, keys = loop._population.draw(loop._state)
         state, batch, key = jax.tree.map(lambda leaf: leaf[0], (loop._state.learner, batch, keys))
         seen = diagnose_critic(loop._population.learner, state, batch, jax.random.split(key, 3)[0])
@@ -209,10 +205,9 @@ def test_networks_are_measured_on_the_batch_that_is_drawn(tmp_path: Path) -> Non
 
 def test_a_seed_that_diverged_leaves_the_others_measured(tmp_path: Path) -> None:
     with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), tmp_path / "run", seeds=2) as loop:
-        assert loop._evaluator is not None
         poison = loop._state.learner.actor.params["mean"]["bias"].at[1].set(np.nan)
         loop._state.learner.actor.params["mean"]["bias"] = poison
-        rows = Diagnosis(loop._population, loop._evaluator.vector, curvature=False).rows(loop._state, {})
+        rows = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False).rows(loop._state, {})
     assert np.isfinite(rows[0]["q_bias_mean"])
     assert np.isnan(rows[1]["q_bias_mean"])
 

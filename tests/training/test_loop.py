@@ -99,7 +99,7 @@ def test_policy_is_that_of_the_learner(watched: tuple[Recording, surefoot.Run]) 
     with TrainingLoop.make(config, make_plan(config, task), task, Watchers(Recording())) as loop:
         loop.restore(RunDirectory.open(run.path))
         observation = np.random.default_rng(0).uniform(-1, 1, (2, 20, 2)).astype(np.float32)
-        trained = loop._population.act_deterministic(loop._state, observation)
+        trained = loop._population.act_deterministic(loop._state.learner, observation)
     for i, seed in enumerate((5, 6)):
         np.testing.assert_allclose(run.policy(seed)(observation[i]), trained[i], atol=1e-5)
 

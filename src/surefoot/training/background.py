@@ -1,4 +1,4 @@
-"""Writing to the disk while the run goes on."""
+"""What is done in a thread while the run goes on."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ import threading
 from collections.abc import Callable, Iterator
 
 
-class BackgroundWriter:
-    """One write at a time, in a thread of its own, which keeps no process alive."""
+class Background:
+    """One job at a time, in a thread of its own, which keeps no process alive.
 
-    def __init__(self) -> None:
+    Args:
+        job: what is done, for a message, such as "the checkpoint that was being written".
+    """
+
+    def __init__(self, job: str) -> None:
+        self._job = job
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def begin(self, write: Callable[[], None]) -> None:
-        """Begin a write; the one before it must be over, and told of by ``finished``."""
-        assert self._thread is None, "one write at a time"
-        self._thread = threading.Thread(target=self._run, args=(write,), name="checkpoint", daemon=True)
+    @property
+    def busy(self) -> bool:
+        """Whether a job was begun of which ``finished`` has not told."""
+        return self._thread is not None
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Begin a job; the one before it must be over, and told of by ``finished``."""
+        assert self._thread is None, "one job at a time"
+        self._thread = threading.Thread(target=self._run, args=(work,), name=self._job, daemon=True)
         self._thread.start()
 
     def finished(self, wait: bool = False) -> bool:
-        """Return True once for every write that is over.
+        """Return True once for every job that is over.
 
         Args:
             wait: for the one that is under way.
 
         Raises:
-            Exception: what the write raised, once.
+            Exception: what the job raised, once.
         """
         if self._thread is None or (self._thread.is_alive() and not wait):
             return False
@@ -38,11 +48,17 @@ class BackgroundWriter:
             raise error
         return True
 
+    def forget(self, seconds: float) -> None:
+        """Wait for the job ``seconds`` at most, and tell nothing of it."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        self._thread = self._error = None
+
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
-        """Leave this block only when nothing is written any more; an interrupt alone does not wait.
+        """Leave this block only when nothing is under way any more; an interrupt alone does not wait.
 
-        Where the block raises, a write that fails as well becomes a note on what it raised.
+        Where the block raises, a job that fails as well becomes a note on what it raised.
         """
         try:
             yield
@@ -52,12 +68,12 @@ class BackgroundWriter:
             try:
                 self.finished(wait=True)
             except Exception as failure:
-                error.add_note(f"the checkpoint that was being written failed as well: {failure}")
+                error.add_note(f"{self._job} failed as well: {failure}")
             raise
         self.finished(wait=True)
 
-    def _run(self, write: Callable[[], None]) -> None:
+    def _run(self, work: Callable[[], None]) -> None:
         try:
-            write()
+            work()
         except BaseException as error:
             self._error = error

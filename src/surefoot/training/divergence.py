@@ -26,14 +26,12 @@ class Divergence:
         self._seeds, self._message = tuple(seeds), message
         self.lost = np.zeros(len(self._seeds), bool)
 
-    def silence(self, action: np.ndarray, env_steps: int) -> np.ndarray:
-        """Return the actions [S, ...] with zeros for the seeds that are lost.
+    def note(self, diverged: np.ndarray, env_steps: int) -> None:
+        """Take note of the seeds [S] whose policy is not finite any more.
 
         Raises:
             EnvironmentFailure: no other seed is left.
         """
-        rows = action.reshape(len(action), -1)
-        diverged = ~np.isfinite(rows).all(axis=1)
         for i in np.flatnonzero(diverged & ~self.lost):
             self._message(
                 f"seed {self._seeds[i]} diverged at env step {env_steps:,}: its policy is not finite any more; it "
@@ -42,5 +40,18 @@ class Divergence:
         self.lost |= diverged
         if self.lost.all():
             raise EnvironmentFailure(self._seeds[0], "the policy is not finite any more, and no other seed is left")
-        rows[self.lost] = 0.0
-        return rows.reshape(action.shape)
+
+    def silence(self, action: np.ndarray, env_steps: int) -> np.ndarray:
+        """Return the actions [S, ...], in which the seeds that are lost now have zeros.
+
+        Raises:
+            EnvironmentFailure: no other seed is left.
+        """
+        self.note(not_finite(action), env_steps)
+        action[self.lost] = 0.0
+        return action
+
+
+def not_finite(action: np.ndarray) -> np.ndarray:
+    """Return of which seeds an action [S, ...] is not finite, [S] bool."""
+    return ~np.isfinite(action.reshape(len(action), -1)).all(axis=1)

@@ -7,7 +7,9 @@ Between two agent steps everything that decides the rest of the run is in ``Popu
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
@@ -18,8 +20,8 @@ from surefoot.training.callbacks import StepView, Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
 from surefoot.training.divergence import Divergence
-from surefoot.training.evaluation import Evaluator
-from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
+from surefoot.training.evaluations import Evaluations, Played
+from surefoot.training.events import CheckpointSaved, EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.failures import naming_step
 from surefoot.training.host_state import HostState
 from surefoot.training.pace import Pace
@@ -47,11 +49,11 @@ class TrainingLoop:
     def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, watchers: Watchers) -> None:
         self._config, self._plan, self._task, self._watchers = config, plan, task, watchers
         self._vector = vector
-        self._evaluator: Evaluator | None = None
         self._diagnosis: Diagnosis | None = None
         self._recorder: Recorder | None = None
         self._beginning: Beginning | None = None
         self._population: Population = make_population(config, plan, task, vector)
+        self._evaluations = Evaluations(config, plan, task, self._population, vector.num_workers)
         self._divergence = Divergence(plan.seeds, watchers.on_message)
         self._state: PopulationState
         self._host: HostState
@@ -79,8 +81,7 @@ class TrainingLoop:
     def __exit__(self, *_: object) -> None:
         """End the environments and close the logs."""
         self._vector.close()
-        if self._evaluator is not None:
-            self._evaluator.close()
+        self._evaluations.close()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -94,7 +95,7 @@ class TrainingLoop:
         """
         beginning.fit(self._population, self._vector, self._task, self._plan.action_repeat)
         self._beginning = beginning
-        self._evaluator = self._make_evaluator()  # now, since nothing is written yet: more copies may be refused
+        self._evaluations.make()  # now, since nothing is written yet: more copies may be refused
 
     def start(self, directory: RunDirectory) -> None:
         """Begin at step 0, in a directory whose lock is held."""
@@ -159,7 +160,7 @@ class TrainingLoop:
             Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
         )
         named = naming_step(self._task, self._watchers, lambda: self._env_steps, self._directory.path)
-        with named, self._recorder_now.settled():
+        with named, self._recorder_now.settled(), self._evaluated():
             while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
                 before = self._env_steps
                 self._agent_step()
@@ -195,19 +196,21 @@ class TrainingLoop:
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""
         config, now = self._config, self._env_steps
+        self._tell_evaluation()
         self._tell_checkpoint()
         if now // config.log_every > before // config.log_every:
             self._log()
         if config.diagnose_every and now // config.diagnose_every > before // config.diagnose_every:
             self._diagnose()
         if now // config.evaluate_every > before // config.evaluate_every:
-            self._evaluate()
+            self._evaluate(beside=True)
         if now // config.checkpoint_every > before // config.checkpoint_every:
             self._checkpoint()
         if self._progress_pace.seconds > _PROGRESS_SECONDS:
             self._report_progress()
 
     def _finish(self, completed: bool) -> RunFinished:
+        self._tell_evaluation(wait=True)
         last = self._recorder_now.last_evaluation
         if completed and (last is None or last.env_steps != self._env_steps):
             self._evaluate()
@@ -256,24 +259,45 @@ class TrainingLoop:
         counts = {**self._counts(), **speeds._asdict()}
         self._recorder_now.training(counts, self._host, sums, norms)
 
-    def _evaluate(self) -> None:
-        self._evaluator = self._evaluator or self._make_evaluator()
-        played = self._evaluator.run(self._act)
-        played.returns[self._divergence.lost] = np.nan
-        self._watchers.on_evaluation(self._recorder_now.evaluation(self._counts(), played))
+    def _evaluate(self, beside: bool = False) -> None:
+        """Evaluate; ``beside`` training where that is how this run does it, otherwise before anything else happens."""
+        self._tell_evaluation(wait=True)
+        stand = self._state.learner, self._counts(), self._divergence.lost
+        if beside and self._evaluations.beside:
+            self._evaluations.begin(*stand)
+        else:
+            self._watchers.on_evaluation(self._record(self._evaluations.play(*stand)))
 
-    def _make_evaluator(self) -> Evaluator:
-        episodes, workers = self._config.evaluation_episodes, self._config.env_workers
-        return Evaluator(self._task, self._plan.seeds, episodes, self._plan.action_repeat, workers)
+    def _tell_evaluation(self, wait: bool = False) -> None:
+        """Tell of the evaluation that is over, if any; ``wait`` for the one that is under way."""
+        if (played := self._evaluations.take(wait)) is not None:
+            event = self._record(played)
+            self._recorder_now.write()
+            self._watchers.on_evaluation(event)
 
-    def _act(self, observation: np.ndarray) -> np.ndarray:
-        """Return deterministic actions [S, E, A] for observations [S, E, O]."""
-        actions = np.array(self._population.act_deterministic(self._state, observation))
-        return self._divergence.silence(actions, self._env_steps)
+    def _record(self, played: Played) -> EvaluationDone:
+        counts = {**played.counts, "wall_seconds": self._counts()["wall_seconds"]}
+        self._divergence.note(played.diverged, int(counts["env_steps"]))
+        return self._recorder_now.evaluation(counts, played.episodes)
+
+    @contextlib.contextmanager
+    def _evaluated(self) -> Iterator[None]:
+        """Where the block raises, wait for the evaluation that is under way: a checkpoint may wait for it, too."""
+        try:
+            yield
+        except Exception as error:
+            try:
+                if (played := self._evaluations.take(wait=True)) is not None:
+                    self._record(played)
+                    self._recorder_now.write()
+            except Exception as failure:
+                error.add_note(f"the evaluation that was being played failed as well: {failure}")
+            raise
 
     def _diagnose(self) -> None:
-        self._evaluator = self._evaluator or self._make_evaluator()
-        self._diagnosis = self._diagnosis or Diagnosis(self._population, self._evaluator.vector, self._config.curvature)
+        self._tell_evaluation(wait=True)  # It plays on the same environments.
+        vector = self._evaluations.make().vector
+        self._diagnosis = self._diagnosis or Diagnosis(self._population, vector, self._config.curvature)
         self._recorder_now.diagnosis(self._diagnosis.rows(self._state, self._counts()))
 
     def _make_recorder(self, directory: RunDirectory) -> Recorder:
@@ -281,12 +305,16 @@ class TrainingLoop:
         return Recorder(directory, self._config, self._plan, self._task, self._vector, learner)
 
     def _checkpoint(self) -> None:
-        """Begin one; it is written while the run goes on."""
+        """Begin one; it is written while the run goes on, once the evaluation that is under way is part of it."""
         self._tell_checkpoint(wait=True)
         self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
+        if not self._evaluations.under_way:
+            self._recorder_now.write()
 
     def _tell_checkpoint(self, wait: bool = False) -> None:
-        """Tell of the checkpoint that has come to be on disk, if any; ``wait`` for the one that is being written."""
+        """Tell of the checkpoint that has come to be on disk, if any; ``wait`` for the one that is to get there."""
+        if wait and self._recorder_now.holds:
+            self._tell_evaluation(wait=True)
         env_steps = self._recorder_now.checkpoint_env_steps
         if self._recorder_now.written(wait):
             assert env_steps is not None

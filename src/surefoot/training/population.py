@@ -132,9 +132,9 @@ class Population:
         """
         return self._draw(state)
 
-    def act_deterministic(self, state: PopulationState, observation: np.ndarray) -> np.ndarray:
+    def act_deterministic(self, learner: LearnerState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
-        return np.asarray(self._deterministic(state.learner, observation))
+        return np.asarray(self._deterministic(learner, observation))
 
     def take_metrics(self, state: PopulationState) -> tuple[PopulationState, MetricSums, WeightNorms]:
         """Return the state with its sums set to zero, the sums and the weight norms, all [S] and on the host."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from surefoot.replay import ReplayState
 from surefoot.runs import Checkpoint, RunDirectory
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training import checkpoint as ckpt
-from surefoot.training.background import BackgroundWriter
+from surefoot.training.background import Background
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import diagnostics_columns
 from surefoot.training.evaluation import Episodes
@@ -57,7 +58,8 @@ class Recorder:
         """Of this run, resumed parts included."""
         self.checkpoint_env_steps: int | None = None
         """Where the newest checkpoint stands, or will once it is written."""
-        self._writer = BackgroundWriter()
+        self._writer = Background("the checkpoint that was being written")
+        self._held: Callable[[dict[str, Any], PolicySpec], None] | None = None
 
     def clear(self) -> None:
         """Drop the rows of a run that was killed before its first checkpoint."""
@@ -89,26 +91,23 @@ class Recorder:
         self._diagnostics.append(rows)
 
     def checkpoint(self, env_steps: int, state: PopulationState, host: HostState, wall_seconds: float) -> None:
-        """Begin to save everything that decides the rest of the run, and the policy as it is now.
+        """Copy everything that decides the rest of the run, and the policy as it is now, for ``write`` to save.
 
-        It is copied at once and written while the run goes on. The checkpoint before must have been ``written``.
+        The checkpoint before must have been ``written``.
         """
+        assert self._held is None, "write comes first"
         counters = {name: np.array(value) for name, value in state.replay._asdict().items() if value.ndim == 1}
         loop = host.to_arrays()
         meta = {
             "counters": {**host.counters(), "wall_seconds": wall_seconds},
-            "evaluations_offset": self._evaluations.offset(),
             "training_offset": self._training.offset(),
             "diagnostics_offset": self._diagnostics.offset(),
             "identity": self._identity(),
-            "scores": self._scores,
-            "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
         }
-        spec = self._policy_spec(env_steps)
         learner, metrics = ckpt.copy_tree((state.learner, state.metrics))
         new, oldest = self._take_new(state.replay), ckpt.oldest_transition(state.replay)
 
-        def write() -> None:
+        def save(evaluated: dict[str, Any], spec: PolicySpec) -> None:
             if new is not None:
                 self._append_segment(new.to_arrays(), oldest)
             self._directory.save_checkpoint(
@@ -119,13 +118,32 @@ class Recorder:
                     "replay_counters": counters,
                     "loop": loop,
                 },
-                meta=meta,
+                meta=meta | evaluated,
                 segments=[name for name, _ in self._segments],
             )
             save_policy(self._directory.policy_path, spec, policy_arrays(learner.actor, learner.observations))
 
-        self._writer.begin(write)
+        self._held = save
         self.checkpoint_env_steps = env_steps
+
+    def write(self) -> None:
+        """Begin to write what ``checkpoint`` has copied, if anything, with the last evaluation's scores."""
+        if self._held is None:
+            return
+        assert self.checkpoint_env_steps is not None
+        evaluated = {
+            "evaluations_offset": self._evaluations.offset(),
+            "scores": self._scores,
+            "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
+        }
+        spec = self._policy_spec(self.checkpoint_env_steps)
+        self._writer.begin(functools.partial(self._held, evaluated, spec))
+        self._held = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether a checkpoint was copied and waits for ``write``."""
+        return self._held is not None
 
     def written(self, wait: bool = False) -> bool:
         """Return True once for every checkpoint that has come to be on disk.
@@ -139,7 +157,7 @@ class Recorder:
         return self._writer.finished(wait)
 
     def settled(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block that is left only when no checkpoint is being written any more; see ``BackgroundWriter``."""
+        """Return a block that is left only when no checkpoint is being written any more; see ``Background``."""
         return self._writer.settled()
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:

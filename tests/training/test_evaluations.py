@@ -1,0 +1,280 @@
+"""Evaluations beside training: the same rows, some steps later, and nothing lost however the run ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.errors import EnvironmentFailure, RunFailure
+from surefoot.runs import RunDirectory
+from surefoot.tasks import get_task
+from surefoot.training import evaluations
+from surefoot.training.config import TrainConfig
+from surefoot.training.evaluation import Evaluator
+from surefoot.training.evaluations import Evaluations
+from surefoot.training.setup import make_plan
+from tests.training.recording import Recording
+from tests.training.small import small
+from tests.training.test_resume import ROOT, assert_same_run
+
+SETTINGS: dict[str, Any] = {
+    "algorithm": small(surefoot.crossq_wn(utd=2)),
+    "env_steps": 240,
+    "num_seeds": 2,
+    "evaluate_every": 60,
+    "checkpoint_every": 60,
+    "diagnose_every": 0,
+    "log_every": 20,
+    "evaluation_episodes": 2,
+    "overlap": True,
+    "env_workers": 1,
+}
+"""Evaluations at 0, 60, 120, 180 and 240, each with a checkpoint."""
+
+
+def train(out: Path, *callbacks: surefoot.Callback, **changes: Any) -> surefoot.Run:
+    settings = {"task": "probe-action", "observer": Recording(), **SETTINGS, **changes}
+    return surefoot.train(out=out, callbacks=list(callbacks), **settings)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run whose evaluations keep training waiting, for want of cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluations, "usable_cores", lambda: 2)
+        patch.setattr(Evaluations, "begin", None)
+        return train(tmp_path_factory.mktemp("plain") / "run").path
+
+
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More cores than the run's environments and its learner need."""
+    monkeypatch.setattr(evaluations, "usable_cores", lambda: 8)
+
+
+class Slow(surefoot.Callback):
+    """Holds one evaluation back until a step is over, and notes who is told of what, and when.
+
+    Args:
+        patch: puts it in the evaluator's way.
+        number: of the evaluation, the one at step 0 being number 0.
+        until: env steps.
+        fail: what it raises then.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, number: int, until: int, fail: Exception | None = None) -> None:
+        self.told: list[tuple[str, int, int]] = []
+        self.now, self.until, self.may_end = 0, until, threading.Event()
+        run, begun = Evaluator.run, []
+
+        def slow(evaluator: Evaluator, act: Callable[[np.ndarray], np.ndarray]) -> Any:
+            begun.append(evaluator)
+            if len(begun) == number + 1:
+                assert self.may_end.wait(timeout=60)
+                if fail is not None:
+                    raise fail
+            return run(evaluator, act)
+
+        patch.setattr(Evaluator, "run", slow)
+
+    def on_step(self, view: surefoot.StepView) -> None:
+        self.now = view.env_steps
+        if self.now == self.until:
+            self.may_end.set()
+
+    def on_evaluation(self, event: Any) -> None:
+        self.told.append(("evaluation", event.env_steps, self.now))
+
+    def on_checkpoint(self, event: Any) -> None:
+        self.told.append(("checkpoint", event.env_steps, self.now))
+
+
+@pytest.mark.usefixtures("cores")
+def test_training_goes_on_and_everything_comes_out_the_same(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Slow(monkeypatch, number=2, until=150)
+    assert_same_run(train(tmp_path / "run", watch).path, plain)
+    at = {(what, env_steps): now for what, env_steps, now in watch.told}
+    assert at["evaluation", 0] == at["checkpoint", 0] == 0
+    assert 150 <= at["evaluation", 120] <= at["checkpoint", 120] <= 180
+    assert at["evaluation", 240] == at["checkpoint", 240] == 240
+    order = [(what, env_steps) for what, env_steps, _ in watch.told]
+    assert order == [(what, step) for step in (0, 60, 120, 180, 240) for what in ("evaluation", "checkpoint")]
+
+
+@pytest.mark.parametrize(
+    ("due", "at"),
+    [({"checkpoint_every": 20}, 80), ({"checkpoint_every": 1000}, 120), ({"diagnose_every": 70}, 70)],
+    ids=["the next checkpoint", "the next evaluation", "diagnostics"],
+)
+@pytest.mark.usefixtures("cores")
+def test_what_needs_an_evaluation_to_be_over_waits_for_it(
+    due: dict[str, int], at: int, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Slow(monkeypatch, number=1, until=-1)
+    take = Evaluations.take
+
+    def waiting(self: Evaluations, wait: bool = False) -> Any:
+        if wait and self.under_way:
+            watch.may_end.set()
+        return take(self, wait)
+
+    monkeypatch.setattr(Evaluations, "take", waiting)
+    run = train(tmp_path / "run", watch, **due)
+    assert ("evaluation", 60, at) in watch.told
+    assert [step for what, step, _ in watch.told if what == "evaluation"] == [0, 60, 120, 180, 240]
+    steps = due.get("checkpoint_every", 60)
+    expected = [*range(0, 240, steps), 240]
+    assert [step for what, step, _ in watch.told if what == "checkpoint"] == expected
+    if "diagnose_every" not in due:
+        assert_same_run(run.path, plain)
+
+
+@pytest.mark.usefixtures("cores")
+def test_a_run_that_is_stopped_takes_its_evaluation_along(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 130:
+                watch.may_end.set()
+                raise surefoot.StopTraining
+
+    watch = Slow(monkeypatch, number=2, until=-1)
+    run = train(tmp_path / "run", watch, Stop())
+    assert not run.completed
+    assert sorted(set(run.evaluations()["env_steps"].tolist())) == [0, 60, 120]
+    assert RunDirectory.open(run.path).load_checkpoint().env_steps == 130
+    surefoot.resume(run.path, observer=Recording())
+    assert_same_run(run.path, plain)
+
+
+@pytest.mark.usefixtures("cores")
+def test_a_run_that_breaks_keeps_the_checkpoint_that_waited(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rude(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 130:
+                watch.may_end.set()
+                raise LookupError("mine")
+
+    watch = Slow(monkeypatch, number=2, until=-1)
+    with pytest.raises(LookupError, match="mine"):
+        train(tmp_path / "run", watch, Rude())
+    assert ("evaluation", 120, 130) not in watch.told
+    with RunDirectory.open(tmp_path / "run").lock() as directory:
+        assert directory.load_checkpoint().env_steps == 120
+    surefoot.resume(tmp_path / "run", observer=Recording())
+    assert_same_run(tmp_path / "run", plain)
+
+
+@pytest.mark.usefixtures("cores")
+def test_an_evaluation_that_fails_ends_the_run(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Slow(monkeypatch, number=2, until=130, fail=EnvironmentFailure(1, "it fell over"))
+    with pytest.raises(RunFailure, match=r"^probe-action, seed 1, env step 1[3-8]\d: it fell over; .* is intact"):
+        train(tmp_path / "run", watch)
+    with RunDirectory.open(tmp_path / "run").lock() as directory:
+        assert directory.load_checkpoint().env_steps == 60
+    monkeypatch.undo()
+    surefoot.resume(tmp_path / "run", observer=Recording())
+    assert_same_run(tmp_path / "run", plain)
+
+
+@pytest.mark.usefixtures("cores")
+def test_both_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rude(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 130:
+                watch.may_end.set()
+                raise LookupError("mine")
+
+    watch = Slow(monkeypatch, number=2, until=-1, fail=EnvironmentFailure(1, "it fell over"))
+    with pytest.raises(LookupError, match="mine") as raised:
+        train(tmp_path / "run", watch, Rude())
+    assert raised.value.__notes__ == ["the evaluation that was being played failed as well: seed 1: it fell over"]
+
+
+@pytest.mark.usefixtures("cores")
+def test_an_interrupt_waits_for_no_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 61:
+                raise KeyboardInterrupt
+
+    run, begun = Evaluator.run, []
+
+    def endless(evaluator: Evaluator, act: Callable[[np.ndarray], np.ndarray]) -> Any:
+        begun.append(evaluator)
+        while len(begun) == 2:
+            act(np.zeros((2, 2, evaluator.vector.observation_size), np.float32))
+        return run(evaluator, act)
+
+    monkeypatch.setattr(Evaluator, "run", endless)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", Impatient())
+    assert len(begun) == 2
+    assert not [thread for thread in threading.enumerate() if "evaluation" in thread.name]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "env_workers", "cores", "workers"),
+    [
+        (True, 1, 8, 1),
+        (True, 9, 4, 2),
+        (True, None, 8, 4),  # one for each lane
+        (True, None, 3, 1),
+        (True, 0, 8, None),
+        (True, 1, 2, None),
+        (False, 1, 8, None),
+    ],
+)
+def test_evaluations_are_beside_training_where_cores_are_left(
+    overlap: bool, env_workers: int | None, cores: int, workers: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cores: for the learner, for one worker that steps the training environments, and left over."""
+    monkeypatch.setattr(evaluations, "usable_cores", lambda: cores)
+    task = get_task("probe-action")
+    changes = {"overlap": overlap, "env_workers": env_workers}
+    config = TrainConfig(task=task.name, **{**SETTINGS, **changes})
+    population: Any = None
+    found = Evaluations(config, make_plan(config, task), task, population, training_workers=1)
+    try:
+        assert found.beside == (workers is not None)
+        if workers is not None:
+            assert found.make().vector.num_workers == workers
+    finally:
+        found.close()
+
+
+def test_a_run_killed_while_it_evaluates_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    settings = ["cheetah-run", "800", "2", "evaluate_every=300", "checkpoint_every=300", "log_every=50"]
+    settings += ["diagnose_every=0", "replay_capacity=400", "env_workers=1", "overlap=1"]
+
+    def start(out: Path, *more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.training.small", str(out), *settings, *more]
+        return subprocess.Popen(command, cwd=ROOT)
+
+    assert start(tmp_path / "plain").wait(timeout=240) == 0
+    out = tmp_path / "run"
+    process = start(out, "beside=1")
+    deadline = time.monotonic() + 200
+    while not (log := out / "training.csv").exists() or log.read_bytes().count(b"\n") < 1 + 2 * 13:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert start(out, "beside=1").wait(timeout=240) == 0
+    assert_same_run(tmp_path / "plain", out)
