@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks import get_task, make_vector, workers
+from surefoot.tasks import board, get_task, make_vector, workers
+from surefoot.tasks.lanes import Spaces, VectorStep
 from tests.tasks import zoo
 
 ZERO = np.zeros((2, 1), np.float32)
@@ -240,3 +241,47 @@ def test_a_callable_that_cannot_be_sent_says_what_to_do() -> None:
     lock = threading.Lock()
     with pytest.raises(UserError, match="cannot be sent to a worker process"):
         make_vector(get_task(lambda: lock), [5], "train", num_workers=1)
+
+
+def test_a_step_on_the_board_is_its_chunks_own():
+    """Two workers' chunks of one board; what one was told it may keep, though the next actions go to the same place."""
+    kept = []
+
+    class Doubles:
+        spaces = Spaces(3, None, np.full(2, -1.0, np.float32), np.ones(2, np.float32))
+
+        def step(self, actions):
+            kept.append(actions)
+            lanes = len(actions)
+            observation = np.tile(2.0 * actions[:, :1], 3)
+            flags = (np.zeros(lanes, bool), np.ones(lanes, bool))
+            reward, env_steps = actions.sum(axis=1), np.full(lanes, 7, np.int32)
+            return VectorStep(observation, reward, *flags, env_steps, flags[0], observation + 1.0, flags[1])
+
+    file = board.make_file()
+    ours = board.Board(file, 3, 3, 2)
+    chunks = [workers._step_on_board(Doubles(), file, *chunk) for chunk in ((0, 1, 3), (1, 3, 3))]
+    os.close(file)
+    taken = []
+    for first in (1.0, 10.0):
+        ours.actions[:] = first * np.arange(6).reshape(3, 2)
+        for step in chunks:
+            step()
+        taken.append(ours.take())
+    for first, step in zip((1.0, 10.0), taken, strict=True):
+        np.testing.assert_array_equal(step.next_observation, first * np.array([[0.0] * 3, [4.0] * 3, [8.0] * 3]))
+        np.testing.assert_array_equal(step.observation, step.next_observation + 1.0)
+        np.testing.assert_array_equal(step.reward, first * np.array([1.0, 5.0, 9.0]))
+        assert step.terminated.tolist() == step.success.tolist() == [False] * 3
+        assert step.truncated.tolist() == step.active.tolist() == [True] * 3
+        assert step.env_steps.tolist() == [7] * 3
+        assert [array.dtype for array in step] == ["f4", "f4", "?", "?", "i4", "?", "f4", "?"]
+    np.testing.assert_array_equal(kept[0], [[0.0, 1.0]])
+    np.testing.assert_array_equal(kept[1], [[2.0, 3.0], [4.0, 5.0]])
+
+
+def test_a_board_where_files_cannot_be_in_memory(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
+        env.reset([0, 0])
+        assert env.step(np.zeros((2, 1), np.float32)).reward.tolist() == [1.0, 1.0]

@@ -10,18 +10,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
 
 from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.tasks.board import Board
 from surefoot.tasks.lanes import Lanes
 from surefoot.tasks.registry import Task
 
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); import surefoot.tasks.workers as w; w.serve(sys.argv[1])"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import surefoot.tasks.workers as w; "
+    "w.serve(*map(int, sys.argv[2:]))"
 )
 
 _ONE_THREAD = (
@@ -33,12 +35,17 @@ _ONE_THREAD = (
 )
 """A worker's matrices are tiny; libraries that start a thread per core in every worker only get in the way."""
 
+_STEP = b""
+"""Asks for a step, and says that it was taken."""
+
 _PATIENCE = 2
 """Seconds a process has to close its environments and exit once nobody speaks to it any more."""
 
 
 class Worker:
     """A fresh interpreter that holds `Lanes`, spoken to through a pipe: one request, one reply, in order.
+
+    A step, which is asked for most, is an empty message either way: its numbers are on a `Board`.
 
     It is started as a program and not by `multiprocessing`, whose spawn runs the user's main script a second time: a
     training script without a `__main__` guard would train again in every worker. The lanes' task travels by
@@ -50,9 +57,9 @@ class Worker:
     """
 
     def __init__(
-        self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+        self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool, file: int
     ) -> None:
-        """Start the process; `receive` the first reply to learn the spaces.
+        """Start the process; `receive` the first reply to learn the spaces, then `share` a board in the open `file`.
 
         Raises:
             UserError: the task holds something that cannot be sent to another process.
@@ -70,11 +77,11 @@ class Worker:
         environment = {**dict.fromkeys(_ONE_THREAD, "1"), **os.environ}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(file)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what an environment prints must not get into what this program prints
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), file],
                 process_group=0,
             )
         self._pipe = Connection(ours.detach())
@@ -84,14 +91,29 @@ class Worker:
         except OSError as error:
             raise self._death() from error
 
+    def share(self, chunk: slice, lanes: int) -> None:
+        """Tell which of the board's lanes are the worker's; it replies like to `send`."""
+        self.send("share", chunk.start, chunk.stop, lanes)
+
     def send(self, method: str, *arguments: Any) -> None:
         """Ask for a method of `Lanes`.
 
         Raises:
             EnvironmentFailure: the process has died.
         """
+        self._send(pickle.dumps((method, arguments)))
+
+    def send_step(self) -> None:
+        """Ask for a step with the actions on the board; the reply is None, and what came of it on the board.
+
+        Raises:
+            EnvironmentFailure: the process has died.
+        """
+        self._send(_STEP)
+
+    def _send(self, request: bytes) -> None:
         try:
-            self._pipe.send((method, arguments))
+            self._pipe.send_bytes(request)
         except OSError as error:
             raise self._death() from error
 
@@ -103,9 +125,12 @@ class Worker:
             EnvironmentFailure: an environment failed, or the process died.
         """
         try:
-            kind, value = self._pipe.recv()
+            reply = self._pipe.recv_bytes()
         except (EOFError, OSError) as error:
             raise self._death() from error
+        if reply == _STEP:
+            return None
+        kind, value = pickle.loads(reply)
         if kind == "failure":
             raise EnvironmentFailure(*value)
         if kind == "user_error":
@@ -136,12 +161,13 @@ class Worker:
         return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
 
 
-def serve(descriptor: str) -> None:
+def serve(pipe_descriptor: int, file: int) -> None:
     """Run a worker: make its lanes, answer requests until the parent closes the pipe or is gone, and close them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pipe = Connection(int(descriptor))
+    pipe = Connection(pipe_descriptor)
     lanes: Lanes | None = None
+    step: Callable[[], None] | None = None
     try:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
@@ -149,18 +175,38 @@ def serve(descriptor: str) -> None:
                 try:
                     if lanes is None:
                         lanes = _load(request)
-                        reply: tuple[str, Any] = ("value", lanes.spaces)
+                        reply = _packed("value", lanes.spaces)
+                    elif request == _STEP:
+                        assert step is not None
+                        step()
+                        reply = _STEP
                     else:
                         method, arguments = pickle.loads(request)
-                        reply = ("value", getattr(lanes, method)(*arguments))
+                        if method == "share":
+                            step = _step_on_board(lanes, file, *arguments)
+                            reply = _packed("value", None)
+                        else:
+                            reply = _packed("value", getattr(lanes, method)(*arguments))
                 except EnvironmentFailure as error:
-                    reply = ("failure", (error.seed, error.detail))
+                    reply = _packed("failure", (error.seed, error.detail))
                 except UserError as error:
-                    reply = ("user_error", str(error))
-                pipe.send(reply)
+                    reply = _packed("user_error", str(error))
+                pipe.send_bytes(reply)
     finally:
         if lanes is not None:
             _close(lanes)
+
+
+def _packed(kind: str, value: Any) -> bytes:
+    return pickle.dumps((kind, value))
+
+
+def _step_on_board(lanes: Lanes, file: int, start: int, stop: int, total: int) -> Callable[[], None]:
+    """Return what takes a step with the actions on the board and writes there what came of it."""
+    board = Board(file, total, lanes.spaces.observation_size, len(lanes.spaces.action_low))
+    chunk = slice(start, stop)
+    # A copy: an environment may keep its action, and the next one is written to the same place.
+    return lambda: board.put(lanes.step(board.actions[chunk].copy()), chunk)
 
 
 def _close(lanes: Lanes) -> None:

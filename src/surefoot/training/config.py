@@ -50,7 +50,8 @@ class TrainConfig:
         precision: of the layers' products in updates: "float32"; or faster, summed in float32 all the same, "bf16" (in
             hidden layers) or, on NVIDIA GPUs, "tf32".
         overlap: step the environments while the device updates. The updates of an agent step then cannot draw the
-            transition of that very step, so each action comes from a policy one agent step behind. Off is paper-exact.
+            transition of that very step, so each action comes from a policy one agent step behind. Evaluations are
+            played beside training where cores are left over. Off is paper-exact.
         curvature: measure the critic loss's curvature in each of those rows, too, which costs about 120 gradients.
         replay_capacity: transitions kept per seed; None means the run's agent steps and the transitions it begins
             with, at most 1,000,000.

@@ -1,0 +1,54 @@
+"""Memory that a process and its workers share, so that the numbers of a step go through no pipe."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+import numpy as np
+
+from surefoot.tasks.lanes import VectorStep
+
+
+def make_file() -> int:
+    """Return the descriptor of a fresh file for a `Board`, in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("surefoot-board")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class Board:
+    """What N lanes are told and what they tell in one decision.
+
+    It holds no lock: whoever writes says so through a pipe, and reading comes before the next request.
+
+    Args:
+        descriptor: of one open file in every process.
+        lanes: N.
+        observation_size: O.
+        action_size: A.
+
+    Attributes:
+        actions: [N, A] float32.
+    """
+
+    def __init__(self, descriptor: int, lanes: int, observation_size: int, action_size: int) -> None:
+        observation, number, flag = (("f4", (lanes, observation_size)), ("f4", (lanes,)), ("?", (lanes,)))
+        step = VectorStep(observation, number, flag, flag, ("i4", (lanes,)), flag, observation, flag)  # type: ignore[arg-type]
+        fields = {"actions": ("f4", (lanes, action_size)), **step._asdict()}
+        layout = np.dtype([(name, *kind) for name, kind in fields.items()], align=True)
+        os.ftruncate(descriptor, layout.itemsize)  # Of that size already for all but the first.
+        (memory,) = np.frombuffer(mmap.mmap(descriptor, layout.itemsize), layout)
+        self.actions: np.ndarray = memory["actions"]
+        self._step = VectorStep(*(memory[name] for name in VectorStep._fields))
+
+    def put(self, step: VectorStep, lanes: slice) -> None:
+        """Write what came of the decision in some of the lanes."""
+        for ours, theirs in zip(self._step, step, strict=True):
+            ours[lanes] = theirs
+
+    def take(self) -> VectorStep:
+        """Return copies of what all lanes have written."""
+        return VectorStep(*(array.copy() for array in self._step))
