@@ -1,17 +1,20 @@
-"""bf16 rounds the factors of hidden layers' products in updates, and nothing else."""
+"""bf16 rounds the factors of hidden layers' products in updates, and nothing else; a GPU is asked for what was meant."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import surefoot
 from surefoot.algorithms import Learner
 from surefoot.benchmark.flops import _inner
+from surefoot.diagnostics import critic_curvature, diagnose_actor, diagnose_critic, judge
 from surefoot.networks.matmul import Precision
 from surefoot.types import Batch
 from tests.algorithms.support import DISCOUNT, SPEC, fixed_batch, fresh_state, tiny
@@ -73,3 +76,33 @@ def test_an_update_keeps_its_types_and_is_near_that_of_float32() -> None:
     assert dtypes[0] == dtypes[1]
     assert losses["bf16"] != losses["float32"]
     np.testing.assert_allclose(losses["bf16"], losses["float32"], rtol=0.02)
+
+
+def asked(jaxpr: Any) -> Iterator[Any]:
+    """Yield the precision that every product asks its device for."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        branches = equation.params.get("branches", ())
+        for inside in (*_inner(equation.params), *(branch.jaxpr for branch in branches)):
+            yield from asked(inside)
+
+
+def test_a_gpu_is_asked_for_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, a product that asks for nothing is rounded to TF32."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    state, key = fresh_state(ALGORITHM), jax.random.key(0)
+    own = learner("tf32")
+    programs = {
+        "float32": update_program("float32"),
+        "acting": jax.make_jaxpr(own.act_deterministic)(state, BATCH.observation),
+        "exploring": jax.make_jaxpr(own.act)(state, BATCH.observation[0], key),
+        "critic": jax.make_jaxpr(functools.partial(diagnose_critic, own))(state, BATCH, key),
+        "actor": jax.make_jaxpr(functools.partial(diagnose_actor, own))(state, BATCH, key),
+        "Q bias": jax.make_jaxpr(functools.partial(judge, own))(state, BATCH.observation, key),
+        "curvature": jax.make_jaxpr(functools.partial(critic_curvature, own))(state, BATCH, key),
+    }
+    exact = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+    for name, program in programs.items():
+        assert set(asked(program.jaxpr)) == {exact}, name
+    assert exact not in set(asked(update_program("tf32").jaxpr))

@@ -45,7 +45,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     for task in ("cheetah-run", "walker-run"):
-        measured = {"critic_weight_norm": 2.0, "q_bias_mean": 0.5}
+        measured = {"critic_weight_norm": 2.0, "q_bias_mean": 0.5, "critic_weight_norm/torso/dense_0": 1.5}
         make_run(folder / "runs" / f"sac-{task}", task=task, diagnostics=measured)
         make_run(folder / "runs" / f"sac-2-{task}", task=task, utd=2)
         make_run(folder / "runs" / f"x-{task}", task=task, name="<img src=x onerror=alert(1)>", total=40_000)
@@ -142,6 +142,20 @@ def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
     assert names(opened, "diagnostics") == ["sac, UTD 1"]
     titles = plot(opened, "diagnostics", "layout.annotations.map((a) => a.text)")
     assert titles == ["<b>Critic weight norm</b>", "<b>Normalised Q bias, mean</b>"]
+
+
+def test_layers_are_drawn_once_they_are_opened(opened: webdriver.Chrome) -> None:
+    box = opened.find_element(By.ID, "layers-box")
+    assert not box.is_displayed()  # Layers of several tasks are not put together.
+    choose(opened, "view", "walker-run")
+    assert box.is_displayed()
+    assert plot(opened, "layers", "data") is None
+    box.find_element(By.TAG_NAME, "summary").click()
+    WebDriverWait(opened, 10).until(lambda b: plot(b, "layers", "data") is not None)
+    assert names(opened, "layers") == ["sac, UTD 1"]
+    (title,) = plot(opened, "layers", "layout.annotations.map((a) => a.text)")
+    assert title.endswith("torso/dense_0</b>")
+    assert box.find_elements(By.CSS_SELECTOR, "svg.main-svg")
 
 
 def test_dark_mode_has_light_ink(opened: webdriver.Chrome) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from surefoot.algorithms import Learner, LearnerState
+from surefoot.networks.matmul import matmul_precision
 from surefoot.types import Batch
 
 
@@ -26,6 +27,7 @@ class Curvature(NamedTuple):
     bound where the Hessian is semidefinite), comparable between runs that take the same number of steps."""
 
 
+@matmul_precision("float32")
 def critic_curvature(
     learner: Learner, state: LearnerState, batch: Batch, key: jax.Array, num_steps: int = 30
 ) -> Curvature:

@@ -17,6 +17,7 @@ import optax
 from surefoot.algorithms import Learner, LearnerState
 from surefoot.algorithms.trained_network import NetworkState, TrainedNetwork
 from surefoot.networks import LayerPath
+from surefoot.networks.matmul import matmul_precision
 from surefoot.types import Batch, PyTree
 
 type ByLayer = dict[str, jax.Array]
@@ -44,6 +45,7 @@ class NetworkDiagnostics(NamedTuple):
     """Mean over the batch of the L2 norm of the torso's output."""
 
 
+@matmul_precision("float32")
 def diagnose_critic(learner: Learner, state: LearnerState, batch: Batch, key: jax.Array) -> NetworkDiagnostics:
     """Diagnose one seed's critics.
 
@@ -62,6 +64,7 @@ def diagnose_critic(learner: Learner, state: LearnerState, batch: Batch, key: ja
     return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), measured)
 
 
+@matmul_precision("float32")
 def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax.Array) -> NetworkDiagnostics:
     """Diagnose one seed's policy.
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot.algorithms import Learner, LearnerState
+from surefoot.networks.matmul import matmul_precision
 
 PAIRS = 350
 """State-action pairs of each trajectory that enter the statistics, from its start."""
@@ -46,6 +47,7 @@ class Judged(NamedTuple):
     """[B] mean over the critics, under running statistics and without dropout."""
 
 
+@matmul_precision("float32")
 def judge(learner: Learner, state: LearnerState, observation: jax.Array, key: jax.Array) -> Judged:
     """Draw an action of one seed's policy for each observation and value it.
 
