@@ -1,4 +1,4 @@
-"""bf16 rounds the factors of hidden layers' products in updates, and nothing else; a GPU is asked for what was meant."""
+"""bf16 rounds the factors of hidden layers' products in updates, nothing else; a GPU is asked for what was meant."""
 
 from __future__ import annotations
 
