@@ -51,6 +51,33 @@ def test_a_growing_run_is_read_row_by_row_exactly_once_and_in_order(tmp_path: Pa
     assert [moment.env_steps for moment in follower.new_moments()] == [300]
 
 
+def test_rows_wait_for_an_evaluation_that_is_played_beside_training(tmp_path: Path) -> None:
+    """A dashboard that takes steps in order only would drop it; the last rows wait for nothing."""
+    run = FakeRun(tmp_path / "run", seeds=(0,))
+    follower = Follower(run.path, beside_every=100)
+
+    def steps(last: bool = False) -> list[int]:
+        return [moment.env_steps for moment in follower.new_moments(last)]
+
+    run.evaluate(0, {0: [1.0]})
+    for env_steps in (50, 99, 102, 150):
+        run.log(env_steps, {0: 1.0})
+    assert steps() == [0, 50, 99]
+    run.log(200, {0: 1.0})
+    assert steps() == []
+    run.evaluate(102, {0: [2.0]})  # Begun with the first agent step at or after 100.
+    run.log(250, {0: 1.0})
+    late = follower.new_moments()
+    assert [moment.env_steps for moment in late] == [102, 150]
+    assert late[0].series["seed_0"] == {
+        "training/critic_loss": 1.0,
+        "evaluation/return": 2.0,
+        "evaluation/score": 0.002,
+        "evaluation/length_env_steps": 1000.0,
+    }
+    assert steps(last=True) == [200, 250]
+
+
 def test_a_row_still_being_written_comes_when_it_is_complete(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
     follower = Follower(run.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -239,6 +240,23 @@ def test_online_a_resumed_run_continues_without_repeating_a_step(service: Servic
     assert first["id"] == second["id"]
     assert (first["project"], first["name"], first["resume"]) == ("surefoot", "run", "allow")
     assert service.exit_codes == [0]
+
+
+def test_online_an_evaluation_beside_training_is_not_dropped(service: Service, tmp_path: Path) -> None:
+    run, exporter = FakeRun(tmp_path / "run"), WandB()
+    exporter.on_start(dataclasses.replace(run.started(), beside_every=100))
+    exporter.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
+    for env_steps in (50, 100, 150):
+        run.log(env_steps, {3: 1.0, 4: 1.0})
+    exporter._push_if_open()  # The clock's doing.
+    assert list(service.rows) == [0, 50]
+    exporter.on_evaluation(run.evaluate(100, {3: [3.0], 4: [5.0]}))
+    assert list(service.rows) == [0, 50, 100, 150]
+    assert service.rows[100]["evaluation/return"] == 4.0
+    run.log(230, {3: 1.0, 4: 1.0})
+    exporter.on_finish(run.finished())
+    exporter.close()
+    assert list(service.rows) == [0, 50, 100, 150, 230]
 
 
 def test_online_sync_adds_what_is_missing_and_nothing_twice(service: Service, tmp_path: Path) -> None:

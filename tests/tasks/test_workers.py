@@ -280,8 +280,15 @@ def test_a_step_on_the_board_is_its_chunks_own():
     np.testing.assert_array_equal(kept[1], [[2.0, 3.0], [4.0, 5.0]])
 
 
+def test_workers_in_the_background_leave_the_cores_to_others():
+    for background in (False, True):
+        with make_vector(get_task(zoo.niceness), [5], "train", num_workers=1, background=background) as env:
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            assert env.reset([0])[0, 0] == min(own + 5 * background, 19)
+
+
 def test_a_board_where_files_cannot_be_in_memory(monkeypatch):
-    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.delattr(os, "memfd_create", raising=False)
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
         env.reset([0, 0])
         assert env.step(np.zeros((2, 1), np.float32)).reward.tolist() == [1.0, 1.0]

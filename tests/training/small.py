@@ -35,7 +35,7 @@ def small_mlp(width: int = 16) -> MLP:
 
 def main(arguments: list[str]) -> None:
     out, task, env_steps, seeds, *pairs = arguments
-    settings = {key: int(value) for key, value in (pair.split("=") for pair in pairs)}
+    settings = {"evaluation_episodes": 1} | {key: int(value) for key, value in (pair.split("=") for pair in pairs)}
     overlap = bool(settings.pop("overlap", 0))
     if settings.pop("beside", 0):
         evaluations.usable_cores = lambda: 8
@@ -48,7 +48,6 @@ def main(arguments: list[str]) -> None:
         env_steps=int(env_steps),
         num_seeds=int(seeds),
         out=Path(out),
-        evaluation_episodes=1,
         overlap=overlap,
         **settings,
     )

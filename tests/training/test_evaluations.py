@@ -17,11 +17,13 @@ import pytest
 import surefoot
 from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.runs import RunDirectory
-from surefoot.tasks import get_task
+from surefoot.tasks import get_task, vector
+from surefoot.tasks.probes import ActionProbe
 from surefoot.training import evaluations
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Evaluator
 from surefoot.training.evaluations import Evaluations
+from surefoot.training.population import Population
 from surefoot.training.setup import make_plan
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -161,6 +163,64 @@ def test_a_run_that_is_stopped_takes_its_evaluation_along(
 
 
 @pytest.mark.usefixtures("cores")
+def test_a_run_that_an_evaluation_stops_goes_on_as_if_it_had_not(plain: Path, tmp_path: Path) -> None:
+    class Enough(surefoot.Callback):
+        def on_evaluation(self, event: Any) -> None:
+            if event.env_steps == 120:
+                raise surefoot.StopTraining
+
+    run = train(tmp_path / "run", Enough())
+    assert not run.completed
+    surefoot.resume(run.path, observer=Recording())
+    assert_same_run(run.path, plain)
+
+
+@pytest.mark.usefixtures("cores")
+def test_a_policy_that_diverged_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it does not fall silent in training at a step that would depend on the clock."""
+    act, lost = Population.act_deterministic, [1]
+
+    def poisoned(self: Population, learner: Any, observation: np.ndarray) -> np.ndarray:
+        actions = np.array(act(self, learner, observation))
+        if threading.current_thread() is not threading.main_thread():
+            actions[lost] = np.nan
+        return actions
+
+    class Look(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            actions.append(view.action.copy())
+
+    actions: list[np.ndarray] = []
+    monkeypatch.setattr(Population, "act_deterministic", poisoned)
+    watcher = Recording()
+    run = train(tmp_path / "run", Look(), observer=watcher)
+    assert [line.split(":")[0] for line in watcher.messages] == ["seed 1 diverged at env step 60"]
+    log = run.evaluations()
+    beside = log["env_steps"] > 0
+    np.testing.assert_array_equal(np.isnan(log["return"]), (log["seed"] == 1) & beside)
+    assert (np.stack(actions)[-50:, 1] != 0.0).all()
+
+    lost.append(0)
+    with pytest.raises(RunFailure, match=r"in the evaluation of env step 60: .* no other seed is left"):
+        train(tmp_path / "both", observer=watcher)
+    assert len(watcher.messages) == 3
+
+
+@pytest.mark.usefixtures("cores")
+def test_a_task_that_cannot_be_sent_to_a_worker_is_evaluated_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = threading.Lock()
+
+    def make() -> Any:
+        assert lock
+        return ActionProbe()
+
+    monkeypatch.setattr(Evaluations, "begin", None)
+    assert train(tmp_path / "run", task=make, num_seeds=1, env_workers=None).completed
+
+
+@pytest.mark.usefixtures("cores")
 def test_a_run_that_breaks_keeps_the_checkpoint_that_waited(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +243,8 @@ def test_a_run_that_breaks_keeps_the_checkpoint_that_waited(
 @pytest.mark.usefixtures("cores")
 def test_an_evaluation_that_fails_ends_the_run(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = Slow(monkeypatch, number=2, until=130, fail=EnvironmentFailure(1, "it fell over"))
-    with pytest.raises(RunFailure, match=r"^probe-action, seed 1, env step 1[3-8]\d: it fell over; .* is intact"):
+    said = r"^probe-action, seed 1, env step 1[3-8]\d: in the evaluation of env step 120: it fell over; .* is intact"
+    with pytest.raises(RunFailure, match=said):
         train(tmp_path / "run", watch)
     with RunDirectory.open(tmp_path / "run").lock() as directory:
         assert directory.load_checkpoint().env_steps == 60
@@ -203,7 +264,9 @@ def test_both_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     watch = Slow(monkeypatch, number=2, until=-1, fail=EnvironmentFailure(1, "it fell over"))
     with pytest.raises(LookupError, match="mine") as raised:
         train(tmp_path / "run", watch, Rude())
-    assert raised.value.__notes__ == ["the evaluation that was being played failed as well: seed 1: it fell over"]
+    (note,) = raised.value.__notes__
+    assert note.startswith("the evaluation that was being played failed as well: ")
+    assert note.endswith("in the evaluation of env step 120: it fell over")
 
 
 @pytest.mark.usefixtures("cores")
@@ -232,9 +295,9 @@ def test_an_interrupt_waits_for_no_evaluation(tmp_path: Path, monkeypatch: pytes
     ("overlap", "env_workers", "cores", "workers"),
     [
         (True, 1, 8, 1),
-        (True, 9, 4, 2),
+        (True, 3, 3, 3),
         (True, None, 8, 4),  # one for each lane
-        (True, None, 3, 1),
+        (True, None, 3, 2),
         (True, 0, 8, None),
         (True, 1, 2, None),
         (False, 1, 8, None),
@@ -245,6 +308,7 @@ def test_evaluations_are_beside_training_where_cores_are_left(
 ) -> None:
     """Cores: for the learner, for one worker that steps the training environments, and left over."""
     monkeypatch.setattr(evaluations, "usable_cores", lambda: cores)
+    monkeypatch.setattr(vector, "usable_cores", lambda: cores)
     task = get_task("probe-action")
     changes = {"overlap": overlap, "env_workers": env_workers}
     config = TrainConfig(task=task.name, **{**SETTINGS, **changes})
@@ -261,6 +325,7 @@ def test_evaluations_are_beside_training_where_cores_are_left(
 def test_a_run_killed_while_it_evaluates_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     settings = ["cheetah-run", "800", "2", "evaluate_every=300", "checkpoint_every=300", "log_every=50"]
     settings += ["diagnose_every=0", "replay_capacity=400", "env_workers=1", "overlap=1"]
+    settings += ["evaluation_episodes=8"]
 
     def start(out: Path, *more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.training.small", str(out), *settings, *more]
@@ -270,11 +335,13 @@ def test_a_run_killed_while_it_evaluates_goes_on_as_if_nothing_had_been(tmp_path
     out = tmp_path / "run"
     process = start(out, "beside=1")
     deadline = time.monotonic() + 200
-    while not (log := out / "training.csv").exists() or log.read_bytes().count(b"\n") < 1 + 2 * 13:
+    while not (log := out / "training.csv").exists() or log.read_bytes().count(b"\n") < 1 + 2 * 12:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    # An evaluation was being played, or its checkpoint was on its way.
+    assert RunDirectory.open(out).load_checkpoint().env_steps < 600
     assert start(out, "beside=1").wait(timeout=240) == 0
     assert_same_run(tmp_path / "plain", out)

@@ -156,7 +156,8 @@ class Train:
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Of the layers' products in updates: bf16 and, on NVIDIA GPUs, tf32 are faster; all else stays in float32."""
     overlap: bool = False
-    """Step the environments while the device updates; these then lack the transition of that very agent step."""
+    """Step the environments while the device updates, which then lack the transition of that very agent step; and
+    evaluate beside training where cores are left over."""
     curvature: bool = False
     """Measure the curvature of the critic's loss in each of those rows, too; costs about 120 gradients."""
     replay_capacity: CapacityInt = None

@@ -86,7 +86,7 @@ class Exporter(Callback):
         """Bring the view to where the run stands: what a resume dropped from the logs is dropped from it."""
         self._finished = False
         with self._sparing_the_run(event.path):
-            self._open(event.path)
+            self._open(event.path, event.beside_every)
             self._push()
 
     def on_step(self, view: StepView) -> None:
@@ -100,7 +100,7 @@ class Exporter(Callback):
 
     def on_finish(self, event: RunFinished) -> None:
         """Pass on the last rows."""
-        self._push_if_open()
+        self._push_if_open(last=True)
         self._finished = True
 
     def close(self) -> None:
@@ -136,19 +136,19 @@ class Exporter(Callback):
 
     # ---------------------------------------------------------------- inside
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path, beside_every: int | None) -> None:
         self._path = path
         self._begin(RunDirectory.open(path))
-        self._follower = Follower(path)
+        self._follower = Follower(path, beside_every)
 
-    def _push_if_open(self) -> None:
+    def _push_if_open(self, last: bool = False) -> None:
         if self._follower is not None:
             with self._sparing_the_run(self._path):
-                self._push()
+                self._push(last)
 
-    def _push(self) -> None:
+    def _push(self, last: bool = False) -> None:
         assert self._follower is not None, "on_start comes first"
-        self._write(self._follower.new_moments())
+        self._write(self._follower.new_moments(last))
         self._due = time.monotonic() + _PUSH_SECONDS
 
     def _shut(self, *, good: bool) -> None:

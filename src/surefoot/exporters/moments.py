@@ -44,28 +44,40 @@ class Follower:
 
     Args:
         path: a run directory whose logs only grow while this object is used, by all seeds' rows of one kind at a time.
+        beside_every: env_steps between evaluations that are played beside training, whose rows come after later ones
+            of the other logs: these are kept back until the evaluation that is due is there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, beside_every: int | None = None) -> None:
+        self._beside_every = beside_every
+        self._evaluated = -1
+        self._gathered: dict[int, _Gathering] = defaultdict(_Gathering)
         self._evaluations = LogTail(path / "evaluations.csv", _EVALUATION)
         self._training = LogTail(path / "training.csv")
         diagnostics = path / "diagnostics.csv"
         self._diagnostics = LogTail(diagnostics) if diagnostics.exists() else None
 
-    def new_moments(self) -> list[Moment]:
+    def new_moments(self, last: bool = False) -> list[Moment]:
         """Return the moments since the last call by rising env_steps.
+
+        Args:
+            last: no more rows will come.
 
         Raises:
             UserError: a log is missing or damaged.
         """
-        moments: dict[int, _Gathering] = defaultdict(_Gathering)
+        gathered = self._gathered
         for row in self._training.new_rows():
-            moments[int(row["env_steps"])].add(row, "training", (name for name in row if name not in COUNTERS))
+            gathered[int(row["env_steps"])].add(row, "training", (name for name in row if name not in COUNTERS))
         for row in self._diagnostics.new_rows() if self._diagnostics else ():
-            moments[int(row["env_steps"])].add(row, "diagnostics", (name for name in row if name not in COUNTERS))
+            gathered[int(row["env_steps"])].add(row, "diagnostics", (name for name in row if name not in COUNTERS))
         for row in self._evaluations.new_rows():
-            moments[int(row["env_steps"])].add(row, "evaluation", _EVALUATION)
-        return [moments[env_steps].finish() for env_steps in sorted(moments)]
+            self._evaluated = max(self._evaluated, int(row["env_steps"]))
+            gathered[int(row["env_steps"])].add(row, "evaluation", _EVALUATION)
+        due = math.inf
+        if self._beside_every is not None and not last:
+            due = (self._evaluated // self._beside_every + 1) * self._beside_every
+        return [gathered.pop(env_steps).finish() for env_steps in sorted(gathered) if env_steps < due]
 
 
 class _Gathering:

@@ -104,7 +104,7 @@ class DMCSimulation:
 class _RememberingAxis:
     """An axis of DM Control's arrays that looks up each name, or list of names, once.
 
-    Rewards and observations ask for the same names in every control step, which is a twelfth of a dog's time.
+    Rewards and observations ask for the same names in every control step, a twelfth of all that a dog's takes.
     """
 
     def __init__(self, axis: Any) -> None:
@@ -124,6 +124,8 @@ class _RememberingAxis:
         return self._places[name]
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # Of a copy in the making, which has no axis yet.
         return getattr(self._axis, name)
 
 

@@ -28,6 +28,7 @@ def make_vector(
     action_repeat: int | None = None,
     num_workers: int | None = 0,
     autoreset: bool = True,
+    background: bool = False,
 ) -> VectorEnv:
     """Make N environments of `task`, lane i playing the episodes of seed `lane_seeds[i]`.
 
@@ -38,6 +39,7 @@ def make_vector(
         action_repeat: control steps per decision, in place of the task's own.
         num_workers: processes that step the environments; 0 steps them in this one. None means `choose_workers`.
         autoreset: begin the next episode in the step that ends one. Without it a finished lane waits for `reset`.
+        background: worker processes take what time others leave.
 
     Raises:
         UserError: the task cannot be made as asked, or its environments differ in their spaces.
@@ -50,7 +52,7 @@ def make_vector(
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
     if workers == 0:
         return LocalVectorEnv(task, lane_seeds, stream, action_repeat, autoreset)
-    return WorkerVectorEnv(task, lane_seeds, stream, action_repeat, autoreset, workers)
+    return WorkerVectorEnv(task, lane_seeds, stream, action_repeat, autoreset, workers, background)
 
 
 def choose_workers(lanes: int, cores: int | None = None) -> int:
@@ -113,7 +115,7 @@ class VectorEnv(abc.ABC):
         return self._reset(self.episodes)
 
     def step(self, actions: np.ndarray) -> VectorStep:
-        """Take one decision in every lane, `actions` [N, A] in [-1, 1]."""
+        """Take one decision in every lane, `actions` [N, A] float32 in [-1, 1]."""
         self.step_async(actions)
         return self.step_wait()
 
@@ -206,26 +208,29 @@ class WorkerVectorEnv(VectorEnv):
         action_repeat: int | None,
         autoreset: bool,
         num_workers: int,
+        background: bool,
     ) -> None:
         """Start the workers and wait until each has made its environments."""
         super().__init__(task, len(lane_seeds), num_workers, autoreset)
         edges = np.linspace(0, len(lane_seeds), num_workers + 1).astype(int)
         self._chunks = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
         self._workers: list[Worker] = []
-        file = make_file()
+        descriptor = make_file()
         try:
             for chunk in self._chunks:
-                self._workers.append(Worker(task, lane_seeds[chunk], stream, action_repeat, autoreset, file))
+                seeds = lane_seeds[chunk]
+                worker = Worker(task, seeds, stream, action_repeat, autoreset, descriptor, background)
+                self._workers.append(worker)
             spaces = require_equal(self._receive(), task.name)
             for worker, chunk in zip(self._workers, self._chunks, strict=True):
                 worker.share(chunk, len(lane_seeds))
-            self._board = Board(file, len(lane_seeds), spaces.observation_size, len(spaces.action_low))
+            self._board = Board(descriptor, len(lane_seeds), spaces.observation_size, len(spaces.action_low))
             self._receive()
         except BaseException:
             self.close()
             raise
         finally:
-            os.close(file)
+            os.close(descriptor)
         self.observation_size, self.observation_keys, self.action_low, self.action_high = spaces
 
     @property

@@ -38,6 +38,9 @@ _ONE_THREAD = (
 _STEP = b""
 """Asks for a step, and says that it was taken."""
 
+_BACKGROUND = 5
+"""What a worker in the background adds to its niceness: beside a busy process it gets a quarter of a core."""
+
 _PATIENCE = 2
 """Seconds a process has to close its environments and exit once nobody speaks to it any more."""
 
@@ -57,9 +60,25 @@ class Worker:
     """
 
     def __init__(
-        self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool, file: int
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        stream: str,
+        action_repeat: int | None,
+        autoreset: bool,
+        board: int,
+        background: bool = False,
     ) -> None:
-        """Start the process; `receive` the first reply to learn the spaces, then `share` a board in the open `file`.
+        """Start the process; `receive` the first reply to learn the spaces, then `share` the board.
+
+        Args:
+            task: what to play.
+            seeds: of its lanes.
+            stream: "train" or "evaluate".
+            action_repeat: control steps per decision, in place of the task's own.
+            autoreset: begin the next episode in the step that ends one.
+            board: the descriptor of its file.
+            background: take what time others leave.
 
         Raises:
             UserError: the task holds something that cannot be sent to another process.
@@ -73,15 +92,16 @@ class Worker:
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
                 "step it in this process (0 workers), or have the callable make what it needs"
             ) from error
+        niceness = _BACKGROUND if background else 0
         ours, theirs = socket.socketpair()
         environment = {**dict.fromkeys(_ONE_THREAD, "1"), **os.environ}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(file)],
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(board), str(niceness)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what an environment prints must not get into what this program prints
-                pass_fds=[theirs.fileno(), file],
+                pass_fds=[theirs.fileno(), board],
                 process_group=0,
             )
         self._pipe = Connection(ours.detach())
@@ -161,8 +181,9 @@ class Worker:
         return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
 
 
-def serve(pipe_descriptor: int, file: int) -> None:
+def serve(pipe_descriptor: int, board: int, niceness: int) -> None:
     """Run a worker: make its lanes, answer requests until the parent closes the pipe or is gone, and close them."""
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Connection(pipe_descriptor)
@@ -183,7 +204,7 @@ def serve(pipe_descriptor: int, file: int) -> None:
                     else:
                         method, arguments = pickle.loads(request)
                         if method == "share":
-                            step = _step_on_board(lanes, file, *arguments)
+                            step = _step_on_board(lanes, board, *arguments)
                             reply = _packed("value", None)
                         else:
                             reply = _packed("value", getattr(lanes, method)(*arguments))
@@ -201,9 +222,9 @@ def _packed(kind: str, value: Any) -> bytes:
     return pickle.dumps((kind, value))
 
 
-def _step_on_board(lanes: Lanes, file: int, start: int, stop: int, total: int) -> Callable[[], None]:
+def _step_on_board(lanes: Lanes, descriptor: int, start: int, stop: int, total: int) -> Callable[[], None]:
     """Return what takes a step with the actions on the board and writes there what came of it."""
-    board = Board(file, total, lanes.spaces.observation_size, len(lanes.spaces.action_low))
+    board = Board(descriptor, total, lanes.spaces.observation_size, len(lanes.spaces.action_low))
     chunk = slice(start, stop)
     # A copy: an environment may keep its action, and the next one is written to the same place.
     return lambda: board.put(lanes.step(board.actions[chunk].copy()), chunk)

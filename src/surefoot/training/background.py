@@ -48,11 +48,10 @@ class Background:
             raise error
         return True
 
-    def forget(self, seconds: float) -> None:
-        """Wait for the job ``seconds`` at most, and tell nothing of it."""
+    def wait(self, seconds: float) -> None:
+        """Wait for the job that is under way, if any, ``seconds`` at most."""
         if self._thread is not None:
             self._thread.join(seconds)
-        self._thread = self._error = None
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:

@@ -9,6 +9,23 @@ import numpy as np
 from surefoot.errors import EnvironmentFailure
 
 
+class TellOnce:
+    """Passes on the first line about each seed.
+
+    Args:
+        message: takes it.
+    """
+
+    def __init__(self, message: Callable[[str], None]) -> None:
+        self._message, self._told = message, set[int]()
+
+    def __call__(self, index: int, line: str) -> None:
+        """Pass on a line about seed number ``index``, if it is the first."""
+        if index not in self._told:
+            self._told.add(index)
+            self._message(line)
+
+
 class Divergence:
     """Keeps non-finite actions away from the environments.
 
@@ -16,42 +33,33 @@ class Divergence:
 
     Args:
         seeds: the S training seeds.
-        message: takes one line for each seed that is lost.
+        tell: takes the number, from 0 to S - 1, of each seed that is lost, and one line.
+        lost: [S] bool, those that are lost already.
 
     Attributes:
         lost: [S] bool, the seeds that diverged.
     """
 
-    def __init__(self, seeds: Sequence[int], message: Callable[[str], None]) -> None:
-        self._seeds, self._message = tuple(seeds), message
-        self.lost = np.zeros(len(self._seeds), bool)
+    def __init__(self, seeds: Sequence[int], tell: Callable[[int, str], None], lost: np.ndarray | None = None) -> None:
+        self._seeds, self._tell = tuple(seeds), tell
+        self.lost = np.zeros(len(self._seeds), bool) if lost is None else lost.copy()
 
-    def note(self, diverged: np.ndarray, env_steps: int) -> None:
-        """Take note of the seeds [S] whose policy is not finite any more.
+    def silence(self, action: np.ndarray, env_steps: int) -> np.ndarray:
+        """Return the actions [S, ...] with zeros for the seeds that are lost.
 
         Raises:
             EnvironmentFailure: no other seed is left.
         """
-        for i in np.flatnonzero(diverged & ~self.lost):
-            self._message(
+        rows = action.reshape(len(action), -1)
+        diverged = ~np.isfinite(rows).all(axis=1)
+        for i in np.flatnonzero(diverged & ~self.lost).tolist():
+            self._tell(
+                i,
                 f"seed {self._seeds[i]} diverged at env step {env_steps:,}: its policy is not finite any more; it "
-                "takes zero actions from here on, and its evaluations are NaN"
+                "takes zero actions from here on, and its evaluations are NaN",
             )
         self.lost |= diverged
         if self.lost.all():
             raise EnvironmentFailure(self._seeds[0], "the policy is not finite any more, and no other seed is left")
-
-    def silence(self, action: np.ndarray, env_steps: int) -> np.ndarray:
-        """Return the actions [S, ...], in which the seeds that are lost now have zeros.
-
-        Raises:
-            EnvironmentFailure: no other seed is left.
-        """
-        self.note(not_finite(action), env_steps)
-        action[self.lost] = 0.0
-        return action
-
-
-def not_finite(action: np.ndarray) -> np.ndarray:
-    """Return of which seeds an action [S, ...] is not finite, [S] bool."""
-    return ~np.isfinite(action.reshape(len(action), -1)).all(axis=1)
+        rows[self.lost] = 0.0
+        return rows.reshape(action.shape)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure
-from surefoot.tasks import Task, VectorEnv, make_vector
+from surefoot.tasks import Task, VectorEnv, choose_workers, make_vector
 
 _MOST_LANES = 32
 """Environments that evaluate side by side; a dog's costs tens of megabytes and half a second to build."""
@@ -55,6 +55,7 @@ class Evaluator:
         episodes: E, per seed.
         action_repeat: environment steps per agent step; None takes the task's.
         num_workers: processes that step the environments; 0 means this one, None chooses.
+        background: step them in worker processes in any case, which take what time others leave.
     """
 
     def __init__(
@@ -64,13 +65,22 @@ class Evaluator:
         episodes: int,
         action_repeat: int | None = None,
         num_workers: int | None = None,
+        background: bool = False,
     ) -> None:
         self._num_seeds, self._episodes = len(seeds), episodes
         self._lanes = max(1, min(episodes, _MOST_LANES // len(seeds)))
         lane_seeds = np.repeat(np.asarray(seeds), self._lanes).tolist()
         self._lane_seeds, self._may_never_end = lane_seeds, task.horizon is None
+        if background and num_workers is None:
+            num_workers = max(1, choose_workers(len(lane_seeds)))
         self._vector = make_vector(
-            task, lane_seeds, "evaluate", action_repeat=action_repeat, num_workers=num_workers, autoreset=False
+            task,
+            lane_seeds,
+            "evaluate",
+            action_repeat=action_repeat,
+            num_workers=num_workers,
+            autoreset=False,
+            background=background,
         )
 
     def run(self, act: Callable[[np.ndarray], np.ndarray]) -> Episodes:

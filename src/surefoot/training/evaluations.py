@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from surefoot.algorithms import LearnerState
+from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.tasks import Task, usable_cores
 from surefoot.training.background import Background
 from surefoot.training.checkpoint import copy_tree
 from surefoot.training.config import TrainConfig
-from surefoot.training.divergence import not_finite
+from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.population import Population
 from surefoot.training.setup import Plan
@@ -19,22 +20,26 @@ from surefoot.training.setup import Plan
 _PATIENCE = 2.0
 """Seconds that an evaluation nobody waits for has to end its step; environments that hang are ended by force."""
 
+_COMPILING = 60.0
+"""Seconds that it may then still be inside XLA, which an interpreter that ends must not be."""
+
+UNDER_WAY = "the evaluation that was being played"
+"""What failed, for a message."""
+
 
 class Played(NamedTuple):
-    """One evaluation of all seeds."""
+    """One evaluation of all seeds, beside training."""
 
     counts: dict[str, int | float]
     """Where the run stood when its policies were taken."""
     episodes: Episodes
-    diverged: np.ndarray
-    """[S] bool, the seeds whose policy was not finite; their returns are NaN."""
 
 
 class Evaluations:
     """Plays a run's evaluations, one at a time.
 
-    Beside training they are played by a thread and by worker processes of their own, with a copy of the policies: what
-    they come to is bit for bit the same, and is known some steps later.
+    Beside training they are played by a thread and by worker processes that take what time others leave, with a copy of
+    the policies: what they come to is bit for bit the same, and is known some steps later.
 
     Args:
         config: of the run.
@@ -42,22 +47,20 @@ class Evaluations:
         task: what to play.
         population: acts.
         training_workers: processes that step the training environments.
-
-    Attributes:
-        beside: whether ``begin`` has cores to play on; with ``overlap``, where some are left over.
     """
 
     def __init__(
         self, config: TrainConfig, plan: Plan, task: Task, population: Population, training_workers: int
     ) -> None:
         self._config, self._plan, self._task, self._population = config, plan, task, population
-        self._workers, self.beside = config.env_workers, False
-        spare = usable_cores() - 1 - training_workers
-        if config.overlap and config.env_workers != 0 and spare > 0:
-            self._workers, self.beside = min(config.env_workers or spare, spare), True
+        self._in_process = training_workers == 0
+        # One core for the learner, and one for each worker that steps the training environments.
+        left_over = usable_cores() - 1 - training_workers
+        self._beside = config.overlap and config.env_workers != 0 and left_over > 0
         self._evaluator: Evaluator | None = None
-        self._thread = Background("the evaluation that was being played")
+        self._thread = Background(UNDER_WAY)
         self._played: Played | None = None
+        self._said: list[tuple[int, str]] = []
         self._abandoned = False
 
     def make(self) -> Evaluator:
@@ -66,46 +69,76 @@ class Evaluations:
         Others may use those while nothing is under way.
         """
         if self._evaluator is None:
-            episodes, repeat = self._config.evaluation_episodes, self._plan.action_repeat
-            self._evaluator = Evaluator(self._task, self._plan.seeds, episodes, repeat, self._workers)
+            try:
+                self._evaluator = self._make(self._beside)
+            except UserError:
+                if not (self._beside and self._in_process and self._config.env_workers is None):
+                    raise
+                # A task that cannot be sent to a worker trains without any, and is evaluated without any.
+                self._beside = False
+                self._evaluator = self._make(False)
         return self._evaluator
+
+    def _make(self, beside: bool) -> Evaluator:
+        episodes, repeat, workers = self._config.evaluation_episodes, self._plan.action_repeat, self._config.env_workers
+        return Evaluator(self._task, self._plan.seeds, episodes, repeat, workers, background=beside)
+
+    @property
+    def beside(self) -> bool:
+        """Whether evaluations are played beside training: with ``overlap``, where cores are left over."""
+        if self._beside:
+            self.make()  # Which may find out that they cannot be.
+        return self._beside
 
     @property
     def under_way(self) -> bool:
         """Whether an evaluation was begun whose result was not taken."""
         return self._thread.busy
 
-    def play(self, learner: LearnerState, counts: dict[str, int | float], lost: np.ndarray) -> Played:
-        """Play all episodes.
+    def play(self, learner: LearnerState, divergence: Divergence, env_steps: int) -> Episodes:
+        """Play all episodes; the returns of seeds that are lost are NaN.
 
         Args:
             learner: the policies.
-            counts: where the run stands.
-            lost: [S] bool, seeds that are known to have diverged.
+            divergence: told of those that are not finite.
+            env_steps: where the run stands.
         """
-        diverged = lost.copy()
 
         def act(observation: np.ndarray) -> np.ndarray:
             if self._abandoned:
                 raise _AbandonedError
-            actions = np.array(self._population.act_deterministic(learner, observation))
-            diverged[:] |= not_finite(actions)
-            actions[diverged] = 0.0
-            return actions
+            return divergence.silence(np.array(self._population.act_deterministic(learner, observation)), env_steps)
 
         episodes = self.make().run(act)
-        episodes.returns[diverged] = np.nan
-        return Played(counts, episodes, diverged)
+        episodes.returns[divergence.lost] = np.nan
+        return episodes
 
     def begin(self, learner: LearnerState, counts: dict[str, int | float], lost: np.ndarray) -> None:
-        """Begin to ``play`` beside training, which may give its own ``learner`` away."""
+        """Begin to ``play`` beside training, which may give its own ``learner`` away.
+
+        Args:
+            learner: the policies.
+            counts: where the run stands.
+            lost: [S] bool, seeds that are known to have diverged. Those that turn out to are told by ``said``; training
+                finds them by itself, at a step that does not depend on how long an evaluation takes.
+        """
         self.make()
-        policies, known = copy_tree(learner), lost.copy()
+        policies, env_steps = copy_tree(learner), int(counts["env_steps"])
+        divergence = Divergence(self._plan.seeds, lambda index, line: self._said.append((index, line)), lost)
 
         def work() -> None:
-            self._played = self.play(policies, counts, known)
+            try:
+                self._played = Played(counts, self.play(policies, divergence, env_steps))
+            except EnvironmentFailure as error:
+                detail = f"in the evaluation of env step {env_steps:,}: {error.detail}"
+                raise EnvironmentFailure(error.seed, detail) from error
 
         self._thread.begin(work)
+
+    def said(self) -> list[tuple[int, str]]:
+        """Return, once, the seeds that an evaluation beside training found to have diverged, and a line about each."""
+        said, self._said = self._said, []
+        return said
 
     def take(self, wait: bool = False) -> Played | None:
         """Return, once, what the evaluation that was begun came to, if it is over.
@@ -114,19 +147,24 @@ class Evaluations:
             wait: until it is.
 
         Raises:
-            EnvironmentFailure: an environment failed.
+            EnvironmentFailure: an environment failed, or no seed has a finite policy.
         """
         if not self._thread.finished(wait):
             return None
         played, self._played = self._played, None
         return played
 
-    def close(self) -> None:
-        """Give up what is under way, and end the environments."""
+    def abandon(self) -> None:
+        """Let what is under way end with its current step; nobody waits for it."""
         self._abandoned = True
-        self._thread.forget(_PATIENCE)
+
+    def close(self) -> None:
+        """Abandon what is under way, and end the environments."""
+        self.abandon()
+        self._thread.wait(_PATIENCE)
         if self._evaluator is not None:
             self._evaluator.close()
+        self._thread.wait(_COMPILING)
 
 
 class _AbandonedError(Exception):

@@ -19,8 +19,8 @@ from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import StepView, Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
-from surefoot.training.divergence import Divergence
-from surefoot.training.evaluations import Evaluations, Played
+from surefoot.training.divergence import Divergence, TellOnce
+from surefoot.training.evaluations import UNDER_WAY, Evaluations, Played
 from surefoot.training.events import CheckpointSaved, EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.failures import naming_step
 from surefoot.training.host_state import HostState
@@ -54,7 +54,8 @@ class TrainingLoop:
         self._beginning: Beginning | None = None
         self._population: Population = make_population(config, plan, task, vector)
         self._evaluations = Evaluations(config, plan, task, self._population, vector.num_workers)
-        self._divergence = Divergence(plan.seeds, watchers.on_message)
+        self._tell_lost = TellOnce(watchers.on_message)
+        self._divergence = Divergence(plan.seeds, self._tell_lost)
         self._state: PopulationState
         self._host: HostState
         self._began = time.monotonic()
@@ -79,11 +80,13 @@ class TrainingLoop:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the environments and close the logs."""
-        self._vector.close()
-        self._evaluations.close()
-        if self._recorder is not None:
-            self._recorder.close()
+        """End the environments and close the logs, also where an impatient person interrupts it."""
+        self._evaluations.abandon()
+        with contextlib.ExitStack() as stack:
+            if self._recorder is not None:
+                stack.callback(self._recorder.close)
+            stack.callback(self._evaluations.close)
+            self._vector.close()
 
     # ---------------------------------------------------------------- begin
 
@@ -143,6 +146,7 @@ class TrainingLoop:
             device=device_name(),
             replay_bytes=replay_bytes(self._plan, self._task, spec),
             env_workers=self._vector.num_workers,
+            beside_every=self._config.evaluate_every if self._evaluations.beside else None,
         )
         self._watchers.on_start(started)
         if (line := unreached_resets(self._config.algorithm, self._plan)) is not None:
@@ -262,36 +266,39 @@ class TrainingLoop:
     def _evaluate(self, beside: bool = False) -> None:
         """Evaluate; ``beside`` training where that is how this run does it, otherwise before anything else happens."""
         self._tell_evaluation(wait=True)
-        stand = self._state.learner, self._counts(), self._divergence.lost
         if beside and self._evaluations.beside:
-            self._evaluations.begin(*stand)
+            self._evaluations.begin(self._state.learner, self._counts(), self._divergence.lost)
         else:
-            self._watchers.on_evaluation(self._record(self._evaluations.play(*stand)))
+            episodes = self._evaluations.play(self._state.learner, self._divergence, self._env_steps)
+            self._watchers.on_evaluation(self._recorder_now.evaluation(self._counts(), episodes))
 
     def _tell_evaluation(self, wait: bool = False) -> None:
         """Tell of the evaluation that is over, if any; ``wait`` for the one that is under way."""
-        if (played := self._evaluations.take(wait)) is not None:
-            event = self._record(played)
-            self._recorder_now.write()
-            self._watchers.on_evaluation(event)
+        try:
+            played = self._evaluations.take(wait)
+        finally:
+            for index, line in self._evaluations.said():
+                self._tell_lost(index, line)
+        if played is not None:
+            self._watchers.on_evaluation(self._record(played))
 
     def _record(self, played: Played) -> EvaluationDone:
-        counts = {**played.counts, "wall_seconds": self._counts()["wall_seconds"]}
-        self._divergence.note(played.diverged, int(counts["env_steps"]))
-        return self._recorder_now.evaluation(counts, played.episodes)
+        """Write the rows, and the checkpoint that waits for them."""
+        event = self._recorder_now.evaluation(played.counts, played.episodes)
+        self._recorder_now.write()
+        return event
 
     @contextlib.contextmanager
     def _evaluated(self) -> Iterator[None]:
-        """Where the block raises, wait for the evaluation that is under way: a checkpoint may wait for it, too."""
+        """Where the block raises, wait for the evaluation that is under way if a checkpoint waits for it."""
         try:
             yield
         except Exception as error:
             try:
-                if (played := self._evaluations.take(wait=True)) is not None:
+                if self._recorder_now.holds and (played := self._evaluations.take(wait=True)) is not None:
                     self._record(played)
-                    self._recorder_now.write()
             except Exception as failure:
-                error.add_note(f"the evaluation that was being played failed as well: {failure}")
+                error.add_note(f"{UNDER_WAY} failed as well: {failure}")
             raise
 
     def _diagnose(self) -> None:
