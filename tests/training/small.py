@@ -1,8 +1,7 @@
 """Algorithms small enough that a test compiles and trains them in seconds, and a driver to train in another process.
 
 Run as a program (``python -m tests.training.small OUT TASK ENV_STEPS SEEDS [KEY=VALUE ...]``) it starts the run, or
-resumes it where OUT already holds one. With ``beside=1`` there are cores for evaluations beside training, which
-``overlap=1`` allows.
+resumes it where OUT already holds one.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import Any
 import surefoot
 from surefoot.algorithms import Algorithm
 from surefoot.networks import MLP
-from surefoot.training import evaluations
 
 
 def small(algorithm: Algorithm, width: int = 16, **changes: Any) -> Algorithm:
@@ -35,10 +33,7 @@ def small_mlp(width: int = 16) -> MLP:
 
 def main(arguments: list[str]) -> None:
     out, task, env_steps, seeds, *pairs = arguments
-    settings = {"evaluation_episodes": 1} | {key: int(value) for key, value in (pair.split("=") for pair in pairs)}
-    overlap = bool(settings.pop("overlap", 0))
-    if settings.pop("beside", 0):
-        evaluations.usable_cores = lambda: 8
+    settings = {key: int(value) for key, value in (pair.split("=") for pair in pairs)}
     if (Path(out) / "config.json").exists():
         surefoot.resume(out)
         return
@@ -48,7 +43,7 @@ def main(arguments: list[str]) -> None:
         env_steps=int(env_steps),
         num_seeds=int(seeds),
         out=Path(out),
-        overlap=overlap,
+        evaluation_episodes=1,
         **settings,
     )
 

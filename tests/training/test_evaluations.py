@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,7 @@ from surefoot.training.population import Population
 from surefoot.training.setup import make_plan
 from tests.training.recording import Recording
 from tests.training.small import small
-from tests.training.test_resume import ROOT, assert_same_run
+from tests.training.test_resume import assert_same_run
 
 SETTINGS: dict[str, Any] = {
     "algorithm": small(surefoot.crossq_wn(utd=2)),
@@ -320,28 +316,3 @@ def test_evaluations_are_beside_training_where_cores_are_left(
             assert found.make().vector.num_workers == workers
     finally:
         found.close()
-
-
-def test_a_run_killed_while_it_evaluates_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    settings = ["cheetah-run", "800", "2", "evaluate_every=300", "checkpoint_every=300", "log_every=50"]
-    settings += ["diagnose_every=0", "replay_capacity=400", "env_workers=1", "overlap=1"]
-    settings += ["evaluation_episodes=8"]
-
-    def start(out: Path, *more: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.training.small", str(out), *settings, *more]
-        return subprocess.Popen(command, cwd=ROOT)
-
-    assert start(tmp_path / "plain").wait(timeout=240) == 0
-    out = tmp_path / "run"
-    process = start(out, "beside=1")
-    deadline = time.monotonic() + 200
-    while not (log := out / "training.csv").exists() or log.read_bytes().count(b"\n") < 1 + 2 * 12:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    # An evaluation was being played, or its checkpoint was on its way.
-    assert RunDirectory.open(out).load_checkpoint().env_steps < 600
-    assert start(out, "beside=1").wait(timeout=240) == 0
-    assert_same_run(tmp_path / "plain", out)

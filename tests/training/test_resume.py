@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 # Checkpoints fall inside episodes (500 agent steps), the replay ring wraps, and the seeds are two.
 SETTINGS = [
     "cheetah-run",
-    "2400",
+    "1400",
     "2",
     "evaluate_every=600",
     "checkpoint_every=170",
@@ -87,7 +87,7 @@ def test_run_killed_at_random_moments_equals_an_uninterrupted_one(uninterrupted:
     out = tmp_path / "run"
     # Each kill falls at a different place: within the warm-up, early in training, late in it.
     moments = random.Random(time.time_ns())
-    for rows in (1 + 2 * 1, 1 + 2 * 7, 1 + 2 * 14):
+    for rows in (1 + 2 * 1, 1 + 2 * 6, 1 + 2 * 11):
         process = start(out)
         wait_for_rows(out, rows, process)
         time.sleep(moments.uniform(0.0, 0.3))
@@ -104,7 +104,7 @@ def test_sigterm_makes_a_checkpoint_at_once_and_the_rest_is_the_same(uninterrupt
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=100) == 0, out.with_suffix(".log").read_text()
     stopped_at = RunDirectory.open(out).load_checkpoint().env_steps
-    assert 0 < stopped_at < 2400
+    assert 0 < stopped_at < 1400
     finish(out)
     assert_same_run(uninterrupted, out)
 
