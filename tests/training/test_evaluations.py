@@ -12,6 +12,7 @@ import pytest
 
 import surefoot
 from surefoot.errors import EnvironmentFailure, RunFailure
+from surefoot.exporters import Follower
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task, vector
 from surefoot.tasks.probes import ActionProbe
@@ -97,6 +98,28 @@ class Slow(surefoot.Callback):
         self.told.append(("checkpoint", event.env_steps, self.now))
 
 
+class Dashboard(surefoot.Callback):
+    """Takes every step once, and in order only."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_start(self, event: Any) -> None:
+        self._follower = Follower(event.path, event.beside_every, event.start_env_steps)
+
+    def on_step(self, view: surefoot.StepView) -> None:
+        self._take()
+
+    def on_evaluation(self, event: Any) -> None:
+        self._take()
+
+    def on_finish(self, event: Any) -> None:
+        self._take(last=True)
+
+    def _take(self, last: bool = False) -> None:
+        self.steps += [moment.env_steps for moment in self._follower.new_moments(last)]
+
+
 @pytest.mark.usefixtures("cores")
 def test_training_goes_on_and_everything_comes_out_the_same(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -113,8 +136,13 @@ def test_training_goes_on_and_everything_comes_out_the_same(
 
 @pytest.mark.parametrize(
     ("due", "at"),
-    [({"checkpoint_every": 20}, 80), ({"checkpoint_every": 1000}, 120), ({"diagnose_every": 70}, 70)],
-    ids=["the next checkpoint", "the next evaluation", "diagnostics"],
+    [
+        ({"checkpoint_every": 20}, 80),
+        ({"checkpoint_every": 1000}, 120),
+        ({"diagnose_every": 70, "log_every": 10}, 70),
+        ({"env_steps": 110, "log_every": 10, "checkpoint_every": 1000}, 110),
+    ],
+    ids=["the next checkpoint", "the next evaluation", "diagnostics", "the end"],
 )
 @pytest.mark.usefixtures("cores")
 def test_what_needs_an_evaluation_to_be_over_waits_for_it(
@@ -129,13 +157,14 @@ def test_what_needs_an_evaluation_to_be_over_waits_for_it(
         return take(self, wait)
 
     monkeypatch.setattr(Evaluations, "take", waiting)
-    run = train(tmp_path / "run", watch, **due)
+    board = Dashboard()
+    run = train(tmp_path / "run", watch, board, **due)
     assert ("evaluation", 60, at) in watch.told
-    assert [step for what, step, _ in watch.told if what == "evaluation"] == [0, 60, 120, 180, 240]
-    steps = due.get("checkpoint_every", 60)
-    expected = [*range(0, 240, steps), 240]
-    assert [step for what, step, _ in watch.told if what == "checkpoint"] == expected
-    if "diagnose_every" not in due:
+    end, steps = due.get("env_steps", 240), due.get("checkpoint_every", 60)
+    assert [step for what, step, _ in watch.told if what == "evaluation"] == sorted({*range(0, end, 60), end})
+    assert [step for what, step, _ in watch.told if what == "checkpoint"] == sorted({*range(0, end, steps), end})
+    assert board.steps == sorted({*board.steps, *run.evaluations()["env_steps"], *run.training()["env_steps"]})
+    if due.keys() == {"checkpoint_every"}:
         assert_same_run(run.path, plain)
 
 
@@ -212,6 +241,7 @@ def test_a_task_that_cannot_be_sent_to_a_worker_is_evaluated_without(
         assert lock
         return ActionProbe()
 
+    monkeypatch.setattr(vector, "usable_cores", lambda: 2)  # On more, it would be refused without overlap, too.
     monkeypatch.setattr(Evaluations, "begin", None)
     assert train(tmp_path / "run", task=make, num_seeds=1, env_workers=None).completed
 

@@ -41,7 +41,8 @@ class Exporter(Callback):
     """A dashboard's view of a run: made from the run directory, and made again from it whenever that is simpler.
 
     Given to ``train`` or ``resume`` it begins with the rows that are there, so a resumed run shows its whole curve also
-    where the part before was not exported, and then adds what is new after every evaluation and about every 10 seconds.
+    where the part before was not exported, and then adds what is new after every evaluation and about every 10 seconds;
+    what comes later than an evaluation that is being played beside training waits for it.
     What goes wrong in it is one line on standard error; the training goes on without it.
 
     Attributes:
@@ -86,7 +87,7 @@ class Exporter(Callback):
         """Bring the view to where the run stands: what a resume dropped from the logs is dropped from it."""
         self._finished = False
         with self._sparing_the_run(event.path):
-            self._open(event.path, event.beside_every)
+            self._open(event)
             self._push()
 
     def on_step(self, view: StepView) -> None:
@@ -136,10 +137,11 @@ class Exporter(Callback):
 
     # ---------------------------------------------------------------- inside
 
-    def _open(self, path: Path, beside_every: int | None) -> None:
-        self._path = path
-        self._begin(RunDirectory.open(path))
-        self._follower = Follower(path, beside_every)
+    def _open(self, event: RunStarted) -> None:
+        self._path = event.path
+        self._begin(RunDirectory.open(event.path))
+        # A checkpoint, from which a run goes on, has its evaluations.
+        self._follower = Follower(event.path, event.beside_every, event.start_env_steps)
 
     def _push_if_open(self, last: bool = False) -> None:
         if self._follower is not None:

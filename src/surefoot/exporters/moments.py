@@ -46,11 +46,11 @@ class Follower:
         path: a run directory whose logs only grow while this object is used, by all seeds' rows of one kind at a time.
         beside_every: env_steps between evaluations that are played beside training, whose rows come after later ones
             of the other logs: these are kept back until the evaluation that is due is there.
+        evaluated: the env step up to which every evaluation that was due is there.
     """
 
-    def __init__(self, path: Path, beside_every: int | None = None) -> None:
-        self._beside_every = beside_every
-        self._evaluated = -1
+    def __init__(self, path: Path, beside_every: int | None = None, evaluated: int = 0) -> None:
+        self._beside_every, self._evaluated = beside_every, evaluated
         self._gathered: dict[int, _Gathering] = defaultdict(_Gathering)
         self._evaluations = LogTail(path / "evaluations.csv", _EVALUATION)
         self._training = LogTail(path / "training.csv")

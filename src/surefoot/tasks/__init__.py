@@ -3,13 +3,12 @@
 from surefoot.tasks.registry import Task, get_task, list_tasks
 from surefoot.tasks.seeding import episode_seed
 from surefoot.tasks.stored import stored_task
-from surefoot.tasks.vector import VectorEnv, VectorStep, choose_workers, make_vector, usable_cores
+from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector, usable_cores
 
 __all__ = [
     "Task",
     "VectorEnv",
     "VectorStep",
-    "choose_workers",
     "episode_seed",
     "get_task",
     "list_tasks",

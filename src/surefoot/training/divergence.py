@@ -55,8 +55,8 @@ class Divergence:
         for i in np.flatnonzero(diverged & ~self.lost).tolist():
             self._tell(
                 i,
-                f"seed {self._seeds[i]} diverged at env step {env_steps:,}: its policy is not finite any more; it "
-                "takes zero actions from here on, and its evaluations are NaN",
+                f"seed {self._seeds[i]} diverged at env step {env_steps:,}: its policy is not finite any more; "
+                "its actions become zero, and its evaluations NaN",
             )
         self.lost |= diverged
         if self.lost.all():

@@ -13,7 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure
-from surefoot.tasks import Task, VectorEnv, choose_workers, make_vector
+from surefoot.tasks import Task, VectorEnv, make_vector
+from surefoot.tasks.vector import choose_workers
 
 _MOST_LANES = 32
 """Environments that evaluate side by side; a dog's costs tens of megabytes and half a second to build."""
@@ -55,7 +56,7 @@ class Evaluator:
         episodes: E, per seed.
         action_repeat: environment steps per agent step; None takes the task's.
         num_workers: processes that step the environments; 0 means this one, None chooses.
-        background: step them in worker processes in any case, which take what time others leave.
+        background: in worker processes that take what time others leave, one at least unless ``num_workers`` is given.
     """
 
     def __init__(

@@ -72,9 +72,9 @@ class Evaluations:
             try:
                 self._evaluator = self._make(self._beside)
             except UserError:
-                if not (self._beside and self._in_process and self._config.env_workers is None):
+                if not (self._beside and self._in_process):
                     raise
-                # A task that cannot be sent to a worker trains without any, and is evaluated without any.
+                # A task that cannot be sent to a worker, and trains without any, is evaluated as without overlap.
                 self._beside = False
                 self._evaluator = self._make(False)
         return self._evaluator
@@ -100,7 +100,8 @@ class Evaluations:
 
         Args:
             learner: the policies.
-            divergence: told of those that are not finite.
+            divergence: this evaluation's own, told of those that are not finite. Training finds them by itself, at a
+                step that does not depend on when an evaluation is played.
             env_steps: where the run stands.
         """
 
@@ -119,8 +120,7 @@ class Evaluations:
         Args:
             learner: the policies.
             counts: where the run stands.
-            lost: [S] bool, seeds that are known to have diverged. Those that turn out to are told by ``said``; training
-                finds them by itself, at a step that does not depend on how long an evaluation takes.
+            lost: [S] bool, seeds that are known to have diverged. ``said`` tells of others.
         """
         self.make()
         policies, env_steps = copy_tree(learner), int(counts["env_steps"])
@@ -136,7 +136,9 @@ class Evaluations:
         self._thread.begin(work)
 
     def said(self) -> list[tuple[int, str]]:
-        """Return, once, the seeds that an evaluation beside training found to have diverged, and a line about each."""
+        """Return, once, the seeds that the evaluation taken last found to have diverged, and a line about each."""
+        if self._thread.busy:
+            return []
         said, self._said = self._said, []
         return said
 

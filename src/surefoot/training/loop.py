@@ -200,11 +200,14 @@ class TrainingLoop:
     def _keep_cadences(self, before: int) -> None:
         """Do what is due after an agent step that began at ``before`` env steps."""
         config, now = self._config, self._env_steps
-        self._tell_evaluation()
+        diagnoses = bool(config.diagnose_every) and now // config.diagnose_every > before // config.diagnose_every
+        # Before the first row of this step is written: whoever is told of an evaluation passes on what there is, and
+        # must not meet half of a step. (Diagnostics wait for an evaluation, since they play on the same environments.)
+        self._tell_evaluation(wait=diagnoses or self._host.agent_steps >= self._plan.agent_steps)
         self._tell_checkpoint()
         if now // config.log_every > before // config.log_every:
             self._log()
-        if config.diagnose_every and now // config.diagnose_every > before // config.diagnose_every:
+        if diagnoses:
             self._diagnose()
         if now // config.evaluate_every > before // config.evaluate_every:
             self._evaluate(beside=True)
@@ -269,18 +272,21 @@ class TrainingLoop:
         if beside and self._evaluations.beside:
             self._evaluations.begin(self._state.learner, self._counts(), self._divergence.lost)
         else:
-            episodes = self._evaluations.play(self._state.learner, self._divergence, self._env_steps)
+            divergence = Divergence(self._plan.seeds, self._tell_lost, self._divergence.lost)
+            episodes = self._evaluations.play(self._state.learner, divergence, self._env_steps)
             self._watchers.on_evaluation(self._recorder_now.evaluation(self._counts(), episodes))
 
     def _tell_evaluation(self, wait: bool = False) -> None:
         """Tell of the evaluation that is over, if any; ``wait`` for the one that is under way."""
+        if (played := self._take_evaluation(wait)) is not None:
+            self._watchers.on_evaluation(self._record(played))
+
+    def _take_evaluation(self, wait: bool) -> Played | None:
         try:
-            played = self._evaluations.take(wait)
+            return self._evaluations.take(wait)
         finally:
             for index, line in self._evaluations.said():
                 self._tell_lost(index, line)
-        if played is not None:
-            self._watchers.on_evaluation(self._record(played))
 
     def _record(self, played: Played) -> EvaluationDone:
         """Write the rows, and the checkpoint that waits for them."""
@@ -295,14 +301,13 @@ class TrainingLoop:
             yield
         except Exception as error:
             try:
-                if self._recorder_now.holds and (played := self._evaluations.take(wait=True)) is not None:
+                if self._recorder_now.holds and (played := self._take_evaluation(wait=True)) is not None:
                     self._record(played)
             except Exception as failure:
                 error.add_note(f"{UNDER_WAY} failed as well: {failure}")
             raise
 
     def _diagnose(self) -> None:
-        self._tell_evaluation(wait=True)  # It plays on the same environments.
         vector = self._evaluations.make().vector
         self._diagnosis = self._diagnosis or Diagnosis(self._population, vector, self._config.curvature)
         self._recorder_now.diagnosis(self._diagnosis.rows(self._state, self._counts()))
