@@ -35,10 +35,15 @@ class Board:
     """
 
     def __init__(self, descriptor: int, lanes: int, observation_size: int, action_size: int) -> None:
-        observation, number, flag = (("f4", (lanes, observation_size)), ("f4", (lanes,)), ("?", (lanes,)))
-        step = VectorStep(observation, number, flag, flag, ("i4", (lanes,)), flag, observation, flag)  # type: ignore[arg-type]
-        fields = {"actions": ("f4", (lanes, action_size)), **step._asdict()}
-        layout = np.dtype([(name, *kind) for name, kind in fields.items()], align=True)
+        kinds: dict[str, tuple[str, tuple[int, ...]]] = {
+            "actions": ("f4", (lanes, action_size)),
+            "next_observation": ("f4", (lanes, observation_size)),
+            "observation": ("f4", (lanes, observation_size)),
+            "reward": ("f4", (lanes,)),
+            "env_steps": ("i4", (lanes,)),
+            **dict.fromkeys(("terminated", "truncated", "success", "active"), ("?", (lanes,))),
+        }
+        layout = np.dtype([(name, *kind) for name, kind in kinds.items()], align=True)
         os.ftruncate(descriptor, layout.itemsize)  # Of that size already for all but the first.
         (memory,) = np.frombuffer(mmap.mmap(descriptor, layout.itemsize), layout)
         self.actions: np.ndarray = memory["actions"]

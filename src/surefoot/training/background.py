@@ -53,26 +53,33 @@ class Background:
         if self._thread is not None:
             self._thread.join(seconds)
 
-    @contextlib.contextmanager
-    def settled(self) -> Iterator[None]:
-        """Leave this block only when nothing is under way any more; an interrupt alone does not wait.
-
-        Where the block raises, a job that fails as well becomes a note on what it raised.
-        """
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise  # At once, as promised: what is half written was not moved into place yet, and never will be.
-        except BaseException as error:
-            try:
-                self.finished(wait=True)
-            except Exception as failure:
-                error.add_note(f"{self._job} failed as well: {failure}")
-            raise
-        self.finished(wait=True)
+    def settled(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block that is left only when nothing is under way any more; see ``finishing``."""
+        return finishing(self._job, lambda: self.finished(wait=True))
 
     def _run(self, work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException as error:
             self._error = error
+
+
+@contextlib.contextmanager
+def finishing(job: str, finish: Callable[[], object]) -> Iterator[None]:
+    """Do ``finish`` at the end of a block, also of one that raises; an interrupt alone does not wait for it.
+
+    Args:
+        job: what is to be finished, for the note on what the block raised where ``finish`` raises as well.
+        finish: raises what went wrong.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise  # At once, as promised: what is half written was not moved into place yet.
+    except BaseException as error:
+        try:
+            finish()
+        except Exception as failure:
+            error.add_note(f"{job} failed as well: {failure}")
+        raise
+    finish()

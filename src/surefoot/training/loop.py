@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
 
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
+from surefoot.training.background import finishing
 from surefoot.training.callbacks import StepView, Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
@@ -164,7 +164,7 @@ class TrainingLoop:
             Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
         )
         named = naming_step(self._task, self._watchers, lambda: self._env_steps, self._directory.path)
-        with named, self._recorder_now.settled(), self._evaluated():
+        with named, self._recorder_now.settled(), finishing(UNDER_WAY, self._finish_evaluation):
             while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
                 before = self._env_steps
                 self._agent_step()
@@ -294,18 +294,10 @@ class TrainingLoop:
         self._recorder_now.write()
         return event
 
-    @contextlib.contextmanager
-    def _evaluated(self) -> Iterator[None]:
-        """Where the block raises, wait for the evaluation that is under way if a checkpoint waits for it."""
-        try:
-            yield
-        except Exception as error:
-            try:
-                if self._recorder_now.holds and (played := self._take_evaluation(wait=True)) is not None:
-                    self._record(played)
-            except Exception as failure:
-                error.add_note(f"{UNDER_WAY} failed as well: {failure}")
-            raise
+    def _finish_evaluation(self) -> None:
+        """Wait for the evaluation that is under way if a checkpoint waits for it, and write both."""
+        if self._recorder_now.holds and (played := self._take_evaluation(wait=True)) is not None:
+            self._record(played)
 
     def _diagnose(self) -> None:
         vector = self._evaluations.make().vector

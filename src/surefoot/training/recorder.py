@@ -157,7 +157,7 @@ class Recorder:
         return self._writer.finished(wait)
 
     def settled(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block that is left only when no checkpoint is being written any more; see ``Background``."""
+        """Return a block that is left only when no checkpoint is being written any more; see ``finishing``."""
         return self._writer.settled()
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:
