@@ -3,8 +3,8 @@
     .venv/bin/python scripts/end_to_end.py [task] [plain|overlap] [windows]
 
 Windows of 100 agent steps of a run at UTD 2 and of 100 times its bare updates take turns, because shared machines
-change their speed within seconds. A run evaluates one episode and makes a checkpoint every 4,000 env steps. With overlap
-it evaluates at its ends only, since an evaluation beside training would go on in the bare windows.
+change their speed within seconds. A run evaluates one episode and makes a checkpoint every 4,000 env steps. With
+overlap it evaluates at its ends only, since an evaluation beside training would go on in the bare windows.
 """
 
 from __future__ import annotations
