@@ -1,6 +1,6 @@
 """Where an update's time goes, operation by operation: a table from JAX's profiler, for docs/performance.md.
 
-    .venv/bin/python scripts/profile_update.py [float32|bf16x6|tf32|bf16] [updates per agent step] [seeds]
+    .venv/bin/python scripts/profile_update.py [float32|tf32|bf16] [updates per agent step] [seeds]
 
 Pin it to one core (``taskset -c 0``) for a table whose rows add up: on several, operations run side by side.
 """

@@ -15,13 +15,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
-    "user_cache": set(),
     "runs": {"errors"},
     "policy": {"runs", "errors"},
     "tasks": {"runs", "errors"},
     "output": {"runs", "errors"},
     "model_card": {"output", "policy", "runs", "errors"},
-    "networks": {"user_cache", "types", "runs", "errors"},
+    "networks": {"types", "runs", "errors"},
     "replay": {"types", "runs", "errors"},
     "algorithms": {"networks", "replay", "types", "runs", "errors"},
     "training": {
@@ -33,7 +32,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tasks",
         "model_card",
         "policy",
-        "user_cache",
         "runs",
         "errors",
     },

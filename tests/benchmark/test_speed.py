@@ -87,9 +87,6 @@ def test_program_prints_a_table_and_writes_its_figures(
     assert figures["sbx_updates_per_second"]["median"] == pytest.approx(2.0)
     assert f"{figures['updates_per_second']['median']:.1f} updates/s" in printed
     assert "SBX 9.9.9 CrossQ" in printed
-    # Whatever this machine is.
-    assert ("of float32's limit" in printed) == (figures["bf16x6_gain"] is not None)
-    assert ("ours, bf16x6, over it" in printed) == (figures["bf16x6_sbx_gain"] is not None)
 
 
 def test_without_sbx_the_table_says_how_to_get_it() -> None:
@@ -97,11 +94,9 @@ def test_without_sbx_the_table_says_how_to_get_it() -> None:
     fields = {field.name: one for field in dataclasses.fields(speed.SpeedReport) if field.type == "Spread"}
     numbers = {"utd": 1, "num_seeds": 1, "rounds": 1, "compile_seconds": 1.0, "gflop_per_update": 1.0}
     compiled = {"compiled_gflop_per_update": 1.0, "compiled_gbytes_per_update": 0.1}
-    without = ("sbx_updates_per_second", "sbx_gain", "sbx_versions", "bf16x6_sbx_gain")
-    without += ("bf16x6_updates_per_second", "bf16x6_share_of_limit", "bf16x6_gain")
-    report = speed.SpeedReport(device="CPU", task="dog-run", **fields, **numbers, **compiled, **dict.fromkeys(without))
+    no_sbx = {"sbx_updates_per_second": None, "sbx_gain": None, "sbx_versions": None}
+    report = speed.SpeedReport(device="CPU", task="dog-run", **fields, **numbers, **compiled, **no_sbx)
     assert "make bench installs it" in speed_table.table(report)
-    assert "needs a CPU with AMX and a C++ compiler" in speed_table.table(report)
     # A GPU beside a CPU, or many agents beside one, are no comparison.
     elsewhere = dataclasses.replace(report, sbx_updates_per_second=one, sbx_versions={"sbx": "9", "device": "cpu"})
     assert "SBX 9 CrossQ" in speed_table.table(elsewhere)

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from surefoot.algorithms.presets import crossq_wn
 from surefoot.benchmark.machine import matmul_part, memory_part
 from surefoot.benchmark.sbx_peer import SbxPeer, open_peer
 from surefoot.benchmark.updates import Bench
-from surefoot.errors import UserError
-from surefoot.networks import amx
 from surefoot.networks.matmul import Precision
 from surefoot.tasks import VectorEnv, get_task, make_vector
 from surefoot.training.setup import device_name
@@ -65,21 +63,16 @@ class SpeedReport:
         bf16_matmul_gflops: the same with factors in bfloat16 and sums in float32.
         memory_gbytes_per_second: read and written in passes over an array larger than the caches.
         updates_per_second: gradient updates alone: stored transition, sampling, U updates, next action.
-        bf16x6_updates_per_second: the same with ``--precision bf16x6``, as accurate as float32; None where the machine
-            has no AMX or no compiler for it.
         bf16_updates_per_second: the same with ``--precision bf16``.
         loop_updates_per_second: float32 updates with the environment in the loop.
         overlap_updates_per_second: the same with ``--overlap``.
         share_of_limit: float32 updates alone as a share of matmul_gflops / gflop_per_update.
-        bf16x6_share_of_limit: likewise of bf16x6 updates, which do not multiply in float32 and may go beyond it.
-        bf16x6_gain: bf16x6 updates over float32 ones.
         bf16_gain: bf16 updates over float32 ones.
         loop_share: float32 updates in the loop over those alone.
         overlap_gain: the loop with overlap over the one without.
         sbx_updates_per_second: of SBX's CrossQ, which has no target critic; None where it was not measured.
         sbx_gain: ours alone over SBX's; None where there is nothing to compare: no SBX, another kind of device, or
             several agents of ours, since SBX trains one.
-        bf16x6_sbx_gain: likewise with bf16x6.
         sbx_versions: what was measured beside ours.
         compile_seconds: of the train step, from tracing to the end of its first call.
     """
@@ -96,19 +89,15 @@ class SpeedReport:
     bf16_matmul_gflops: Spread
     memory_gbytes_per_second: Spread
     updates_per_second: Spread
-    bf16x6_updates_per_second: Spread | None
     bf16_updates_per_second: Spread
     loop_updates_per_second: Spread
     overlap_updates_per_second: Spread
     share_of_limit: Spread
-    bf16x6_share_of_limit: Spread | None
-    bf16x6_gain: Spread | None
     bf16_gain: Spread
     loop_share: Spread
     overlap_gain: Spread
     sbx_updates_per_second: Spread | None
     sbx_gain: Spread | None
-    bf16x6_sbx_gain: Spread | None
     sbx_versions: dict[str, Any] | None
     compile_seconds: float
 
@@ -147,14 +136,11 @@ def measure(
             sizes = (spec.observation_size, spec.action_size)
             peer = stack.enter_context(open_peer(sbx_python, *sizes, utd))
         observation = vector.reset([0] * num_seeds)
-        benches = {p: Bench(algorithm, spec, task.discount, observation, p) for p in _precisions()}
-        float32 = benches["float32"]
+        float32, bf16 = (Bench(algorithm, spec, task.discount, observation, p) for p in _PRECISIONS)
         gflop = float32.gflop_per_update()
         compiled_gflop, compiled_gbytes = float32.compiled_cost()
-        parts, units = _parts(benches, vector, peer, utd * num_seeds)
+        parts, units = _parts(float32, bf16, vector, peer, utd * num_seeds)
         rates = _alternate(parts, units, rounds, seconds_per_part)
-        pieces = rates.get("bf16x6")
-        comparable = peer is not None and _comparable(peer, num_seeds)
         return SpeedReport(
             device=device_name(),
             task=task.name,
@@ -168,30 +154,21 @@ def measure(
             bf16_matmul_gflops=Spread.of(rates["bf16_matmul"]),
             memory_gbytes_per_second=Spread.of(rates["memory"]),
             updates_per_second=Spread.of(rates["float32"]),
-            bf16x6_updates_per_second=Spread.of(pieces) if pieces else None,
             bf16_updates_per_second=Spread.of(rates["bf16"]),
             loop_updates_per_second=Spread.of(rates["loop"]),
             overlap_updates_per_second=Spread.of(rates["overlap"]),
             share_of_limit=_ratio(rates["float32"], rates["matmul"], gflop),
-            bf16x6_share_of_limit=_ratio(pieces, rates["matmul"], gflop) if pieces else None,
-            bf16x6_gain=_ratio(pieces, rates["float32"]) if pieces else None,
             bf16_gain=_ratio(rates["bf16"], rates["float32"]),
             loop_share=_ratio(rates["loop"], rates["float32"]),
             overlap_gain=_ratio(rates["overlap"], rates["loop"]),
             sbx_updates_per_second=Spread.of(rates["sbx"]) if peer else None,
-            sbx_gain=_ratio(rates["float32"], rates["sbx"]) if comparable else None,
-            bf16x6_sbx_gain=_ratio(pieces, rates["sbx"]) if comparable and pieces else None,
+            sbx_gain=_ratio(rates["float32"], rates["sbx"]) if peer and _comparable(peer, num_seeds) else None,
             sbx_versions=peer.versions if peer else None,
             compile_seconds=float32.compile_seconds,
         )
 
 
-def _precisions() -> list[Precision]:
-    try:
-        amx.load()
-    except UserError:
-        return ["float32", "bf16"]
-    return ["float32", "bf16x6", "bf16"]
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 
 
 def _comparable(peer: SbxPeer, num_seeds: int) -> bool:
@@ -199,18 +176,18 @@ def _comparable(peer: SbxPeer, num_seeds: int) -> bool:
 
 
 def _parts(
-    benches: Mapping[Precision, Bench], vector: VectorEnv, peer: SbxPeer | None, updates: int
+    float32: Bench, bf16: Bench, vector: VectorEnv, peer: SbxPeer | None, updates: int
 ) -> tuple[dict[str, Part], dict[str, float]]:
     """Return what is measured, and how much of its unit one call of it is."""
     matmul, matmul_gflop = matmul_part()
     bf16_matmul, _ = matmul_part(jnp.bfloat16)
     memory, gbytes = memory_part()
-    float32 = benches["float32"]
     parts: dict[str, Part] = {
         "matmul": _timed(matmul),
         "bf16_matmul": _timed(bf16_matmul),
         "memory": _timed(memory),
-        **{precision: _timed(bench.update) for precision, bench in benches.items()},
+        "float32": _timed(float32.update),
+        "bf16": _timed(bf16.update),
         "loop": _timed(lambda calls: float32.loop(vector, calls)),
         "overlap": _timed(lambda calls: float32.loop(vector, calls, overlap=True)),
     }

@@ -59,7 +59,6 @@ def table(report: SpeedReport) -> str:
         ("limit, float32", f"{limit:.0f} updates/s"),
         ("update alone, float32", _line(report.updates_per_second, "updates/s")),
         ("  of the limit", _share(report.share_of_limit)),
-        *_bf16x6_rows(report),
         ("update alone, bf16", _line(report.bf16_updates_per_second, "updates/s")),
         ("  over float32", _times(report.bf16_gain)),
         *_sbx_rows(report),
@@ -73,30 +72,13 @@ def table(report: SpeedReport) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _bf16x6_rows(report: SpeedReport) -> list[tuple[str, str]]:
-    name, rate = "update alone, bf16x6", report.bf16x6_updates_per_second
-    if rate is None:
-        return [(name, "not measured: it needs a CPU with AMX and a C++ compiler")]
-    assert report.bf16x6_share_of_limit is not None
-    assert report.bf16x6_gain is not None
-    return [
-        (name, _line(rate, "updates/s")),
-        ("  of float32's limit", _share(report.bf16x6_share_of_limit)),
-        ("  over float32", _times(report.bf16x6_gain)),
-    ]
-
-
 def _sbx_rows(report: SpeedReport) -> list[tuple[str, str]]:
     sbx, gain = report.sbx_updates_per_second, report.sbx_gain
     if sbx is None or report.sbx_versions is None:
         return [("SBX CrossQ", "not measured: make bench installs it, or name a Python that has it with --sbx")]
     measured = _line(sbx, f"updates/s, one agent, {report.sbx_versions['device']}")
     rows = [(f"SBX {report.sbx_versions['sbx']} CrossQ", measured)]
-    if gain is not None:
-        rows.append(("  ours, float32, over it", _times(gain)))
-    if (pieces := report.bf16x6_sbx_gain) is not None:
-        rows.append(("  ours, bf16x6, over it", _times(pieces)))
-    return rows
+    return rows if gain is None else [*rows, ("  ours, float32, over it", _times(gain))]
 
 
 def _line(spread: Spread, unit: str) -> str:

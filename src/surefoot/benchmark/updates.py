@@ -57,7 +57,6 @@ class Bench:
         frames = replay.frame_capacity(capacity, 500)
         self.utd = algorithm.utd
         self._algorithm = algorithm
-        self._counted = Learner(algorithm, spec, discount)
         self._population = Population(Learner(algorithm, spec, discount, precision), seeds, capacity, frames)
         state, action = self._population.init(observation)
         self._state = state._replace(replay=_fill(state.replay))
@@ -98,10 +97,10 @@ class Bench:
                 self._train(transition)
 
     def gflop_per_update(self) -> float:
-        """Count the matrix products of the update, traced in float32; the action chosen after it is left out."""
+        """Count the matrix products of the traced update; the action chosen after it is left out."""
         share = 1.0 / self._algorithm.policy_delay
-        traced = (*self._one(), jnp.bool_(True))
-        return count_dot_flops(self._counted.update, *traced, branch_share=share) / 1e9
+        update, traced = self._population.learner.update, (*self._one(), jnp.bool_(True))
+        return count_dot_flops(update, *traced, branch_share=share) / 1e9
 
     def compiled_cost(self) -> tuple[float, float]:
         """Return 10^9 operations of an update and 10^9 bytes that they touch, as XLA counts its compiled program."""

@@ -209,7 +209,7 @@ class BenchSeeds:
     """Gradient updates per agent step."""
     num_seeds: tuple[Int, ...] = (1, 10, 64, 128)
     """Numbers of agents."""
-    precision: Literal["float32", "bf16x6", "tf32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Of the layers' products."""
     out: Path = Path(".bench/seeds.json")
     """Where the figures go as JSON."""

@@ -153,9 +153,8 @@ class Train:
     """Env steps between rows of training.csv."""
     diagnose_every: Int = 25_000
     """Env steps between rows of diagnostics.csv: norms, effective learning rates, dead units, Q bias; 0 for none."""
-    precision: Literal["float32", "bf16x6", "tf32", "bf16"] = "float32"
-    """Of the layers' products in updates: bf16 and, on NVIDIA GPUs, tf32 are faster; on CPUs with AMX, bf16x6 is
-    faster and as accurate as float32. All else stays in float32."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of the layers' products in updates: bf16 and, on NVIDIA GPUs, tf32 are faster; all else stays in float32."""
     overlap: bool = False
     """Step the environments while the device updates, which then lack the transition of that very agent step; and
     evaluate beside training where cores are left over."""

@@ -1,8 +1,7 @@
 """How dense layers multiply: in float32, or with factors rounded to fewer digits and sums in float32.
 
 Weights, their optimiser, statistics and losses stay in float32 in any case. What is multiplied is rounded just before,
-in the passes forward and backward: to bfloat16's eight binary digits in hidden layers, or to TF32's eleven in all. Or
-factors are taken apart into three bfloat16 pieces each, which together lose nothing.
+in the passes forward and backward: to bfloat16's eight binary digits in hidden layers, or to TF32's eleven in all.
 """
 
 from __future__ import annotations
@@ -16,16 +15,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from surefoot.networks import amx
+type Precision = Literal["float32", "tf32", "bf16"]
+"""Of the products in layers; tf32 is what NVIDIA GPUs multiply fastest among formats as wide as float32."""
 
-type Precision = Literal["float32", "bf16x6", "tf32", "bf16"]
-"""Of the products in layers. On CPUs with AMX, bf16x6 makes one as accurate as float32's out of six of bfloat16; tf32
-is what NVIDIA GPUs multiply fastest among formats as wide as float32."""
-
-PRECISIONS: tuple[Precision, ...] = ("float32", "bf16x6", "tf32", "bf16")
-
-_LEAST_PRODUCT = 2**26
-"""Multiplications in a product that is worth taking apart; smaller ones are made in float32."""
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
 
 _precision: ContextVar[Precision] = ContextVar("precision", default="float32")
 
@@ -62,7 +55,7 @@ def _product(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array
 
 def _forward(x: jax.Array, kernel: jax.Array, precision: Precision) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     factors = _rounded(x, precision), _rounded(kernel, precision)
-    return _sums(*factors, x.ndim - 1, 0, precision, x.dtype), factors
+    return _sums(*factors, x.ndim - 1, 0, x.dtype), factors
 
 
 def _backward(
@@ -71,9 +64,13 @@ def _backward(
     x, kernel = factors
     dtype = gradient.dtype
     gradient = _rounded(gradient, precision)
-    of_x = _sums(gradient, kernel, x.ndim - 1, 1, precision, dtype)
+    of_x = _sums(gradient, kernel, x.ndim - 1, 1, dtype)
     rows, gradient = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    return of_x, _sums(rows, gradient, 0, 0, precision, dtype)
+    if jax.default_backend() == "cpu":
+        of_kernel = _sums(_transposed(rows), gradient, 1, 0, dtype)
+    else:
+        of_kernel = _sums(rows, gradient, 0, 0, dtype)
+    return of_x, of_kernel
 
 
 _product.defvjp(_forward, _backward)
@@ -83,15 +80,11 @@ def _rounded(x: jax.Array, precision: Precision) -> jax.Array:
     return x.astype(jnp.bfloat16) if precision == "bf16" else x
 
 
-def _sums(a: jax.Array, b: jax.Array, over_a: int, over_b: int, precision: Precision, dtype: Any) -> jax.Array:
-    if precision == "bf16x6" and a.ndim == b.ndim == 2 and a.size * b.shape[1 - over_b] >= _LEAST_PRODUCT:
-        return amx.product(a, b, over_a, over_b)
-    if over_a == 0 and jax.default_backend() == "cpu":
-        a, over_a = _transposed(a), 1
+def _sums(a: jax.Array, b: jax.Array, over_a: int, over_b: int, dtype: Any) -> jax.Array:
     # Factors of bfloat16 are multiplied as they are, whatever is asked of float32 ones.
-    asked = jax.lax.Precision.DEFAULT if a.dtype == jnp.bfloat16 else None
+    precision = jax.lax.Precision.DEFAULT if a.dtype == jnp.bfloat16 else None
     dimensions = (((over_a,), (over_b,)), ((), ()))
-    return jax.lax.dot_general(a, b, dimensions, precision=asked, preferred_element_type=dtype)
+    return jax.lax.dot_general(a, b, dimensions, precision=precision, preferred_element_type=dtype)
 
 
 def _transposed(x: jax.Array) -> jax.Array:

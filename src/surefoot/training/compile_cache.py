@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from surefoot.tasks import usable_cores
-from surefoot.user_cache import cache_folder
+
+VARIABLE = "SUREFOOT_COMPILE_CACHE"
+"""Names the folder; "off" keeps nothing."""
 
 _LEAST_SECONDS = 0.2
 """What compiles faster is compiled again."""
@@ -22,11 +25,24 @@ def use_compile_cache() -> None:
     Programs for a CPU use what that CPU has, and are split for the cores that the process may use: other machines that
     see the same home folder, and processes on fewer cores, must not meet them. So each kind has a folder of its own.
     """
-    if jax.config.jax_compilation_cache_dir is not None or (folder := cache_folder(f"compiled/{_machine()}")) is None:
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen.lower() == "off" or jax.config.jax_compilation_cache_dir is not None:
+        return
+    try:
+        base = Path(chosen).expanduser() if chosen else _user_cache() / "surefoot"
+        folder = base / "compiled" / _machine()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return  # No home, or one that cannot be written to: nothing is kept, and nothing else is lost.
+    if not os.access(folder, os.W_OK | os.X_OK):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     compilation_cache.reset_cache()  # What was compiled before in this process has settled that there is none.
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _machine() -> str:

@@ -47,9 +47,8 @@ class TrainConfig:
         checkpoint_every: env_steps between checkpoints (the last step always makes one).
         log_every: env_steps between rows of training.csv.
         diagnose_every: env_steps between rows of diagnostics.csv; 0 for none.
-        precision: of the layers' products in updates: "float32"; as accurate and faster, on CPUs with AMX and a C++
-            compiler, "bf16x6"; or faster yet, with fewer digits but summed in float32, "bf16" (in hidden layers) and,
-            on NVIDIA GPUs, "tf32".
+        precision: of the layers' products in updates: "float32"; or faster, summed in float32 all the same, "bf16" (in
+            hidden layers) or, on NVIDIA GPUs, "tf32".
         overlap: step the environments while the device updates. The updates of an agent step then cannot draw the
             transition of that very step, so each action comes from a policy one agent step behind. Evaluations are
             played beside training where cores are left over. Off is paper-exact.

@@ -16,7 +16,6 @@ import jax
 from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner, ResetAt, ResetEvery, next_reset, to_data
 from surefoot.errors import UserError
-from surefoot.networks import amx
 from surefoot.networks.matmul import PRECISIONS, Precision
 from surefoot.tasks import Task, VectorEnv, usable_cores
 from surefoot.training.config import CADENCES, MOST_TRANSITIONS, TrainConfig
@@ -148,8 +147,6 @@ def check_precision(precision: Precision) -> None:
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "tf32" and jax.default_backend() != "gpu":
         raise UserError(f"precision tf32 is of NVIDIA GPUs, and this is {device_name()}: choose float32 or bf16")
-    if precision == "bf16x6":
-        amx.load()
 
 
 def replay_bytes(plan: Plan, task: Task, spec: EnvSpec) -> int:
