@@ -7,6 +7,7 @@ resumes it where OUT already holds one.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def small_mlp(width: int = 16) -> MLP:
 
 def main(arguments: list[str]) -> None:
     out, task, env_steps, seeds, *pairs = arguments
-    settings = {key: int(value) for key, value in (pair.split("=") for pair in pairs)}
+    settings = {key: json.loads(value) for key, value in (pair.split("=") for pair in pairs)}
     if (Path(out) / "config.json").exists():
         surefoot.resume(out)
         return

@@ -256,6 +256,32 @@ def test_second_process_on_one_run_is_refused(watched: tuple[Recording, surefoot
         surefoot.resume(path, env_steps=180, observer=Recording())
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_is_locked_until_nothing_of_it_writes(
+    resumed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loop may have to wait for a thread that writes, after an interrupt, too."""
+    out, settings = tmp_path / "run", {"algorithm": ALGORITHM, "observer": Recording(), **CADENCES}
+    if resumed:
+        surefoot.train("probe-action", env_steps=120, out=out, **settings)
+    closed, close = [], TrainingLoop.__exit__
+
+    def watched_close(loop: TrainingLoop, *raised: object) -> None:
+        with pytest.raises(surefoot.UserError, match=r"pid|process"), RunDirectory.open(out).lock():
+            pass
+        closed.append(loop)
+        close(loop, *raised)
+
+    monkeypatch.setattr(TrainingLoop, "__exit__", watched_close)
+    if resumed:
+        surefoot.resume(out, env_steps=180, observer=Recording())
+    else:
+        surefoot.train("probe-action", env_steps=120, out=out, **settings)
+    assert len(closed) == 1
+    with RunDirectory.open(out).lock():
+        pass  # Free again.
+
+
 # ---------------------------------------------------------------- what is refused before anything is written
 
 

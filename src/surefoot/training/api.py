@@ -101,10 +101,15 @@ def train(
     beginning = Beginning(config)
     plan = make_plan(config, resolved, beginning.record)
     # Everything that can be refused is refused before the directory is made.
-    with naming_start(resolved, watchers), TrainingLoop.make(config, plan, resolved, watchers) as loop:
+    with (
+        naming_start(resolved, watchers),
+        contextlib.ExitStack() as until_closed,
+        TrainingLoop.make(config, plan, resolved, watchers) as loop,
+    ):
         loop.prepare(beginning)
         directory = _create(config, resolved, describe(config, plan, resolved))
-        with directory.lock(), StopSignal() as stop, watchers:
+        until_closed.enter_context(directory.lock())  # Until the loop has ended what writes beside it.
+        with StopSignal() as stop, watchers:
             loop.start(directory)
             return _run(loop, stop, directory)
 
