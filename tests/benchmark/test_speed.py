@@ -17,6 +17,7 @@ from surefoot.benchmark import seeds, speed, speed_table, updates
 from surefoot.benchmark.flops import count_dot_flops
 from surefoot.cli.main import main
 from surefoot.types import Batch, EnvSpec
+from tests.training.small import small
 
 
 def test_products_are_counted_through_batches_scans_and_branches() -> None:
@@ -112,7 +113,11 @@ def test_a_python_that_cannot_run_sbx_is_one_line(path: str, capsys: pytest.Capt
     assert said.count("\n") == 1
 
 
-def test_seeds_are_measured_one_number_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_are_measured_one_number_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(seeds, "crossq_wn", lambda utd: small(surefoot.crossq_wn(utd=utd)))
+    monkeypatch.setattr(seeds, "_CAPACITY", 1_000)
     out = tmp_path / "seeds.json"
     assert seeds.measure_and_print("cheetah-run", 1, [1, 2], "float32", out, seconds=0.05) == 0
     data, printed = json.loads(out.read_text()), capsys.readouterr().out
