@@ -25,6 +25,37 @@ def test_it_names_its_process_and_is_free_again_after_release(tmp_path: Path) ->
     RunLock(tmp_path / ".lock").acquire()
 
 
+def test_it_is_kept_for_a_thread_that_writes_on(tmp_path: Path) -> None:
+    lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
+    lock.keep()()  # Without the lock, nothing.
+    lock.acquire()
+    first, second = lock.keep(), lock.keep()
+    first()
+    lock.release()
+    with pytest.raises(UserError, match="in use"):
+        other.acquire()
+    second()
+    second()  # As often as you like.
+    other.acquire()
+    other.release()
+
+
+def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
+    lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
+    lock.acquire()
+    unlock = lock.keep()
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(write)
+        os.read(read, 1)  # Until the parent has looked.
+        os._exit(0)
+    lock.release()
+    unlock()
+    other.acquire()
+    os.close(write)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_somebody_who_just_looks_does_not_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".lock").touch()
     looking = os.open(tmp_path / ".lock", os.O_RDONLY)

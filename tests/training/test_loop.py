@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -257,17 +258,16 @@ def test_second_process_on_one_run_is_refused(watched: tuple[Recording, surefoot
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_run_is_locked_until_nothing_of_it_writes(
+def test_a_run_is_locked_until_its_loop_is_closed(
     resumed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its loop may have to wait for a thread that writes, after an interrupt, too."""
     out, settings = tmp_path / "run", {"algorithm": ALGORITHM, "observer": Recording(), **CADENCES}
     if resumed:
         surefoot.train("probe-action", env_steps=120, out=out, **settings)
     closed, close = [], TrainingLoop.__exit__
 
     def watched_close(loop: TrainingLoop, *raised: object) -> None:
-        with pytest.raises(surefoot.UserError, match=r"pid|process"), RunDirectory.open(out).lock():
+        with pytest.raises(surefoot.UserError, match="in use by process"), RunDirectory.open(out).lock():
             pass
         closed.append(loop)
         close(loop, *raised)
@@ -280,6 +280,35 @@ def test_a_run_is_locked_until_nothing_of_it_writes(
     assert len(closed) == 1
     with RunDirectory.open(out).lock():
         pass  # Free again.
+
+
+def test_an_interrupted_run_is_locked_until_its_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interrupt does not wait for it, and nobody else may begin to write meanwhile."""
+    save, may_end = RunDirectory.save_checkpoint, threading.Event()
+
+    def slow(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Path:
+        assert env_steps == 0 or may_end.wait(timeout=60)
+        return save(directory, env_steps, *arguments, **named)
+
+    class Impatient(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 65:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunDirectory, "save_checkpoint", slow)
+    out = tmp_path / "run"
+    settings = {"algorithm": ALGORITHM, "observer": Recording(), "callbacks": [Impatient()], **CADENCES}
+    with pytest.raises(KeyboardInterrupt):
+        surefoot.train("probe-action", env_steps=120, out=out, **settings)
+    with pytest.raises(surefoot.UserError, match="in use by process"):
+        surefoot.resume(out, observer=Recording())
+    (writing,) = (thread for thread in threading.enumerate() if "checkpoint" in thread.name)
+    may_end.set()
+    writing.join(timeout=60)
+    with RunDirectory.open(out).lock() as directory:
+        assert directory.load_checkpoint().env_steps == 60
 
 
 # ---------------------------------------------------------------- what is refused before anything is written

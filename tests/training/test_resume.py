@@ -106,7 +106,7 @@ def test_a_run_killed_while_it_evaluates_beside_training_loses_nothing(tmp_path:
     wait_for_rows(out, 1 + 8, process)
     time.sleep(random.Random(time.time_ns()).uniform(0.0, 0.3))
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "it was over before"
     finish(out, OVERLAPPED)
     assert_same_run(whole, out)
 

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,10 @@ class RunDirectory:
     def release(self) -> None:
         """Give the lock back."""
         self._lock.release()
+
+    def keep_locked(self) -> Callable[[], None]:
+        """Keep the lock, where it is held, until the function that is returned is called; `release` is then no end."""
+        return self._lock.keep()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[RunDirectory]:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from surefoot.errors import UserError
@@ -21,6 +22,7 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._kept: set[int] = set()
         _locks.add(self)
 
     @property
@@ -66,6 +68,28 @@ class RunLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def keep(self) -> Callable[[], None]:
+        """Keep the lock taken, ``release`` or not, until the function that is returned is called.
+
+        For a thread that writes and may go on when whoever took the lock gives it back. Without the lock, nothing.
+        """
+        if self._descriptor is None:
+            return lambda: None
+        descriptor = os.dup(self._descriptor)  # The kernel frees the lock when the last of them is closed.
+        self._kept.add(descriptor)
+        return lambda: self._close(descriptor)
+
+    def forget(self) -> None:
+        """Close all that a fork copied, in the child; the parent's lock stays taken."""
+        self.release()
+        for descriptor in list(self._kept):
+            self._close(descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        if descriptor in self._kept:
+            self._kept.discard(descriptor)
+            os.close(descriptor)
+
 
 def is_held(path: Path) -> bool:
     """Say whether a process holds the lock that is a file.
@@ -104,7 +128,7 @@ _locks: weakref.WeakSet[RunLock] = weakref.WeakSet()
 def _forget_in_child() -> None:
     """Close the locks a fork copied: an orphaned worker must not keep a dead run locked."""
     for lock in _locks:
-        lock.release()
+        lock.forget()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

@@ -108,7 +108,7 @@ def train(
     ):
         loop.prepare(beginning)
         directory = _create(config, resolved, describe(config, plan, resolved))
-        until_closed.enter_context(directory.lock())  # Until the loop has ended what writes beside it.
+        until_closed.enter_context(directory.lock())  # Until the loop has closed its logs, as in ``resume``.
         with StopSignal() as stop, watchers:
             loop.start(directory)
             return _run(loop, stop, directory)

@@ -137,7 +137,15 @@ class Recorder:
             "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
         }
         spec = self._policy_spec(self.checkpoint_env_steps)
-        self._writer.begin(functools.partial(self._held, evaluated, spec))
+        save, unlock = functools.partial(self._held, evaluated, spec), self._directory.keep_locked()
+
+        def work() -> None:
+            try:
+                save()
+            finally:
+                unlock()  # An interrupt waits for nothing that is being written; others have to.
+
+        self._writer.begin(work)
         self._held = None
 
     @property
