@@ -40,6 +40,7 @@ def test_it_is_kept_for_a_thread_that_writes_on(tmp_path: Path) -> None:
     other.release()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork")  # Other tests may have left threads; this child only waits and ends.
 def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
     lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
     lock.acquire()
