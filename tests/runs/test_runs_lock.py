@@ -52,9 +52,12 @@ def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
         os._exit(0)
     lock.release()
     unlock()
-    other.acquire()
-    os.close(write)
-    assert os.waitpid(child, 0)[1] == 0
+    try:
+        other.acquire()
+    finally:
+        os.close(write)
+        os.close(read)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_somebody_who_just_looks_does_not_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

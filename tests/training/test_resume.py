@@ -103,7 +103,7 @@ def test_a_run_killed_while_it_evaluates_beside_training_loses_nothing(tmp_path:
     whole, out = tmp_path / "whole", tmp_path / "run"
     finish(whole, OVERLAPPED)
     process = start(out, OVERLAPPED)
-    wait_for_rows(out, 1 + 8, process)
+    wait_for_rows(out, 1 + 6, process)
     time.sleep(random.Random(time.time_ns()).uniform(0.0, 0.3))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was over before"
