@@ -30,10 +30,20 @@ setup: $(STAMP) ## Create .venv from the lock file with everything a developer n
 train: setup ## Train CrossQ + WN on a real task, five to ten minutes on 2 cores (TASK=dog-run, ARGS="--utd 5 --seed 1")
 	$(BIN)/surefoot train $(TASK) --algorithm crossq-wn-code --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
 
+# A file's tests share what they compile, so a file stays in one process.
+PYTEST = $(BIN)/pytest --numprocesses $(shell nproc) --maxprocesses 4 --dist loadfile
+
 .PHONY: test
-test: setup ## Run the whole test suite on the CPU, a process per core, four at most (ARGS="tests/cli -k help")
-	@# A file's tests share what they compile, so a file stays in one process.
-	$(BIN)/pytest --numprocesses $(shell nproc) --maxprocesses 4 --dist loadfile $(ARGS)
+test: setup ## Run the fast tests on the CPU, in under five minutes on two cores (ARGS="tests/cli -k help")
+	$(PYTEST) -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: setup ## Run the slow tests: random kills, every example, timing, more combinations
+	$(PYTEST) -m slow $(ARGS)
+
+.PHONY: test-all
+test-all: setup ## Run the fast and the slow tests
+	$(PYTEST) $(ARGS)
 
 ##@ Quality
 

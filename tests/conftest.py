@@ -7,6 +7,7 @@ start obey them too, and so that tests of the light rooms do not pay for an impo
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,14 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_jax_caches() -> Iterator[None]:
+    """Drop the traced and compiled programs of a module after its last test, which keeps a worker under a gigabyte."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="module")
