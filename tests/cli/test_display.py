@@ -1,20 +1,21 @@
-"""What a person sees while a run goes on."""
+"""Console displays of a run."""
 
 from __future__ import annotations
 
 import io
 import math
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from surefoot.cli.display import PlainDisplay, bytes_text, closing_lines, duration_text, make_display, path_text
+from surefoot.cli.display import LogDisplay, bytes_text, closing_lines, duration_text, make_display, path_text
 from surefoot.cli.live import LiveDisplay, render
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 
 
-def story(seeds: int) -> tuple[RunStarted, Progress, EvaluationDone]:
+def events(seeds: int) -> tuple[RunStarted, Progress, EvaluationDone]:
     numbers = tuple(range(seeds))
     return (
         RunStarted(Path("runs/[x]"), "myo-reach", "crossq-wn", 5, numbers, 40_000, 0, "CPU, 2 cores", 3 * 2**30, 2),
@@ -32,8 +33,8 @@ def drawn(*parts: object, width: int) -> str:
 
 @pytest.mark.parametrize("width", [80, 140])
 @pytest.mark.parametrize("seeds", [1, 10])
-def test_the_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> None:
-    text = drawn(*story(seeds), width=width)
+def test_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> None:
+    text = drawn(*events(seeds), width=width)
     assert max(map(len, text.splitlines())) <= width
     words = " ".join(text.replace("│", " ").split())
     for part in (
@@ -54,16 +55,16 @@ def test_the_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> 
     assert ("mean 55.0 104.5 45%" in words) == (seeds == 10)
 
 
-def test_the_panel_before_the_first_numbers() -> None:
-    started, _, _ = story(2)
+def test_panel_shows_compilation_before_first_progress() -> None:
+    started, _, _ = events(2)
     text = drawn(started, None, None, width=80)
     assert "1m 15s  compiling" in text
     assert "0 of 40,000 env steps, 0%" in text
 
 
-def test_the_live_display_gives_the_terminal_back_after_an_error() -> None:
+def test_live_display_restores_terminal_after_error() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
-    started, progress, _ = story(1)
+    started, progress, _ = events(1)
     with pytest.raises(RuntimeError), LiveDisplay(console) as display:  # noqa: PT012
         display.on_start(started)
         display.on_progress(progress)
@@ -74,9 +75,9 @@ def test_the_live_display_gives_the_terminal_back_after_an_error() -> None:
     assert output.rindex(shown) > output.rindex(hidden)
 
 
-def test_the_live_display_prints_evaluations_and_messages_as_they_are() -> None:
+def test_live_display_prints_evaluations_and_messages_verbatim() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    started, progress, evaluation = story(1)
+    started, progress, evaluation = events(1)
     with LiveDisplay(console) as display:
         display.on_start(started)
         display.on_progress(progress)
@@ -90,21 +91,45 @@ def test_the_live_display_prints_evaluations_and_messages_as_they_are() -> None:
     assert display.completed
 
 
-def test_output_that_is_no_terminal_gets_the_plain_display() -> None:
-    assert type(make_display()) is PlainDisplay
+def test_output_that_is_no_terminal_gets_log_display() -> None:
+    assert type(make_display()) is LogDisplay
 
 
-def test_the_end_without_random_episodes_or_evaluation() -> None:
+def test_log_display_prints_progress_from_the_start_and_stops_at_the_end() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    assert isinstance(console.file, io.StringIO)
+    output = console.file
+    started, progress, evaluation = events(1)
+
+    def wait_for(text: str) -> None:
+        deadline = time.monotonic() + 10
+        while text not in output.getvalue():
+            assert time.monotonic() < deadline, f"{text!r} not in {output.getvalue()!r}"
+            time.sleep(0.005)
+
+    with LogDisplay(console, interval=0.02) as display:
+        wait_for("building environments, 0s")
+        display.on_start(started)
+        wait_for("compiling, 0s")
+        display.on_progress(progress)
+        wait_for("env steps 10,000/40,000  512 env steps/s  2,560 updates/s  1h 02m left")
+        display.on_finish(RunFinished(started.path, 40_000, True, 90.0, evaluation, 1.0))
+        printed = output.getvalue()
+        time.sleep(0.1)
+    assert output.getvalue() == printed
+
+
+def test_closing_lines_without_random_episodes_or_evaluation() -> None:
     lines = closing_lines(RunFinished(Path("runs/a b"), 10, True, 3.0, None, math.nan), "cheetah-run")
     assert lines[0] == "done: 10 env steps in 3s"
     assert not any("random" in line or "final" in line for line in lines)
     assert "  evaluate it    surefoot evaluate 'runs/a b'" in lines
     stopped = closing_lines(RunFinished(Path("runs/a"), 10, False, 3.0, None, math.nan), "my.envs:arm")
-    assert stopped[-1] == "  go on with    surefoot resume runs/a --task my.envs:arm"
+    assert stopped[-1] == "  continue with  surefoot resume runs/a --task my.envs:arm"
 
 
-def test_a_resumed_run_says_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    started, _, _ = story(1)
+def test_resumed_run_prints_its_start(capsys: pytest.CaptureFixture[str]) -> None:
+    started, _, _ = events(1)
     display = make_display()
     display.on_start(RunStarted(*[*started.__dict__.values()][:6], 5_000, "CPU", 10, 1))
     out = capsys.readouterr().out
@@ -112,7 +137,7 @@ def test_a_resumed_run_says_where_it_goes_on(capsys: pytest.CaptureFixture[str])
     assert "environments in 1 worker process;" in out
 
 
-def test_paths_are_as_short_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_inside_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert path_text(tmp_path / "runs" / "dog") == "runs/dog"
     assert path_text(tmp_path.parent / "dog") == str(tmp_path.parent / "dog")

@@ -1,10 +1,12 @@
-"""What a person sees while a run goes on: a live panel on a terminal, one line per evaluation anywhere else."""
+"""Console displays of a run: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 import shlex
 import sys
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,12 +15,15 @@ from rich.console import Console
 
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 
+PROGRESS_SECONDS = 15.0
+"""Longest time without a line on an output that is no terminal."""
+
 
 class PlainDisplay:
-    """An observer that prints a start, one line per evaluation, and an end.
+    """Observer that prints a start, evaluations, progress and an end, one line each.
 
     Attributes:
-        completed: whether the run reached its last step; True until the run says otherwise.
+        completed: Whether the run reached its last step. True until the run ends early.
     """
 
     def __init__(self, console: Console) -> None:
@@ -33,10 +38,10 @@ class PlainDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to put back."""
+        """Release what the display holds."""
 
     def on_start(self, event: RunStarted) -> None:
-        """Say what is trained, where, and on what."""
+        """Print what is trained, where, and on which device."""
         self._started = event
         verb = "training" if event.start_env_steps == 0 else f"resuming at env step {event.start_env_steps:,}:"
         self.print(
@@ -46,11 +51,11 @@ class PlainDisplay:
         )
 
     def on_progress(self, event: Progress) -> None:
-        """Remember the speed for the next line."""
+        """Keep the speed for the next line."""
         self._progress = event
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """Print one line."""
+        """Print the returns."""
         self.print(
             "  ".join([*self.evaluation_parts(event), *([speed_text(self._progress)] if self._progress else [])])
         )
@@ -60,13 +65,13 @@ class PlainDisplay:
         self.print(text)
 
     def on_finish(self, event: RunFinished) -> None:
-        """Say how it ended, where the run is, and what can be done with it."""
+        """Print how the run ended, where it is, and the commands that use it."""
         self.completed = event.completed
         for line in closing_lines(event, self._started.task if self._started else ""):
             self.print(line)
 
     def evaluation_parts(self, event: EvaluationDone) -> list[str]:
-        """Where the run stands and how well it does."""
+        """Steps, returns and success of an evaluation."""
         total = f"/{self._started.env_steps:,}" if self._started else ""
         parts = [f"env steps {event.env_steps:,}{total}", f"return {returns_text(event)}"]
         if event.successes is not None:
@@ -74,28 +79,84 @@ class PlainDisplay:
         return parts
 
     def print(self, text: str) -> None:
-        """One line, as it is: no markup, no colours guessed from numbers, no folding at the terminal's width."""
+        """Print one line verbatim: no markup, highlighting or wrapping."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class LogDisplay(PlainDisplay):
+    """Plain display for logs and pipes: prints progress whenever nothing was printed for a while.
+
+    A thread prints the line, because compilation and evaluations send no events.
+
+    Args:
+        console: Output.
+        interval: Longest time without a line, in seconds.
+    """
+
+    def __init__(self, console: Console, interval: float = PROGRESS_SECONDS) -> None:
+        super().__init__(console)
+        self._interval = interval
+        self._ended = threading.Event()
+        self._printing = threading.Lock()
+        self._start_time = self._last_print = time.monotonic()
+        self._thread = threading.Thread(target=self._print_progress, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop printing progress."""
+        self._ended.set()
+        self._thread.join()
+
+    def on_finish(self, event: RunFinished) -> None:
+        """Stop printing progress and print the end."""
+        self._ended.set()
+        super().on_finish(event)
+
+    def print(self, text: str) -> None:
+        """Print one line verbatim and flush it, so that a reader of a pipe gets it at once."""
+        with self._printing:
+            super().print(text)
+            self._console.file.flush()
+            self._last_print = time.monotonic()
+
+    def _print_progress(self) -> None:
+        while not self._ended.wait(max(0.0, self._last_print + self._interval - time.monotonic())):
+            if time.monotonic() - self._last_print >= self._interval:
+                self.print(progress_text(self._started, self._progress, time.monotonic() - self._start_time))
+
+
 def make_display() -> PlainDisplay:
-    """The display that suits standard output: a live one on a terminal."""
+    """Return the display for standard output: a live one on a terminal."""
     console = Console()
     if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal:
         from surefoot.cli.live import LiveDisplay
 
         return LiveDisplay(console)
-    return PlainDisplay(console)
+    return LogDisplay(console)
+
+
+def progress_text(started: RunStarted | None, progress: Progress | None, seconds: float) -> str:
+    """Steps and speeds of a run, or the time since it was started while there is no progress yet."""
+    if started is None:
+        return f"building environments, {duration_text(seconds)}"
+    if progress is None:
+        return f"compiling, {duration_text(seconds)}"
+    return f"env steps {progress.env_steps:,}/{started.env_steps:,}  {speed_text(progress)}"
 
 
 def closing_lines(event: RunFinished, task: str) -> list[str]:
-    """What to print when a run is over; a task whose name is code (module:callable) has to be named again."""
+    """Lines to print at the end of a run. A task given as module:callable must be given again to later commands."""
     path = shlex.quote(path_text(event.path)) + (f" --task {shlex.quote(task)}" if ":" in task else "")
     took = duration_text(event.wall_seconds)
     if not event.completed:
         return [
             f"stopped at env step {event.env_steps:,} after {took}; the checkpoint is saved",
-            f"  go on with    surefoot resume {path}",
+            f"  continue with  surefoot resume {path}",
         ]
     lines = [f"done: {event.env_steps:,} env steps in {took}"]
     if event.final is not None:
@@ -114,18 +175,18 @@ def closing_lines(event: RunFinished, task: str) -> list[str]:
 
 
 def path_text(path: Path) -> str:
-    """A path as short as it can be typed here: relative where it lies in the current folder."""
+    """Path as short as it can be typed: relative if it is inside the working directory."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def mean(values: tuple[float, ...]) -> float:
-    """Arithmetic mean over seeds; NaN for none."""
+    """Arithmetic mean, NaN without values."""
     return sum(values) / len(values) if values else math.nan
 
 
 def returns_text(event: EvaluationDone) -> str:
-    """Mean return over the seeds, with the lowest and highest seed's when there are several."""
+    """Mean return over seeds, with the range when there are several."""
     text = f"{mean(event.returns):.1f}"
     if len(event.returns) > 1:
         text += f" (seeds {min(event.returns):.1f} to {max(event.returns):.1f})"
@@ -133,25 +194,25 @@ def returns_text(event: EvaluationDone) -> str:
 
 
 def speed_text(event: Progress) -> str:
-    """Both speeds, all seeds together, and the time left."""
+    """Environment steps and updates per second over all seeds, and the time left."""
     text = f"{event.env_steps_per_second:,.0f} env steps/s  {event.grad_steps_per_second:,.0f} updates/s"
     return text if event.seconds_left is None else f"{text}  {duration_text(event.seconds_left)} left"
 
 
 def seeds_text(seeds: tuple[int, ...]) -> str:
-    """Which training seeds run."""
+    """Range of training seeds."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def workers_text(workers: int) -> str:
-    """Where environments step."""
+    """Placement of the environments."""
     if workers == 0:
         return "environments in this process"
     return f"environments in {workers} worker process{'es' if workers > 1 else ''}"
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes for a person, in powers of 1024: ``"5.3 GiB"``."""
+    """Number of bytes in powers of 1024, such as ``"5.3 GiB"``."""
     size = float(count)
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
@@ -161,7 +222,7 @@ def bytes_text(count: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration in seconds for a person: ``"45s"``, ``"5m 07s"``, ``"2h 03m"``, ``"3d 04h"``."""
+    """Duration in seconds as ``"45s"``, ``"5m 07s"``, ``"2h 03m"``, ``"3d 04h"``."""
     total = round(seconds)
     if total < 60:
         return f"{total}s"

@@ -1,4 +1,4 @@
-"""The live panel on a terminal."""
+"""Live panel for terminals."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunS
 
 
 class LiveDisplay(PlainDisplay):
-    """An observer that keeps one panel up to date; evaluations and messages scroll by above it."""
+    """Observer that redraws one panel. Evaluations and messages scroll above it."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._evaluation: EvaluationDone | None = None
-        self._began = 0.0
-        # Redrawn by rich's own thread: while JAX compiles no event arrives, and the clock shows that all is well.
+        self._start_time = 0.0
+        # Redrawn by rich's own thread, because compilation sends no events and the clock must keep moving.
         self._live = Live(console=console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -42,21 +42,21 @@ class LiveDisplay(PlainDisplay):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the terminal back, its cursor included, whatever happened."""
+        """Restore the terminal, including its cursor."""
         self._live.stop()
 
     def on_start(self, event: RunStarted) -> None:
-        """Open the panel."""
-        self._started, self._began = event, time.monotonic()
+        """Show the panel."""
+        self._started, self._start_time = event, time.monotonic()
         self._live.start(refresh=True)
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """Print the evaluation's line above the panel."""
+        """Print the evaluation above the panel."""
         self._evaluation = event
         self.print("  ".join(self.evaluation_parts(event)))
 
     def on_finish(self, event: RunFinished) -> None:
-        """Leave the last state of the panel on the screen, then say what comes next."""
+        """Leave the last panel on the screen and print the end below it."""
         self._live.transient = False
         self._live.stop()
         super().on_finish(event)
@@ -64,13 +64,13 @@ class LiveDisplay(PlainDisplay):
     def _panel(self) -> RenderableType:
         if self._started is None:
             return ""
-        return render(self._started, self._progress, self._evaluation, time.monotonic() - self._began)
+        return render(self._started, self._progress, self._evaluation, time.monotonic() - self._start_time)
 
 
 def render(
     started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None, seconds: float
 ) -> RenderableType:
-    """The panel: what runs, for how many seconds, how far it is, and how each seed does."""
+    """Return the panel: the run's settings, elapsed seconds, progress and the returns per seed."""
     body = Group(
         _facts(started),
         Text(),
@@ -112,7 +112,7 @@ def _bar(started: RunStarted, progress: Progress | None) -> RenderableType:
 
 
 def _seed_table(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:
-    """One row per seed, and the mean where there are several."""
+    """One row per seed, and one for the mean if there are several."""
     solved = evaluation is not None and evaluation.successes is not None
     evaluated = "evaluation" if evaluation is None else f"evaluation at {evaluation.env_steps:,}"
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
@@ -126,7 +126,7 @@ def _seed_table(started: RunStarted, progress: Progress | None, evaluation: Eval
         share = [f"{success:.0%}"] if success is not None else []
         table.add_row(name, _number(episode), _number(evaluated), *share, style=style)
 
-    if len(started.seeds) > 1:  # on top, so that a terminal too low for all seeds still shows it
+    if len(started.seeds) > 1:  # first, so that a terminal too short for all seeds still shows it
         add("mean", _mean(episodes), _mean(returns), _mean(successes or ()), style="bold")
     for index, seed in enumerate(started.seeds):
         add(str(seed), episodes[index], returns[index], successes[index] if successes is not None else None)
