@@ -14,10 +14,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "machine": set(),
     "types": set(),
     "runs": {"errors"},
     "policy": {"runs", "errors"},
-    "tasks": {"runs", "errors"},
+    "tasks": {"machine", "runs", "errors"},
     "output": {"runs", "errors"},
     "model_card": {"output", "policy", "runs", "errors"},
     "networks": {"types", "runs", "errors"},
@@ -25,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": {"networks", "replay", "types", "runs", "errors"},
     "training": {
         "diagnostics",
+        "machine",
         "algorithms",
         "networks",
         "replay",
@@ -37,12 +39,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "exporters": {"training", "runs", "errors"},
     "export": {"output", "training", "algorithms", "networks", "tasks", "policy", "runs", "types", "errors"},
-    "agent": {"training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
+    "agent": {"machine", "training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
     "diagnostics": {"algorithms", "networks", "types", "errors"},
-    "benchmark": {"training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
+    "benchmark": {"machine", "training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
     "report": {"output", "runs", "errors"},
     "video": {"output", "tasks", "policy", "runs", "errors"},
     "cli": {
+        "machine",
         "report",
         "video",
         "benchmark",
@@ -70,7 +73,7 @@ NEVER = {
     "tasks": {"jax", "jaxlib", "flax", "optax"},
 }
 """What a room imports nowhere."""
-NOT_AT_TOP = {"cli": HEAVY, "tasks": HEAVY, "training/events.py": HEAVY}
+NOT_AT_TOP = {"cli": HEAVY, "tasks": HEAVY, "training/events.py": HEAVY, "machine.py": HEAVY}
 """What importing a room does not import; its functions may."""
 
 

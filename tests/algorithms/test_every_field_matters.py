@@ -41,7 +41,7 @@ from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
 from surefoot.tasks import get_task
 from surefoot.training.config import TrainConfig
-from surefoot.training.setup import Plan, make_plan
+from surefoot.training.plan import Plan, make_plan
 from tests.algorithms.support import (
     BATCH,
     DISCOUNT,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.cli import machine
+from surefoot import machine
 from surefoot.cli.doctor import problems
 from surefoot.cli.main import main
 

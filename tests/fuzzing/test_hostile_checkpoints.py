@@ -20,9 +20,9 @@ from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays, write_arrays
 from surefoot.training.callbacks import Watchers
+from surefoot.training.config_file import read_run
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
-from surefoot.training.stored import stored_run
 from tests.fuzzing.hostile import dump, other_values, sample, survives
 from tests.fuzzing.test_hostile_runs import seal
 from tests.training.small import small
@@ -96,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
-    config, task, plan = stored_run(directory, None, {})
+    config, task, plan = read_run(directory, None, {})
     logs = {path: path.read_bytes() for path in out.glob("*.csv")}
     with directory.lock(), TrainingLoop.make(config, plan, task, Watchers(PlainObserver(), ())) as loop:
 
@@ -142,7 +142,7 @@ def test_a_run_with_other_values_in_its_config(trained: tuple[Path, Callable[[],
 
     def plan() -> None:
         try:
-            stored_run(RunDirectory.open(folder), None, {})
+            read_run(RunDirectory.open(folder), None, {})
         except UserError as error:
             raise UserError(f"{folder}: {error}") from error  # the caller knows which run it asked for
 

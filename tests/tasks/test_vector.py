@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks import episode_seed, get_task, make_vector, usable_cores
+from surefoot.tasks import episode_seed, get_task, make_vector
 from surefoot.tasks.vector import choose_workers
 from tests.tasks import zoo
 
@@ -199,14 +199,6 @@ def test_the_default_number_of_workers(monkeypatch):
     for cores in ({0}, {0, 1}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: cores)
         assert choose_workers(10) == 0
-
-
-def test_usable_cores_where_the_system_sets_no_bounds(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4, 7})
-    assert usable_cores() == 2
-    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert usable_cores() == 6
 
 
 def test_more_workers_than_lanes_are_not_started():

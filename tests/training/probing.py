@@ -26,8 +26,9 @@ from surefoot.tasks import get_task
 from surefoot.tasks.probes import PROBES
 from surefoot.training.callbacks import Watchers
 from surefoot.training.config import TrainConfig
+from surefoot.training.config_file import describe_run
 from surefoot.training.loop import TrainingLoop
-from surefoot.training.setup import describe, make_plan
+from surefoot.training.plan import make_plan
 from surefoot.training.signals import StopSignal
 from tests.training.recording import Recording
 
@@ -109,7 +110,7 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> Trained:
     )
     plan = make_plan(config, task)
     with TrainingLoop.make(config, plan, task, Watchers(Recording())) as loop:
-        directory = RunDirectory.create(out, describe(config, plan, task))
+        directory = RunDirectory.create(out, describe_run(config, plan, task))
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
             loop.run(stop)

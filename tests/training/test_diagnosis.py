@@ -20,7 +20,7 @@ from surefoot.training.callbacks import Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
 from surefoot.training.loop import TrainingLoop
-from surefoot.training.setup import make_plan
+from surefoot.training.plan import make_plan
 from surefoot.training.signals import StopSignal
 from tests.tasks import zoo
 from tests.training.recording import Recording

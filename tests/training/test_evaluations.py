@@ -20,8 +20,8 @@ from surefoot.training import evaluations
 from surefoot.training.config import TrainConfig
 from surefoot.training.evaluation import Evaluator
 from surefoot.training.evaluations import Evaluations
+from surefoot.training.plan import make_plan
 from surefoot.training.population import Population
-from surefoot.training.setup import make_plan
 from tests.training.recording import Recording
 from tests.training.small import small
 from tests.training.test_resume import assert_same_run

@@ -23,8 +23,8 @@ from surefoot.training.callbacks import Watchers
 from surefoot.training.config import TrainConfig
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 from surefoot.training.loop import TrainingLoop
+from surefoot.training.plan import make_plan
 from surefoot.training.population import Population
-from surefoot.training.setup import make_plan
 from surefoot.training.signals import StopSignal
 from tests.tasks import zoo
 from tests.training.recording import Recording

@@ -10,7 +10,7 @@ import surefoot
 from surefoot.algorithms import Algorithm
 from surefoot.tasks import get_task
 from surefoot.training.config import TrainConfig
-from surefoot.training.setup import make_plan, unreached_resets
+from surefoot.training.plan import make_plan, unreached_resets
 from tests.training.recording import Recording
 from tests.training.small import small
 

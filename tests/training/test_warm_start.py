@@ -23,8 +23,8 @@ from surefoot.training.callbacks import Callback, StepView, StopTraining, Watche
 from surefoot.training.config import TrainConfig
 from surefoot.training.init_from import SourceRun
 from surefoot.training.loop import TrainingLoop
+from surefoot.training.plan import Plan, make_plan
 from surefoot.training.population import PopulationState
-from surefoot.training.setup import Plan, make_plan
 from surefoot.training.warm_start import Beginning
 from tests.training.recording import Recording
 from tests.training.small import small

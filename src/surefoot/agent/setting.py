@@ -11,7 +11,7 @@ from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import UserError
-from surefoot.training.setup import device_name, free_memory
+from surefoot.machine import device_name, free_device_memory
 from surefoot.types import EnvSpec
 
 _DISCOUNT = 0.99
@@ -55,7 +55,7 @@ class AgentSetting:
         Raises:
             UserError: with the estimate and what to change.
         """
-        needed, free = replay.nbytes(self.env_spec, self.replay_capacity, self.frames), free_memory()
+        needed, free = replay.nbytes(self.env_spec, self.replay_capacity, self.frames), free_device_memory()
         if needed > free:
             raise UserError(
                 f"the replay buffer needs {needed / 1e9:.1f} GB ({self.replay_capacity:,} transitions), but "

@@ -13,7 +13,7 @@ from typing import BinaryIO, Self
 
 from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.errors import UserError
-from surefoot.tasks import usable_cores
+from surefoot.machine import usable_cores
 
 _POLL_SECONDS = 0.1
 

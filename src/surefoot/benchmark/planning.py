@@ -24,8 +24,9 @@ from surefoot.errors import RunFailure, UserError
 from surefoot.tasks import Task, get_task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
+from surefoot.training.memory import replay_bytes
+from surefoot.training.plan import make_plan
 from surefoot.training.population import Population, PopulationState
-from surefoot.training.setup import make_plan, replay_bytes
 from surefoot.types import Batch, EnvSpec, Transition
 
 CALIBRATION_SECONDS = 30.0

@@ -114,14 +114,14 @@ class Bench:
 
             return RayLauncher(self.address, self.max_parallel)
         from surefoot.benchmark.local_launcher import LocalLauncher
-        from surefoot.training.setup import free_host_memory
+        from surefoot.machine import free_host_memory
 
         return LocalLauncher(cells, self.max_parallel, free_host_memory(), cell_bytes)
 
     def _plan(self, grid: Grid) -> int:
         from surefoot.benchmark.local_launcher import LocalLauncher
         from surefoot.benchmark.planning import calibrate, cell_cost, shape_of
-        from surefoot.training.setup import free_host_memory
+        from surefoot.machine import free_host_memory
 
         costs = [cell_cost(cell) for cell in grid.cells]
         largest = max(cost.memory_bytes for cost in costs)

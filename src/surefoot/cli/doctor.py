@@ -6,7 +6,7 @@ import json as json_format
 import sys
 from dataclasses import asdict, dataclass
 
-from surefoot.cli import machine
+from surefoot import machine
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,9 @@ class Doctor:
 
 def examine() -> Report:
     """Look at this machine. Starts JAX's backend, which on a GPU takes some of its memory until the process ends."""
-    from surefoot.tasks import usable_cores
-
     backend, devices, error = machine.jax_devices()
     gpus = machine.nvidia_gpus()
-    total, free = machine.memory()
+    total, free = machine.host_memory()
     return Report(
         versions=machine.versions(),
         jax_backend=backend,
@@ -72,10 +70,10 @@ def examine() -> Report:
         jax_error=error,
         gpus=gpus,
         gl=machine.gl_backends(),
-        cores=usable_cores(),
+        cores=machine.usable_cores(),
         memory_total=total,
         memory_free=free,
-        disk_free=machine.disk_free(),
+        disk_free=machine.free_disk(),
         problems=problems(backend, error, gpus),
     )
 

@@ -3,7 +3,7 @@
 from surefoot.tasks.registry import Task, get_task, list_tasks
 from surefoot.tasks.seeding import episode_seed
 from surefoot.tasks.stored import stored_task
-from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector, usable_cores
+from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector
 
 __all__ = [
     "Task",
@@ -14,5 +14,4 @@ __all__ = [
     "list_tasks",
     "make_vector",
     "stored_task",
-    "usable_cores",
 ]

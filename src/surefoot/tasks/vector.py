@@ -12,12 +12,13 @@ from typing import Any, Self
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.machine import usable_cores
 from surefoot.tasks.board import Board, make_file
 from surefoot.tasks.lanes import Lanes, VectorStep, require_equal
 from surefoot.tasks.registry import Task
 from surefoot.tasks.workers import Worker
 
-__all__ = ["VectorEnv", "VectorStep", "make_vector", "usable_cores"]
+__all__ = ["VectorEnv", "VectorStep", "make_vector"]
 
 
 def make_vector(
@@ -66,11 +67,6 @@ def choose_workers(lanes: int, cores: int | None = None) -> int:
     """
     workers = min(lanes, (usable_cores() if cores is None else cores) - 1)
     return workers if workers > 1 else 0
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may run on: all of the machine's where the system (macOS) sets no bounds."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class VectorEnv(abc.ABC):

@@ -15,6 +15,7 @@ import numpy as np
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import UserError
+from surefoot.machine import describe_machine
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
@@ -22,14 +23,14 @@ from surefoot.tasks import Task, get_task
 from surefoot.training.callbacks import Callback, Watchers
 from surefoot.training.compile_cache import use_compile_cache
 from surefoot.training.config import TrainConfig
+from surefoot.training.config_file import describe_run, read_run
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
 from surefoot.training.failures import naming_start
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
-from surefoot.training.setup import describe, describe_machine, make_plan
+from surefoot.training.plan import make_plan
 from surefoot.training.signals import StopSignal
-from surefoot.training.stored import stored_run
 from surefoot.training.warm_start import Beginning
 
 
@@ -107,7 +108,7 @@ def train(
         TrainingLoop.make(config, plan, resolved, watchers) as loop,
     ):
         loop.prepare(beginning)
-        directory = _create(config, resolved, describe(config, plan, resolved))
+        directory = _create(config, resolved, describe_run(config, plan, resolved))
         until_closed.enter_context(directory.lock())  # Until the loop has closed its logs, as in ``resume``.
         with StopSignal() as stop, watchers:
             loop.start(directory)
@@ -142,7 +143,7 @@ def resume(
     use_compile_cache()
     watchers = Watchers(observer or PlainObserver(), callbacks)
     directory = RunDirectory.open(path)
-    config, resolved, plan = stored_run(directory, task, changes)
+    config, resolved, plan = read_run(directory, task, changes)
     with (
         naming_start(resolved, watchers),
         directory.lock(),
@@ -156,7 +157,7 @@ def resume(
             watchers.on_message("this run was stopped before its first checkpoint: it begins again")
             loop.prepare(Beginning.again(config, plan.warm_start))
             loop.start(directory)
-        described = describe(config, plan, resolved)
+        described = describe_run(config, plan, resolved)
         kept = ("started", "command", "machine")
         directory.update_config(
             {name: value for name, value in described.items() if name not in kept}
@@ -187,7 +188,7 @@ def evaluate(
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
     directory = RunDirectory.open(path)
-    _, resolved, plan = stored_run(directory, task, {})
+    _, resolved, plan = read_run(directory, task, {})
     policies = [load_policy(directory.path, seed) for seed in plan.seeds]
     span = policies[0].action_high - policies[0].action_low
 

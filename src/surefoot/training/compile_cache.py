@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from surefoot.tasks import usable_cores
+from surefoot.machine import usable_cores
 
 VARIABLE = "SUREFOOT_COMPILE_CACHE"
 """Names the folder; "off" keeps nothing."""

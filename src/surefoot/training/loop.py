@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 
+from surefoot.machine import device_name
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.background import finishing
@@ -24,10 +25,12 @@ from surefoot.training.evaluations import UNDER_WAY, Evaluations, Played
 from surefoot.training.events import CheckpointSaved, EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.failures import naming_step
 from surefoot.training.host_state import HostState
+from surefoot.training.memory import check_memory, replay_bytes
 from surefoot.training.pace import Pace
+from surefoot.training.plan import Plan, unreached_resets
 from surefoot.training.population import Population, PopulationState
 from surefoot.training.recorder import Recorder
-from surefoot.training.setup import Plan, check_memory, device_name, make_population, replay_bytes, unreached_resets
+from surefoot.training.setup import make_population
 from surefoot.training.signals import StopSignal
 from surefoot.training.warm_start import Beginning
 from surefoot.types import EnvSpec, Transition

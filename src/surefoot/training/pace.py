@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from surefoot.training.setup import Plan
+from surefoot.training.plan import Plan
 
 
 class Speeds(NamedTuple):

@@ -27,8 +27,8 @@ from surefoot.training.events import EvaluationDone
 from surefoot.training.export import policy_arrays, policy_layers
 from surefoot.training.host_state import HostState
 from surefoot.training.logs import TRAINING_COLUMNS, evaluation_rows, training_rows
+from surefoot.training.plan import Plan
 from surefoot.training.population import MetricSums, Population, PopulationState, WeightNorms
-from surefoot.training.setup import Plan
 
 
 class Recorder:

@@ -1,24 +1,57 @@
-"""A run directory's configuration, to go on with it or to play its policies."""
+"""config.json of a run: writing it, and reading a run back from it."""
 
 from __future__ import annotations
 
+import datetime
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from surefoot.algorithms import algorithm_from_data
+from surefoot.algorithms import algorithm_from_data, to_data
 from surefoot.errors import UserError
+from surefoot.machine import describe_machine
 from surefoot.networks.validation import one_line
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, stored_task
 from surefoot.training.config import CADENCES, TrainConfig
-from surefoot.training.setup import Plan, make_plan
+from surefoot.training.plan import Plan, make_plan
 from surefoot.training.warm_start import WarmStart
 
 _CHANGEABLE = ("env_steps", *CADENCES, "curvature", "env_workers")
 
 
-def stored_run(
+def describe_run(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
+    """Return the fully resolved configuration for config.json."""
+    names = ("num_seeds", "seed", "env_steps", *CADENCES, "precision", "overlap", "curvature")
+    return {
+        "task": task.name,
+        "suite": task.suite,
+        "algorithm": to_data(config.algorithm),
+        **{name: getattr(config, name) for name in names},
+        "seeds": list(plan.seeds),
+        "replay_capacity": config.replay_capacity,
+        "env_workers": config.env_workers,
+        "warm_start": plan.warm_start.to_data(),
+        "resolved": {
+            "action_repeat": plan.action_repeat,
+            "discount": plan.discount,
+            "agent_steps": plan.agent_steps,
+            "replay_capacity": plan.capacity,
+        },
+        "machine": describe_machine(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": [_program(sys.argv[0]), *sys.argv[1:]],
+    }
+
+
+def _program(path: str) -> str:
+    """Name what was run: "surefoot", however its command line was started, or a user's own script."""
+    name = Path(path).name
+    return "surefoot" if name == "__main__.py" else name
+
+
+def read_run(
     directory: RunDirectory, task: str | Callable[[], Any] | None, changes: dict[str, Any]
 ) -> tuple[TrainConfig, Task, Plan]:
     """Return what a run directory says that its run is.

@@ -1,0 +1,157 @@
+"""The machine a process runs on: cores, memory, devices, software versions and git revision."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
+_GL_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the description of this machine that config.json records. Starts JAX's backend."""
+    return {
+        "versions": {package: version for package, version in versions().items() if version is not None},
+        "git_revision": git_revision(),
+        "device": device_name(),
+        "cores": usable_cores(),
+        "platform": platform.platform(),
+    }
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may run on; all cores where the system (macOS) has no affinity mask."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_name() -> str:
+    """Return a readable name of the default JAX device."""
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"CPU, {usable_cores()} core{'s' if usable_cores() > 1 else ''}"
+    return f"{device.device_kind} ({device.platform}:{device.id})"
+
+
+def jax_devices() -> tuple[str | None, tuple[str, ...], str | None]:
+    """Start JAX and return its default platform, its devices' names, and None; or (None, (), the error)."""
+    try:
+        import jax
+
+        devices = jax.devices()
+    except (ImportError, RuntimeError) as error:
+        return None, (), " ".join(str(error).split())
+    return devices[0].platform, tuple(f"{device.device_kind} ({device})" for device in devices), None
+
+
+def nvidia_gpus() -> tuple[str, ...]:
+    """Return the models of the NVIDIA GPUs, from nvidia-smi or, without it, from the driver's files."""
+    if tool := shutil.which("nvidia-smi"):
+        try:
+            answer = subprocess.run(
+                [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            answer = None
+        if answer is not None and answer.returncode == 0 and answer.stdout.strip():
+            return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
+    if cards := sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        return tuple(_gpu_model(card) for card in cards)
+    return ("an NVIDIA GPU",) if Path("/dev/nvidia0").exists() else ()
+
+
+def _gpu_model(card: Path) -> str:
+    try:
+        lines = card.read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Model:")), "an NVIDIA GPU")
+
+
+def gl_backends() -> dict[str, bool]:
+    """Return which of MuJoCo's off-screen rendering backends have their library installed."""
+    return {name: any(map(_loads, libraries)) for name, libraries in _GL_LIBRARIES.items()}
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def free_device_memory() -> int:
+    """Return the free bytes of the default JAX device."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return free_host_memory()
+
+
+def free_host_memory() -> int:
+    """Return the bytes of main memory available to this process; ``sys.maxsize`` where the system reports none."""
+    _, available = host_memory()
+    return min(sys.maxsize if available is None else available, _free_in_control_group())
+
+
+def host_memory() -> tuple[int | None, int | None]:
+    """Return the machine's main memory in bytes, (total, available); None where the system does not report it."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        entries = dict(line.split(":", 1) for line in lines if ":" in line)
+        total, available = (int(entries[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    except (OSError, KeyError, ValueError):
+        return None, None
+    return total, available
+
+
+def _free_in_control_group() -> int:
+    """Return the bytes left in this process's control group (a container or a cluster job)."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Inactive page cache counts as used, and is reclaimed under memory pressure.
+        return limit - used + int(statistics.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return sys.maxsize  # no control group, or one without a limit ("max")
+
+
+def free_disk() -> int:
+    """Return the free bytes of the current directory's file system."""
+    return shutil.disk_usage(".").free
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that decide results; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def git_revision() -> str | None:
+    """Return the revision of this library's checkout, with "-dirty" after changes; None outside a checkout."""
+    folder = Path(__file__).parent
+    if not (folder.parents[1] / "pyproject.toml").exists():
+        return None  # Installed: a repository around it would be the user's own.
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
