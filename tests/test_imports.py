@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs",
         "errors",
     },
-    "exporters": {"training", "runs", "errors"},
+    "dashboards": {"training", "runs", "errors"},
     "export": {"output", "training", "algorithms", "networks", "tasks", "policy", "runs", "types", "errors"},
     "agent": {"machine", "training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
     "diagnostics": {"algorithms", "networks", "types", "errors"},
@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "benchmark",
         "export",
         "model_card",
-        "exporters",
+        "dashboards",
         "training",
         "algorithms",
         "tasks",
@@ -67,7 +67,7 @@ SURFACE = ("__init__", "__main__")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "dm_control", "mujoco", "myosuite"}
 NEVER = {
     "runs": HEAVY,
-    "exporters": HEAVY,
+    "dashboards": HEAVY,
     "report": HEAVY | {"gymnasium"},
     "policy": HEAVY | {"gymnasium"},
     "tasks": {"jax", "jaxlib", "flax", "optax"},

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
         td3_wn,
         xqc,
     )
+    from surefoot.dashboards import TensorBoard, WandB
     from surefoot.errors import MissingDependency, RunFailure, UserError
     from surefoot.export.api import Export, export_policy
-    from surefoot.exporters import TensorBoard, WandB
     from surefoot.model_card import write_model_card
     from surefoot.networks import MLP, BatchNorm, BroNet, LayerNorm, SimBaNet
     from surefoot.policy import load_policy
@@ -75,10 +75,10 @@ _HOME = {
     "SimBaNet": "surefoot.networks",
     "StopTraining": "surefoot.training.callbacks",
     "Temperature": "surefoot.algorithms",
-    "TensorBoard": "surefoot.exporters",
+    "TensorBoard": "surefoot.dashboards",
     "UnitNorm": "surefoot.algorithms",
     "UserError": "surefoot.errors",
-    "WandB": "surefoot.exporters",
+    "WandB": "surefoot.dashboards",
     "bro": "surefoot.algorithms.presets",
     "check_env": "surefoot.tasks.check",
     "crossq": "surefoot.algorithms.presets",

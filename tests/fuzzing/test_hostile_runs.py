@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from surefoot.dashboards import Follower
+from surefoot.dashboards.rows import COUNTERS
 from surefoot.errors import UserError
-from surefoot.exporters import Follower
-from surefoot.exporters.rows import COUNTERS
 from surefoot.policy import load_policy, save_policy
 from surefoot.runs import RunDirectory, read_evaluations, read_training
 from surefoot.runs.arrays import read_arrays
@@ -266,7 +266,7 @@ def test_any_bytes_at_all(tmp_path_factory: pytest.TempPathFactory, content: byt
 
 
 @pytest.mark.parametrize("name", ["evaluations.csv", "training.csv"])
-def test_logs_that_an_exporter_follows(tmp_path: Path, name: str) -> None:
+def test_logs_that_a_dashboard_follows(tmp_path: Path, name: str) -> None:
     run = RunDirectory.create(tmp_path / "run", {"task": "t"})
     rows = {"evaluations.csv": run.evaluations(), "training.csv": run.training((*COUNTERS, "critic_loss"))}
     for log in rows.values():

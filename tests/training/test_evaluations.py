@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import surefoot
+from surefoot.dashboards import Follower
 from surefoot.errors import EnvironmentFailure, RunFailure
-from surefoot.exporters import Follower
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task, vector
 from surefoot.tasks.probes import ActionProbe

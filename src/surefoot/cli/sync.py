@@ -23,8 +23,8 @@ _NAMES: tyro.constructors.PrimitiveConstructorSpec[tuple[str, ...]] = tyro.const
     is_instance=lambda _: True,
     str_from_instance=list,
 )
-ExporterNames = Annotated[tuple[str, ...], _NAMES, tyro.conf.arg(help_behavior_hint="(default: none)")]
-"""Names of exporters, at least one where the option is given; ``make_exporters`` checks them."""
+DashboardNames = Annotated[tuple[str, ...], _NAMES, tyro.conf.arg(help_behavior_hint="(default: none)")]
+"""Names of dashboards, at least one where the option is given; ``make_dashboards`` checks them."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Sync:
 
     def run(self) -> int:
         """Export and say where to look; return the exit code."""
-        from surefoot.exporters import make_exporters
+        from surefoot.dashboards import make_dashboards
 
-        for exporter in make_exporters(self.to):
-            done = exporter.sync(self.path)
-            print(f"{exporter.title}: exported {done.written:,} of {done.moments:,} points in time")
+        for dashboard in make_dashboards(self.to):
+            done = dashboard.sync(self.path)
+            print(f"{dashboard.title}: exported {done.written:,} of {done.moments:,} points in time")
             if done.written < done.moments:
                 print("  the others were there already")
             print(f"  look at them  {done.look}")

@@ -22,7 +22,7 @@ from surefoot.cli.options import (
     TaskName,
     WorkersInt,
 )
-from surefoot.cli.sync import ExporterNames
+from surefoot.cli.sync import DashboardNames
 
 INTERRUPTED = 130
 
@@ -174,7 +174,7 @@ class Train:
     """Begin with that run's newest transitions in the replay buffer, too; they count towards the warm-up."""
     prefill: DataName = None
     """Transitions to begin with: an .npz file, or the id or folder of a Minari dataset; they count likewise."""
-    export: ExporterNames = ()
+    dashboard: DashboardNames = ()
     """Dashboards to feed while the run goes on: tensorboard, wandb, or both."""
 
     def run(self) -> int:
@@ -182,15 +182,15 @@ class Train:
         from surefoot.algorithms.part_text import part_from_text
         from surefoot.algorithms.presets import get_preset
         from surefoot.cli.display import make_display
-        from surefoot.exporters import make_exporters
+        from surefoot.dashboards import make_dashboards
         from surefoot.training import api
 
         parts = {name: part_from_text(name, text) for name, text in _given(self, _PARTS).items()}
         algorithm = get_preset(self.algorithm, **_given(self, _OVERRIDES), **parts)
         settings = {name: getattr(self, name) for name in _SETTINGS}
-        exporters = make_exporters(self.export)
+        dashboards = make_dashboards(self.dashboard)
         with make_display() as display:
-            api.train(self.task, algorithm=algorithm, observer=display, callbacks=exporters, **settings)
+            api.train(self.task, algorithm=algorithm, observer=display, callbacks=dashboards, **settings)
         return 0 if display.completed else INTERRUPTED
 
 
@@ -212,21 +212,21 @@ class Resume:
     """Env steps between rows of diagnostics.csv from here on; 0 for none."""
     task: RunTask = None
     """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
-    export: ExporterNames = ()
+    dashboard: DashboardNames = ()
     """Dashboards to feed from here on, with the rows so far as well: tensorboard, wandb, or both."""
 
     def run(self) -> int:
         """Resume, with a display; return the exit code."""
         from surefoot.cli.display import make_display
-        from surefoot.exporters import make_exporters
+        from surefoot.dashboards import make_dashboards
         from surefoot.training import api
 
         changes = _given(
             self, ("env_steps", "evaluate_every", "checkpoint_every", "log_every", "diagnose_every", "task")
         )
-        exporters = make_exporters(self.export)
+        dashboards = make_dashboards(self.dashboard)
         with make_display() as display:
-            api.resume(self.path, observer=display, callbacks=exporters, **changes)
+            api.resume(self.path, observer=display, callbacks=dashboards, **changes)
         return 0 if display.completed else INTERRUPTED
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from surefoot.exporters.rows import COUNTERS, LogTail
+from surefoot.dashboards.rows import COUNTERS, LogTail
 
 MEAN = "mean"
 """Name of the series that holds the mean over seeds."""
@@ -18,7 +18,7 @@ _Values = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Moment:
+class LogPoint:
     """Everything that was measured when a run stood at one env step.
 
     Attributes:
@@ -57,7 +57,7 @@ class Follower:
         diagnostics = path / "diagnostics.csv"
         self._diagnostics = LogTail(diagnostics) if diagnostics.exists() else None
 
-    def new_moments(self, last: bool = False) -> list[Moment]:
+    def new_moments(self, last: bool = False) -> list[LogPoint]:
         """Return the moments since the last call by rising env_steps.
 
         Args:
@@ -95,14 +95,14 @@ class _Gathering:
         for name in names:
             values[f"{prefix}/{name}"].append(row[name])
 
-    def finish(self) -> Moment:
+    def finish(self) -> LogPoint:
         """Average over each seed's episodes, then over the seeds."""
         series = {f"seed_{seed}": _finite_means(self._seeds[seed]) for seed in sorted(self._seeds)}
         together: _Values = defaultdict(list)
         for values in series.values():
             for name, value in values.items():
                 together[name].append(value)
-        return Moment(
+        return LogPoint(
             env_steps=int(self._counters["env_steps"]),
             agent_steps=int(self._counters["agent_steps"]),
             grad_steps=int(self._counters["grad_steps"]),

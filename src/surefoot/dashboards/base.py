@@ -1,4 +1,4 @@
-"""What every exporter does: follow a run's files, pass on what is new, and never stand in the training's way."""
+"""What every dashboard does: follow a run's files, pass on what is new, and never stand in the training's way."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from surefoot.dashboards.moments import Follower, LogPoint
 from surefoot.errors import RunFailure, UserError
-from surefoot.exporters.moments import Follower, Moment
 from surefoot.runs import RunDirectory
 from surefoot.training.callbacks import Callback, StepView
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
@@ -24,7 +24,7 @@ _PUSH_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Synced:
-    """What ``Exporter.sync`` did.
+    """What ``Dashboard.sync`` did.
 
     Attributes:
         moments: env steps at which the run has logged or evaluated.
@@ -37,7 +37,7 @@ class Synced:
     look: str
 
 
-class Exporter(Callback):
+class Dashboard(Callback):
     """A dashboard's view of a run: made from the run directory, and made again from it whenever that is simpler.
 
     Given to ``train`` or ``resume`` it begins with the rows that are there, so a resumed run shows its whole curve also
@@ -46,7 +46,7 @@ class Exporter(Callback):
     What goes wrong in it is one line on standard error; the training goes on without it.
 
     Attributes:
-        name: as ``--export`` and ``surefoot sync --to`` call it.
+        name: as ``--dashboard`` and ``surefoot sync --to`` call it.
         title: as a person calls it.
     """
 
@@ -66,7 +66,7 @@ class Exporter(Callback):
         """Open the view of a run, whose moments then come from the first one on."""
 
     @abstractmethod
-    def _write(self, moments: Sequence[Moment]) -> int:
+    def _write(self, moments: Sequence[LogPoint]) -> int:
         """Add moments, by rising env_steps, and return how many of them were new; there may be none to add."""
 
     @abstractmethod
@@ -183,7 +183,7 @@ def refuse_links(*paths: Path) -> None:
     """
     for path in paths:
         if path.is_symlink():
-            raise UserError(f"{path} is a symbolic link; expected an exporter's own file or folder: remove the link")
+            raise UserError(f"{path} is a symbolic link; expected a dashboard's own file or folder: remove the link")
 
 
 def _one_line(error: Exception) -> str:

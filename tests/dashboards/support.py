@@ -1,4 +1,4 @@
-"""Runs as an exporter sees them, without any training, and what TensorBoard and W&B make of what it wrote."""
+"""Runs as a dashboard sees them, without any training, and what TensorBoard and W&B make of what it wrote."""
 
 from __future__ import annotations
 

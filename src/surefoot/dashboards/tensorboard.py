@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from surefoot.dashboards.base import Dashboard, refuse_links
+from surefoot.dashboards.moments import LogPoint
 from surefoot.errors import MissingDependency, UserError
-from surefoot.exporters.base import Exporter, refuse_links
-from surefoot.exporters.moments import Moment
 from surefoot.runs import RunDirectory
 
 _FILE = re.compile(r"events\.out\.tfevents\.(\d{10})\.surefoot")
 
 
-class TensorBoard(Exporter):
+class TensorBoard(Dashboard):
     """Writes RUN/tensorboard/, with a folder for each seed and one for their mean: ``tensorboard --logdir RUN``.
 
     TensorBoard draws one chart per metric and one line per folder, so this layout puts all seeds of a metric into one
@@ -54,7 +54,7 @@ class TensorBoard(Exporter):
         self._generation = 1 + max((_generation(file) for file in self._old), default=0)
         self._writers = {}
 
-    def _write(self, moments: Sequence[Moment]) -> int:
+    def _write(self, moments: Sequence[LogPoint]) -> int:
         for moment in moments:
             for series, values in moment.series.items():
                 if values:
@@ -122,7 +122,7 @@ def _first_events(started: float) -> list[bytes]:
     ]
 
 
-def _event(started: float, moment: Moment, values: Mapping[str, float]) -> bytes:
+def _event(started: float, moment: LogPoint, values: Mapping[str, float]) -> bytes:
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 

@@ -1,6 +1,6 @@
 """W&B's real client against a server in this process that keeps the history it is sent, and can be taken down.
 
-Run as a program (``python -m tests.exporters.online FOLDER``), for W&B reads its server's address once per process. It
+Run as a program (``python -m tests.dashboards.online FOLDER``), for W&B reads its server's address once per process. It
 prints what the server has after each part of the story, as JSON.
 """
 
@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from surefoot.exporters import WandB
+from surefoot.dashboards import WandB
 
 from .support import FakeRun
 

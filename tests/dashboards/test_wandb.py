@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from surefoot.dashboards import WandB, make_dashboards
 from surefoot.errors import MissingDependency, RunFailure, UserError
-from surefoot.exporters import WandB, make_exporters
 
 from .support import FakeRun, history, offline_folders, records
 
@@ -148,7 +148,7 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, name: st
     with pytest.raises(
         MissingDependency, match=rf"'{package}', which is not installed: pip install 'surefoot\[{name}\]'"
     ):
-        make_exporters([name])
+        make_dashboards([name])
 
 
 # ---------------------------------------------------------------- the real package, online
@@ -156,7 +156,7 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, name: st
 
 def test_online_each_step_arrives_once_through_crash_outage_resume_and_sync(tmp_path: Path) -> None:
     """The steps after the checkpoint at 300 were sent before the crash; W&B keeps them as they were sent."""
-    command = [sys.executable, "-m", "tests.exporters.online", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.dashboards.online", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     crashed, resumed, first_sync, synced, second_sync, synced_again = json.loads(done.stdout.splitlines()[-1])
@@ -243,19 +243,19 @@ def test_online_a_resumed_run_continues_without_repeating_a_step(service: Servic
 
 
 def test_online_an_evaluation_beside_training_is_not_dropped(service: Service, tmp_path: Path) -> None:
-    run, exporter = FakeRun(tmp_path / "run"), WandB()
-    exporter.on_start(dataclasses.replace(run.started(), beside_every=100))
-    exporter.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
+    run, dashboard = FakeRun(tmp_path / "run"), WandB()
+    dashboard.on_start(dataclasses.replace(run.started(), beside_every=100))
+    dashboard.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
     for env_steps in (50, 100, 150):
         run.log(env_steps, {3: 1.0, 4: 1.0})
-    exporter._push_if_open()  # The clock's doing.
+    dashboard._push_if_open()  # The clock's doing.
     assert list(service.rows) == [0, 50]
-    exporter.on_evaluation(run.evaluate(100, {3: [3.0], 4: [5.0]}))
+    dashboard.on_evaluation(run.evaluate(100, {3: [3.0], 4: [5.0]}))
     assert list(service.rows) == [0, 50, 100, 150]
     assert service.rows[100]["evaluation/return"] == 4.0
     run.log(230, {3: 1.0, 4: 1.0})
-    exporter.on_finish(run.finished())
-    exporter.close()
+    dashboard.on_finish(run.finished())
+    dashboard.close()
     assert list(service.rows) == [0, 50, 100, 150, 230]
 
 
@@ -310,11 +310,11 @@ def test_a_strangers_link_leads_nothing_astray(service: Service, tmp_path: Path)
 
 
 def test_a_run_that_fails_ends_as_failed(service: Service, tmp_path: Path) -> None:
-    run, exporter = FakeRun(tmp_path / "run"), WandB()
-    exporter.close()  # the run may fail before it starts
-    run.run(exporter, range(0, 101, 100), offset=0.0, kill=True)
-    exporter.close()
-    exporter.close()
+    run, dashboard = FakeRun(tmp_path / "run"), WandB()
+    dashboard.close()  # the run may fail before it starts
+    run.run(dashboard, range(0, 101, 100), offset=0.0, kill=True)
+    dashboard.close()
+    dashboard.close()
     assert service.exit_codes == [1]
 
 
@@ -322,14 +322,14 @@ def test_on_step_only_looks_at_a_clock_until_rows_are_due(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("surefoot.exporters.base.time.monotonic", lambda: now[0])
-    run, exporter = FakeRun(tmp_path / "run"), WandB()
-    exporter.on_step(None)  # type: ignore[arg-type]  # before the start
-    exporter.on_start(run.started())
+    monkeypatch.setattr("surefoot.dashboards.base.time.monotonic", lambda: now[0])
+    run, dashboard = FakeRun(tmp_path / "run"), WandB()
+    dashboard.on_step(None)  # type: ignore[arg-type]  # before the start
+    dashboard.on_start(run.started())
     run.log(100, {3: 1.0, 4: 2.0})
     now[0] += 9.0
-    exporter.on_step(None)  # type: ignore[arg-type]
+    dashboard.on_step(None)  # type: ignore[arg-type]
     assert not service.rows
     now[0] += 2.0
-    exporter.on_step(None)  # type: ignore[arg-type]
+    dashboard.on_step(None)  # type: ignore[arg-type]
     assert list(service.rows) == [100]

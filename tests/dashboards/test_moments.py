@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from surefoot.dashboards import Follower
 from surefoot.errors import UserError
-from surefoot.exporters import Follower
 
 from .support import FakeRun
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from surefoot.dashboards.base import Dashboard, refuse_links
+from surefoot.dashboards.moments import MEAN, LogPoint
 from surefoot.errors import MissingDependency, UserError, suggest
-from surefoot.exporters.base import Exporter, refuse_links
-from surefoot.exporters.moments import MEAN, Moment
 from surefoot.runs import RunDirectory
 
 _MODES = ("online", "offline", "disabled")
@@ -26,7 +26,7 @@ _IDENTITY = ("task", "suite", "algorithm", "seeds", "machine", "started", "comma
 """Entries of config.json that stay as they are when a run is resumed or extended."""
 
 
-class WandB(Exporter):
+class WandB(Dashboard):
     """Logs to one W&B run: means over seeds as ``evaluation/return``, each seed as ``seed_3/evaluation/return``.
 
     The W&B run's id follows from the run directory, so a resumed run continues its curves, and ``surefoot sync`` adds
@@ -106,7 +106,7 @@ class WandB(Exporter):
         self._first_step = self._run.starting_step
         self._run.define_metric("*", step_metric="env_steps")
 
-    def _write(self, moments: Sequence[Moment]) -> int:
+    def _write(self, moments: Sequence[LogPoint]) -> int:
         new = [moment for moment in moments if moment.env_steps >= self._first_step]
         for moment in new:
             # All that belongs to a step is here, so it can be sent at once instead of with the next one.
@@ -127,7 +127,7 @@ class WandB(Exporter):
         return f"wandb sync {shlex.quote(str(_folder_of(self._run)))}"
 
 
-def _row(moment: Moment) -> dict[str, float]:
+def _row(moment: LogPoint) -> dict[str, float]:
     """One row of W&B's history. The mean has the plain names, which tables, sweeps and comparisons use."""
     row: dict[str, float] = {
         "env_steps": moment.env_steps,

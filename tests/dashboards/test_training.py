@@ -1,4 +1,4 @@
-"""Exporters inside real training, and the command line that starts them."""
+"""Dashboards inside real training, and the command line that starts them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_run_that_crashed_and_was_resumed_equals_its_files(tmp_path: Path, mon
     monkeypatch.setenv("WANDB_SILENT", "true")
     out, quiet = tmp_path / "run", {"observer": Recording()}
 
-    def exporters() -> list[surefoot.Callback]:
+    def dashboards() -> list[surefoot.Callback]:
         return [surefoot.TensorBoard(), surefoot.WandB("tests", mode="offline")]
 
     with pytest.raises(OSError, match="the machine died"):
@@ -45,12 +45,12 @@ def test_a_run_that_crashed_and_was_resumed_equals_its_files(tmp_path: Path, mon
             checkpoint_every=60,
             log_every=20,
             out=out,
-            callbacks=[*exporters(), Crash(175)],
+            callbacks=[*dashboards(), Crash(175)],
             **quiet,
         )
     # Rows up to env step 160 are there; the resume goes back to the checkpoint at 120.
     assert [step for step, _ in curve(out / "tensorboard" / "seed_1")] == [0, 40, 80, 120, 160]
-    run = surefoot.resume(out, callbacks=exporters(), **quiet)
+    run = surefoot.resume(out, callbacks=dashboards(), **quiet)
 
     evaluations, training = run.evaluations(), run.training()
     for seed in (0, 1):
@@ -93,20 +93,23 @@ def test_sync_says_what_it_did_and_where_to_look(tmp_path: Path, capsys: pytest.
         ("sync RUN --to", "--to: expected tensorboard, wandb, or both, got nothing"),
         (
             "sync RUN --to tensorbord",
-            "no export to 'tensorbord': expected tensorboard or wandb; did you mean 'tensorboard'?",
+            "unknown dashboard 'tensorbord': expected tensorboard or wandb; did you mean 'tensorboard'?",
         ),
         (
             "sync RUN --to tensorboard wanbd",
-            "no export to 'wanbd': expected tensorboard or wandb; did you mean 'wandb'?",
+            "unknown dashboard 'wanbd': expected tensorboard or wandb; did you mean 'wandb'?",
         ),
         ("sync NOTHING --to tensorboard", "is not a run: it is missing"),
-        ("train cheetah-run --out NOTHING --export csv", "no export to 'csv': expected tensorboard or wandb"),
-        ("train cheetah-run --out NOTHING --export", "--export: expected tensorboard, wandb, or both, got nothing"),
+        ("train cheetah-run --out NOTHING --dashboard csv", "unknown dashboard 'csv': expected tensorboard or wandb"),
         (
-            "train cheetah-run --out NOTHING --export wandb",
+            "train cheetah-run --out NOTHING --dashboard",
+            "--dashboard: expected tensorboard, wandb, or both, got nothing",
+        ),
+        (
+            "train cheetah-run --out NOTHING --dashboard wandb",
             "WANDB_MODE must be one of online, offline, disabled, got 'x'",
         ),
-        ("resume RUN --export tensorbord", "did you mean 'tensorboard'?"),
+        ("resume RUN --dashboard tensorbord", "did you mean 'tensorboard'?"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from surefoot.dashboards import TensorBoard
 from surefoot.errors import UserError
-from surefoot.exporters import TensorBoard
 
 from .support import STARTED_SECONDS, FakeRun, curve, points
 
@@ -43,14 +43,14 @@ def test_every_seed_and_the_mean_are_series_of_one_chart(tmp_path: Path) -> None
 
 
 def test_points_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
-    run, exporter = FakeRun(tmp_path / "run"), TensorBoard()
-    exporter.on_start(run.started())
-    exporter.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
+    run, dashboard = FakeRun(tmp_path / "run"), TensorBoard()
+    dashboard.on_start(run.started())
+    dashboard.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
     reader = EventAccumulator(str(run.path / "tensorboard" / "mean"))
     assert points(reader) == [(0, 1.5)]
-    exporter.on_evaluation(run.evaluate(100, {3: [3.0], 4: [4.0]}))
+    dashboard.on_evaluation(run.evaluate(100, {3: [3.0], 4: [4.0]}))
     assert points(reader) == [(0, 1.5), (100, 3.5)]
-    exporter.close()
+    dashboard.close()
 
 
 def test_a_run_killed_and_resumed_shows_each_step_once(tmp_path: Path) -> None:
@@ -102,11 +102,11 @@ def test_an_overwritten_run_leaves_nothing_of_the_one_before(tmp_path: Path) -> 
     watching = EventAccumulator(str(run.path / "tensorboard" / "seed_0"))
     points(watching)
     again = FakeRun(tmp_path / "run", seeds=(0,), overwrite=True)
-    exporter = TensorBoard()
-    exporter.on_start(again.started())
+    dashboard = TensorBoard()
+    dashboard.on_start(again.started())
     assert contents(run) == {"seed_2": b"mine"}
-    exporter.on_evaluation(again.evaluate(0, {0: [7.0]}))
-    exporter.close()
+    dashboard.on_evaluation(again.evaluate(0, {0: [7.0]}))
+    dashboard.close()
     assert points(watching) == curve(run.path / "tensorboard" / "seed_0") == [(0, 7.0)]
     TensorBoard().sync(run.path)
     assert (
@@ -141,8 +141,8 @@ def test_a_strangers_link_leads_nothing_astray(tmp_path: Path, capsys: pytest.Ca
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(UserError, match=f"{link} is a symbolic link"):
         TensorBoard().sync(run.path)
-    exporter = TensorBoard()
-    exporter.on_start(run.started())
-    exporter.close()
+    dashboard = TensorBoard()
+    dashboard.on_start(run.started())
+    dashboard.close()
     assert f"no more export to TensorBoard: {link} is a symbolic link" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
