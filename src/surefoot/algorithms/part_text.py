@@ -1,7 +1,6 @@
-"""A part as a person types it on a command line: ``none``, ``unit-norm``, ``L2Penalty(1e-4)``.
+"""Algorithm settings as text: ``none``, ``unit-norm``, ``L2Penalty(1e-4)``, ``critic.norm=none``.
 
-The text is read as Python would read the same expression, but only names of parts and plain values have a meaning, so
-that nothing can be run by it.
+Text is parsed as a Python expression in which only part names and literals are allowed, so nothing can be executed.
 """
 
 from __future__ import annotations
@@ -16,53 +15,101 @@ from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError, suggest
 
+_CONSTANTS = {"none": None, "true": True, "false": False}
+
+
+def with_setting(algorithm: Algorithm, path: str, text: str) -> Algorithm:
+    """Return a copy with one setting replaced.
+
+    Args:
+        algorithm: Composition to copy.
+        path: Dotted field path, such as "utd", "critic.norm" or "temperature.optimizer.learning_rate".
+        text: New value, as for ``part_from_text``.
+
+    Raises:
+        UserError: The path names no setting, the text is no valid value, or the resulting composition is invalid.
+    """
+    path = path.replace("-", "_")
+    changed = _replace(algorithm, path, path, text)
+    assert isinstance(changed, Algorithm)
+    return changed
+
 
 def part_from_text(field: str, text: str) -> Any:
     """Return the value of an algorithm's field.
 
     Args:
-        field: a field of ``Algorithm``, such as "weight_constraint".
-        text: a part's name in any spelling ("unit-norm", "UnitNorm"), with its values in brackets where they are not
-            the part's own defaults ("ResetEvery(env_steps=80_000)"), "none", or one of the field's words ("joint").
+        field: Field of ``Algorithm``, such as "weight_constraint".
+        text: Part name in any spelling ("unit-norm", "UnitNorm"), with arguments where they differ from the part's
+            defaults ("ResetEvery(env_steps=80_000)"), "none", an allowed word ("joint"), or a number or tuple.
 
     Raises:
-        UserError: the text is none of these, or the part refuses its values.
+        UserError: The text is none of these, or the part rejects its arguments.
     """
-    choices = list(_choices(get_type_hints(Algorithm)[field]))
+    return _parse(field, get_type_hints(Algorithm)[field], text)
+
+
+def _replace(part: Any, rest: str, path: str, text: str) -> Any:
+    """Return a copy of the part with the setting at the dotted path ``rest`` replaced."""
+    name, dot, rest = rest.partition(".")
+    fields = [field.name for field in dataclasses.fields(part)]
+    owner = "an algorithm" if isinstance(part, Algorithm) else type(part).__name__
+    if name not in fields:
+        valid = suggest(name, fields) or f", expected one of {', '.join(fields)}"
+        raise UserError(f"setting {path!r}: {owner} has no field {name!r}{valid}")
+    if not dot:
+        return dataclasses.replace(part, **{name: _parse(path, get_type_hints(type(part))[name], text)})
+    current = getattr(part, name)
+    if not dataclasses.is_dataclass(current) or not dataclasses.fields(current):
+        shown = type(current).__name__ if dataclasses.is_dataclass(current) else current
+        raise UserError(f"setting {path!r}: {name} is {shown}, which has no field {rest!r}")
+    return dataclasses.replace(part, **{name: _replace(current, rest, path, text)})
+
+
+def _parse(field: str, hint: Any, text: str) -> Any:
+    """Return the value of a field with this annotation; its owner validates numbers and tuples further."""
+    choices = list(_choices(hint))
     words = [choice for choice in choices if isinstance(choice, str)]
-    if text in words:
+    if text in words or str in choices:
         return text
     if text.lower() == "none" and NoneType in choices:
         return None
     parts = {
         _spelling(kind.__name__): kind for kind in choices if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     }
+    numbers, is_bool, is_tuple = (int in choices or float in choices), bool in choices, any(map(get_origin, choices))
     valid = [*(["none"] if NoneType in choices else []), *words, *(kind.__name__ for kind in parts.values())]
-    if not {int, float}.isdisjoint(choices):
-        valid.append("a number")
+    valid += [*(["a number"] if numbers else []), *(["a tuple"] if is_tuple else []), *(["true or false"] * is_bool)]
     expected = valid[0] if len(valid) == 1 else f"one of {', '.join(valid)}"
     # A dash between letters belongs to a name; Python would subtract.
     try:
-        tree = ast.parse(re.sub(r"(?<=[a-zA-Z])-(?=[a-zA-Z])", "", text), mode="eval").body
-    except SyntaxError:
-        raise UserError(f"{field} cannot be read: got {text!r}, expected {expected}") from None
+        tree = ast.parse(re.sub(r"(?<=[a-zA-Z])-(?=[a-zA-Z])", "", text.strip()), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise UserError(f"{field} cannot be parsed: got {text!r}, expected {expected}") from None
     name = tree.func if isinstance(tree, ast.Call) else tree
-    if not isinstance(name, ast.Name) or _spelling(name.id) not in parts:
-        raise UserError(f"{field} must be {expected}, got {text!r}{suggest(text, valid)}")
-    return _build(tree, field, text)
+    if isinstance(name, ast.Name) and _spelling(name.id) in parts:
+        return _build(tree, field, text)
+    if numbers or is_bool or is_tuple:
+        value = _build(tree, field, text)
+        kinds = (*([int, float] if numbers else []), *([bool] if is_bool else []), *([tuple] if is_tuple else []))
+        if isinstance(value, kinds) and (is_bool or not isinstance(value, bool)):
+            return value
+    raise UserError(f"{field} must be {expected}, got {text!r}{suggest(text, valid)}")
 
 
 def _build(node: ast.expr, field: str, text: str) -> Any:
-    """Return the value of an expression made of parts, tuples and plain values."""
+    """Return the value of an expression of parts, tuples, words and literals."""
     parts = {_spelling(name): part for name, part in PARTS.items() if part is not Algorithm}
     match node:
         case ast.Name(id=name) if _spelling(name) in parts:
             return _call(parts[_spelling(name)], [], {}, field)
+        case ast.Name(id=name):
+            return _CONSTANTS.get(name.lower(), name)
         case ast.Call(func=ast.Name(id=name)) if _spelling(name) in parts:
             if any(isinstance(argument, ast.Starred) for argument in node.args) or any(
                 keyword.arg is None for keyword in node.keywords
             ):
-                raise UserError(f"{field}: * has no meaning here, got {text!r}")
+                raise UserError(f"{field}: * is not supported, got {text!r}")
             arguments = [_build(argument, field, text) for argument in node.args]
             named = {str(keyword.arg): _build(keyword.value, field, text) for keyword in node.keywords}
             return _call(parts[_spelling(name)], arguments, named, field)
@@ -72,13 +119,13 @@ def _build(node: ast.expr, field: str, text: str) -> Any:
             try:
                 return ast.literal_eval(node)
             except ValueError:
-                raise UserError(f"{field}: {ast.unparse(node)} is no part and no plain value") from None
+                raise UserError(f"{field}: {ast.unparse(node)} is neither a part nor a literal") from None
 
 
 def _call(part: type, arguments: list[Any], named: dict[str, Any], field: str) -> Any:
     try:
         return part(*arguments, **named)
-    except TypeError as error:  # an argument that is unknown, missing or given twice
+    except TypeError as error:  # an unknown, missing or repeated argument
         reason = str(error).removeprefix(f"{part.__name__}.__init__() ").replace("__init__() ", "")
         raise UserError(f"{field}: {part.__name__} {reason}") from None
 
