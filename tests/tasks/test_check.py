@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 import surefoot
 from surefoot.cli.main import main
 from surefoot.errors import UserError
-from surefoot.tasks.check import CATALOGUE, check_env, diagnosis, exploring
+from surefoot.tasks.check import KINDS, check_env, diagnosis, exploring
 from tests.tasks import broken, zoo
 
 HUGE = float(np.finfo(np.float32).max)
@@ -109,12 +109,12 @@ def test_a_fault_is_found_and_nothing_else(factory: type, expected: set[str], se
     assert any(seen in finding.seen for finding in report.findings), [finding.seen for finding in report.findings]
     assert all("\n" not in finding.seen for finding in report.findings)
     for finding in report.findings:
-        assert finding.severity == OTHERWISE.get(factory, CATALOGUE[finding.code].severity)
+        assert finding.severity == OTHERWISE.get(factory, KINDS[finding.code].severity)
     assert report.ok == all(finding.severity != "error" for finding in report.findings)
 
 
 def test_every_kind_of_finding_is_tested() -> None:
-    assert set().union(*(expected for _, expected, _ in FAULTS)) | ELSEWHERE == set(CATALOGUE)
+    assert set().union(*(expected for _, expected, _ in FAULTS)) | ELSEWHERE == set(KINDS)
 
 
 @pytest.mark.parametrize("factory", [broken.Healthy, broken.OnlyTimeEnds, broken.FallsSoon, broken.TimeKillsInSight])
@@ -267,7 +267,7 @@ class TestCommand:
 
 def test_the_documentation_names_every_finding() -> None:
     page = (Path(__file__).parents[2] / "docs" / "own-environment.md").read_text()
-    assert [code for code in CATALOGUE if f"`{code}`" not in page] == []
+    assert [code for code in KINDS if f"`{code}`" not in page] == []
 
 
 def test_gymnasiums_own_id_of_a_suite_that_ignores_seeds_is_seen_through() -> None:

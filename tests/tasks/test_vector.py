@@ -1,4 +1,4 @@
-"""Many lanes, in this process and in workers: the same contract, tested in both."""
+"""Many slots, in this process and in workers: the same contract, tested in both."""
 
 import functools
 import os
@@ -40,6 +40,7 @@ def test_transitions_across_the_end_of_an_episode(num_workers):
             never = [[False] * 2] * 4
             np.testing.assert_array_equal([step.terminated for step in steps], ends if terminates else never)
             np.testing.assert_array_equal([step.truncated for step in steps], never if terminates else ends)
+            np.testing.assert_array_equal([step.ended for step in steps], ends)
             assert all(step.active.all() and (step.env_steps == 1).all() for step in steps)
             assert env.episodes.tolist() == [1, 5]
 
@@ -49,7 +50,7 @@ def first_draw(task, seed, episode):
 
 
 @MODES
-def test_lanes_that_finish_wait_where_they_do_not_reset_themselves(num_workers):
+def test_finished_slots_wait_without_autoreset(num_workers):
     with make_vector(get_task(zoo.terminating), [5, 6], "evaluate", num_workers=num_workers, autoreset=False) as env:
         env.reset([0, 0])
         steps = roll(env, [ZERO] * 5)
@@ -120,7 +121,7 @@ def test_restore_brings_back_the_middle_of_an_episode(name, size, num_workers):
 
 
 @MODES
-def test_restore_of_lanes_of_different_age(num_workers):
+def test_restore_of_slots_at_different_steps(num_workers):
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=num_workers) as env:
         observation = env.restore([0, 1], [np.zeros((2, 1), np.float32), np.zeros((0, 1), np.float32)])
         np.testing.assert_array_equal(observation[:, 0], [2, 0])
@@ -139,7 +140,7 @@ FAILURES = {
 def test_failures_name_the_seed_and_what_happened(kind, num_workers):
     factory, detail = FAILURES[kind]
     with make_vector(get_task(factory), [5, 6], "train", num_workers=num_workers, autoreset=False) as env:
-        env.restore([0, 0], [np.zeros((0, 1), np.float32), np.zeros((1, 1), np.float32)])  # lane 1 is a step ahead
+        env.restore([0, 0], [np.zeros((0, 1), np.float32), np.zeros((1, 1), np.float32)])  # slot 1 is a step ahead
         with pytest.raises(EnvironmentFailure) as caught:
             env.step(ZERO)
     assert (caught.value.seed, caught.value.detail) == (6, detail)
@@ -195,13 +196,13 @@ def test_success_and_env_steps_of_a_real_task(num_workers):
 
 def test_the_default_number_of_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
-    assert [choose_workers(lanes) for lanes in (1, 2, 10)] == [0, 2, 3]
+    assert [choose_workers(slots) for slots in (1, 2, 10)] == [0, 2, 3]
     for cores in ({0}, {0, 1}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: cores)
         assert choose_workers(10) == 0
 
 
-def test_more_workers_than_lanes_are_not_started():
+def test_workers_never_outnumber_slots():
     with make_vector(get_task(zoo.terminating), [5], "train", num_workers=8) as env:
         assert env.num_workers == 1
         np.testing.assert_array_equal(env.reset([0])[:, 0], [0])

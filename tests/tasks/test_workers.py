@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks import board, get_task, make_vector, workers
-from surefoot.tasks.lanes import Spaces, VectorStep
+from surefoot.tasks import get_task, make_vector, shared_step, workers
+from surefoot.tasks.slots import Spaces, VectorStep
 from tests.tasks import zoo
 
 ZERO = np.zeros((2, 1), np.float32)
@@ -252,15 +252,15 @@ def test_a_step_on_the_board_is_its_chunks_own():
 
         def step(self, actions):
             kept.append(actions)
-            lanes = len(actions)
+            slots = len(actions)
             observation = np.tile(2.0 * actions[:, :1], 3)
-            flags = (np.zeros(lanes, bool), np.ones(lanes, bool))
-            reward, env_steps = actions.sum(axis=1), np.full(lanes, 7, np.int32)
+            flags = (np.zeros(slots, bool), np.ones(slots, bool))
+            reward, env_steps = actions.sum(axis=1), np.full(slots, 7, np.int32)
             return VectorStep(observation, reward, *flags, env_steps, flags[0], observation + 1.0, flags[1])
 
-    file = board.make_file()
-    ours = board.Board(file, 3, 3, 2)
-    chunks = [workers._step_on_board(Doubles(), file, *chunk) for chunk in ((0, 1, 3), (1, 3, 3))]
+    file = shared_step.make_file()
+    ours = shared_step.SharedStep(file, 3, 3, 2)
+    chunks = [workers._shared_stepper(Doubles(), file, *chunk) for chunk in ((0, 1, 3), (1, 3, 3))]
     os.close(file)
     taken = []
     for first in (1.0, 10.0):

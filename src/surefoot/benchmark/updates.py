@@ -87,7 +87,7 @@ class Bench:
             if overlap:
                 self._state = self._population.learn(self._state, self._grad_steps)
             step = vector.step_wait()
-            ended = step.terminated | step.truncated
+            ended = step.ended
             taken = self._action
             transition = Transition(taken, step.reward, step.next_observation, step.terminated, step.observation, ended)
             if overlap:

@@ -1,8 +1,8 @@
 """A name becomes an environment, an environment becomes many. Importing this starts no simulator and no JAX."""
 
 from surefoot.tasks.registry import Task, get_task, list_tasks
+from surefoot.tasks.run_task import get_run_task
 from surefoot.tasks.seeding import episode_seed
-from surefoot.tasks.stored import stored_task
 from surefoot.tasks.vector import VectorEnv, VectorStep, make_vector
 
 __all__ = [
@@ -10,8 +10,8 @@ __all__ = [
     "VectorEnv",
     "VectorStep",
     "episode_seed",
+    "get_run_task",
     "get_task",
     "list_tasks",
     "make_vector",
-    "stored_task",
 ]

@@ -9,9 +9,9 @@ import gymnasium
 import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
-from surefoot.tasks.foreign import describe
 from surefoot.tasks.rendering import Camera, View, environment_camera, seconds_per_step
 from surefoot.tasks.targets import load_callable
+from surefoot.tasks.tracebacks import describe_exception
 from surefoot.tasks.wrappers import Advance, action_bounds, flatten_observations
 
 
@@ -76,7 +76,7 @@ def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env[
     except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}") from error
     except Exception as error:  # its constructor is foreign code: it may raise anything
-        raise UserError(f"task '{spec.id}' cannot be made: {describe(error)}") from error
+        raise UserError(f"task '{spec.id}' cannot be made: {describe_exception(error)}") from error
     _require_spaces(env, spec.id)
     return env
 
@@ -108,7 +108,7 @@ def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[A
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # foreign code: it may raise anything, and even try to end the process
-        raise UserError(f"task '{name}' cannot be made: {describe(error)}") from error
+        raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
     _require_spaces(env, name)

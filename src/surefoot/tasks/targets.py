@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 
 from surefoot.errors import UserError, suggest
-from surefoot.tasks.foreign import describe
+from surefoot.tasks.tracebacks import describe_exception
 
 _EXPECTED = "expected module:callable or module:id, such as my_package.envs:make_env or my_package:MyEnv-v0"
 
@@ -40,7 +40,9 @@ def import_target(target: str) -> Any:
     except ModuleNotFoundError as error:
         raise UserError(f"task '{target}': {_as_module(target) or _missing(module, error.name)}") from error
     except (Exception, SystemExit) as error:  # the module is foreign code: it may raise anything, and even end us
-        raise UserError(f"task '{target}': the module '{module}' cannot be imported: {describe(error)}") from error
+        raise UserError(
+            f"task '{target}': the module '{module}' cannot be imported: {describe_exception(error)}"
+        ) from error
 
 
 def load_callable(target: str) -> Callable[[], Any]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.machine import usable_cores
-from surefoot.tasks.board import Board, make_file
-from surefoot.tasks.lanes import Lanes, VectorStep, require_equal
 from surefoot.tasks.registry import Task
+from surefoot.tasks.shared_step import SharedStep, make_file
+from surefoot.tasks.slots import EnvSlots, VectorStep, require_equal
 from surefoot.tasks.workers import Worker
 
 __all__ = ["VectorEnv", "VectorStep", "make_vector"]
@@ -23,7 +23,7 @@ __all__ = ["VectorEnv", "VectorStep", "make_vector"]
 
 def make_vector(
     task: Task,
-    lane_seeds: Sequence[int],
+    slot_seeds: Sequence[int],
     stream: str,
     *,
     action_repeat: int | None = None,
@@ -31,46 +31,46 @@ def make_vector(
     autoreset: bool = True,
     background: bool = False,
 ) -> VectorEnv:
-    """Make N environments of `task`, lane i playing the episodes of seed `lane_seeds[i]`.
+    """Make N environments of `task`, slot i playing the episodes of seed `slot_seeds[i]`.
 
     Args:
         task: what to play.
-        lane_seeds: one training seed per lane; several lanes may share one.
+        slot_seeds: one training seed per slot; several slots may share one.
         stream: "train" or "evaluate"; with the seed and the episode's number it makes the episode.
         action_repeat: control steps per decision, in place of the task's own.
         num_workers: processes that step the environments; 0 steps them in this one. None means `choose_workers`.
-        autoreset: begin the next episode in the step that ends one. Without it a finished lane waits for `reset`.
+        autoreset: begin the next episode in the step that ends one. Without it a finished slot waits for `reset`.
         background: worker processes take what time others leave.
 
     Raises:
         UserError: the task cannot be made as asked, or its environments differ in their spaces.
         EnvironmentFailure: making an environment raised, or its worker process died.
     """
-    if not lane_seeds:
-        raise ValueError("make_vector needs at least one lane seed")
-    workers = choose_workers(len(lane_seeds)) if num_workers is None else min(num_workers, len(lane_seeds))
+    if not slot_seeds:
+        raise ValueError("make_vector needs at least one slot seed")
+    workers = choose_workers(len(slot_seeds)) if num_workers is None else min(num_workers, len(slot_seeds))
     if workers < 0:
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
     if workers == 0:
-        return LocalVectorEnv(task, lane_seeds, stream, action_repeat, autoreset)
-    return WorkerVectorEnv(task, lane_seeds, stream, action_repeat, autoreset, workers, background)
+        return LocalVectorEnv(task, slot_seeds, stream, action_repeat, autoreset)
+    return WorkerVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, workers, background)
 
 
-def choose_workers(lanes: int, cores: int | None = None) -> int:
-    """Return how many worker processes step `lanes` environments best: one per lane, one core left to the learner.
+def choose_workers(slots: int, cores: int | None = None) -> int:
+    """Return how many worker processes step `slots` environments best: one per slot, one core left to the learner.
 
     `cores` are those that this process may run on, unless told.
 
-    Fewer than two workers have nothing to do at the same time, so those lanes are stepped in this process; on two
-    cores that is always so: four lanes of cheetah-run take two workers 0.6 ms there and this process 0.3 ms, four of
+    Fewer than two workers have nothing to do at the same time, so those slots are stepped in this process; on two
+    cores that is always so: four slots of cheetah-run take two workers 0.6 ms there and this process 0.3 ms, four of
     dog-run 4.9 ms and 7.4 ms, of cores that the learner's own updates fill.
     """
-    workers = min(lanes, (usable_cores() if cores is None else cores) - 1)
+    workers = min(slots, (usable_cores() if cores is None else cores) - 1)
     return workers if workers > 1 else 0
 
 
 class VectorEnv(abc.ABC):
-    """N lanes of one task; lane i plays the numbered episodes of its seed. Made by `make_vector`.
+    """N slots of one task; slot i plays the numbered episodes of its seed. Made by `make_vector`.
 
     An exception from an environment, a non-finite observation or reward, and a worker process that dies all raise
     `EnvironmentFailure`, from `reset`, `step`, `step_wait` or `restore`. What is left to do then is `close`.
@@ -84,7 +84,7 @@ class VectorEnv(abc.ABC):
         action_high: [A] float32, that an action of 1 is mapped to.
         has_success: whether the task defines success.
         num_workers: processes that step the environments; 0 for this one.
-        episodes: [N] int64, the number of each lane's current episode. A fresh array after every step.
+        episodes: [N] int64, the number of each slot's current episode. A fresh array after every step.
     """
 
     observation_size: int
@@ -92,12 +92,12 @@ class VectorEnv(abc.ABC):
     action_low: np.ndarray
     action_high: np.ndarray
 
-    def __init__(self, task: Task, lanes: int, num_workers: int, autoreset: bool) -> None:
+    def __init__(self, task: Task, slots: int, num_workers: int, autoreset: bool) -> None:
         """Keep what both kinds share."""
-        self.num_envs = lanes
+        self.num_envs = slots
         self.num_workers = num_workers
         self.has_success = task.score_metric == "success"
-        self.episodes = np.zeros(lanes, np.int64)
+        self.episodes = np.zeros(slots, np.int64)
         self._autoreset = autoreset
 
     @property
@@ -106,12 +106,12 @@ class VectorEnv(abc.ABC):
         return int(self.action_low.shape[0])
 
     def reset(self, episodes: Sequence[int]) -> np.ndarray:
-        """Begin episode `episodes[i]` in lane i; return the first observations, [N, O] float32."""
+        """Begin episode `episodes[i]` in slot i; return the first observations, [N, O] float32."""
         self.episodes = np.array(episodes, np.int64)
         return self._reset(self.episodes)
 
     def step(self, actions: np.ndarray) -> VectorStep:
-        """Take one decision in every lane, `actions` [N, A] float32 in [-1, 1]."""
+        """Take one decision in every slot, `actions` [N, A] float32 in [-1, 1]."""
         self.step_async(actions)
         return self.step_wait()
 
@@ -123,19 +123,19 @@ class VectorEnv(abc.ABC):
         """Finish the step begun by `step_async`."""
         step = self._finish_step()
         if self._autoreset:
-            self.episodes = self.episodes + (step.terminated | step.truncated)
+            self.episodes = self.episodes + step.ended
         return step
 
     def restore(self, episodes: Sequence[int], actions: Sequence[np.ndarray]) -> np.ndarray:
-        """Bring every lane back into an unfinished episode: reset to it and replay the actions taken in it.
+        """Bring every slot back into an unfinished episode: reset to it and replay the actions taken in it.
 
         Args:
-            episodes: [N], the number of each lane's episode.
-            actions: per lane [T_i, A], the actions since the episode began, exactly as given to `step`.
+            episodes: [N], the number of each slot's episode.
+            actions: per slot [T_i, A], the actions since the episode began, exactly as given to `step`.
 
         Returns:
             The observations to act on next, [N, O] float32. Where they are not the ones seen before, the environment
-            is not a function of its seed and cannot be restored: `reset` to a new episode. A lane whose episode ends
+            is not a function of its seed and cannot be restored: `reset` to a new episode. A slot whose episode ends
             during the replay stops there.
         """
         self.episodes = np.array(episodes, np.int64)
@@ -164,15 +164,15 @@ class VectorEnv(abc.ABC):
 
 
 class LocalVectorEnv(VectorEnv):
-    """Lanes stepped one after the other in this process; the work is done in `step_wait`."""
+    """EnvSlots stepped one after the other in this process; the work is done in `step_wait`."""
 
     def __init__(
-        self, task: Task, lane_seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+        self, task: Task, slot_seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
     ) -> None:
         """Make the environments."""
-        super().__init__(task, len(lane_seeds), 0, autoreset)
-        self._lanes = Lanes(task, lane_seeds, stream, action_repeat, autoreset)
-        self.observation_size, self.observation_keys, self.action_low, self.action_high = self._lanes.spaces
+        super().__init__(task, len(slot_seeds), 0, autoreset)
+        self._slots = EnvSlots(task, slot_seeds, stream, action_repeat, autoreset)
+        self.observation_size, self.observation_keys, self.action_low, self.action_high = self._slots.spaces
         self._actions = np.zeros(0)
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -181,25 +181,25 @@ class LocalVectorEnv(VectorEnv):
 
     def close(self) -> None:
         """Close the environments."""
-        self._lanes.close()
+        self._slots.close()
 
     def _reset(self, episodes: np.ndarray) -> np.ndarray:
-        return self._lanes.reset(episodes)
+        return self._slots.reset(episodes)
 
     def _finish_step(self) -> VectorStep:
-        return self._lanes.step(self._actions)
+        return self._slots.step(self._actions)
 
     def _restore(self, episodes: np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
-        return self._lanes.restore(episodes, actions)
+        return self._slots.restore(episodes, actions)
 
 
 class WorkerVectorEnv(VectorEnv):
-    """Lanes in worker processes, in contiguous chunks whose sizes differ by at most one."""
+    """EnvSlots in worker processes, in contiguous chunks whose sizes differ by at most one."""
 
     def __init__(
         self,
         task: Task,
-        lane_seeds: Sequence[int],
+        slot_seeds: Sequence[int],
         stream: str,
         action_repeat: int | None,
         autoreset: bool,
@@ -207,20 +207,20 @@ class WorkerVectorEnv(VectorEnv):
         background: bool,
     ) -> None:
         """Start the workers and wait until each has made its environments."""
-        super().__init__(task, len(lane_seeds), num_workers, autoreset)
-        edges = np.linspace(0, len(lane_seeds), num_workers + 1).astype(int)
+        super().__init__(task, len(slot_seeds), num_workers, autoreset)
+        edges = np.linspace(0, len(slot_seeds), num_workers + 1).astype(int)
         self._chunks = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
         self._workers: list[Worker] = []
         descriptor = make_file()
         try:
             for chunk in self._chunks:
-                seeds = lane_seeds[chunk]
+                seeds = slot_seeds[chunk]
                 worker = Worker(task, seeds, stream, action_repeat, autoreset, descriptor, background)
                 self._workers.append(worker)
             spaces = require_equal(self._receive(), task.name)
             for worker, chunk in zip(self._workers, self._chunks, strict=True):
-                worker.share(chunk, len(lane_seeds))
-            self._board = Board(descriptor, len(lane_seeds), spaces.observation_size, len(spaces.action_low))
+                worker.share(chunk, len(slot_seeds))
+            self._shared = SharedStep(descriptor, len(slot_seeds), spaces.observation_size, len(spaces.action_low))
             self._receive()
         except BaseException:
             self.close()
@@ -231,12 +231,12 @@ class WorkerVectorEnv(VectorEnv):
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
-        """The workers' process ids, in the order of their lanes."""
+        """The workers' process ids, in the order of their slots."""
         return tuple(worker.pid for worker in self._workers)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Hand each worker its actions."""
-        self._board.actions[:] = actions
+        self._shared.actions[:] = actions
         for worker in self._workers:
             worker.send_step()
 
@@ -255,7 +255,7 @@ class WorkerVectorEnv(VectorEnv):
 
     def _finish_step(self) -> VectorStep:
         self._receive()
-        return self._board.take()
+        return self._shared.take()
 
     def _restore(self, episodes: np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
         for worker, chunk in zip(self._workers, self._chunks, strict=True):

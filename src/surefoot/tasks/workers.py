@@ -1,4 +1,4 @@
-"""One process that steps some of the lanes, and the handle its parent holds."""
+"""One process that steps some of the slots, and the handle its parent holds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any
 import cloudpickle
 
 from surefoot.errors import EnvironmentFailure, UserError
-from surefoot.tasks.board import Board
-from surefoot.tasks.lanes import Lanes
 from surefoot.tasks.registry import Task
+from surefoot.tasks.shared_step import SharedStep
+from surefoot.tasks.slots import EnvSlots
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import surefoot.tasks.workers as w; "
@@ -46,12 +46,12 @@ _PATIENCE = 2
 
 
 class Worker:
-    """A fresh interpreter that holds `Lanes`, spoken to through a pipe: one request, one reply, in order.
+    """A fresh interpreter that holds `EnvSlots`, spoken to through a pipe: one request, one reply, in order.
 
-    A step, which is asked for most, is an empty message either way: its numbers are on a `Board`.
+    A step, which is asked for most, is an empty message either way: its numbers are on a `SharedStep`.
 
     It is started as a program and not by `multiprocessing`, whose spawn runs the user's main script a second time: a
-    training script without a `__main__` guard would train again in every worker. The lanes' task travels by
+    training script without a `__main__` guard would train again in every worker. The slots' task travels by
     cloudpickle, so that callables defined in that script need no import.
 
     The worker has its own process group and ignores SIGINT and SIGTERM: a signal to stop is the parent's to act on,
@@ -73,7 +73,7 @@ class Worker:
 
         Args:
             task: what to play.
-            seeds: of its lanes.
+            seeds: of its slots.
             stream: "train" or "evaluate".
             action_repeat: control steps per decision, in place of the task's own.
             autoreset: begin the next episode in the step that ends one.
@@ -86,7 +86,7 @@ class Worker:
         """
         self._seeds = tuple(seeds)
         try:
-            lanes = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
+            slots = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
         except Exception as error:  # whatever the callable drags along may refuse in its own way
             raise UserError(
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
@@ -107,16 +107,16 @@ class Worker:
         self._pipe = Connection(ours.detach())
         self.pid = self._process.pid
         try:
-            self._pipe.send_bytes(lanes)
+            self._pipe.send_bytes(slots)
         except OSError as error:
             raise self._death() from error
 
-    def share(self, chunk: slice, lanes: int) -> None:
-        """Tell which of the board's lanes are the worker's; it replies like to `send`."""
-        self.send("share", chunk.start, chunk.stop, lanes)
+    def share(self, chunk: slice, slots: int) -> None:
+        """Tell which of the board's slots are the worker's; it replies like to `send`."""
+        self.send("share", chunk.start, chunk.stop, slots)
 
     def send(self, method: str, *arguments: Any) -> None:
-        """Ask for a method of `Lanes`.
+        """Ask for a method of `EnvSlots`.
 
         Raises:
             EnvironmentFailure: the process has died.
@@ -182,21 +182,21 @@ class Worker:
 
 
 def serve(pipe_descriptor: int, board: int, niceness: int) -> None:
-    """Run a worker: make its lanes, answer requests until the parent closes the pipe or is gone, and close them."""
+    """Run a worker: make its slots, answer requests until the parent closes the pipe or is gone, and close them."""
     os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Connection(pipe_descriptor)
-    lanes: Lanes | None = None
+    slots: EnvSlots | None = None
     step: Callable[[], None] | None = None
     try:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 request = pipe.recv_bytes()
                 try:
-                    if lanes is None:
-                        lanes = _load(request)
-                        reply = _packed("value", lanes.spaces)
+                    if slots is None:
+                        slots = _load(request)
+                        reply = _packed("value", slots.spaces)
                     elif request == _STEP:
                         assert step is not None
                         step()
@@ -204,43 +204,43 @@ def serve(pipe_descriptor: int, board: int, niceness: int) -> None:
                     else:
                         method, arguments = pickle.loads(request)
                         if method == "share":
-                            step = _step_on_board(lanes, board, *arguments)
+                            step = _shared_stepper(slots, board, *arguments)
                             reply = _packed("value", None)
                         else:
-                            reply = _packed("value", getattr(lanes, method)(*arguments))
+                            reply = _packed("value", getattr(slots, method)(*arguments))
                 except EnvironmentFailure as error:
                     reply = _packed("failure", (error.seed, error.detail))
                 except UserError as error:
                     reply = _packed("user_error", str(error))
                 pipe.send_bytes(reply)
     finally:
-        if lanes is not None:
-            _close(lanes)
+        if slots is not None:
+            _close(slots)
 
 
 def _packed(kind: str, value: Any) -> bytes:
     return pickle.dumps((kind, value))
 
 
-def _step_on_board(lanes: Lanes, descriptor: int, start: int, stop: int, total: int) -> Callable[[], None]:
+def _shared_stepper(slots: EnvSlots, descriptor: int, start: int, stop: int, total: int) -> Callable[[], None]:
     """Return what takes a step with the actions on the board and writes there what came of it."""
-    board = Board(descriptor, total, lanes.spaces.observation_size, len(lanes.spaces.action_low))
+    board = SharedStep(descriptor, total, slots.spaces.observation_size, len(slots.spaces.action_low))
     chunk = slice(start, stop)
     # A copy: an environment may keep its action, and the next one is written to the same place.
-    return lambda: board.put(lanes.step(board.actions[chunk].copy()), chunk)
+    return lambda: board.put(slots.step(board.actions[chunk].copy()), chunk)
 
 
-def _close(lanes: Lanes) -> None:
+def _close(slots: EnvSlots) -> None:
     """Close the environments, which may hold a robot or a port; one that hangs ends with the process.
 
     The parent may be gone, so that nobody else would end it. The alarm's own handler does so in foreign code too.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_PATIENCE)
-    lanes.close()
+    slots.close()
 
 
-def _load(request: bytes) -> Lanes:
+def _load(request: bytes) -> EnvSlots:
     try:
         arguments = pickle.loads(request)
     except Exception as error:  # loading imports the modules a callable lives in, which may raise anything
@@ -248,4 +248,4 @@ def _load(request: bytes) -> Lanes:
             f"the task cannot be loaded in a worker process ({type(error).__name__}: {error}): "
             "step it in this process (0 workers)"
         ) from error
-    return Lanes(*arguments)
+    return EnvSlots(*arguments)

@@ -13,7 +13,7 @@ from surefoot.errors import UserError
 from surefoot.machine import describe_machine
 from surefoot.networks.validation import one_line
 from surefoot.runs import RunDirectory
-from surefoot.tasks import Task, stored_task
+from surefoot.tasks import Task, get_run_task
 from surefoot.training.config import CADENCES, TrainConfig
 from surefoot.training.plan import Plan, make_plan
 from surefoot.training.warm_start import WarmStart
@@ -58,7 +58,7 @@ def read_run(
 
     Args:
         directory: of the run.
-        task: what the user says it was trained on; see ``tasks.stored_task``.
+        task: what the user says it was trained on; see ``tasks.get_run_task``.
         changes: settings to change; only those that leave what is trained as it is.
 
     Raises:
@@ -68,7 +68,7 @@ def read_run(
         raise UserError(
             f"a resumed run cannot change {unknown[0]!r}: only {', '.join(_CHANGEABLE)} leave what is trained as it is"
         )
-    resolved = stored_task(_entry(directory, "task", str), task)
+    resolved = get_run_task(_entry(directory, "task", str), task)
     settings = {name: _entry(directory, name, int) for name in ("num_seeds", "seed", "env_steps", *CADENCES)}
     settings |= {"curvature": _flag(directory, "curvature")}
     # Runs made before there were these have neither.

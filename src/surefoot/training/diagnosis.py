@@ -200,7 +200,7 @@ class Diagnosis:
             rewards.append(step.reward)
             steps += active
             terminated |= active & step.terminated
-            active = active & ~(step.terminated | step.truncated)
+            active = active & ~step.ended
             observation = step.observation
         return _Wave(
             np.stack(rewards).astype(np.float64),

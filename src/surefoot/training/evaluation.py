@@ -134,7 +134,7 @@ class Evaluator:
             success_last = np.where(active, step.success, success_last)
             first_success = np.where(active & step.success & ~success_any, lengths, first_success)
             success_any |= active & step.success
-            active = active & ~(step.terminated | step.truncated)
+            active = active & ~step.ended
             if self._may_never_end:
                 self._require_an_end(active & (lengths >= _LONGEST))
             observation = step.observation

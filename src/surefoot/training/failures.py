@@ -41,7 +41,7 @@ def naming_step(task: Task, watchers: Watchers, env_steps: Callable[[], int], pa
         seed, detail = "", str(error)
         if isinstance(error, EnvironmentFailure):
             seed, detail = f", seed {error.seed}", error.detail
-        # A name that is code has to be said again: see tasks.stored_task.
+        # A name that is code has to be said again: see tasks.get_run_task.
         again = f"{path} --task {shlex.quote(task.name)}" if ":" in task.name else str(path)
         raise RunFailure(
             f"{task.name}{seed}, env step {env_steps():,}: {detail}; the last checkpoint is intact "

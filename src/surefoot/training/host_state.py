@@ -66,7 +66,7 @@ class HostState:
         self.agent_steps += 1
         self.observation = step.observation
         self.episode_return += step.reward
-        ended = step.terminated | step.truncated
+        ended = step.ended
         for seed, actions in enumerate(self.episode_actions):
             if ended[seed]:
                 actions.clear()

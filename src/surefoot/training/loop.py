@@ -372,5 +372,5 @@ def _transition(actions: np.ndarray, step: VectorStep) -> Transition:
         next_observation=step.next_observation,
         terminated=step.terminated,
         observation=step.observation,
-        ended=step.terminated | step.truncated,
+        ended=step.ended,
     )

@@ -174,7 +174,7 @@ class Actor:
         while playing:
             step = self._vector.step(self._act(observation))
             yield from self._film.take()
-            observation, playing = step.observation, not (step.terminated | step.truncated)[0]
+            observation, playing = step.observation, not step.ended[0]
 
     def _act(self, observation: np.ndarray) -> np.ndarray:
         """Return the actions [1, A] in [-1, 1], with the arithmetic of an evaluation, so that returns are the same."""

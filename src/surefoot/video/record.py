@@ -19,7 +19,7 @@ from surefoot.runs import RunDirectory
 from surefoot.tasks import Task
 from surefoot.tasks.gl import check_wish
 from surefoot.tasks.rendering import View
-from surefoot.tasks.stored import stored_task
+from surefoot.tasks.run_task import get_run_task
 from surefoot.video.encode import MOST_FPS, check_out, find_encoder, open_video
 from surefoot.video.film import Actor, Pace, Shot, real_time
 from surefoot.video.picture import Captions, grid_shape, join
@@ -238,7 +238,7 @@ def _stored(directory: RunDirectory, task: str | Callable[[], Any] | None) -> tu
         raise UserError(f"{where}: task is {name!r}, expected a name")
     if not isinstance(repeat, int) or isinstance(repeat, bool):
         raise UserError(f"{where}: resolved.action_repeat is {repeat!r}, expected a whole number")
-    return stored_task(name, task), repeat
+    return get_run_task(name, task), repeat
 
 
 @contextlib.contextmanager

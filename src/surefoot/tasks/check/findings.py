@@ -31,7 +31,7 @@ class Finding:
     """One thing that was found.
 
     Attributes:
-        code: its name, a key of `CATALOGUE`, the same in every version.
+        code: its name, a key of `KINDS`, the same in every version.
         severity: how bad it is.
         title: what it is.
         seen: the value seen, and where.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from surefoot.tasks.check.catalogue import CATALOGUE
 from surefoot.tasks.check.findings import Finding, Severity
+from surefoot.tasks.check.kinds import KINDS
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Notes:
 
     def add(self, code: str, seen: str, severity: Severity | None = None) -> None:
         """Note what was seen; `severity` replaces the catalogue's. A kind that is already noted stays as it was."""
-        kind = CATALOGUE[code]
+        kind = KINDS[code]
         if code not in self._findings:
             self._findings[code] = Finding(
                 code, severity or kind.severity, kind.title, " ".join(seen.split()), kind.effect, kind.remedy
@@ -85,7 +85,7 @@ class Notes:
 
     def sorted(self) -> tuple[Finding, ...]:
         """Return the findings, the worst first, otherwise in the order of the catalogue."""
-        order, codes = ("error", "warning", "info"), list(CATALOGUE)
+        order, codes = ("error", "warning", "info"), list(KINDS)
         return tuple(
             sorted(
                 self._findings.values(),

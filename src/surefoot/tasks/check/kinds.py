@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from surefoot.tasks.check.findings import Kind
 
-CATALOGUE: dict[str, Kind] = {
+KINDS: dict[str, Kind] = {
     # Spaces
     "observation-space": Kind(
         "error",

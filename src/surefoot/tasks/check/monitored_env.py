@@ -12,7 +12,7 @@ import numpy as np
 
 from surefoot.tasks.check.findings import Severity
 from surefoot.tasks.check.report import Notes
-from surefoot.tasks.foreign import describe
+from surefoot.tasks.tracebacks import describe_exception
 from surefoot.tasks.wrappers import flatten_observations
 
 _LARGE = 1e5
@@ -120,7 +120,7 @@ class Subject:
             yield
         except (Exception, SystemExit) as error:  # foreign code may raise anything
             code = "api" if isinstance(error, TypeError) and "unexpected keyword argument" in str(error) else "raises"
-            self._notes.add(code, f"{what} raised {describe(error)}")
+            self._notes.add(code, f"{what} raised {describe_exception(error)}")
             raise Unusable from error
 
     def _unusable(self, code: str, seen: str, severity: Severity | None = None) -> NoReturn:

@@ -9,7 +9,7 @@ from surefoot.errors import UserError
 from surefoot.tasks.registry import Task, get_task
 
 
-def stored_task(name: str, given: str | Callable[[], Any] | None = None) -> Task:
+def get_run_task(name: str, given: str | Callable[[], Any] | None = None) -> Task:
     """Find the task of a run, as its config.json names it.
 
     A name with a colon ("module:callable", "module:id") imports the module. A run directory may come from a stranger,

@@ -10,12 +10,12 @@ from typing import Any
 import gymnasium
 
 from surefoot.errors import UserError
-from surefoot.tasks.check.acting import check_bounds
-from surefoot.tasks.check.exploring import Explorer, measure_memory
-from surefoot.tasks.check.repeating import check_other_process, check_repeats
+from surefoot.tasks.check.action_effects import check_bounds
+from surefoot.tasks.check.monitored_env import Subject, Unusable
+from surefoot.tasks.check.random_rollout import Explorer, measure_memory
+from surefoot.tasks.check.repeatability import check_other_process, check_repeats
 from surefoot.tasks.check.report import CheckReport, Measurements, Notes
 from surefoot.tasks.check.spaces import check_spaces, draw_actions
-from surefoot.tasks.check.subject import Subject, Unusable
 from surefoot.tasks.registry import Task, get_task
 
 _COMPARED_STEPS = 200

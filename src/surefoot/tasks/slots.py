@@ -15,7 +15,7 @@ from surefoot.tasks.wrappers import TaskEnv
 
 
 class VectorStep(NamedTuple):
-    """One decision of N lanes. Every array is fresh: nothing writes to it after it was returned.
+    """One decision of N slots. Every array is fresh: nothing writes to it after it was returned.
 
     Attributes:
         next_observation: [N, O] float32, what the action led to, also where the episode ended there.
@@ -25,9 +25,9 @@ class VectorStep(NamedTuple):
         env_steps: [N] int32, control steps consumed.
         success: [N] bool, the state the decision ended in counts as solved; False where the task defines no success.
         observation: [N, O] float32, to act on next: `next_observation`, or the new episode's first observation where
-            one ended and lanes reset themselves.
-        active: [N] bool, the lane took this step; False where its episode was over and lanes don't reset themselves.
-            Such a lane has reward 0, False everywhere, and its last observation.
+            one ended and slots reset themselves.
+        active: [N] bool, the slot took this step; False where its episode was over and slots don't reset themselves.
+            Such a slot has reward 0, False everywhere, and its last observation.
     """
 
     next_observation: np.ndarray
@@ -38,6 +38,11 @@ class VectorStep(NamedTuple):
     success: np.ndarray
     observation: np.ndarray
     active: np.ndarray
+
+    @property
+    def ended(self) -> np.ndarray:
+        """[N] bool, whether the episode ended in this step: terminated or truncated."""
+        return self.terminated | self.truncated
 
 
 class Spaces(NamedTuple):
@@ -69,7 +74,7 @@ def require_equal(spaces: Sequence[Spaces], task_name: str) -> Spaces:
     return first
 
 
-class Lanes:
+class EnvSlots:
     """N environments of one task, each playing the numbered episodes of its seed.
 
     Attributes:
@@ -89,7 +94,7 @@ class Lanes:
         self._envs: list[TaskEnv] = []
         try:
             for seed in self._seeds:
-                with _failing_as(seed):
+                with _reported_for(seed):
                     self._envs.append(task.make(action_repeat))
             self.spaces = require_equal([_spaces_of(env) for env in self._envs], task.name)
         except BaseException:
@@ -100,48 +105,48 @@ class Lanes:
         self._observation = np.zeros((len(self._envs), self.spaces.observation_size), np.float32)
 
     def reset(self, episodes: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Begin episode `episodes[i]` in lane i and return the first observations [N, O]."""
+        """Begin episode `episodes[i]` in slot i and return the first observations [N, O]."""
         self._episodes = np.array(episodes, np.int64)
         self._running[:] = True
         observation = np.empty_like(self._observation)
-        for lane in range(len(self._envs)):
-            observation[lane] = self._reset_lane(lane)
+        for slot in range(len(self._envs)):
+            observation[slot] = self._reset_slot(slot)
         self._observation = observation
         return observation.copy()
 
     def step(self, actions: np.ndarray) -> VectorStep:
-        """Take one decision in every running lane, `actions` [N, A] in [-1, 1]."""
-        lanes = len(self._envs)
-        reward, env_steps = np.zeros(lanes, np.float32), np.zeros(lanes, np.int32)
-        terminated, truncated, success = np.zeros(lanes, bool), np.zeros(lanes, bool), np.zeros(lanes, bool)
+        """Take one decision in every running slot, `actions` [N, A] in [-1, 1]."""
+        slots = len(self._envs)
+        reward, env_steps = np.zeros(slots, np.float32), np.zeros(slots, np.int32)
+        terminated, truncated, success = np.zeros(slots, bool), np.zeros(slots, bool), np.zeros(slots, bool)
         next_observation = self._observation.copy()
         active = self._running.copy()
-        for lane in np.flatnonzero(active).tolist():
-            next_observation[lane], reward[lane], terminated[lane], truncated[lane], info = self._step_lane(
-                lane, actions[lane]
+        for slot in np.flatnonzero(active).tolist():
+            next_observation[slot], reward[slot], terminated[slot], truncated[slot], info = self._step_slot(
+                slot, actions[slot]
             )
-            env_steps[lane], success[lane] = info["env_steps"], info.get("success", False)
+            env_steps[slot], success[slot] = info["env_steps"], info.get("success", False)
         self._require_finite(next_observation, reward)
         observation = next_observation.copy()
-        for lane in np.flatnonzero(terminated | truncated).tolist():
+        for slot in np.flatnonzero(terminated | truncated).tolist():
             if self._autoreset:
-                self._episodes[lane] += 1
-                observation[lane] = self._reset_lane(lane)
+                self._episodes[slot] += 1
+                observation[slot] = self._reset_slot(slot)
             else:
-                self._running[lane] = False
+                self._running[slot] = False
         self._observation = observation
         return VectorStep(
             next_observation, reward, terminated, truncated, env_steps, success, observation.copy(), active
         )
 
     def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
-        """Reset lane i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations [N, O]."""
+        """Reset slot i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations [N, O]."""
         observation = self.reset(episodes)
-        for lane in range(len(self._envs)):
-            for action in actions[lane]:
-                observation[lane], _, terminated, truncated, _ = self._step_lane(lane, action)
+        for slot in range(len(self._envs)):
+            for action in actions[slot]:
+                observation[slot], _, terminated, truncated, _ = self._step_slot(slot, action)
                 if terminated or truncated:
-                    self._running[lane] = False
+                    self._running[slot] = False
                     break
         self._observation = observation.copy()
         return observation
@@ -155,29 +160,29 @@ class Lanes:
                 env.close()
         self._envs = []
 
-    def _reset_lane(self, lane: int) -> np.ndarray:
-        seed = self._seeds[lane]
-        with _failing_as(seed):
-            observation, _ = self._envs[lane].reset(
-                seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[lane]))
+    def _reset_slot(self, slot: int) -> np.ndarray:
+        seed = self._seeds[slot]
+        with _reported_for(seed):
+            observation, _ = self._envs[slot].reset(
+                seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[slot]))
             )
-        self._require_size(lane, observation)
+        self._require_size(slot, observation)
         if not np.isfinite(observation).all():
             raise EnvironmentFailure(seed, "the environment returned a non-finite observation on reset")
         return observation
 
-    def _step_lane(self, lane: int, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        with _failing_as(self._seeds[lane]):
-            step = self._envs[lane].step(action)
-        self._require_size(lane, step[0])
+    def _step_slot(self, slot: int, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        with _reported_for(self._seeds[slot]):
+            step = self._envs[slot].step(action)
+        self._require_size(slot, step[0])
         return step
 
-    def _require_size(self, lane: int, observation: np.ndarray) -> None:
+    def _require_size(self, slot: int, observation: np.ndarray) -> None:
         # Left to NumPy, a single number would fill the whole row.
         expected = self._observation.shape[1:]
         if observation.shape != expected:
             raise EnvironmentFailure(
-                self._seeds[lane],
+                self._seeds[slot],
                 f"the environment returned an observation of flat shape {observation.shape}, "
                 f"but its space promises {expected}",
             )
@@ -194,7 +199,7 @@ def _spaces_of(env: TaskEnv) -> Spaces:
 
 
 @contextlib.contextmanager
-def _failing_as(seed: int) -> Iterator[None]:
+def _reported_for(seed: int) -> Iterator[None]:
     """Turn whatever an environment raises into an `EnvironmentFailure` of `seed`."""
     try:
         yield

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.tasks.check.monitored_env import Subject, Watched
 from surefoot.tasks.check.report import Notes
-from surefoot.tasks.check.subject import Subject, Watched
 from surefoot.tasks.registry import Task
 from surefoot.tasks.vector import make_vector
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from surefoot.tasks.check.monitored_env import Subject, Watched
 from surefoot.tasks.check.report import Measurements, Notes
 from surefoot.tasks.check.spaces import draw_actions
-from surefoot.tasks.check.subject import Subject, Watched
 
 _LARGE_REWARD, _SMALL_REWARD = 100.0, 1e-3
 """The benchmark tasks' rewards lie within them: 1 per step at best, and 0.002 where random actions fare worst."""

@@ -14,7 +14,7 @@ _NOT_THE_USERS = (
 """How the names of files begin that a person who wrote an environment did not write."""
 
 
-def describe(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return the exception in one line, with the place in the user's own code it came through, where there is one.
 
     Args:

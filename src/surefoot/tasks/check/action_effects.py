@@ -7,9 +7,9 @@ from collections.abc import Callable
 import gymnasium
 import numpy as np
 
-from surefoot.tasks.check.repeating import Trace, difference, record
+from surefoot.tasks.check.monitored_env import Subject
+from surefoot.tasks.check.repeatability import Trace, difference, record
 from surefoot.tasks.check.report import Notes
-from surefoot.tasks.check.subject import Subject
 
 _HOLD_STEPS = 20
 
