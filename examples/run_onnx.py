@@ -1,6 +1,6 @@
 """Run an exported policy in ONNX Runtime and time it on one core. Needs onnxruntime and NumPy, not surefoot.
 
-    surefoot export runs/dog --format onnx -o dog.onnx
+    surefoot export runs/dog -o dog.onnx
     python run_onnx.py dog.onnx
 
 With --fast it trains a policy for a few steps and exports that, for which surefoot is needed.
@@ -53,7 +53,7 @@ def train_and_export() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         algorithm = surefoot.sac().replace(warmup_transitions=10, batch_size=8)
         run = surefoot.train("probe-action", algorithm=algorithm, env_steps=20, out=Path(folder) / "run")
-        return surefoot.export_policy(run.path, "onnx", out=Path(folder) / "policy.onnx").path.read_bytes()
+        return surefoot.export_policy(run.path, out=Path(folder) / "policy.onnx").path.read_bytes()
 
 
 if __name__ == "__main__":

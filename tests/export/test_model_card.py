@@ -81,7 +81,7 @@ def test_a_strangers_texts_stay_texts(make_run: MakeRun, tmp_path: Path) -> None
     assert re.search(r"^```$\n(?=c)", card, re.MULTILINE) is None
     name = path.name
     assert f"load_policy({json.dumps(name)})\n" in card
-    assert """surefoot export 'a "b"; rm ``` c' --format onnx\n""" in card
+    assert """surefoot export 'a "b"; rm ``` c'\n""" in card
 
 
 def test_what_is_beside_is_not_written_through(make_run: MakeRun, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ MISSING: dict[str, tuple[str, list[str]]] = {
     "sync to TensorBoard": ("tensorboard", ["sync", "run", "--to", "tensorboard"]),
     "sync to Weights & Biases": ("wandb", ["sync", "run", "--to", "wandb"]),
     "Minari": ("minari", ["train", "probe-action", "--prefill", "some/data-v0", "--out", "new"]),
-    "ONNX": ("export", ["export", "run", "--format", "onnx", "--out", "new.onnx"]),
+    "ONNX": ("export", ["export", "run", "--out", "new.onnx"]),
     "video": ("video", ["record", "run", "--out", "new.mp4"]),
 }
 """What it is -> the extra that brings it, and a command that needs it."""

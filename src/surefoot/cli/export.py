@@ -1,4 +1,4 @@
-"""``surefoot export``: a trained policy as a file that runs without this library."""
+"""The ``surefoot export`` command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated
 import tyro
 
 from surefoot.cli.options import RunPath, SeedInt
-from surefoot.errors import UserError
 
 _OUT = tyro.conf.arg(
     aliases=("-o",), metavar="FILE", help_behavior_hint="(default: the run's name, in the current folder)"
@@ -18,26 +17,20 @@ _OUT = tyro.conf.arg(
 
 @dataclass(frozen=True)
 class Export:
-    """Write a trained policy as one file that runs without surefoot, checked against the trained actor."""
+    """Write a trained policy as an ONNX model that runs without surefoot, checked against the trained actor."""
 
     path: RunPath
-    """The run directory."""
-    format: Annotated[str, tyro.conf.arg(metavar="{onnx,numpy,stablehlo}")]
-    """onnx for ONNX Runtime and its like, numpy for one .npz, stablehlo for JAX and StableHLO compilers."""
+    """Run directory."""
     seed: SeedInt = None
-    """Training seed whose policy to export."""
-    best: bool = False
-    """The seed with the best score at the last evaluation; also what happens where no seed is named."""
+    """Training seed to export."""
     out: Annotated[Path | None, _OUT] = None
-    """File to write; one that is there is replaced."""
+    """ONNX file to write; an existing one is replaced."""
 
     def run(self) -> int:
-        """Export, and say what was written; return the exit code."""
-        if self.best and self.seed is not None:
-            raise UserError(f"export: --best and --seed {self.seed} exclude each other")
+        """Export the policy, print a summary and return the exit code."""
         from surefoot.export.api import export_policy
 
-        export = export_policy(self.path, self.format, seed=self.seed, out=self.out)
+        export = export_policy(self.path, seed=self.seed, out=self.out)
         about, size = export.metadata, export.path.stat().st_size
         score = "not evaluated" if about["score"] is None else f"score {about['score']:.3g}"
         sizes = f"[batch, {about['observation']['size']}] -> action [batch, {about['action']['size']}]"

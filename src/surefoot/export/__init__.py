@@ -1,1 +1,1 @@
-"""Trained policies in files that run without this library: ONNX, NumPy, StableHLO."""
+"""Export of trained policies to ONNX."""

@@ -1,4 +1,4 @@
-"""``export_policy``: a run's trained policy as one file that runs without this library."""
+"""Export of a run's trained policy, checked against the trained actor."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.errors import UserError, suggest
-from surefoot.export.program import make_program
-from surefoot.export.reference import TOLERANCE, Comparison, Reference, compare, make_reference
+from surefoot.errors import UserError
+from surefoot.export import onnx_file
+from surefoot.export.folding import folded_layers
+from surefoot.export.reference import TOLERANCE, compare, make_reference
 from surefoot.output import check_output, write_output
 from surefoot.policy import Policy, PolicySpec, load_policy
 from surefoot.policy.network import check_arrays
@@ -20,27 +21,22 @@ from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays
 from surefoot.runs.atomic import digest_of
 
-FORMATS = {"onnx": ".onnx", "numpy": ".npz", "stablehlo": ".zip"}
-"""Each format and how its files' names end."""
-
 METADATA_FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file that ``export_policy`` wrote.
+    """A file written by ``export_policy``.
 
     Attributes:
-        path: where it is.
-        format: "onnx", "numpy" or "stablehlo".
-        seed: the training seed whose policy it holds.
-        max_difference: largest difference from the trained actor, on actions scaled to [-1, 1].
-        observations: stored observations on which that was measured.
-        metadata: what is embedded in the file, as JSON values.
+        path: The file.
+        seed: Training seed of the exported policy.
+        max_difference: Largest difference from the trained actor's actions, scaled to [-1, 1].
+        observations: Number of stored observations over which that is the largest.
+        metadata: The metadata embedded in the file, as JSON values.
     """
 
     path: Path
-    format: str
     seed: int
     max_difference: float
     observations: int
@@ -48,54 +44,54 @@ class Export:
 
 
 def export_policy(
-    path: str | os.PathLike[str],
-    format: str = "onnx",  # noqa: A002, the word that everybody looks for
-    *,
-    seed: int | None = None,
-    out: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str], *, seed: int | None = None, out: str | os.PathLike[str] | None = None
 ) -> Export:
-    """Write a run's deterministic policy as one file that needs neither this library nor JAX to run (but see below).
+    """Write a run's deterministic policy as one ONNX model, which needs neither this library nor JAX to run.
 
-    The file maps flat observations [B, O] float32 to actions [B, A] float32 in the environment's own units: batch
-    normalisation is folded into the dense layers, tanh and the scaling to the action bounds are inside. What it must
-    know of the run is embedded as metadata. Before it is written, its content is run and compared with the trained
-    actor, restored from the run's last good checkpoint, on up to 1,000 observations from the replay buffer.
+    The model maps flat observations [B, O] float32 to actions [B, A] float32 in the environment's own units: batch
+    normalisation is folded into the dense layers, and tanh and the scaling to the action bounds are included. Task,
+    algorithm, bounds, observation keys and versions are embedded as metadata. Before the file is written, the model
+    is run and compared with the trained actor, restored from the run's last good checkpoint, on up to 1,000
+    observations of the replay buffer.
 
     Args:
-        path: the run directory.
-        format: "onnx" (needs the extra ``export``), "numpy", or "stablehlo" (for JAX and compilers of StableHLO).
-        seed: which training seed; None takes the one with the best score at the last evaluation, as ``load_policy``.
-        out: the file to write; None means the run's name with the format's ending, in the current folder. A file that
-            is there is replaced.
+        path: Run directory.
+        seed: Training seed to export; None selects the one with the best score at the last evaluation, as
+            ``load_policy`` does.
+        out: File to write, named ``*.onnx``; None means the run's name with that suffix, in the current folder. An
+            existing file is replaced.
 
     Raises:
-        UserError: there is no run, policy, usable checkpoint or such seed, the seed diverged, the file cannot be
+        UserError: There is no run, policy, usable checkpoint or such seed, the seed diverged, the file cannot be
             written there, or its actions differ from the trained actor's by more than 1e-5. Nothing was written.
-        MissingDependency: the format needs a package that is not installed.
-        RunFailure: the disk is full or broken.
+        MissingDependency: onnx or onnxruntime is not installed.
+        RunFailure: The disk is full or broken.
     """
-    if format not in FORMATS:
-        raise UserError(
-            f"unknown export format {format!r}: expected one of {', '.join(FORMATS)}{suggest(format, FORMATS)}"
-        )
     run = RunDirectory.open(path)
-    target = Path(out) if out is not None else Path(f"{run.path.name}{FORMATS[format]}")
-    if target.suffix != FORMATS[format]:
-        raise UserError(f"a file of format {format!r} must be named *{FORMATS[format]}, got {str(target)!r}")
+    target = Path(out) if out is not None else Path(f"{run.path.name}.onnx")
+    if target.suffix != ".onnx":
+        raise UserError(f"an ONNX model must be named *.onnx, got {str(target)!r}")
     check_output(target, run.path)
-    writer: Any = importlib.import_module(f"surefoot.export.{format}_file")
-    if format == "onnx":
-        writer.require_packages()
+    onnx_file.require_packages()
     policy = load_policy(run.path, seed)
     spec, arrays = _read(run, policy)
     reference = make_reference(run, spec, spec.seeds.index(policy.seed))
-    content, metadata, result = _encode(writer, spec, arrays, reference, _describe(run, policy, spec))
-    write_output(target, content)
-    return Export(target, format, policy.seed, result.max_difference, len(reference.observation), metadata)
+    layers, bounds = folded_layers(spec, arrays), (policy.action_low, policy.action_high)
+    metadata, count = _metadata(run, policy, spec), len(reference.observation)
+    action = onnx_file.act(onnx_file.encode(layers, *bounds, metadata), reference.observation)
+    difference, accepted = compare(action, reference, *bounds)
+    if not accepted:
+        raise UserError(
+            f"the exported policy of seed {policy.seed} differs from the trained actor by {difference:.2g} (on actions "
+            f"scaled to [-1, 1], {count:,} stored observations), expected at most {TOLERANCE:.0e}: nothing was written"
+        )
+    metadata["checked"] = {"observations": count, "max_difference": difference}
+    write_output(target, onnx_file.encode(layers, *bounds, metadata))
+    return Export(target, policy.seed, difference, count, metadata)
 
 
 def _read(run: RunDirectory, policy: Policy) -> tuple[PolicySpec, dict[str, np.ndarray]]:
-    """Return what the run's policy files say of a policy that was loaded from them: the arrays of its seed alone."""
+    """Return the description and the arrays, of its seed only, from which a policy was loaded."""
     try:
         spec, sha256 = PolicySpec.from_json((run.policy_path / "policy.json").read_bytes())
         unchanged = digest_of(run.policy_path / "policy.npz").sha256 == sha256 and spec.env_steps == policy.env_steps
@@ -109,31 +105,9 @@ def _read(run: RunDirectory, policy: Policy) -> tuple[PolicySpec, dict[str, np.n
     return spec, {name: array[index] for name, array in arrays.items()}
 
 
-def _encode(
-    writer: Any, spec: PolicySpec, arrays: dict[str, np.ndarray], reference: Reference, metadata: dict[str, Any]
-) -> tuple[bytes, dict[str, Any], Comparison]:
-    """Return a file's content that acts as the reference does, what is embedded in it, and how close it comes."""
-    closest = np.inf
-    for keep_input_mean in (False, True):
-        program = make_program(spec, arrays, keep_input_mean=keep_input_mean)
-        action = writer.act(writer.encode(program, metadata), reference.observation)
-        result = compare(action, reference, program.low, program.high)
-        if result.accepted:
-            checked = {"observations": len(reference.observation), "max_difference": result.max_difference}
-            metadata = {**metadata, "checked": checked}
-            return writer.encode(program, metadata), metadata, result
-        closest = np.fmin(closest, result.max_difference)
-    raise UserError(
-        f"the exported policy of seed {metadata['seed']} differs from the trained actor by {closest:.2g} (on actions "
-        f"scaled to [-1, 1], {len(reference.observation):,} stored observations), expected at most {TOLERANCE:.0e}: "
-        "nothing was written"
-    )
-
-
-def _describe(run: RunDirectory, policy: Policy, spec: PolicySpec) -> dict[str, Any]:
-    """Return what a reader of the file needs to know, as JSON values."""
+def _metadata(run: RunDirectory, policy: Policy, spec: PolicySpec) -> dict[str, Any]:
     config = run.config
-    # Somebody may have edited it.
+    # config.json may have been edited by hand.
     machine, resolved = (part if isinstance(part := config.get(name), dict) else {} for name in ("machine", "resolved"))
     return {
         "format": METADATA_FORMAT,

@@ -1,4 +1,4 @@
-"""A policy as an ONNX model: input "observation" [batch, O] float32, output "action" [batch, A] float32."""
+"""ONNX models: input "observation" [batch, O] float32, output "action" [batch, A] float32."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surefoot.errors import MissingDependency
-from surefoot.export.program import Affine, Centre, Dense, Layer, LayerNorm, Program, Relu, Residual
+from surefoot.export.folding import Affine, Centre, Dense, Layer, LayerNorm, Relu, Residual
 
 if TYPE_CHECKING:
     import onnx
 
+# The first operator set with LayerNormalization, and its format: runtimes from 2022 on support them.
 _OPSET, _IR_VERSION = 17, 8
-"""The first operator set with LayerNormalization, and its format: runtimes from 2022 on read them."""
 
 
 def require_packages() -> None:
-    """Refuse now what would fail later.
+    """Import the packages that an export needs.
 
     Raises:
-        MissingDependency: onnx, or onnxruntime, which the check needs.
+        MissingDependency: onnx is not installed, or onnxruntime, with which the model is checked.
     """
     for package in ("onnx", "onnxruntime"):
         try:
@@ -32,24 +32,26 @@ def require_packages() -> None:
             raise MissingDependency(package, "export", "export to ONNX") from error
 
 
-def encode(program: Program, metadata: Mapping[str, Any]) -> bytes:
-    """Return the file's content.
+def encode(layers: Sequence[Layer], low: np.ndarray, high: np.ndarray, metadata: Mapping[str, Any]) -> bytes:
+    """Return a model as bytes; equal arguments give equal bytes.
 
     Args:
-        program: the policy.
-        metadata: JSON values; each entry becomes one of the model's metadata properties, texts as they are and
-            anything else as JSON.
+        layers: The policy from the observation to the input of the tanh.
+        low: Lower action bounds [A] in the environment's own units, float32.
+        high: Upper action bounds [A], likewise.
+        metadata: JSON values. Each entry becomes a metadata property of the model: strings as they are, anything else
+            as JSON.
     """
     import onnx
 
+    lower, upper = low.astype(np.float64), high.astype(np.float64)
     graph = _Graph()
-    x = graph.layers(program.layers, "observation")
-    x = graph.node("Tanh", x)
-    x = graph.node("Mul", x, graph.constant("action/half_span", program.half_span))
-    x = graph.node("Add", x, graph.constant("action/centre", program.centre))
+    x = graph.node("Tanh", graph.layers(layers, "observation"))
+    x = graph.node("Mul", x, graph.constant("action/half_span", 0.5 * (upper - lower)))
+    x = graph.node("Add", x, graph.constant("action/centre", 0.5 * (upper + lower)))
     # Rounding may carry the sum past a bound by its last digit.
-    x = graph.node("Max", x, graph.constant("action/low", program.low))
-    graph.node("Min", x, graph.constant("action/high", program.high), output="action")
+    x = graph.node("Max", x, graph.constant("action/low", low))
+    graph.node("Min", x, graph.constant("action/high", high), output="action")
     model = onnx.helper.make_model(
         graph.finish(metadata["observation"]["size"], metadata["action"]["size"]),
         producer_name="surefoot",
@@ -65,14 +67,14 @@ def encode(program: Program, metadata: Mapping[str, Any]) -> bytes:
 
 
 def act(content: bytes, observation: np.ndarray) -> np.ndarray:
-    """Run a file's content in onnxruntime on observations [B, O]; return actions [B, A]."""
+    """Run a model in ONNX Runtime on observations [B, O] and return the actions [B, A]."""
     onnxruntime: Any = importlib.import_module("onnxruntime")  # it has no types
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return session.run(["action"], {"observation": observation})[0]
 
 
 class _Graph:
-    """Nodes and constants while they are put together; values are named by the node that makes them."""
+    """An ONNX graph under construction."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
@@ -81,7 +83,9 @@ class _Graph:
     def constant(self, name: str, array: np.ndarray) -> str:
         import onnx
 
-        self._constants.append(onnx.numpy_helper.from_array(array, name))
+        with np.errstate(over="ignore"):  # becomes infinite, which the comparison with the trained actor rejects
+            rounded = np.ascontiguousarray(array, dtype=np.float32)
+        self._constants.append(onnx.numpy_helper.from_array(rounded, name))
         return name
 
     def node(self, op: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
@@ -106,21 +110,22 @@ class _Graph:
         return onnx.helper.make_graph(self._nodes, "policy", inputs, outputs, self._constants)
 
     def _layer(self, layer: Layer, x: str) -> str:
-        place = f"layer_{len(self._nodes)}"
+        prefix = f"layer_{len(self._nodes)}"
+
+        def constant(part: str) -> str:
+            return self.constant(f"{prefix}/{part}", getattr(layer, part))
+
         match layer:
-            case Dense():
-                kernel = self.constant(f"{place}/kernel", layer.kernel)
-                return self.node("Gemm", x, kernel, self.constant(f"{place}/bias", layer.bias))
-            case Affine():
-                scaled = self.node("Mul", x, self.constant(f"{place}/scale", layer.scale))
-                return self.node("Add", scaled, self.constant(f"{place}/offset", layer.offset))
             case Centre():
-                return self.node("Sub", x, self.constant(f"{place}/mean", layer.mean))
+                return self.node("Sub", x, constant("mean"))
+            case Affine():
+                return self.node("Add", self.node("Mul", x, constant("scale")), constant("offset"))
+            case Dense():
+                return self.node("Gemm", x, constant("kernel"), constant("bias"))
+            case LayerNorm():
+                parts = constant("scale"), constant("bias")
+                return self.node("LayerNormalization", x, *parts, axis=-1, epsilon=layer.epsilon)
             case Relu():
                 return self.node("Relu", x)
-            case LayerNorm():
-                scale = self.constant(f"{place}/scale", layer.scale)
-                bias = self.constant(f"{place}/bias", layer.bias)
-                return self.node("LayerNormalization", x, scale, bias, axis=-1, epsilon=layer.epsilon)
             case Residual():
                 return self.node("Add", x, self.layers(layer.layers, x))

@@ -199,9 +199,7 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
     quoted = json.dumps(name, ensure_ascii=False)
     yield f"```python\nimport surefoot\n\npolicy = surefoot.load_policy({quoted})\naction = policy(observation)\n```"
     yield "Without surefoot, as one file for ONNX Runtime, or to play it again:"
-    yield md.commands(
-        ("surefoot", "export", name, "--format", "onnx"), ("surefoot", "evaluate", name, "--episodes", "20")
-    )
+    yield md.commands(("surefoot", "export", name), ("surefoot", "evaluate", name, "--episodes", "20"))
 
 
 def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:

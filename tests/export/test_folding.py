@@ -1,16 +1,14 @@
-"""Folding changes the operations and not the function, for every kind of layer that a policy file knows."""
+"""Folded layers and their ONNX model against the NumPy policy, for every kind of layer in a policy file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from surefoot.export import numpy_file, onnx_file, stablehlo_file
-from surefoot.export.program import Affine, Centre, Dense, LayerNorm, Program, Relu, Residual, make_program
+from surefoot.export import onnx_file
+from surefoot.export.folding import Affine, Centre, Dense, LayerNorm, Relu, Residual, folded_layers
 from surefoot.policy import Policy, PolicySpec
 
 O, W, A = 5, 6, 2  # noqa: E741, the axes' letters
@@ -42,9 +40,9 @@ def residual(*layers: dict[str, Any]) -> dict[str, Any]:
 
 
 BODIES = {
-    "crossq": ([norm("bn_o"), dense("in"), RELU, norm("bn_w")], [Dense, Relu, Dense]),
-    "norm behind dense": ([dense("in"), norm("bn_w"), RELU, dense("no_bias")], [Dense, Relu, Dense, Dense]),
-    "two norms in a row": ([norm("bn_o"), norm("bn_o2"), RELU, dense("in")], [Affine, Relu, Dense, Dense]),
+    "crossq": ([norm("bn_o"), dense("in"), RELU, norm("bn_w")], [Centre, Dense, Relu, Dense]),
+    "norm after dense": ([dense("in"), norm("bn_w"), RELU, dense("no_bias")], [Dense, Relu, Dense, Dense]),
+    "two norms in a row": ([norm("bn_o"), norm("bn_o2"), RELU, dense("in")], [Centre, Affine, Relu, Dense, Dense]),
     "residual": (
         [dense("in"), residual(LAYER_NORM, dense("square"), RELU, norm("bn_w")), norm("bn_w2")],
         [Dense, Residual, Dense],
@@ -54,9 +52,9 @@ BODIES = {
         [Dense, Relu, Affine, Residual, Dense],
     ),
     "layer norm": ([dense("in"), RELU, LAYER_NORM, norm("bn_w")], [Dense, Relu, LayerNorm, Dense]),
-    "nothing but a head": ([dense("in")], [Dense, Dense]),
+    "dense only": ([dense("in")], [Dense, Dense]),
 }
-"""Layers of a policy file, and the kinds of layers that they are folded to, the head's included."""
+"""Layers of a policy file and the kinds of their folded layers, the head included."""
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -100,53 +98,44 @@ def observation() -> np.ndarray:
     return np.random.default_rng(1).normal(size=(7, O)).astype(np.float32)
 
 
-@pytest.mark.parametrize("writer", [numpy_file, onnx_file, stablehlo_file], ids=lambda m: m.__name__.split(".")[-1])
+def policy(spec: PolicySpec, own: dict[str, np.ndarray]) -> Policy:
+    return Policy(spec, {name: array[None] for name, array in own.items()}, 0)
+
+
+def encode(spec: PolicySpec, own: dict[str, np.ndarray]) -> bytes:
+    bounds = policy(spec, own)
+    return onnx_file.encode(folded_layers(spec, own), bounds.action_low, bounds.action_high, METADATA)
+
+
 @pytest.mark.parametrize("body", BODIES, ids=str)
-def test_every_layer_in_every_format_acts_as_the_policy_does(
-    body: str, writer: ModuleType, observation: np.ndarray
-) -> None:
+def test_model_of_each_layer_kind_equals_numpy_policy(body: str, observation: np.ndarray) -> None:
     spec, own = policy_of(BODIES[body][0], mapping="tanh" if body == "crossq" else "clip")
-    program = make_program(spec, own)
-    assert [type(layer) for layer in program.layers] == BODIES[body][1]
-    expected = Policy(spec, {name: array[None] for name, array in own.items()}, 0)(observation)
-    actual = writer.act(writer.encode(program, METADATA), observation)
+    assert [type(layer) for layer in folded_layers(spec, own)] == BODIES[body][1]
+    actual = onnx_file.act(encode(spec, own), observation)
     assert actual.dtype == np.float32
-    np.testing.assert_allclose(actual, expected, atol=3e-6)
+    np.testing.assert_allclose(actual, policy(spec, own)(observation), atol=3e-6)
 
 
-def test_the_formats_keep_to_the_bounds_and_take_any_batch() -> None:
+def test_actions_stay_within_bounds_for_any_batch_size() -> None:
     spec, own = policy_of(BODIES["crossq"][0])
-    program = make_program(spec, own)
-    for writer in (numpy_file, onnx_file, stablehlo_file):
-        content = writer.encode(program, METADATA)
-        for batch in (1, 3):
-            far = 1e6 * np.random.default_rng(2).normal(size=(batch, O)).astype(np.float32)
-            action = writer.act(content, far)
-            assert action.shape == (batch, A)
-            assert (action >= program.low).all()
-            assert (action <= program.high).all()
-            assert ((action == program.low) | (action == program.high)).any(), "not far enough to reach a bound"
+    content, low, high = encode(spec, own), policy(spec, own).action_low, policy(spec, own).action_high
+    for batch in (1, 3):
+        far = 1e6 * np.random.default_rng(2).normal(size=(batch, O)).astype(np.float32)
+        action = onnx_file.act(content, far)
+        assert action.shape == (batch, A)
+        assert (action >= low).all()
+        assert (action <= high).all()
+        assert ((action == low) | (action == high)).any(), "not far enough to reach a bound"
 
 
-def test_inputs_far_from_zero_need_their_mean_kept(observation: np.ndarray) -> None:
+def test_observations_far_from_zero_keep_their_precision(observation: np.ndarray) -> None:
     spec, own = policy_of(BODIES["crossq"][0])
     own["bn_o/mean"] = np.full(O, 30_000.0, np.float32)
     own["bn_o/var"] = np.full(O, 1e-4, np.float32)
     far = np.float32(30_000) + np.float32(0.0625) * np.round(observation)
-    exact = np.tanh(_float64(own, far))
-
-    def error(keep_input_mean: bool) -> float:
-        program = make_program(spec, own, keep_input_mean=keep_input_mean)
-        action = numpy_file.act(numpy_file.encode(program, METADATA), far)
-        return float(np.abs((action - program.centre) / program.half_span - exact).max())
-
-    assert error(False) > 1e-4
-    assert error(True) < 1e-6
-    kept = make_program(spec, own, keep_input_mean=True)
-    assert [type(layer) for layer in kept.layers] == [Centre, Dense, Relu, Dense]
-    for writer in (onnx_file, stablehlo_file):
-        same = numpy_file.act(numpy_file.encode(kept, METADATA), far)
-        np.testing.assert_allclose(writer.act(writer.encode(kept, METADATA), far), same, atol=3e-6)
+    low, high = policy(spec, own).action_low, policy(spec, own).action_high
+    scaled = (onnx_file.act(encode(spec, own), far) - 0.5 * (high + low)) / (0.5 * (high - low))
+    np.testing.assert_allclose(scaled, np.tanh(_float64(own, far)), atol=1e-6)
 
 
 def _float64(own: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
@@ -160,19 +149,5 @@ def _float64(own: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     return batch_norm(x, "bn_w") @ a["mean/kernel"] + a["mean/bias"]
 
 
-def test_a_program_is_rounded_once_and_holds_float32_alone() -> None:
-    spec, own = policy_of(BODIES["residual"][0])
-
-    def dtypes(layer: Any) -> set[Any]:
-        if isinstance(layer, Residual):
-            return {dtype for inner in layer.layers for dtype in dtypes(inner)}
-        return {value.dtype for value in vars(layer).values() if isinstance(value, np.ndarray)}
-
-    program: Program = make_program(spec, own)
-    assert {dtype for layer in program.layers for dtype in dtypes(layer)} == {np.dtype(np.float32)}
-
-
-@pytest.mark.parametrize("encode", [numpy_file.encode, onnx_file.encode])
-def test_equal_policies_make_equal_bytes(encode: Callable[..., bytes]) -> None:
-    program = make_program(*policy_of(BODIES["crossq"][0]))
-    assert encode(program, METADATA) == encode(program, METADATA)
+def test_equal_policies_give_equal_bytes() -> None:
+    assert encode(*policy_of(BODIES["crossq"][0])) == encode(*policy_of(BODIES["crossq"][0]))
