@@ -13,7 +13,7 @@ import pytest
 import surefoot
 from surefoot.runs import RunDirectory
 from surefoot.tasks import episode_seed, get_task
-from surefoot.training import checkpoint as ckpt
+from surefoot.training.checkpointing.arrays import tree_to_arrays
 from tests.agent.support import ACTION, DICT, OBSERVATION, Robot, agent, tiny
 
 
@@ -54,7 +54,7 @@ def test_own_loop_learns_what_the_trainer_learns_bit_for_bit(task_name: str, tmp
             obs, _ = env.reset(seed=episode_seed(task.name, seed, "train", episode))
     mine.act(obs)  # the trainer has chosen its next action when it makes a checkpoint
     assert mine.grad_steps == 2 * (steps - 20)
-    own = ckpt.tree_to_arrays(mine._core._state.learner)
+    own = tree_to_arrays(mine._core._state.learner)
     assert own.keys() == trained.keys()
     for name, array in own.items():
         np.testing.assert_array_equal(array, trained[name], err_msg=name)

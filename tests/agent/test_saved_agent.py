@@ -12,7 +12,7 @@ import pytest
 import surefoot
 from surefoot.agent import files
 from surefoot.runs import checkpoints
-from surefoot.training import checkpoint as ckpt
+from surefoot.training.checkpointing.arrays import tree_to_arrays
 from tests.agent.support import DICT, Robot, agent
 
 
@@ -40,7 +40,7 @@ def test_loaded_agent_goes_on_bit_for_bit(steps: int, tmp_path: Path) -> None:
     robots[1].obs = robots[0].obs
     for robot, one in zip(robots, (made, loaded), strict=True):
         robot.drive(one, 24)
-    first, second = (ckpt.tree_to_arrays(one._core._state) for one in (made, loaded))
+    first, second = (tree_to_arrays(one._core._state) for one in (made, loaded))
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
 

@@ -13,7 +13,7 @@ import pytest
 
 from surefoot.algorithms import LearnerState
 from surefoot.algorithms.presets import list_presets
-from surefoot.training.checkpoint import arrays_to_tree, tree_to_arrays
+from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_arrays
 from surefoot.types import PyTree, Transition
 from tests.algorithms.support import (
     compiled_update,

@@ -27,7 +27,7 @@ from surefoot.benchmark.status import BenchReader, summary
 from surefoot.cli.bench_tables import makespan, status_lines
 from surefoot.cli.main import main
 from surefoot.errors import RunFailure
-from surefoot.training.signals import StopSignal
+from surefoot.training.runtime.signals import StopSignal
 from surefoot.types import EnvSpec
 from tests.benchmark.support import rows_without_clock, write_grid
 from tests.training.recording import Recording

@@ -15,8 +15,8 @@ import surefoot
 from surefoot.algorithms import Learner, NetworkState, to_data
 from surefoot.policy import PolicySpec, save_policy
 from surefoot.runs import EVALUATION_COLUMNS, RunDirectory
-from surefoot.training.checkpoint import tree_to_arrays
-from surefoot.training.export import policy_arrays, policy_layers
+from surefoot.training.checkpointing.arrays import tree_to_arrays
+from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.types import EnvSpec
 from tests.training.small import small
 

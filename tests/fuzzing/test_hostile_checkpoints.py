@@ -19,7 +19,7 @@ import surefoot
 from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays, write_arrays
-from surefoot.training.callbacks import Watchers
+from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config_file import read_run
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
@@ -98,7 +98,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
         folder.rmdir()
     config, task, plan = read_run(directory, None, {})
     logs = {path: path.read_bytes() for path in out.glob("*.csv")}
-    with directory.lock(), TrainingLoop.make(config, plan, task, Watchers(PlainObserver(), ())) as loop:
+    with directory.lock(), TrainingLoop.make(config, plan, task, EventDispatcher(PlainObserver(), ())) as loop:
 
         def restore() -> None:
             recorder = loop._make_recorder(directory)

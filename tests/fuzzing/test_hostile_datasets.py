@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surefoot.training.prefill import read_recorded
+from surefoot.training.warm_start.dataset_files import read_recorded
 from tests.fuzzing.hostile import HOSTILE_NPZ, damaged, hostile_entries, npy, survives
 
 STEPS = 20

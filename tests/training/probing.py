@@ -24,12 +24,12 @@ from surefoot.networks import MLP, BatchRenorm, TorsoConfig
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
 from surefoot.tasks.probes import PROBES
-from surefoot.training.callbacks import Watchers
+from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config import TrainConfig
 from surefoot.training.config_file import describe_run
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
-from surefoot.training.signals import StopSignal
+from surefoot.training.runtime.signals import StopSignal
 from tests.training.recording import Recording
 
 WIDTH, UTD, WARMUP, AGENT_STEPS = 32, 4, 100, 900
@@ -109,7 +109,7 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> Trained:
         out=out,
     )
     plan = make_plan(config, task)
-    with TrainingLoop.make(config, plan, task, Watchers(Recording())) as loop:
+    with TrainingLoop.make(config, plan, task, EventDispatcher(Recording())) as loop:
         directory = RunDirectory.create(out, describe_run(config, plan, task))
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)

@@ -14,7 +14,7 @@ import pytest
 import surefoot
 from surefoot.errors import RunFailure
 from surefoot.runs import RunDirectory
-from surefoot.training.background import Background
+from surefoot.training.runtime.background import Background
 from tests.training.recording import Recording
 from tests.training.small import small
 

@@ -10,7 +10,15 @@ import pytest
 from surefoot import replay
 from surefoot.errors import UserError
 from surefoot.replay import ReplayState
-from surefoot.training import checkpoint as ckpt
+from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_arrays
+from surefoot.training.checkpointing.replay_log import (
+    NOTHING,
+    ReplayRings,
+    oldest_transition,
+    replay_mark,
+    replay_since,
+    segment_mark,
+)
 from surefoot.types import EnvSpec, Transition
 
 SPEC = EnvSpec(3, 2)
@@ -52,7 +60,7 @@ def newest(state: ReplayState) -> np.ndarray:
 
 
 def restore(like: ReplayState, counts: dict, log: list[dict], observation: np.ndarray) -> ReplayState:
-    rings = ckpt.ReplayRings(jax.eval_shape(lambda: like))
+    rings = ReplayRings(jax.eval_shape(lambda: like))
     for piece in log:
         rings.write(piece)
     return rings.finish(counts, observation)
@@ -74,16 +82,16 @@ def stored(state: ReplayState, seed: int) -> list[tuple]:
 @pytest.mark.parametrize("pieces", [[5], [0, 3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
 def test_log_written_in_pieces_restores_the_ring(pieces: list[int]) -> None:
     random = np.random.default_rng(sum(pieces))
-    state, mark, log = fresh(12), ckpt.NOTHING, []
+    state, mark, log = fresh(12), NOTHING, []
     for steps in pieces:
         state = grow(state, steps, random)
-        if ckpt.replay_mark(state).transitions == mark.transitions:
+        if replay_mark(state).transitions == mark.transitions:
             continue
-        log.append(ckpt.replay_since(state, mark))
+        log.append(replay_since(state, mark))
         assert int(log[-1]["start"]) >= mark.transitions
-        mark = ckpt.replay_mark(state)
-        assert mark == ckpt.segment_mark(log[-1])
-        oldest = ckpt.oldest_transition(state)
+        mark = replay_mark(state)
+        assert mark == segment_mark(log[-1])
+        oldest = oldest_transition(state)
         log = [piece for piece in log if int(piece["stop"]) >= oldest]
     restored = restore(fresh(12), counters(state), log, newest(state))
     for seed in range(SEEDS):
@@ -107,23 +115,23 @@ def test_first_observation_survives_a_checkpoint_before_the_first_transition() -
 def test_piece_costs_what_is_new() -> None:
     random = np.random.default_rng(0)
     state = grow(fresh(500), 400, random)
-    mark = ckpt.replay_mark(state)
+    mark = replay_mark(state)
     state = grow(state, 10, random)
-    piece = ckpt.replay_since(state, mark)
+    piece = replay_since(state, mark)
     assert piece["rewards"].shape == (SEEDS, 10)
     assert 10 * SEEDS <= len(piece["frames"]) <= 20 * SEEDS
 
 
 def test_larger_ring_takes_the_log_of_a_smaller_one() -> None:
     state = grow(fresh(30), 25, np.random.default_rng(0))
-    piece = ckpt.replay_since(state, ckpt.NOTHING)
+    piece = replay_since(state, NOTHING)
     restored = restore(fresh(60), counters(state), [piece], newest(state))
     assert stored(restored, 0) == stored(state, 0)
 
 
 def test_tree_comes_back_with_its_random_keys() -> None:
     tree = {"key": jax.random.key(3), "weights": [jnp.arange(3.0), jnp.int32(4)]}
-    restored = ckpt.arrays_to_tree(tree, ckpt.tree_to_arrays(tree))
+    restored = arrays_to_tree(tree, tree_to_arrays(tree))
     assert jax.random.normal(restored["key"]) == jax.random.normal(tree["key"])
     np.testing.assert_array_equal(restored["weights"][0], tree["weights"][0])
 
@@ -138,7 +146,7 @@ def test_tree_comes_back_with_its_random_keys() -> None:
 )
 def test_arrays_of_something_else_are_refused(spoil, said: str) -> None:
     tree = {"a": jnp.zeros(3)}
-    arrays = ckpt.tree_to_arrays(tree)
+    arrays = tree_to_arrays(tree)
     spoil(arrays)
     with pytest.raises(UserError, match=said):
-        ckpt.arrays_to_tree(tree, arrays)
+        arrays_to_tree(tree, arrays)

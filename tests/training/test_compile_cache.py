@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from surefoot.training.compile_cache import use_compile_cache
+from surefoot.training.runtime.compile_cache import use_compile_cache
 
 _TRAIN = """
 import sys, jax, surefoot

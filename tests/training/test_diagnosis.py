@@ -16,12 +16,12 @@ from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
 from surefoot.training import diagnosis
-from surefoot.training.callbacks import Watchers
+from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
-from surefoot.training.signals import StopSignal
+from surefoot.training.runtime.signals import StopSignal
 from tests.tasks import zoo
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -112,7 +112,7 @@ def prepared(task: Any, algorithm: Algorithm, out: Path, seeds: int = 1) -> Trai
     """A loop that is in the middle of a run; the caller closes it."""
     config = TrainConfig(task, algorithm, out=out, num_seeds=seeds, **(SETTINGS | {"env_steps": 120}))
     resolved = get_task(task)
-    loop = TrainingLoop.make(config, make_plan(config, resolved), resolved, Watchers(Recording()))
+    loop = TrainingLoop.make(config, make_plan(config, resolved), resolved, EventDispatcher(Recording()))
     directory = RunDirectory.create(out, {})
     with directory.lock(), StopSignal() as stop:
         loop.start(directory)

@@ -19,13 +19,13 @@ from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
 from surefoot.tasks.vector import LocalVectorEnv, WorkerVectorEnv
 from surefoot.training import api
-from surefoot.training.callbacks import Watchers
+from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config import TrainConfig
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
 from surefoot.training.population import Population
-from surefoot.training.signals import StopSignal
+from surefoot.training.runtime.signals import StopSignal
 from tests.tasks import zoo
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -97,7 +97,7 @@ def test_policy_is_that_of_the_learner(watched: tuple[Recording, surefoot.Run]) 
     _, run = watched
     config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, seed=5, env_steps=170, **CADENCES)
     task = get_task("probe-action")
-    with TrainingLoop.make(config, make_plan(config, task), task, Watchers(Recording())) as loop:
+    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(Recording())) as loop:
         loop.restore(RunDirectory.open(run.path))
         observation = np.random.default_rng(0).uniform(-1, 1, (2, 20, 2)).astype(np.float32)
         trained = loop._population.act_deterministic(loop._state.learner, observation)
@@ -123,7 +123,7 @@ def test_a_time_limit_is_stored_as_no_termination(make: object, terminates: bool
     )
     task = get_task(make)
     watcher = Recording()
-    with TrainingLoop.make(config, make_plan(config, task), task, Watchers(watcher)) as loop:
+    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(watcher)) as loop:
         directory = RunDirectory.create(tmp_path / "run", {})
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
@@ -187,7 +187,7 @@ def diverge(loop: TrainingLoop, seeds: list[int]) -> None:
 def test_seed_that_diverges_is_told_once_and_the_others_go_on(lost: list[int], tmp_path: Path) -> None:
     config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, env_steps=170, out=tmp_path / "run", **CADENCES)
     task, watcher = get_task("probe-action"), Recording()
-    with TrainingLoop.make(config, make_plan(config, task), task, Watchers(watcher)) as loop:
+    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(watcher)) as loop:
         directory = RunDirectory.create(tmp_path / "run", {})
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)

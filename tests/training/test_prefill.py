@@ -17,7 +17,7 @@ import surefoot
 from surefoot import replay
 from surefoot.algorithms import ObservationNorm
 from surefoot.errors import MissingDependency, UserError
-from surefoot.training.prefill import read_recorded
+from surefoot.training.warm_start.dataset_files import read_recorded
 from surefoot.types import EnvSpec, Transition
 from tests.training.recording import Recording
 from tests.training.small import small

@@ -18,14 +18,14 @@ from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
 from surefoot.tasks.probes import TruncationProbe
 from surefoot.training import api
-from surefoot.training import checkpoint as ckpt
-from surefoot.training.callbacks import Callback, StepView, StopTraining, Watchers
+from surefoot.training.callbacks import Callback, EventDispatcher, StepView, StopTraining
+from surefoot.training.checkpointing.arrays import tree_to_arrays
 from surefoot.training.config import TrainConfig
-from surefoot.training.init_from import SourceRun
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import Plan, make_plan
 from surefoot.training.population import PopulationState
-from surefoot.training.warm_start import Beginning
+from surefoot.training.warm_start.init_from import SourceRun
+from surefoot.training.warm_start.warm_start import WarmStart
 from tests.training.recording import Recording
 from tests.training.small import small
 from tests.training.test_resume import assert_same_run
@@ -80,10 +80,10 @@ class StopAt(Callback):
 def begun(**settings: Any) -> tuple[PopulationState, np.ndarray, Plan]:
     """The state before the first step, the first actions and the plan, with nothing written."""
     config = TrainConfig("probe-truncation", **(SETTINGS | settings))
-    task, beginning = get_task("probe-truncation"), Beginning(config)
-    plan = make_plan(config, task, beginning.record)
-    with TrainingLoop.make(config, plan, task, Watchers(Recording())) as loop:
-        loop.prepare(beginning)
+    task, warm_start = get_task("probe-truncation"), WarmStart(config)
+    plan = make_plan(config, task, warm_start.info)
+    with TrainingLoop.make(config, plan, task, EventDispatcher(Recording())) as loop:
+        loop.prepare(warm_start)
         state, action = loop._begin(loop._vector.reset([0] * config.num_seeds))
         return state, action, plan
 
@@ -92,7 +92,7 @@ def test_networks_are_taken_and_all_else_is_fresh(source: Path) -> None:
     state, _, plan = begun(init_from=source)
     fresh, _, _ = begun()
     theirs = RunDirectory.open(source).load_checkpoint().arrays["learner"]
-    ours, new = ckpt.tree_to_arrays(state.learner), ckpt.tree_to_arrays(fresh.learner)
+    ours, new = tree_to_arrays(state.learner), tree_to_arrays(fresh.learner)
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
         taken = name.startswith(TAKEN)
@@ -127,7 +127,7 @@ def transitions(replay: Any, seed: int) -> list[np.ndarray]:
 def test_replay_is_taken_oldest_first_as_much_as_fits(source: Path) -> None:
     config = TrainConfig("probe-truncation", **(SETTINGS | {"seed": 3}))
     task = get_task("probe-truncation")
-    with TrainingLoop.make(config, make_plan(config, task), task, Watchers(Recording())) as loop:
+    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(Recording())) as loop:
         loop.restore(RunDirectory.open(source))
         theirs = loop._state.replay
     assert int(theirs.oldest.max()) > 0

@@ -13,8 +13,8 @@ import surefoot
 from surefoot.algorithms import Learner
 from surefoot.policy import PolicySpec, load_policy, save_policy
 from surefoot.runs import RunDirectory
-from surefoot.training.checkpoint import tree_to_arrays
-from surefoot.training.export import policy_arrays, policy_layers
+from surefoot.training.checkpointing.arrays import tree_to_arrays
+from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.types import EnvSpec
 from surefoot.video.policies import checkpoint_policies
 from tests.training.small import small

@@ -18,7 +18,7 @@ from surefoot.agent.setting import AgentProgress, AgentSetting
 from surefoot.algorithms import Algorithm, Learner
 from surefoot.errors import RunFailure, UserError
 from surefoot.policy import Policy, PolicySpec
-from surefoot.training.export import policy_arrays, policy_layers
+from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.training.population import PopulationState
 from surefoot.types import EnvSpec, Transition
 

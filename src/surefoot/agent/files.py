@@ -22,8 +22,9 @@ from surefoot.policy.spec import PolicySpec
 from surefoot.replay import ReplayState
 from surefoot.runs.atomic import current_folder, disk_errors, folder_beside
 from surefoot.runs.checkpoints import MANIFEST, CheckpointStore
-from surefoot.training import checkpoint as ckpt
-from surefoot.training.export import policy_arrays
+from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_arrays
+from surefoot.training.checkpointing.replay_log import NOTHING, ReplayRings, replay_since
+from surefoot.training.policy_arrays import policy_arrays
 from surefoot.training.population import PopulationState
 
 _FOLDERS = {"checkpoints", "replay", "policy"}
@@ -55,7 +56,7 @@ class SavedAgent:
         """
         with self._naming_misfits():
             arrays = self._loaded.arrays
-            rings = ckpt.ReplayRings(shapes.replay)
+            rings = ReplayRings(shapes.replay)
             for segment in self._loaded.segments:
                 rings.write(self._store.read_segment(segment))
             stored = rings.finish(arrays["replay_counters"], arrays["loop"]["observation"])
@@ -63,7 +64,7 @@ class SavedAgent:
                 if (found.shape, found.dtype) != (expected.shape, expected.dtype):
                     raise ValueError(f"{name} is {found.dtype}{list(found.shape)}")
             _check_replay(stored, self.progress.agent_steps)
-            learner = ckpt.arrays_to_tree(shapes.learner, arrays["learner"])
+            learner = arrays_to_tree(shapes.learner, arrays["learner"])
             return PopulationState(learner, stored, jax.tree.map(jnp.zeros_like, shapes.metrics))
 
     @contextlib.contextmanager
@@ -119,7 +120,7 @@ def _arrays(setting: AgentSetting, state: PopulationState) -> dict[str, dict[str
     counters = {name: np.array(getattr(state.replay, name)) for name in _COUNTERS}
     newest = (int(counters["num_frames"][0]) - 1) % state.replay.frames.shape[1]
     return {
-        "learner": ckpt.tree_to_arrays(state.learner),
+        "learner": tree_to_arrays(state.learner),
         "replay_counters": counters,
         "loop": {"observation": np.array(state.replay.frames[:, newest])},
         "spaces": setting.spaces.to_arrays(),
@@ -154,7 +155,7 @@ def _check_replay(stored: ReplayState, agent_steps: int) -> None:
 
 
 def _segment(state: PopulationState) -> tuple[int, int, dict[str, np.ndarray]]:
-    arrays = ckpt.replay_since(state.replay, ckpt.NOTHING)
+    arrays = replay_since(state.replay, NOTHING)
     return int(arrays["start"]), int(arrays["stop"]), arrays
 
 

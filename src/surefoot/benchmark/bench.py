@@ -11,7 +11,7 @@ from surefoot.benchmark.attempts import Event, append_attempt, ending_text
 from surefoot.benchmark.folder import BenchFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
 from surefoot.runs.progress import RunReader, RunState
-from surefoot.training.signals import StopSignal
+from surefoot.training.runtime.signals import StopSignal
 
 INTERRUPTED = 130
 MOST_LOSSES = 10

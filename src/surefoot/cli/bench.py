@@ -75,7 +75,7 @@ class Bench:
         from surefoot.benchmark.bench import Bench as Running
         from surefoot.benchmark.folder import BenchFolder
         from surefoot.benchmark.planning import cell_cost
-        from surefoot.training.signals import StopSignal
+        from surefoot.training.runtime.signals import StopSignal
 
         began = time.monotonic()
         memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}

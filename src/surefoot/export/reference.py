@@ -11,7 +11,7 @@ from surefoot.algorithms import Learner, LearnerState, algorithm_from_data
 from surefoot.errors import UserError
 from surefoot.policy import PolicySpec
 from surefoot.runs import Checkpoint, RunDirectory
-from surefoot.training.checkpoint import arrays_to_tree
+from surefoot.training.checkpointing.arrays import arrays_to_tree
 from surefoot.types import EnvSpec
 
 # Taken from the newest replay segments: the observations of the trained policy rather than of the initial one.

@@ -20,18 +20,18 @@ from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
-from surefoot.training.callbacks import Callback, Watchers
-from surefoot.training.compile_cache import use_compile_cache
+from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig
 from surefoot.training.config_file import describe_run, read_run
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
-from surefoot.training.failures import naming_start
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.observers import PlainObserver
 from surefoot.training.plan import make_plan
-from surefoot.training.signals import StopSignal
-from surefoot.training.warm_start import Beginning
+from surefoot.training.runtime.compile_cache import use_compile_cache
+from surefoot.training.runtime.failures import naming_start
+from surefoot.training.runtime.signals import StopSignal
+from surefoot.training.warm_start.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,19 @@ def train(
     if unknown := sorted(settings.keys() - names):
         raise UserError(f"train has no setting {unknown[0]!r}, expected one of {', '.join(sorted(names))}")
     use_compile_cache()
-    watchers = Watchers(observer or PlainObserver(), callbacks)
+    watchers = EventDispatcher(observer or PlainObserver(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
     resolved = get_task(task)
     RunDirectory.check_free(config.out or next(_free_paths(resolved, config.algorithm)), overwrite=config.overwrite)
-    beginning = Beginning(config)
-    plan = make_plan(config, resolved, beginning.record)
+    warm_start = WarmStart(config)
+    plan = make_plan(config, resolved, warm_start.info)
     # Everything that can be refused is refused before the directory is made.
     with (
         naming_start(resolved, watchers),
         contextlib.ExitStack() as until_closed,
         TrainingLoop.make(config, plan, resolved, watchers) as loop,
     ):
-        loop.prepare(beginning)
+        loop.prepare(warm_start)
         directory = _create(config, resolved, describe_run(config, plan, resolved))
         until_closed.enter_context(directory.lock())  # Until the loop has closed its logs, as in ``resume``.
         with StopSignal() as stop, watchers:
@@ -141,7 +141,7 @@ def resume(
         RunFailure: something broke on the way; the last checkpoint is intact.
     """
     use_compile_cache()
-    watchers = Watchers(observer or PlainObserver(), callbacks)
+    watchers = EventDispatcher(observer or PlainObserver(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved, plan = read_run(directory, task, changes)
     with (
@@ -155,7 +155,7 @@ def resume(
             loop.restore(directory)
         else:
             watchers.on_message("this run was stopped before its first checkpoint: it begins again")
-            loop.prepare(Beginning.again(config, plan.warm_start))
+            loop.prepare(WarmStart.again(config, plan.warm_start))
             loop.start(directory)
         described = describe_run(config, plan, resolved)
         kept = ("started", "command", "machine")

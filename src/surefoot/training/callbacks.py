@@ -92,7 +92,7 @@ class Callback:
         """
 
 
-class Watchers:
+class EventDispatcher:
     """The observer and the callbacks of one run, and the one place that calls them.
 
     Use it in a ``with`` block around the run: it closes the callbacks.

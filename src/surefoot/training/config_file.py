@@ -16,7 +16,7 @@ from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, get_run_task
 from surefoot.training.config import CADENCES, TrainConfig
 from surefoot.training.plan import Plan, make_plan
-from surefoot.training.warm_start import WarmStart
+from surefoot.training.warm_start.info import WarmStartInfo
 
 _CHANGEABLE = ("env_steps", *CADENCES, "curvature", "env_workers")
 
@@ -78,7 +78,7 @@ def read_run(
         settings |= {"overlap": _flag(directory, "overlap")}
     settings |= {name: _entry(directory, name, int | None) for name in ("replay_capacity", "env_workers")}
     algorithm = algorithm_from_data(_entry(directory, "algorithm", dict))
-    warm_start = WarmStart.from_data(directory.config.get("warm_start"))
+    warm_start = WarmStartInfo.from_data(directory.config.get("warm_start"))
     config = TrainConfig(
         task=task or resolved.name,
         algorithm=algorithm,

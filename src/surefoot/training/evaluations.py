@@ -10,13 +10,13 @@ from surefoot.algorithms import LearnerState
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.machine import usable_cores
 from surefoot.tasks import Task
-from surefoot.training.background import Background
-from surefoot.training.checkpoint import copy_tree
+from surefoot.training.checkpointing.arrays import copy_tree
 from surefoot.training.config import TrainConfig
 from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.plan import Plan
 from surefoot.training.population import Population
+from surefoot.training.runtime.background import Background
 
 _PATIENCE = 2.0
 """Seconds that an evaluation nobody waits for has to end its step; environments that hang are ended by force."""

@@ -16,23 +16,23 @@ import numpy as np
 from surefoot.machine import device_name
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
-from surefoot.training.background import finishing
-from surefoot.training.callbacks import StepView, Watchers
+from surefoot.training.callbacks import EventDispatcher, StepView
+from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
 from surefoot.training.divergence import Divergence, TellOnce
 from surefoot.training.evaluations import UNDER_WAY, Evaluations, Played
 from surefoot.training.events import CheckpointSaved, EvaluationDone, Progress, RunFinished, RunStarted
-from surefoot.training.failures import naming_step
-from surefoot.training.host_state import HostState
 from surefoot.training.memory import check_memory, replay_bytes
-from surefoot.training.pace import Pace
 from surefoot.training.plan import Plan, unreached_resets
 from surefoot.training.population import Population, PopulationState
-from surefoot.training.recorder import Recorder
+from surefoot.training.run_writer import RunWriter
+from surefoot.training.runtime.background import finishing
+from surefoot.training.runtime.failures import naming_step
+from surefoot.training.runtime.pace import Pace
+from surefoot.training.runtime.signals import StopSignal
 from surefoot.training.setup import make_population
-from surefoot.training.signals import StopSignal
-from surefoot.training.warm_start import Beginning
+from surefoot.training.warm_start.warm_start import WarmStart
 from surefoot.types import EnvSpec, Transition
 
 _PROGRESS_SECONDS = 0.25
@@ -49,12 +49,14 @@ class TrainingLoop:
         watchers: who is told of it.
     """
 
-    def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, watchers: Watchers) -> None:
+    def __init__(
+        self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, watchers: EventDispatcher
+    ) -> None:
         self._config, self._plan, self._task, self._watchers = config, plan, task, watchers
         self._vector = vector
         self._diagnosis: Diagnosis | None = None
-        self._recorder: Recorder | None = None
-        self._beginning: Beginning | None = None
+        self._recorder: RunWriter | None = None
+        self._warm_start: WarmStart | None = None
         self._population: Population = make_population(config, plan, task, vector)
         self._evaluations = Evaluations(config, plan, task, self._population, vector.num_workers)
         self._tell_lost = TellOnce(watchers.on_message)
@@ -64,7 +66,7 @@ class TrainingLoop:
         self._began = time.monotonic()
 
     @classmethod
-    def make(cls, config: TrainConfig, plan: Plan, task: Task, watchers: Watchers) -> Self:
+    def make(cls, config: TrainConfig, plan: Plan, task: Task, watchers: EventDispatcher) -> Self:
         """Make the environments, then the loop."""
         if task.observation_size is not None and task.action_size is not None:
             # Before many environments are built, which can take minutes.
@@ -93,14 +95,14 @@ class TrainingLoop:
 
     # ---------------------------------------------------------------- begin
 
-    def prepare(self, beginning: Beginning) -> None:
+    def prepare(self, warm_start: WarmStart) -> None:
         """Check what the run is to begin with against the environment, and make the environments that evaluate.
 
         Raises:
             UserError: it does not fit.
         """
-        beginning.fit(self._population, self._vector, self._task, self._plan.action_repeat)
-        self._beginning = beginning
+        warm_start.fit(self._population, self._vector, self._task, self._plan.action_repeat)
+        self._warm_start = warm_start
         self._evaluations.make()  # now, since nothing is written yet: more copies may be refused
 
     def start(self, directory: RunDirectory) -> None:
@@ -118,10 +120,10 @@ class TrainingLoop:
     def _begin(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
         """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
         state, action = self._population.init(observation)
-        if self._beginning is not None:
-            for line in self._beginning.messages:
+        if self._warm_start is not None:
+            for line in self._warm_start.messages:
                 self._watchers.on_message(line)
-            state = self._beginning.apply(state, observation)
+            state = self._warm_start.apply(state, observation)
         if self._plan.random_steps == 0:
             state, action = self._population.act_first(state, observation)
         return state, np.asarray(action)
@@ -307,9 +309,9 @@ class TrainingLoop:
         self._diagnosis = self._diagnosis or Diagnosis(self._population, vector, self._config.curvature)
         self._recorder_now.diagnosis(self._diagnosis.rows(self._state, self._counts()))
 
-    def _make_recorder(self, directory: RunDirectory) -> Recorder:
+    def _make_recorder(self, directory: RunDirectory) -> RunWriter:
         learner = self._population.learner
-        return Recorder(directory, self._config, self._plan, self._task, self._vector, learner)
+        return RunWriter(directory, self._config, self._plan, self._task, self._vector, learner)
 
     def _checkpoint(self) -> None:
         """Begin one; it is written while the run goes on, once the evaluation that is under way is part of it."""
@@ -359,7 +361,7 @@ class TrainingLoop:
         )
 
     @property
-    def _recorder_now(self) -> Recorder:
+    def _recorder_now(self) -> RunWriter:
         assert self._recorder is not None, "start or restore comes first"
         return self._recorder
 

@@ -8,7 +8,7 @@ from surefoot.algorithms import Algorithm, ResetAt, ResetEvery, next_reset
 from surefoot.errors import UserError
 from surefoot.tasks import Task
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
-from surefoot.training.warm_start import COLD_START, WarmStart
+from surefoot.training.warm_start.info import COLD_START, WarmStartInfo
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plan:
     seeds: tuple[int, ...]
     warmup_steps: int
     random_steps: int
-    warm_start: WarmStart
+    warm_start: WarmStartInfo
 
     def next_reset(self, algorithm: Algorithm, after: int) -> int | None:
         """Return the first agent step after ``after`` whose updates come right after a reset, None if there is none."""
@@ -47,7 +47,7 @@ class Plan:
         )
 
 
-def make_plan(config: TrainConfig, task: Task, warm_start: WarmStart = COLD_START) -> Plan:
+def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_START) -> Plan:
     """Resolve what the configuration leaves to the task.
 
     Args:

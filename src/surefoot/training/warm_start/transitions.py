@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.replay import ReplayState
-from surefoot.training.checkpoint import ReplayRings
+from surefoot.training.checkpointing.replay_log import ReplayRings
 
 
 @dataclass(frozen=True)

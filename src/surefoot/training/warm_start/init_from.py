@@ -18,7 +18,7 @@ from surefoot.algorithms.optimism import OptimistState
 from surefoot.errors import UserError
 from surefoot.networks import MLP, TorsoConfig
 from surefoot.runs import RunDirectory
-from surefoot.training.experience import Experience, newest
+from surefoot.training.warm_start.transitions import Experience, newest
 
 _NETWORKS = (".actor.params", ".actor.batch_stats", ".critic.params", ".critic.batch_stats")
 

@@ -1,7 +1,6 @@
-"""The training state to named arrays and back.
+"""Replay buffers as an append-only log of segments, so that a checkpoint costs only what is new.
 
-The learner goes into every checkpoint whole; the replay buffer goes into an append-only log of segments, so that a
-checkpoint costs what is new. A ring's content follows from the log, because an entry's place follows from its number.
+The content of a ring follows from the log, because the position of an entry follows from its number.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.replay import ReplayState
-from surefoot.types import PyTree
 
 _MOST = 2**40
 """More transitions or frames than any run has; larger counts could overflow."""
@@ -25,55 +23,6 @@ _CHUNKS = (8192, 256)
 
 _MOST_ON_DEVICE = 2 * 2**30
 """Bytes of a copy that stay on the device until they are written; of more, each piece goes to the host at once."""
-
-
-# ---------------------------------------------------------------- pytrees
-
-
-def tree_to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
-    """Return the leaves as copies on the host, by their path; random keys as their raw data."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.array(_raw(leaf)) for path, leaf in leaves}
-
-
-@jax.jit
-def copy_tree(tree: PyTree) -> PyTree:
-    """Return copies of the leaves on the device, which stay when the next step gives the originals away."""
-    return jax.tree.map(jnp.copy, tree)
-
-
-def arrays_to_tree(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """Return a tree shaped ``like`` the given one, of arrays or of shapes, with leaves from ``arrays``.
-
-    Raises:
-        UserError: the arrays are of another algorithm, task or version.
-    """
-
-    def restore(path: Any, leaf: jax.Array) -> jax.Array:
-        name = jax.tree_util.keystr(path)
-        expected = jax.eval_shape(_raw, leaf)
-        if (found := arrays.get(name)) is None:
-            raise UserError(f"the checkpoint has no array {name}: it was made by another algorithm or version")
-        if found.shape != expected.shape or found.dtype != expected.dtype:
-            raise UserError(
-                f"the checkpoint's array {name} is {found.dtype}{list(found.shape)}, "
-                f"expected {expected.dtype}{list(expected.shape)}"
-            )
-        value = jnp.array(found)
-        return jax.random.wrap_key_data(value) if _is_key(leaf) else value
-
-    return jax.tree_util.tree_map_with_path(restore, like)
-
-
-def _is_key(leaf: jax.Array) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _raw(leaf: jax.Array) -> jax.Array:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-# ---------------------------------------------------------------- replay
 
 
 class ReplayMark(NamedTuple):

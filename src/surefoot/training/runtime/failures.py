@@ -9,11 +9,11 @@ from pathlib import Path
 
 from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.tasks import Task
-from surefoot.training.callbacks import Watchers
+from surefoot.training.callbacks import EventDispatcher
 
 
 @contextlib.contextmanager
-def naming_start(task: Task, watchers: Watchers) -> Iterator[None]:
+def naming_start(task: Task, watchers: EventDispatcher) -> Iterator[None]:
     """Name the task and the seed of an environment that did not even start."""
     try:
         yield
@@ -24,7 +24,7 @@ def naming_start(task: Task, watchers: Watchers) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def naming_step(task: Task, watchers: Watchers, env_steps: Callable[[], int], path: Path) -> Iterator[None]:
+def naming_step(task: Task, watchers: EventDispatcher, env_steps: Callable[[], int], path: Path) -> Iterator[None]:
     """Name the task, the step and, where it is one seed's, the seed of what broke a run, and how to go on with it.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from surefoot.errors import MissingDependency, UserError
 from surefoot.runs.arrays import refuse_false_sizes
 from surefoot.runs.atomic import digest_of
-from surefoot.training.recorded import ARRAYS, Recorded
+from surefoot.training.warm_start.dataset import ARRAYS, Recorded
 
 
 def read_recorded(data: str | os.PathLike[str]) -> Recorded:

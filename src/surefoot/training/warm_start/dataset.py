@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.training.experience import Experience, number_frames
+from surefoot.training.warm_start.transitions import Experience, number_frames
 
 ARRAYS = ("observations", "actions", "rewards", "next_observations", "terminated", "truncated")
 """What an .npz file of transitions holds."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import jax
 import numpy as np
@@ -15,80 +14,22 @@ from surefoot.errors import UserError
 from surefoot.policy import load_policy
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
-from surefoot.training.experience import Experience
-from surefoot.training.init_from import SourceRun, begin_with
 from surefoot.training.population import Population, PopulationState
-from surefoot.training.prefill import read_recorded
-from surefoot.training.recorded import Recorded
+from surefoot.training.warm_start.dataset import Recorded
+from surefoot.training.warm_start.dataset_files import read_recorded
+from surefoot.training.warm_start.info import COLD_START, WarmStartInfo
+from surefoot.training.warm_start.init_from import SourceRun, begin_with
+from surefoot.training.warm_start.transitions import Experience
 
 
-@dataclass(frozen=True)
 class WarmStart:
-    """The record of a warm start, as config.json holds it; without arguments, that of a run that begins from nothing.
-
-    Attributes:
-        init_from: absolute path of the run whose networks were taken.
-        init_task, init_algorithm, init_seeds, init_env_steps: what that run had trained, and for how long.
-        init_replay: whether its newest transitions were taken too.
-        prefill: the file, folder or dataset id whose transitions were taken.
-        prefill_sha256: of that data.
-        transitions: in each seed's replay buffer before the first step.
-        stretches: unbroken stretches that they form, for the seed with the most.
-    """
-
-    init_from: str | None = None
-    init_task: str | None = None
-    init_algorithm: str | None = None
-    init_seeds: tuple[int, ...] | None = None
-    init_env_steps: int | None = None
-    init_replay: bool = False
-    prefill: str | None = None
-    prefill_sha256: str | None = None
-    transitions: int = 0
-    stretches: int = 0
-
-    def to_data(self) -> dict[str, Any] | None:
-        """Return JSON values; None for a run that begins from nothing."""
-        if self == COLD_START:
-            return None
-        return {**dataclasses.asdict(self), "init_seeds": None if self.init_seeds is None else list(self.init_seeds)}
-
-    @classmethod
-    def from_data(cls, data: Any) -> Self:
-        """Return what ``to_data`` gave.
-
-        Raises:
-            UserError: it gave something else.
-        """
-        if data is None:
-            return cls()
-        names = {field.name for field in dataclasses.fields(cls)}
-        if (
-            not isinstance(data, dict)
-            or data.keys() != names
-            or not all(isinstance(data[name], int) and data[name] >= 0 for name in ("transitions", "stretches"))
-            or not isinstance(data["init_seeds"], list | None)
-        ):
-            raise UserError(
-                f"config.json: warm_start is {str(data)[:80]}, expected null or an object with "
-                f"{', '.join(sorted(names))}"
-            )
-        seeds = data["init_seeds"]
-        return cls(**{**data, "init_seeds": None if seeds is None else tuple(seeds)})
-
-
-COLD_START = WarmStart()
-"""Fresh networks, an empty replay buffer."""
-
-
-class Beginning:
     """A warm start that has been read, and is checked against the environment before anything is written.
 
     Args:
         config: with init_from, init_replay or prefill.
 
     Attributes:
-        record: for config.json and the plan.
+        info: for config.json and the plan.
         messages: lines a person should see.
 
     Raises:
@@ -98,7 +39,7 @@ class Beginning:
     def __init__(self, config: TrainConfig) -> None:
         room = config.replay_capacity or MOST_TRANSITIONS
         self.messages: tuple[str, ...] = ()
-        self.record = COLD_START
+        self.info = COLD_START
         self._source: SourceRun | None = None
         self._learner: LearnerState | None = None
         self._experience: Experience | None = None
@@ -115,17 +56,17 @@ class Beginning:
             self._read_recorded(config.prefill, room)
 
     @classmethod
-    def again(cls, config: TrainConfig, record: WarmStart) -> Self:
+    def again(cls, config: TrainConfig, info: WarmStartInfo) -> Self:
         """Read once more what a run began with that was killed before its first checkpoint.
 
         Raises:
             UserError: as when it was read first, or it is not the same any more.
         """
-        beginning = cls(config)
-        if beginning.record != record:
-            changed = record.init_from or record.prefill
+        warm_start = cls(config)
+        if warm_start.info != info:
+            changed = info.init_from or info.prefill
             raise UserError(f"{changed} has changed since this run began with it: start a new run")
-        return beginning
+        return warm_start
 
     def _open_source(self, config: TrainConfig, room: int) -> None:
         assert config.init_from is not None
@@ -135,7 +76,7 @@ class Beginning:
             if source.held < 1:
                 raise UserError(f"the replay buffer of {source.path} is empty: leave init_replay out")
             self._experience = source.experience(room)
-        self.record = WarmStart(
+        self.info = WarmStartInfo(
             init_from=str(source.path),
             init_task=source.task,
             init_algorithm=source.algorithm.name,
@@ -145,7 +86,7 @@ class Beginning:
             transitions=0 if self._experience is None else self._experience.rewards.shape[1],
             stretches=0 if self._experience is None else self._experience.stretches,
         )
-        with_replay = f" and {self.record.transitions:,} transitions" if config.init_replay else ""
+        with_replay = f" and {self.info.transitions:,} transitions" if config.init_replay else ""
         self.messages = (
             *source.skipped,
             f"begins with the networks{with_replay} of {source.path}, env step {source.env_steps:,}",
@@ -158,8 +99,8 @@ class Beginning:
             raise UserError(
                 f"{data} holds {count:,} transitions, more than the replay buffer's {room:,}: raise replay_capacity"
             )
-        self.record = dataclasses.replace(
-            self.record,
+        self.info = dataclasses.replace(
+            self.info,
             prefill=str(Path(data).absolute()) if Path(data).exists() else data,
             prefill_sha256=recorded.sha256,
             transitions=count,

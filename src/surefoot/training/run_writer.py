@@ -18,20 +18,28 @@ from surefoot.policy import PolicySpec, save_policy
 from surefoot.replay import ReplayState
 from surefoot.runs import Checkpoint, RunDirectory
 from surefoot.tasks import Task, VectorEnv
-from surefoot.training import checkpoint as ckpt
-from surefoot.training.background import Background
+from surefoot.training.checkpointing.arrays import arrays_to_tree, copy_tree, tree_to_arrays
+from surefoot.training.checkpointing.host_state import HostState
+from surefoot.training.checkpointing.replay_log import (
+    NOTHING,
+    ReplayCopy,
+    ReplayRings,
+    oldest_transition,
+    replay_mark,
+    segment_mark,
+)
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import diagnostics_columns
 from surefoot.training.evaluation import Episodes
 from surefoot.training.events import EvaluationDone
-from surefoot.training.export import policy_arrays, policy_layers
-from surefoot.training.host_state import HostState
 from surefoot.training.logs import TRAINING_COLUMNS, evaluation_rows, training_rows
 from surefoot.training.plan import Plan
+from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.training.population import MetricSums, Population, PopulationState, WeightNorms
+from surefoot.training.runtime.background import Background
 
 
-class Recorder:
+class RunWriter:
     """Writes one run's directory.
 
     Args:
@@ -52,7 +60,7 @@ class Recorder:
         self._training = directory.training(TRAINING_COLUMNS)
         self._diagnostics = directory.diagnostics(diagnostics_columns(learner))
         self._segments: list[tuple[str, int]] = []
-        self._mark = ckpt.NOTHING
+        self._mark = NOTHING
         self._scores: list[float] | None = None
         self.last_evaluation: EvaluationDone | None = None
         """Of this run, resumed parts included."""
@@ -104,8 +112,8 @@ class Recorder:
             "diagnostics_offset": self._diagnostics.offset(),
             "identity": self._identity(),
         }
-        learner, metrics = ckpt.copy_tree((state.learner, state.metrics))
-        new, oldest = self._take_new(state.replay), ckpt.oldest_transition(state.replay)
+        learner, metrics = copy_tree((state.learner, state.metrics))
+        new, oldest = self._take_new(state.replay), oldest_transition(state.replay)
 
         def save(evaluated: dict[str, Any], spec: PolicySpec) -> None:
             if new is not None:
@@ -113,8 +121,8 @@ class Recorder:
             self._directory.save_checkpoint(
                 env_steps,
                 arrays={
-                    "learner": ckpt.tree_to_arrays(learner),
-                    "metrics": ckpt.tree_to_arrays(metrics),
+                    "learner": tree_to_arrays(learner),
+                    "metrics": tree_to_arrays(metrics),
                     "replay_counters": counters,
                     "loop": loop,
                 },
@@ -184,12 +192,12 @@ class Recorder:
             layers=policy_layers(self._config.algorithm),
         )
 
-    def _take_new(self, replay: ReplayState) -> ckpt.ReplayCopy | None:
+    def _take_new(self, replay: ReplayState) -> ReplayCopy | None:
         """Copy what entered the buffers since the last checkpoint."""
-        mark = ckpt.replay_mark(replay)
+        mark = replay_mark(replay)
         if mark.transitions == self._mark.transitions:
             return None  # Frames without a transition wait for the next segment.
-        new = ckpt.ReplayCopy(replay, self._mark)
+        new = ReplayCopy(replay, self._mark)
         self._mark = mark
         return new
 
@@ -228,16 +236,16 @@ class Recorder:
         host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
         _check_host(host, loaded.env_steps, self._plan, self._vector)
         fresh, _ = jax.eval_shape(population.init, host.observation)
-        rings, segments, mark = ckpt.ReplayRings(fresh.replay), [], ckpt.NOTHING
+        rings, segments, mark = ReplayRings(fresh.replay), [], NOTHING
         for path in loaded.segments:
             segment = self._directory.read_segment(path)
             rings.write(segment)
-            mark = ckpt.segment_mark(segment)
+            mark = segment_mark(segment)
             segments.append((path.name, mark.transitions))
         state = PopulationState(
-            learner=ckpt.arrays_to_tree(fresh.learner, loaded.arrays["learner"]),
+            learner=arrays_to_tree(fresh.learner, loaded.arrays["learner"]),
             replay=rings.finish(loaded.arrays["replay_counters"], host.observation),
-            metrics=ckpt.arrays_to_tree(fresh.metrics, loaded.arrays["metrics"]),
+            metrics=arrays_to_tree(fresh.metrics, loaded.arrays["metrics"]),
         )
         self._segments, self._mark = segments, mark
         self._scores = loaded.meta["scores"]

@@ -1,0 +1,1 @@
+"""Warm starts from another run's networks or from recorded transitions."""
