@@ -106,11 +106,15 @@ evidence/%: setup
 	kept="results/crossq-wn-code/$$task" && mkdir -p "$$kept" && \
 	cp "$$run"/{config.json,evaluations.csv,training.csv} "$$kept/"
 
+.PHONY: evidence-report
+evidence-report: setup ## Build a report of all runs under results/ into evidence-report/
+	$(BIN)/surefoot report results -o evidence-report
+
 ##@ Housekeeping
 
 .PHONY: clean
 clean: ## Remove the environment and all that was built; runs/ stays
-	rm -rf .venv .uv site dist .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv site dist .bench evidence-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -1,4 +1,4 @@
-"""Draw docs/assets/learning-curves.png and print the README's table, from the files in this folder alone.
+"""Figures of the README and of docs/evidence.md, and the README's table, from the files in this folder.
 
 .venv/bin/python results/make_figure.py
 """
@@ -12,15 +12,24 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from surefoot.runs import read_evaluations
+from surefoot.runs import read_diagnostics, read_evaluations
 
 HERE = Path(__file__).parent
-OUT = HERE.parent / "docs" / "assets" / "learning-curves.png"
+ASSETS = HERE.parent / "docs" / "assets"
+OUT = ASSETS / "learning-curves.png"
+WIDTH_128 = {
+    "CrossQ, UTD 1": (["crossq-w128-utd1-s0"], "#0072B2", "-"),
+    "CrossQ, UTD 5": (["crossq-w128-utd5-s0"], "#D55E00", "-"),
+    "CrossQ + WN, UTD 1": (["crossq-wn-w128-utd1-s0"], "#0072B2", "--"),
+    "CrossQ + WN, UTD 2": (["crossq-wn-w128-utd2-s0"], "#009E73", "--"),
+    "CrossQ + WN, UTD 5": (["crossq-wn-w128-utd5-s0", "crossq-wn-w128-utd5-s2"], "#D55E00", "--"),
+}
 STYLES = {"XQC": ("#D55E00", "s"), "SimBa": ("#009E73", "^"), "BRO": ("#7A7A7A", "D")}
 
 
 def main() -> None:
-    """Draw every task's run beside the published means, and print one row per run."""
+    """Draw both figures and print one row per run."""
+    draw_width_128()
     runs = sorted(path.parent for path in HERE.glob("*/*/evaluations.csv"))
     published = list(csv.DictReader((HERE / "published.csv").open()))
     shown = [run for run in runs if run.parent.name == "crossq-wn-code"]
@@ -35,6 +44,32 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for run in runs:
         print(row(run, published))
+
+
+def draw_width_128() -> None:
+    """Draw norms of the critic's hidden layers and returns of the runs with networks a quarter as wide."""
+    columns = {
+        "critic_weight_norm/torso/dense_0": "weight norm, hidden layer 1",
+        "critic_weight_norm/torso/dense_1": "weight norm, hidden layer 2",
+        "return": "return",
+    }
+    figure, axes = plt.subplots(1, len(columns), figsize=(10.5, 2.9), constrained_layout=True)
+    for axis, (column, title) in zip(axes, columns.items(), strict=True):
+        for label, (folders, colour, line) in WIDTH_128.items():
+            read = read_evaluations if column == "return" else read_diagnostics
+            logs = [read(HERE / "width-128" / folder) for folder in folders]
+            env_steps = np.concatenate([log["env_steps"] for log in logs])
+            values = np.concatenate([log[column] for log in logs])
+            steps = np.unique(env_steps[env_steps <= 100_000])
+            means = [values[env_steps == step].mean() for step in steps]
+            axis.plot(steps / 1000, means, color=colour, linestyle=line, label=label)
+        axis.set_title(f"cheetah-run, {title}", fontsize=9)
+        axis.set_xlabel("environment steps (thousands)", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=5)
+    figure.savefig(ASSETS / "width-128.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
 
 
 def curve(run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Print the tables of docs/scaling.md: what the paper's grids cost, from counted operations and assumed rates.
+"""Print the tables of docs/notes/grid-costs.md: what the paper's grids cost, from counted operations and assumed rates.
 
 .venv/bin/python scripts/scaling.py
 """
