@@ -21,21 +21,11 @@ if TYPE_CHECKING:
         Temperature,
         UnitNorm,
     )
-    from surefoot.algorithms.presets import (
-        bro,
-        crossq,
-        crossq_2024,
-        crossq_wn,
-        crossq_wn_code,
-        crossq_wn_r,
-        droq,
-        redq,
-        sac,
-        simba,
-        sr_sac,
-        td3_wn,
-        xqc,
-    )
+    from surefoot.algorithms.presets.bro import bro
+    from surefoot.algorithms.presets.crossq import crossq, crossq_2024, crossq_wn, crossq_wn_code, crossq_wn_r, td3_wn
+    from surefoot.algorithms.presets.sac import droq, redq, sac, sr_sac
+    from surefoot.algorithms.presets.simba import simba
+    from surefoot.algorithms.presets.xqc import xqc
     from surefoot.dashboards import TensorBoard, WandB
     from surefoot.errors import MissingDependency, RunFailure, UserError
     from surefoot.export.api import Export, export_policy

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 def stream(values: np.ndarray) -> Moments:
     moments = statistics.init_moments(values.shape[1:])
-    see = jax.jit(statistics.see)
+    see = jax.jit(statistics.update_moments)
     for value in values:
         moments = see(moments, jnp.asarray(value))
     return moments
@@ -53,7 +53,7 @@ def test_the_running_return_starts_afresh_where_an_episode_ends() -> None:
     """G = 0.5 (1 - ended) G + r. The transition that ends an episode starts the sum anew with its own reward."""
     returns, seen = statistics.init_return_moments(), []
     for reward, ended in [(1.0, False), (2.0, False), (4.0, True), (8.0, False)]:
-        returns = statistics.see_reward(returns, jnp.array(reward), jnp.array(ended), 0.5)
+        returns = statistics.update_return_moments(returns, jnp.array(reward), jnp.array(ended), 0.5)
         seen.append(float(returns.running_return))
     assert seen == [1.0, 2.5, 4.0, 10.0]
     np.testing.assert_allclose(returns.moments.variance, np.var(seen), rtol=1e-3)
@@ -78,12 +78,12 @@ def transition(reward: float, ended: bool, observation: float) -> Transition:
 def test_acting_moves_the_observations_statistics_and_an_update_does_not() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     assert state.observations is not None
-    seen = functions.collect(state, transition(1.0, ended=False, observation=9.0))
+    seen = functions.update_statistics(state, transition(1.0, ended=False, observation=9.0))
     # What will be acted on counts, not where the last transition led.
-    expected = statistics.see(state.observations, jnp.full(SPEC.observation_size, 9.0))
+    expected = statistics.update_moments(state.observations, jnp.full(SPEC.observation_size, 9.0))
     assert same_bits(seen.observations, expected)
     assert same_bits(seen._replace(observations=state.observations), state)
-    assert same_bits(functions.see(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
+    assert same_bits(functions.update_moments(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
 
 
 def test_every_network_sees_normalised_observations() -> None:
@@ -118,7 +118,7 @@ def test_the_learner_follows_the_return_with_its_own_discount() -> None:
     functions: Learner = learner(tiny_preset("xqc"))
     state: LearnerState = fixed_state(tiny_preset("xqc"))._replace(returns=statistics.init_return_moments())
     for reward, ended in ((1.0, False), (2.0, False), (5.0, True), (1.0, False)):
-        state = functions.collect(state, transition(reward, ended, 0.0))
+        state = functions.update_statistics(state, transition(reward, ended, 0.0))
     assert state.returns is not None
     assert float(state.returns.running_return) == pytest.approx(DISCOUNT * 5.0 + 1.0)
     assert float(state.returns.moments.weight) == pytest.approx(4.0001)

@@ -124,11 +124,13 @@ class OneSeed(Population):
         """Return the running statistics after a transition: each observation that is acted on counts once."""
         observations, returns = self._strip(seen)
         if observations is not None:
-            began = statistics.see(observations, observation)
+            began = statistics.update_moments(observations, observation)
             observations = _either(begin, began, observations)
-            observations = _either(ends, observations, statistics.see(observations, transition.next_observation))
+            observations = _either(
+                ends, observations, statistics.update_moments(observations, transition.next_observation)
+            )
         if returns is not None:
-            returns = statistics.see_reward(returns, transition.reward, ends, self.learner.discount)
+            returns = statistics.update_return_moments(returns, transition.reward, ends, self.learner.discount)
         return self._clothe((observations, returns))
 
     def _update_one(

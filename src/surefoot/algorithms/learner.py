@@ -116,21 +116,23 @@ class Learner:
         """Return tanh(mean) [B, A] for observations [B, O]."""
         return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))
 
-    def see(self, state: LearnerState, observation: Array) -> LearnerState:
+    def update_moments(self, state: LearnerState, observation: Array) -> LearnerState:
         """Take note of an observation [O] that will be acted on."""
         if state.observations is None:
             return state
-        return state._replace(observations=statistics.see(state.observations, observation))
+        return state._replace(observations=statistics.update_moments(state.observations, observation))
 
-    def see_reward(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
+    def update_return_moments(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
         """Take note of a reward [], and of whether the episode ended with it [], as they enter the replay buffer."""
         if state.returns is None:
             return state
-        return state._replace(returns=statistics.see_reward(state.returns, reward, ended, self.discount))
+        return state._replace(returns=statistics.update_return_moments(state.returns, reward, ended, self.discount))
 
-    def collect(self, state: LearnerState, transition: Transition) -> LearnerState:
+    def update_statistics(self, state: LearnerState, transition: Transition) -> LearnerState:
         """Take note of a transition as it enters the replay buffer."""
-        return self.see_reward(self.see(state, transition.observation), transition.reward, transition.ended)
+        return self.update_return_moments(
+            self.update_moments(state, transition.observation), transition.reward, transition.ended
+        )
 
     # ---------------------------------------------------------------- update
 

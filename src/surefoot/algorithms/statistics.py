@@ -34,7 +34,7 @@ def init_moments(shape: tuple[int, ...]) -> Moments:
     return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), 1e-4, float))
 
 
-def see(moments: Moments, value: Array) -> Moments:
+def update_moments(moments: Moments, value: Array) -> Moments:
     """Return the statistics with one value [...] more (Chan et al.'s update for a batch of one)."""
     count = moments.weight + 1.0
     delta = value - moments.mean
@@ -53,10 +53,10 @@ def init_return_moments() -> ReturnMoments:
     return ReturnMoments(init_moments(()), jnp.zeros(()))
 
 
-def see_reward(returns: ReturnMoments, reward: Array, ended: Array, discount: float) -> ReturnMoments:
+def update_return_moments(returns: ReturnMoments, reward: Array, ended: Array, discount: float) -> ReturnMoments:
     """Return the statistics after a reward []: G = discount (1 - ended) G + reward (arXiv 2509.25174)."""
     running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
-    return ReturnMoments(see(returns.moments, running), running)
+    return ReturnMoments(update_moments(returns.moments, running), running)
 
 
 def scale_reward(returns: ReturnMoments, reward: jax.Array, epsilon: float) -> jax.Array:

@@ -156,7 +156,7 @@ class Population:
         return PopulationState(learner, stored, state.metrics), action
 
     def _collect(self, learner: LearnerState, transition: Transition) -> LearnerState:
-        return self.over_seeds(self.learner.collect)(learner, transition)
+        return self.over_seeds(self.learner.update_statistics)(learner, transition)
 
     def _train_all(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array
@@ -241,7 +241,7 @@ class Population:
 
     def _init_one(self, key: jax.Array, observation: jax.Array) -> tuple[PopulationState, jax.Array]:
         state = self._fresh_one(key, observation)
-        learner, action = self._uniform_action(self.learner.see(state.learner, observation))
+        learner, action = self._uniform_action(self.learner.update_moments(state.learner, observation))
         return state._replace(learner=learner), action
 
     def _fresh_one(self, key: jax.Array, observation: jax.Array) -> PopulationState:

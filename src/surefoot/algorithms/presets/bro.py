@@ -1,31 +1,36 @@
-"""BRO: bigger, regularised, optimistic (Nauman et al. 2024, arXiv 2405.16158), by its authors' code."""
+"""BRO (Nauman et al. 2024, arXiv 2405.16158), following the authors' code."""
 
 from __future__ import annotations
 
-from surefoot.algorithms import (
-    AdamW,
-    Algorithm,
-    Mean,
-    OptimisticActor,
-    QuantileHuber,
-    ResetAt,
-    TanhGaussian,
-    Temperature,
-)
+from surefoot.algorithms.config import Algorithm
+from surefoot.algorithms.critic_losses import QuantileHuber
+from surefoot.algorithms.parts import AdamW, OptimisticActor, ResetAt, Temperature
+from surefoot.algorithms.policies import TanhGaussian
+from surefoot.algorithms.presets.registry import cite, preset
+from surefoot.algorithms.reductions import Mean
 from surefoot.networks import BroNet, LogStdRange
 
 _RESETS = (15_001, 50_001, 250_001, 500_001, 750_001)
 
 
+@preset(
+    summary="Big regularised quantile critics, resets, optimistic exploration",
+    paper="Nauman et al. 2024",
+    url="https://arxiv.org/abs/2405.16158",
+    sources=cite(
+        "BRO code (arXiv 2405.16158)",
+        "actor critic policy.log_std target_reduction policy_reduction critic_loss resets optimism critic_optimizer "
+        "actor_optimizer temperature utd batch_size warmup_transitions discount action_repeat",
+    ),
+)
 def bro(utd: int = 10) -> Algorithm:
     """BRO; at UTD 2, its "fast" setting, it resets once.
 
     Args:
-        utd: gradient updates per agent step.
+        utd: Gradient updates per agent step.
     """
     optimizer = AdamW(learning_rate=3e-4, weight_decay=1e-4)
     return Algorithm(
-        name="bro",
         actor=BroNet(256, 1),
         critic=BroNet(512, 2),
         policy=TanhGaussian(LogStdRange(mapping="tanh")),
@@ -51,26 +56,3 @@ def bro(utd: int = 10) -> Algorithm:
         discount=0.99,
         action_repeat=1,
     )
-
-
-BRO_SOURCES = dict.fromkeys(
-    (
-        "actor",
-        "critic",
-        "policy.log_std",
-        "target_reduction",
-        "policy_reduction",
-        "critic_loss",
-        "resets",
-        "optimism",
-        "critic_optimizer",
-        "actor_optimizer",
-        "temperature",
-        "utd",
-        "batch_size",
-        "warmup_transitions",
-        "discount",
-        "action_repeat",
-    ),
-    "BRO code (arXiv 2405.16158)",
-)
