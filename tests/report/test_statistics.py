@@ -249,7 +249,7 @@ def test_points_and_tasks_are_chosen() -> None:
         (["a"], [np.zeros(3)], r"scores on task 'a' must have shape \[runs, points\], got \[3\]"),
         (["a"], [np.zeros(())], r"got \[\]"),
         (["a", "b"], [np.zeros((2, 3)), np.zeros((2, 4))], "same evaluation points: 'a' has 3, 'b' 4"),
-        (["a", "b", "a"], [np.zeros((1, 1))] * 3, "named once, got 'a' twice"),
+        (["a", "b", "a"], [np.zeros((1, 1))] * 3, "expected distinct tasks, got 'a' twice"),
         (["a"], [np.array([[np.inf]])], "'a' must be finite, or NaN where they are missing; one is infinite"),
     ],
 )

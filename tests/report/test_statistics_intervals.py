@@ -12,10 +12,10 @@ from surefoot.report.statistics import (
     AGGREGATES,
     Scores,
     WeightedRuns,
-    bootstrap,
     estimate,
     estimate_all,
     estimate_tasks,
+    intervals,
     iqm,
     mean,
     performance_profile,
@@ -51,7 +51,7 @@ def rliables_draws(
 
 def with_draws(monkeypatch: pytest.MonkeyPatch, draws: Sequence[np.ndarray]) -> None:
     left: Iterator[np.ndarray] = iter(draws)
-    monkeypatch.setattr(bootstrap, "_draw", lambda *_: next(left))
+    monkeypatch.setattr(intervals, "_draw", lambda *_: next(left))
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
@@ -235,7 +235,7 @@ def test_chunks_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return [curve.low, curve.high, improvement.low, improvement.high]
 
     whole = both()
-    monkeypatch.setattr(bootstrap, "_CHUNK_VALUES", 40)
+    monkeypatch.setattr(intervals, "_CHUNK_VALUES", 40)
     np.testing.assert_allclose(both(), whole, rtol=1e-12)
 
 

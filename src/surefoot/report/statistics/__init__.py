@@ -1,30 +1,30 @@
-"""Aggregates over seeds and tasks, and how sure one may be of them (Agarwal et al. 2021, arXiv 2108.13264).
+"""Aggregates over seeds and tasks with bootstrap intervals (Agarwal et al. 2021, arXiv 2108.13264).
 
-Functions of NumPy arrays: ``Scores`` go in, ``Estimate`` comes out. docs/statistics.md has every definition.
-
-Every task weighs alike, and so do the runs within a task. Where each task has as many runs and none lacks a score,
-everything equals the authors' own library, rliable. A score that is missing is left out where it stands, and the
-estimate says how many runs and tasks entered, so nothing disappears unseen.
+Functions of NumPy arrays from ``Scores`` to ``Estimate``; docs/statistics.md defines them. All tasks have the same
+weight, and so have the runs of a task. Where each task has the same number of runs and no score is missing, everything
+equals the authors' library, rliable. Missing scores are left out, and an estimate has the numbers of runs and tasks it
+was computed from.
 """
 
 from surefoot.report.statistics.aggregates import (
     AGGREGATES,
     Aggregate,
+    Scores,
     WeightedRuns,
     iqm,
     mean,
     median,
     optimality_gap,
 )
-from surefoot.report.statistics.bootstrap import RESAMPLES, Estimate
-from surefoot.report.statistics.estimates import (
+from surefoot.report.statistics.intervals import (
+    RESAMPLES,
+    Estimate,
     estimate,
     estimate_all,
     estimate_tasks,
     performance_profile,
     probability_of_improvement,
 )
-from surefoot.report.statistics.scores import Scores
 
 __all__ = [
     "AGGREGATES",
