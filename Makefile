@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+comma := ,
 empty :=
 space := $(empty) $(empty)
 
@@ -19,6 +20,7 @@ STAMP := .venv/.setup-$(subst $(space),+,$(or $(strip $(EXTRA)),base))
 
 # uv from PATH where it works (a pyenv shim may be there and not), else our own.
 UV := $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
+UV_PROGRAM := $(if $(filter uv,$(UV)),,$(UV))
 BIN := .venv/bin
 
 ##@ First steps
@@ -31,7 +33,7 @@ train: setup ## Train CrossQ + WN on a real task, five to ten minutes on 2 cores
 	$(BIN)/surefoot train $(TASK) --algorithm crossq-wn-code --utd 2 --env-steps 44_000 --evaluate-every 10_000 $(ARGS)
 
 # A file's tests share what they compile, so a file stays in one process.
-PYTEST = $(BIN)/pytest --numprocesses $(shell nproc) --maxprocesses 4 --dist loadfile
+PYTEST = $(BIN)/pytest --numprocesses $(shell getconf _NPROCESSORS_ONLN) --maxprocesses 4 --dist loadfile
 
 .PHONY: test
 test: setup ## Run the fast tests on the CPU, in under five minutes on two cores (ARGS="tests/cli -k help")
@@ -44,6 +46,17 @@ test-slow: setup ## Run the slow tests: random kills, every example, timing, mor
 .PHONY: test-all
 test-all: setup ## Run the fast and the slow tests
 	$(PYTEST) $(ARGS)
+
+# The dependencies in uv.lock lie between these two. An environment is built anew each time, since the index changes.
+.PHONY: test-lowest test-newest
+test-lowest: RESOLUTION := lowest-direct
+test-lowest: ## Run the fast tests with the lowest supported versions of all dependencies
+test-newest: RESOLUTION := highest
+test-newest: ## Run the fast tests with the newest versions of all dependencies
+test-lowest test-newest: test-%: $(UV_PROGRAM)
+	$(UV) venv --clear .envs/$*
+	$(UV) pip install --quiet --python .envs/$* --resolution $(RESOLUTION) --group dev --editable '.[$(subst $(space),$(comma),$(EXTRAS))]'
+	$(subst $(BIN),.envs/$*/bin,$(PYTEST)) -m "not slow" $(ARGS)
 
 ##@ Quality
 
@@ -61,7 +74,7 @@ docs: setup ## Build the documentation into site/; a warning is an error
 	$(BIN)/mkdocs build --strict
 
 .PHONY: build
-build: $(if $(filter uv,$(UV)),,$(UV)) ## Build the sdist, and from it the wheel, into dist/
+build: $(UV_PROGRAM) ## Build the sdist, and from it the wheel, into dist/
 	$(UV) build --out-dir $(DIST)
 
 ##@ Measurements
@@ -114,15 +127,15 @@ evidence-report: setup ## Build a report of all runs under results/ into evidenc
 
 .PHONY: clean
 clean: ## Remove the environment and all that was built; runs/ stays
-	rm -rf .venv .uv site dist .bench evidence-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .envs .uv site dist .bench evidence-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-$(STAMP): uv.lock pyproject.toml .python-version $(if $(filter uv,$(UV)),,$(UV))
+$(STAMP): uv.lock pyproject.toml .python-version $(UV_PROGRAM)
 	@# .python-version names the Python: the simulators have no wheels for every one that surefoot itself supports.
 	$(UV) sync --frozen $(addprefix --extra ,$(EXTRAS) $(EXTRA))
 	@rm -f .venv/.setup-*

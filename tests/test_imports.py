@@ -1,14 +1,13 @@
-"""Imports point one way, as docs/architecture.md draws it, and the light rooms stay light."""
+"""Dependencies between packages, and the packages that must import without JAX or a simulator."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 
@@ -59,10 +58,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
     },
 }
-"""For each room, the rooms it may import anywhere, also inside a function."""
+"""Packages that a package may import, also inside a function."""
 
 SURFACE = ("__init__", "__main__")
-"""The package's own surface hands out names of every room, so nothing inside may import it."""
+"""Re-export names of every package, so nothing else may import them."""
 
 HEAVY = {"jax", "jaxlib", "flax", "optax", "dm_control", "mujoco", "myosuite"}
 NEVER = {
@@ -72,22 +71,32 @@ NEVER = {
     "policy": HEAVY | {"gymnasium"},
     "tasks": {"jax", "jaxlib", "flax", "optax"},
 }
-"""What a room imports nowhere."""
+"""Third-party packages that a package must not import, not even inside a function."""
 NOT_AT_TOP = {"cli": HEAVY, "tasks": HEAVY, "training/events.py": HEAVY, "machine.py": HEAVY}
-"""What importing a room does not import; its functions may."""
+"""Third-party packages that may be imported inside functions only, by path prefix."""
 
 
-def modules() -> list[Path]:
-    return sorted(SOURCE.rglob("*.py"))
+LAZY_SUITES = {"tasks/dmc.py", "tasks/myosuite.py"}
+"""Import their simulator at the top: the registry imports them only when a task of theirs is made."""
 
 
-def room(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def modules() -> dict[str, Path]:
+    """Every source file by its path within the package."""
+    return {path.relative_to(SOURCE).as_posix(): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def imported(path: Path, *, top_only: bool = False) -> Iterator[str]:
-    """Every module that a file imports, by its full name; ``from surefoot import x`` counts as ``surefoot.x``."""
-    tree = ast.parse(path.read_text())
+def package_of(module: str) -> str:
+    return module.partition("/")[0].removesuffix(".py")
+
+
+@functools.cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imports(path: Path, *, top_only: bool = False) -> Iterator[str]:
+    """Full names of the modules that a file imports; ``from surefoot import x`` counts as ``surefoot.x``."""
+    tree = parse(path)
     typing_only = {
         id(node)
         for branch in ast.walk(tree)
@@ -95,19 +104,19 @@ def imported(path: Path, *, top_only: bool = False) -> Iterator[str]:
         for statement in branch.body
         for node in ast.walk(statement)
     }
-    inside = {
+    inside_functions = {
         id(node)
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for node in ast.walk(function)
     }
     for node in ast.walk(tree):
-        if top_only and (id(node) in inside or id(node) in typing_only):
+        if top_only and (id(node) in inside_functions or id(node) in typing_only):
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute here"
+            assert node.level == 0, f"{path}: imports must be absolute"
             assert node.module is not None
             if node.module == "surefoot":
                 yield from (f"surefoot.{alias.name}" for alias in node.names)
@@ -115,53 +124,57 @@ def imported(path: Path, *, top_only: bool = False) -> Iterator[str]:
                 yield node.module
 
 
-def test_every_room_has_a_rule() -> None:
-    assert {room(path) for path in modules()} - set(SURFACE) == set(MAY_IMPORT)
+def test_every_package_has_a_rule() -> None:
+    assert {package_of(module) for module in modules()} - set(SURFACE) == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_imports_point_one_way(path: Path) -> None:
-    here = room(path)
-    if here in SURFACE:
-        return
-    for name in imported(path):
-        package, _, rest = name.partition(".")
-        there = rest.partition(".")[0]
-        if package == "surefoot" and there not in (here, "__version__"):
-            assert there in MAY_IMPORT[here], f"{here} must not import {name}"
-        assert package not in NEVER.get(here, set()), f"{here} must not import {name}"
+def test_imports_follow_the_rules() -> None:
+    violations = []
+    for module, path in modules().items():
+        importer = package_of(module)
+        if importer in SURFACE:
+            continue
+        for name in imports(path):
+            root, _, rest = name.partition(".")
+            imported = rest.partition(".")[0]
+            internal = root == "surefoot" and imported not in (importer, "__version__")
+            if (internal and imported not in MAY_IMPORT[importer]) or root in NEVER.get(importer, set()):
+                violations.append(f"{module} imports {name}")
+    assert violations == []
+
+
+def test_heavy_packages_are_imported_inside_functions_only() -> None:
+    violations = [
+        f"{module} imports {name}"
+        for prefix, heavy in NOT_AT_TOP.items()
+        for module, path in modules().items()
+        if module.startswith(prefix) and module not in LAZY_SUITES
+        for name in imports(path, top_only=True)
+        if name.partition(".")[0] in heavy
+    ]
+    assert violations == []
+    assert all(any(module.startswith(prefix) for module in modules()) for prefix in NOT_AT_TOP)
 
 
 def test_one_file_imports_ray() -> None:
-    files = {path.relative_to(SOURCE).as_posix() for path in modules() if "ray" in set(imported(path))}
-    assert files == {"benchmark/ray_launcher.py"}
+    assert [module for module, path in modules().items() if "ray" in set(imports(path))] == [
+        "benchmark/ray_launcher.py"
+    ]
 
 
-@pytest.mark.parametrize("where", NOT_AT_TOP)
-def test_importing_a_light_room_imports_nothing_heavy(where: str) -> None:
-    paths = [path for path in modules() if path.relative_to(SOURCE).as_posix().startswith(where)]
-    assert paths
-    suites = {"tasks/dmc.py", "tasks/myosuite.py"}  # a suite's own file, which the registry imports when asked for it
-    for path in paths:
-        if path.relative_to(SOURCE).as_posix() in suites:
-            continue
-        found = {name.partition(".")[0] for name in imported(path, top_only=True)} & NOT_AT_TOP[where]
-        assert not found, f"{path} imports {found} as soon as it is imported"
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
+def test_light_operations_import_neither_jax_nor_a_simulator() -> None:
+    statements = [
         "import surefoot; dir(surefoot); surefoot.__version__; surefoot.UserError",
-        "import surefoot; surefoot.load_policy",
+        "surefoot.load_policy",
         "import surefoot.runs",
-        "import surefoot; surefoot.TensorBoard(); surefoot.WandB",
-        "import surefoot; surefoot.list_tasks(); surefoot.get_task('dog-run')",
+        "surefoot.TensorBoard(); surefoot.WandB",
+        "surefoot.list_tasks(); surefoot.get_task('dog-run')",
         "from surefoot.cli.main import main; main(['tasks'])",
-        "from surefoot.cli.main import main; main(['train', 'x', '--utd', 'two'])",
-    ],
-)
-def test_light_work_starts_no_jax_and_no_simulator(statement: str) -> None:
-    script = f"{statement}\nimport sys; print('heavy:', sorted(set(sys.modules) & {HEAVY!r}))"
+        "main(['train', 'x', '--utd', 'two'])",
+    ]
+    script = "import sys"
+    for statement in statements:
+        script += f"\n{statement}\nprint('imported:', {statement!r}, sorted(set(sys.modules) & {HEAVY!r}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines()[-1] == "heavy: []"
+    found = [line for line in done.stdout.splitlines() if line.startswith("imported:")]
+    assert found == [f"imported: {statement} []" for statement in statements]

@@ -1,4 +1,4 @@
-"""The package as a user meets it: its names, its version, its command."""
+"""Public names, version and entry points."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ import surefoot
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", surefoot.__all__)
-def test_every_public_name_resolves_and_is_documented(name: str) -> None:
-    value = getattr(surefoot, name)
-    assert name in dir(surefoot)
-    if name != "__version__":
-        assert value.__doc__
-        assert getattr(surefoot, name) is value
+def test_public_names_resolve_and_have_docstrings() -> None:
+    assert set(surefoot.__all__) <= set(dir(surefoot))
+    names = [name for name in surefoot.__all__ if name != "__version__"]
+    assert [name for name in names if not getattr(surefoot, name).__doc__] == []
+    assert [name for name in names if getattr(surefoot, name) is not getattr(surefoot, name)] == []
 
 
-def test_the_three_lists_of_public_names_agree() -> None:
+def test_lists_of_public_names_agree() -> None:
     tree = ast.parse(Path(surefoot.__file__).read_text())
     (for_checkers,) = (node for node in tree.body if isinstance(node, ast.If))
     imported = {
@@ -38,25 +36,25 @@ def test_the_three_lists_of_public_names_agree() -> None:
     assert list(surefoot._HOME) == sorted(surefoot._HOME)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = surefoot.trian
 
 
-def test_one_version_everywhere() -> None:
+def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert surefoot.__version__ == project["version"]
     assert f"version: {project['version']}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_the_package_runs_as_a_module() -> None:
+def test_package_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "surefoot", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "train" in done.stdout
     assert done.stderr == ""
 
 
-def test_an_exit_code_reaches_the_shell() -> None:
+def test_exit_code_reaches_the_shell() -> None:
     done = subprocess.run([sys.executable, "-m", "surefoot", "trian"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("surefoot: error: unknown command 'trian'")

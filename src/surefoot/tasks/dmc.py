@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import numpy as np
 
-from surefoot.errors import MissingDependency
+from surefoot.errors import MissingDependency, UserError
 from surefoot.tasks.rendering import MujocoCamera, View
 from surefoot.tasks.wrappers import Advance
 
@@ -17,12 +18,16 @@ def import_suite() -> Any:
 
     Raises:
         MissingDependency: dm_control or mujoco is not installed.
+        UserError: dm_control is not installed and has no build for this Python.
     """
     # dm_control looks for a GL library when it is imported; videos are drawn without its help (see rendering.py).
     os.environ.setdefault("MUJOCO_GL", "disabled")
     try:
         from dm_control import suite
     except ModuleNotFoundError as error:
+        if error.name == "dm_control" and sys.version_info >= (3, 13):
+            # It requires labmaze, which has no wheel for Python 3.13.
+            raise UserError("DM Control cannot be installed on Python 3.13: use Python 3.12") from error
         if error.name in ("dm_control", "mujoco"):
             raise MissingDependency(error.name, "dmc", "DM Control") from error
         raise
