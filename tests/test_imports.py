@@ -13,16 +13,16 @@ SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "machine": set(),
+    "machine": {"errors"},
     "types": set(),
     "runs": {"errors"},
     "policy": {"runs", "errors"},
     "tasks": {"machine", "runs", "errors"},
     "output": {"runs", "errors"},
     "model_card": {"output", "policy", "runs", "errors"},
-    "networks": {"types", "runs", "errors"},
+    "networks": {"machine", "types", "runs", "errors"},
     "replay": {"types", "runs", "errors"},
-    "algorithms": {"networks", "replay", "types", "runs", "errors"},
+    "algorithms": {"machine", "networks", "replay", "types", "runs", "errors"},
     "training": {
         "diagnostics",
         "machine",

@@ -10,7 +10,14 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+from surefoot.errors import UserError
+
+Precision = Literal["float32", "tf32", "bf16"]
+"""Precision of the factors of matrix products in layers; products are summed in float32."""
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
 _GL_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")}
@@ -40,6 +47,20 @@ def device_name() -> str:
     if device.platform == "cpu":
         return f"CPU, {usable_cores()} core{'s' if usable_cores() > 1 else ''}"
     return f"{device.device_kind} ({device.platform}:{device.id})"
+
+
+def check_precision(precision: Precision) -> None:
+    """Validate that the default device has a precision.
+
+    Raises:
+        UserError: It does not.
+    """
+    import jax
+
+    if precision not in PRECISIONS:
+        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "tf32" and jax.default_backend() != "gpu":
+        raise UserError(f"precision tf32 needs an NVIDIA GPU, but the device is {device_name()}: use float32 or bf16")
 
 
 def jax_devices() -> tuple[str | None, tuple[str, ...], str | None]:

@@ -15,7 +15,7 @@ import surefoot
 from surefoot.algorithms import Learner
 from surefoot.benchmark.flops import _inner
 from surefoot.diagnostics import critic_curvature, diagnose_actor, diagnose_critic, judge
-from surefoot.networks.matmul import Precision
+from surefoot.machine import Precision
 from surefoot.types import Batch
 from tests.algorithms.support import DISCOUNT, SPEC, fixed_batch, fresh_state, tiny
 

@@ -132,7 +132,7 @@ def test_seeds_are_measured_one_number_after_the_other(
     [
         ("--num-seeds 4 0", "num_seeds must be at least 1, got 0"),
         ("--num-seeds", "num_seeds names no number"),
-        ("--precision tf32", "precision tf32 is of NVIDIA GPUs"),
+        ("--precision tf32", "precision tf32 needs an NVIDIA GPU"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(options: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.networks.matmul import Precision, dot_general, matmul_precision
+from surefoot.machine import Precision
+from surefoot.networks.matmul import dot_general, matmul_precision
 
 LAST = (((1,), (0,)), ((), ()))
 X = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)

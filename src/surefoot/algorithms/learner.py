@@ -23,7 +23,8 @@ from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.optimizers import make_optimizer
 from surefoot.algorithms.temperature import temperature_loss
 from surefoot.algorithms.trained_network import TrainedNetwork
-from surefoot.networks.matmul import Precision, matmul_precision
+from surefoot.machine import Precision
+from surefoot.networks.matmul import matmul_precision
 from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
 

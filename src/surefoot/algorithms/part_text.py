@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
@@ -18,21 +19,28 @@ from surefoot.errors import UserError, suggest
 _CONSTANTS = {"none": None, "true": True, "false": False}
 
 
-def with_setting(algorithm: Algorithm, path: str, text: str) -> Algorithm:
-    """Return a copy with one setting replaced.
+def with_settings(algorithm: Algorithm, settings: Iterable[tuple[str, str]]) -> Algorithm:
+    """Return a copy with settings replaced, validated when all of them are in place.
 
     Args:
         algorithm: Composition to copy.
-        path: Dotted field path, such as "utd", "critic.norm" or "temperature.optimizer.learning_rate".
-        text: New value, as for ``part_from_text``.
+        settings: Dotted field paths, such as "utd", "critic.norm" or "temperature.optimizer.learning_rate", each with
+            its new value, as for ``part_from_text``. A later entry replaces an earlier one.
 
     Raises:
-        UserError: The path names no setting, the text is no valid value, or the resulting composition is invalid.
+        UserError: A path names no setting, a text is no valid value, or the resulting composition is invalid.
     """
-    path = path.replace("-", "_")
-    changed = _replace(algorithm, path, path, text)
-    assert isinstance(changed, Algorithm)
-    return changed
+    changes: dict[str, Any] = {}
+    for path, text in settings:
+        path = path.replace("-", "_")
+        name, value = _changed_field(algorithm, vars(algorithm) | changes, path, path, text)
+        changes[name] = value
+    return algorithm.replace(**changes)
+
+
+def with_setting(algorithm: Algorithm, path: str, text: str) -> Algorithm:
+    """Return a copy with one setting replaced; see ``with_settings``."""
+    return with_settings(algorithm, [(path, text)])
 
 
 def part_from_text(field: str, text: str) -> Any:
@@ -49,8 +57,8 @@ def part_from_text(field: str, text: str) -> Any:
     return _parse(field, get_type_hints(Algorithm)[field], text)
 
 
-def _replace(part: Any, rest: str, path: str, text: str) -> Any:
-    """Return a copy of the part with the setting at the dotted path ``rest`` replaced."""
+def _changed_field(part: Any, values: dict[str, Any], rest: str, path: str, text: str) -> tuple[str, Any]:
+    """Return the field of ``part`` that the dotted path ``rest`` starts with, and its new value."""
     name, dot, rest = rest.partition(".")
     fields = [field.name for field in dataclasses.fields(part)]
     owner = "an algorithm" if isinstance(part, Algorithm) else type(part).__name__
@@ -58,12 +66,13 @@ def _replace(part: Any, rest: str, path: str, text: str) -> Any:
         valid = suggest(name, fields) or f", expected one of {', '.join(fields)}"
         raise UserError(f"setting {path!r}: {owner} has no field {name!r}{valid}")
     if not dot:
-        return dataclasses.replace(part, **{name: _parse(path, get_type_hints(type(part))[name], text)})
-    current = getattr(part, name)
-    if not dataclasses.is_dataclass(current) or not dataclasses.fields(current):
+        return name, _parse(path, get_type_hints(type(part))[name], text)
+    current = values[name]
+    if not dataclasses.is_dataclass(current) or isinstance(current, type) or not dataclasses.fields(current):
         shown = type(current).__name__ if dataclasses.is_dataclass(current) else current
         raise UserError(f"setting {path!r}: {name} is {shown}, which has no field {rest!r}")
-    return dataclasses.replace(part, **{name: _replace(current, rest, path, text)})
+    inner, value = _changed_field(current, vars(current), rest, path, text)
+    return name, dataclasses.replace(current, **{inner: value})
 
 
 def _parse(field: str, hint: Any, text: str) -> Any:

@@ -19,10 +19,8 @@ from surefoot import replay
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.benchmark.updates import Bench
 from surefoot.errors import UserError
-from surefoot.machine import device_name
-from surefoot.networks.matmul import Precision
+from surefoot.machine import Precision, check_precision, device_name
 from surefoot.tasks import get_task, make_vector
-from surefoot.training.setup import check_precision
 from surefoot.types import EnvSpec
 
 _CAPACITY = 10_000

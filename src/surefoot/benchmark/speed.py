@@ -23,8 +23,7 @@ from surefoot.algorithms.presets import crossq_wn
 from surefoot.benchmark.machine import matmul_part, memory_part
 from surefoot.benchmark.sbx_peer import SbxPeer, open_peer
 from surefoot.benchmark.updates import Bench
-from surefoot.machine import device_name
-from surefoot.networks.matmul import Precision
+from surefoot.machine import Precision, device_name
 from surefoot.tasks import VectorEnv, get_task, make_vector
 from surefoot.types import EnvSpec
 

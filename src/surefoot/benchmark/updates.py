@@ -13,10 +13,9 @@ import numpy as np
 from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner
 from surefoot.benchmark.flops import count_dot_flops
-from surefoot.networks.matmul import Precision
+from surefoot.machine import Precision, check_precision
 from surefoot.tasks import VectorEnv
 from surefoot.training.population import Population, PopulationState
-from surefoot.training.setup import check_precision
 from surefoot.types import EnvSpec, Transition
 
 CAPACITY = 100_000

@@ -1,21 +1,24 @@
-"""Types of command-line options, with error messages that say what was expected."""
+"""Types of command-line options, whose error messages state what was expected."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from surefoot.training.config import Setting
+
 
 def _show(value: Any) -> list[str]:
-    """A default as ``--help`` prints it."""
+    """Return a default as ``--help`` prints it."""
     return [f"{value:_}" if isinstance(value, int) else str(value)]
 
 
 def _option[T](parse: Callable[[str], T], metavar: str, expected: str) -> tyro.constructors.PrimitiveConstructorSpec[T]:
-    """An option of one value; ``parse`` raises ValueError for what it does not understand."""
+    """Return the specification of an option with one value; ``parse`` raises ValueError for invalid text."""
 
     def from_strings(strings: list[str]) -> T:
         try:
@@ -29,31 +32,55 @@ def _option[T](parse: Callable[[str], T], metavar: str, expected: str) -> tyro.c
 
 
 def _hint(text: str) -> object:
-    """What ``--help`` says in place of a default of None."""
+    """Replace a default of None in ``--help``."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
 
-_WHOLE = _option(int, "N", "a whole number such as 1_000_000")
-_REAL = _option(float, "X", "a number such as 0.99 or 3e-4")
+_WHOLE_NUMBER = "a whole number such as 1_000_000"
+_WHOLE = _option(int, "N", _WHOLE_NUMBER)
 _NAME = _option(str, "NAME", "a name")
 _PATH = _option(Path, "PATH", "a path")
 
+
+def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
+    """Return a setting of a run as the field of a command, as ``dataclasses.make_dataclass`` takes it.
+
+    Args:
+        setting: Setting of ``TrainConfig``.
+        resume: Whether the command resumes a run, so that settings keep their values by default.
+    """
+    kind, default, hint = setting.kind, setting.default, setting.hint
+    if resume:
+        default, hint = (False if kind is bool else None), "unchanged"
+    marks: list[Any] = [tyro.conf.arg(help=setting.meaning)]
+    if hint:
+        marks.append(_hint(hint))
+    if kind is int:
+        marks.append(_option(int, setting.unit, _WHOLE_NUMBER))
+    elif kind is Path or kind is str:
+        marks.append(_option(kind, setting.unit, "a path or a name"))
+    if default is None:
+        kind = kind | None
+    return setting.name, Annotated[kind, *marks], dataclasses.field(default=default)
+
+
 Int = Annotated[int, _WHOLE]
 PresetInt = Annotated[int | None, _WHOLE, _hint("the algorithm's")]
-PresetPart = Annotated[str | None, _option(str, "PART", "a part"), _hint("the algorithm's")]
-PresetFloat = Annotated[float | None, _REAL, _hint("the algorithm's")]
-TaskFloat = Annotated[float | None, _REAL, _hint("the task's")]
-TaskInt = Annotated[int | None, _WHOLE, _hint("the task's")]
+SettingTexts = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE"), _hint("the algorithm's settings")
+]
 SeedInt = Annotated[int | None, _WHOLE, _hint("the one with the best score")]
-KeptInt = Annotated[int | None, _WHOLE, _hint("as before")]
-CapacityInt = Annotated[int | None, _WHOLE, _hint("the run's agent steps, at most 1_000_000")]
-WorkersInt = Annotated[int | None, _WHOLE, _hint("chosen from the number of cores and seeds")]
 PythonPath = Annotated[Path | None, _PATH, _hint("the one that make bench installs, where it is there")]
-SourcePath = Annotated[Path | None, _PATH, _hint("fresh networks")]
-DataName = Annotated[str | None, _option(str, "DATA", "a path or a name"), _hint("an empty replay buffer")]
 GridOutPath = Annotated[Path | None, _PATH, _hint("runs/GRID")]
-OutPath = Annotated[Path | None, _PATH, _hint("runs/TASK-ALGORITHM-NUMBER")]
-EvenFpsFloat = Annotated[float | None, _REAL, _hint("near 50, in a .gif near 25, so that motion is even")]
+FpsFloat = Annotated[
+    float | None,
+    _option(float, "X", "a number such as 25 or 29.97"),
+    _hint("near 50, in a .gif near 25, for even motion"),
+]
+    float | None,
+    _option(float, "X", "a number such as 25 or 29.97"),
+    _hint("near 50, in a .gif near 25, so that motion is even"),
+]
 WidthInt = Annotated[int | None, _WHOLE, _hint("640, or 320 beside others")]
 HeightInt = Annotated[int | None, _WHOLE, _hint("480, or 240 beside others")]
 CameraName = Annotated[str | None, _NAME, _hint("the suite's usual one")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from surefoot.cli.options import CameraName, EvenFpsFloat, HeightInt, Int, RunPath, RunTask, VideoPath, WidthInt
+from surefoot.cli.options import CameraName, FpsFloat, HeightInt, Int, RunPath, RunTask, VideoPath, WidthInt
 
 if TYPE_CHECKING:
     from surefoot.video import Progress, Recording
@@ -48,7 +48,7 @@ class Record:
     """Width of each policy's picture in pixels, an even number."""
     height: HeightInt = None
     """Height of each policy's picture in pixels, an even number."""
-    fps: EvenFpsFloat = None
+    fps: FpsFloat = None
     """Frames per second."""
     camera: CameraName = None
     """Name or number of one of the MuJoCo model's cameras, or "free"."""

@@ -10,15 +10,12 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-type Precision = Literal["float32", "tf32", "bf16"]
-"""Of the products in layers; tf32 is what NVIDIA GPUs multiply fastest among formats as wide as float32."""
-
-PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bf16")
+from surefoot.machine import Precision
 
 _precision: ContextVar[Precision] = ContextVar("precision", default="float32")
 

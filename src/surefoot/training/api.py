@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ import numpy as np
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import UserError
-from surefoot.machine import describe_machine
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.tasks import Task, get_task
 from surefoot.training.callbacks import Callback, EventDispatcher
-from surefoot.training.config import TrainConfig
-from surefoot.training.config_file import describe_run, read_run
+from surefoot.training.config import TrainConfig, check_names
+from surefoot.training.config_file import describe_resumed_run, describe_run, read_run
 from surefoot.training.evaluation import Episodes, Evaluator
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
@@ -91,9 +89,7 @@ def train(
         UserError: the request cannot be carried out as asked; nothing was written.
         RunFailure: something broke on the way; the last checkpoint is intact.
     """
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
-    if unknown := sorted(settings.keys() - names):
-        raise UserError(f"train has no setting {unknown[0]!r}, expected one of {', '.join(sorted(names))}")
+    check_names(settings)
     use_compile_cache()
     watchers = EventDispatcher(observer or PlainObserver(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
@@ -157,12 +153,7 @@ def resume(
             watchers.on_message("this run was stopped before its first checkpoint: it begins again")
             loop.prepare(WarmStart.again(config, plan.warm_start))
             loop.start(directory)
-        described = describe_run(config, plan, resolved)
-        kept = ("started", "command", "machine")
-        directory.update_config(
-            {name: value for name, value in described.items() if name not in kept}
-            | {"resumed": [*directory.config.get("resumed", []), {"machine": describe_machine()}]}
-        )
+        directory.update_config(describe_resumed_run(config, plan, resolved, directory.config))
         return _run(loop, stop, directory)
 
 

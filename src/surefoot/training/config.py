@@ -1,130 +1,247 @@
-"""What a run is: everything that decides its numbers, and the cadences that do not."""
+"""Configuration of a training run: the one description of every setting."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from surefoot.algorithms.config import Algorithm
-from surefoot.errors import UserError
-from surefoot.networks.matmul import PRECISIONS, Precision
+from surefoot.errors import UserError, suggest
+from surefoot.machine import PRECISIONS, Precision
+
+if TYPE_CHECKING:
+    from surefoot.algorithms.config import Algorithm
 
 MOST_TRANSITIONS = 1_000_000
-"""Transitions that a replay buffer keeps per seed unless told otherwise."""
-
-CADENCES = ("evaluate_every", "evaluation_episodes", "checkpoint_every", "log_every", "diagnose_every")
-"""Settings that say when a run looks at itself, and change nothing in what is trained."""
+"""Default limit of transitions in each seed's replay buffer."""
 
 
-def _whole(name: str, value: Any) -> int:
-    """Return ``value`` as a plain int: of NumPy's integers and of floats such as 2e5, but not of 2.5 or True."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    try:
-        if not isinstance(value, bool):
-            return operator.index(value)
-    except TypeError:
-        pass
-    raise UserError(f"{name} must be a whole number, got {value!r}")
+@dataclass(frozen=True)
+class Setting:
+    """Description of one setting. Command line, config.json and documentation are derived from it.
+
+    Attributes:
+        name: Field of ``TrainConfig``.
+        kind: Type of its values: int, bool, str, Path or ``Precision``.
+        default: Value of a run that does not set it.
+        optional: Whether None is allowed.
+        meaning: Meaning, as one phrase or sentence.
+        unit: Unit of its values in upper case, or what they are; empty for flags.
+        hint: Text of the default, where the value None does not explain itself.
+        minimum: Smallest value allowed; None for no bound.
+        resume: Whether a resumed run may change it.
+        recorded: Whether config.json has an entry for it.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    optional: bool
+    meaning: str
+    unit: str
+    hint: str
+    minimum: int | None
+    resume: bool
+    recorded: bool
+
+    def validate(self, value: Any) -> Any:
+        """Return a value in the setting's type.
+
+        Raises:
+            UserError: The value is not of that type, or below the minimum.
+        """
+        if value is None and self.optional:
+            return None
+        if self.kind is int:
+            value = self._whole_number(value)
+            if self.minimum is not None and value < self.minimum:
+                raise UserError(f"{self.name} must be at least {self.minimum}, got {value}")
+        elif self.kind is bool and not isinstance(value, bool):
+            raise UserError(f"{self.name} must be True or False, got {value!r:.200}")
+        elif self.kind is Precision and value not in PRECISIONS:
+            raise UserError(f"{self.name} must be one of {', '.join(PRECISIONS)}, got {value!r:.200}")
+        elif self.kind in (Path, str):
+            try:
+                return self.kind(os.fspath(value))
+            except TypeError:
+                raise UserError(f"{self.name} must be a path, got {value!r:.200}") from None
+        return value
+
+    def _whole_number(self, value: Any) -> int:
+        """Return NumPy's integers and floats such as 2e5 as int."""
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        try:
+            if not isinstance(value, bool):
+                return operator.index(value)
+        except TypeError:
+            pass
+        raise UserError(f"{self.name} must be a whole number, got {value!r:.200}")
+
+
+def _setting(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = "",
+    hint: str = "",
+    minimum: int | None = None,
+    resume: bool = False,
+    recorded: bool = True,
+) -> Any:
+    """Return a dataclass field that carries a ``Setting``."""
+    description = {"meaning": meaning, "unit": unit, "hint": hint, "minimum": minimum, "resume": resume}
+    return dataclasses.field(default=default, metadata=description | {"recorded": recorded})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """Configuration of one training run.
+
+    The table of settings, with their meaning, units, defaults and whether a resumed run may change them, is in the
+    command line's reference.
 
     Attributes:
-        task: a task name, a registered Gymnasium id, or a zero-argument callable that returns a gymnasium.Env.
-        algorithm: the composition to train.
-        num_seeds: independent agents trained in this process (S).
-        seed: the first training seed; the agents use seed, seed + 1, ..., seed + S - 1.
-        env_steps: simulator control steps per seed, action repeats included.
-        evaluate_every: env_steps between evaluations (step 0 and the last step are always evaluated).
-        evaluation_episodes: episodes per seed and evaluation.
-        checkpoint_every: env_steps between checkpoints (the last step always makes one).
-        log_every: env_steps between rows of training.csv.
-        diagnose_every: env_steps between rows of diagnostics.csv; 0 for none.
-        precision: of the layers' products in updates: "float32"; or faster, summed in float32 all the same, "bf16" (in
-            hidden layers) or, on NVIDIA GPUs, "tf32".
-        overlap: step the environments while the device updates. The updates of an agent step then cannot draw the
-            transition of that very step, so each action comes from a policy one agent step behind. Evaluations are
-            played beside training where cores are left over. Off is paper-exact.
-        curvature: measure the critic loss's curvature in each of those rows, too, which costs about 120 gradients.
-        replay_capacity: transitions kept per seed; None means the run's agent steps and the transitions it begins
-            with, at most 1,000,000.
-        env_workers: worker processes that step environments; 0 steps them in this process, None chooses from the
-            number of cores and seeds.
-        out: the run directory; None makes runs/<task>-<algorithm>-<n>.
-        overwrite: replace a run that is already there.
-        init_from: a run directory whose networks and temperature the agents begin with.
-        init_replay: begin with that run's newest transitions in the replay buffer, too.
-        prefill: an .npz file, or the id or folder of a Minari dataset, whose transitions are in the replay buffer
-            before the first step.
+        task: Task name, registered Gymnasium id, or zero-argument callable that returns a gymnasium.Env.
+        algorithm: Composition to train.
     """
 
     task: str | Callable[[], Any]
     algorithm: Algorithm
-    num_seeds: int = 1
-    seed: int = 0
-    env_steps: int = 1_000_000
-    evaluate_every: int = 25_000
-    evaluation_episodes: int = 5
-    checkpoint_every: int = 25_000
-    log_every: int = 1_000
-    diagnose_every: int = 25_000
-    precision: Precision = "float32"
-    overlap: bool = False
-    curvature: bool = False
-    replay_capacity: int | None = None
-    env_workers: int | None = None
-    out: Path | None = None
-    overwrite: bool = False
-    init_from: Path | None = None
-    init_replay: bool = False
-    prefill: str | None = None
+    num_seeds: int = _setting(1, "Independent agents, trained together in this process.", unit="AGENTS", minimum=1)
+    seed: int = _setting(0, "First training seed; the agents use SEED, SEED + 1 and so on.", unit="SEED", minimum=0)
+    env_steps: int = _setting(
+        1_000_000,
+        "Simulator control steps per seed, action repeats included; a resumed run may only increase it.",
+        unit="ENV_STEPS",
+        minimum=1,
+        resume=True,
+    )
+    evaluate_every: int = _setting(
+        25_000,
+        "Interval between evaluations; the first and the last step are always evaluated.",
+        unit="ENV_STEPS",
+        minimum=1,
+        resume=True,
+    )
+    evaluation_episodes: int = _setting(
+        5, "Episodes per seed and evaluation, with the deterministic action.", unit="EPISODES", minimum=1, resume=True
+    )
+    checkpoint_every: int = _setting(
+        25_000,
+        "Interval between checkpoints; the last step always makes one.",
+        unit="ENV_STEPS",
+        minimum=1,
+        resume=True,
+    )
+    log_every: int = _setting(1_000, "Interval between rows of training.csv.", unit="ENV_STEPS", minimum=1, resume=True)
+    diagnose_every: int = _setting(
+        25_000,
+        "Interval between rows of diagnostics.csv (norms, effective learning rates, dead units, Q bias); 0 for none.",
+        unit="ENV_STEPS",
+        minimum=0,
+        resume=True,
+    )
+    precision: Precision = _setting(
+        "float32",
+        "Precision of the factors of matrix products in updates. bf16 (hidden layers) and, on NVIDIA GPUs, "
+        "tf32 (all layers) are faster; sums and everything else stay in float32.",
+    )
+    overlap: bool = _setting(
+        False,
+        "Step the environments while the device updates. Each action then comes from a policy one agent step "
+        "older; off is exactly the published algorithm.",
+    )
+    curvature: bool = _setting(
+        False,
+        "Also measure the curvature of the critic's loss in diagnostics.csv, at the cost of about 120 gradients "
+        "per row.",
+        resume=True,
+    )
+    replay_capacity: int | None = _setting(
+        None,
+        "Transitions kept in each seed's replay buffer.",
+        unit="TRANSITIONS",
+        hint="the run's agent steps and initial transitions, at most 1_000_000",
+    )
+    env_workers: int | None = _setting(
+        None,
+        "Processes that step environments; 0 steps them in this one.",
+        unit="PROCESSES",
+        minimum=0,
+        resume=True,
+        hint="chosen from the number of cores and seeds",
+    )
+    out: Path | None = _setting(
+        None, "Run directory to create.", unit="PATH", hint="runs/TASK-ALGORITHM-NUMBER", recorded=False
+    )
+    overwrite: bool = _setting(False, "Replace a run that exists in the run directory.", recorded=False)
+    init_from: Path | None = _setting(
+        None,
+        "Run directory whose networks and temperature the agents start with.",
+        unit="PATH",
+        hint="fresh networks",
+        recorded=False,
+    )
+    init_replay: bool = _setting(
+        False,
+        "Also start with that run's newest transitions in the replay buffer; they count towards the warm-up.",
+        recorded=False,
+    )
+    prefill: str | None = _setting(
+        None,
+        "Transitions in the replay buffer before the first step: an .npz file, or the id or folder of a Minari "
+        "dataset; they count towards the warm-up.",
+        unit="DATASET",
+        hint="an empty replay buffer",
+        recorded=False,
+    )
 
     def __post_init__(self) -> None:
-        """Refuse values no run can have."""
-        for name in ("num_seeds", "seed", "env_steps", *CADENCES, "replay_capacity", "env_workers"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _whole(name, value))
-        for name in ("num_seeds", "env_steps", *CADENCES):
-            least, expected = (0, "0 (never) or more") if name == "diagnose_every" else (1, "at least 1")
-            if (value := getattr(self, name)) < least:
-                raise UserError(f"{name} must be {expected}, got {value}")
-        if self.precision not in PRECISIONS:
-            raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-        for name in ("overlap", "curvature"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise UserError(f"{name} must be True or False, got {value!r}")
-        if not 0 <= self.seed < 2**31 - self.num_seeds:
+        """Validate every setting, then their combinations."""
+        for setting in settings():
+            object.__setattr__(self, setting.name, setting.validate(getattr(self, setting.name)))
+        if self.seed >= 2**31 - self.num_seeds:
             raise UserError(f"seed must be between 0 and 2**31 - num_seeds - 1, got {self.seed}")
         if self.replay_capacity is not None and self.replay_capacity < self.algorithm.warmup_transitions:
             raise UserError(
                 f"replay_capacity must hold at least the warm-up of {self.algorithm.warmup_transitions} transitions, "
                 f"got {self.replay_capacity}"
             )
-        if self.env_workers is not None and self.env_workers < 0:
-            raise UserError(f"env_workers must be 0 (this process) or more, got {self.env_workers}")
-        for name, kind in (("out", Path), ("init_from", Path), ("prefill", str)):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, kind(_path(name, value)))
-        self._check_warm_start()
-
-    def _check_warm_start(self) -> None:
         if self.init_replay and self.init_from is None:
-            raise UserError("init_replay needs init_from: the run whose transitions to begin with")
+            raise UserError("init_replay needs init_from, the run whose transitions to start with")
         if self.init_replay and self.prefill is not None:
             raise UserError("init_replay and prefill both fill the replay buffer: choose one")
         if self.overwrite and self.out and self.init_from and self.out.resolve() == self.init_from.resolve():
             raise UserError(f"init_from {self.init_from} is the run that overwrite would replace: choose another out")
 
 
-def _path(name: str, value: Any) -> str:
-    try:
-        return os.fspath(value)
-    except TypeError:
-        raise UserError(f"{name} must be a path, got {value!r}") from None
+def check_names(given: Iterable[str], *, resume: bool = False) -> None:
+    """Validate the names of settings given to ``train`` or ``resume``.
+
+    Raises:
+        UserError: One is not a setting, or not one that a resumed run may change.
+    """
+    names = [setting.name for setting in settings() if setting.resume or not resume]
+    if unknown := sorted(set(given) - set(names)):
+        problem = "resume cannot change" if resume else "train has no setting"
+        expected = f"expected one of {', '.join(names)}"
+        raise UserError(f"{problem} {unknown[0]!r}, {expected}{suggest(unknown[0], names)}")
+
+
+@functools.cache
+def settings() -> tuple[Setting, ...]:
+    """Return the settings of a run in the order of ``TrainConfig``'s fields; task and algorithm are none."""
+    # The class Algorithm imports JAX, which the command line loads only to train.
+    hints = get_type_hints(TrainConfig, localns={"Algorithm": Any})
+    found = []
+    for field in dataclasses.fields(TrainConfig):
+        if field.metadata:
+            kinds = get_args(hints[field.name]) if type(None) in get_args(hints[field.name]) else (hints[field.name],)
+            found.append(Setting(field.name, kinds[0], field.default, len(kinds) > 1, **field.metadata))
+    return tuple(found)

@@ -1,13 +1,9 @@
-"""Population of a run, after the checks that its memory and precision are available."""
+"""Population of a run, made after the checks that it fits the device."""
 
 from __future__ import annotations
 
-import jax
-
 from surefoot.algorithms import Learner
-from surefoot.errors import UserError
-from surefoot.machine import device_name
-from surefoot.networks.matmul import PRECISIONS, Precision
+from surefoot.machine import check_precision
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.config import TrainConfig
 from surefoot.training.memory import check_memory, replay_frames
@@ -17,29 +13,13 @@ from surefoot.types import EnvSpec
 
 
 def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv) -> Population:
-    """Return the learners of all seeds, having checked that their replay buffers fit.
+    """Return the population of all seeds.
 
     Raises:
-        UserError: they do not fit into the device's free memory, or the device cannot multiply as asked.
+        UserError: The replay buffers do not fit into the device's free memory, or it lacks the precision.
     """
     check_precision(config.precision)
     spec = EnvSpec(vector.observation_size, vector.action_size)
     check_memory(plan, task, spec)
-    return Population(
-        Learner(config.algorithm, spec, plan.discount, config.precision),
-        plan.seeds,
-        plan.capacity,
-        replay_frames(plan, task),
-    )
-
-
-def check_precision(precision: Precision) -> None:
-    """Refuse a precision that the default device does not have.
-
-    Raises:
-        UserError: it does not.
-    """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if precision == "tf32" and jax.default_backend() != "gpu":
-        raise UserError(f"precision tf32 is of NVIDIA GPUs, and this is {device_name()}: choose float32 or bf16")
+    learner = Learner(config.algorithm, spec, plan.discount, config.precision)
+    return Population(learner, plan.seeds, plan.capacity, replay_frames(plan, task))
