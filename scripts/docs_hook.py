@@ -4,15 +4,16 @@ It fails when something public is not documented. Public is what an ``__all__`` 
 needs a place in the reference (a line ``::: its.name``), a docstring, and there a word about every parameter, field,
 method and property. For this the sources are read and not imported.
 
-It fills the tables of algorithms, so that no page can differ from the code: a line ``<!-- values: NAME -->`` becomes
-every value of that preset with its source, ``<!-- size: NAME -->`` its update-to-data ratio, size and cost, and
-``<!-- presets -->`` the table of all of them.
+It fills tables from the code, one for each line such as ``<!-- options: train -->``: a command's options, the
+``settings`` of a run, the ``values: NAME`` of a preset with their sources, its ``size: NAME`` and cost, and all
+``presets``.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "surefoot"
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
-_MARKER = re.compile(r"^<!-- (values|size|presets)(?:: ([\w-]+))? -->$", re.MULTILINE)
+_MARKER = re.compile(r"^<!-- (values|size|presets|options|settings)(?:: ([\w-]+))? -->$", re.MULTILINE)
 _SECTIONS = {griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes}
 
 
@@ -43,13 +44,54 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def _filled(marker: re.Match[str]) -> str:
-    # Importing the presets starts JAX, which pages without a marker need not wait for.
+    kind, name = marker.groups()
+    if kind == "options":
+        return options_table(name or "")
+    if kind == "settings":
+        return settings_table()
+    # Importing the presets imports JAX, which pages without a marker do not need.
     from surefoot.algorithms.presets import find_preset, list_presets
 
-    kind, name = marker.groups()
     if kind == "presets":
         return presets_table(list_presets())
     return (values_table if kind == "values" else size_table)(find_preset(name or ""))
+
+
+def options_table(name: str) -> str:
+    """Return every argument of a command with its meaning and default, as ``--help`` describes them."""
+    import tyro
+
+    from surefoot.cli.main import COMMANDS
+    from surefoot.cli.parse import load_command
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        parser = tyro.extras.get_parser(load_command(COMMANDS[name]), config=(tyro.conf.FlagCreatePairsOff,))
+    rows = []
+    for action in parser._actions:
+        if action.dest == "help":
+            continue
+        option = ", ".join(f"`{string}`" for string in action.option_strings) or "`" + str(action.metavar) + "`"
+        if action.option_strings and action.metavar:
+            option = f"{option[:-1]} {action.metavar}`"
+        text = " ".join((action.help or "").split())
+        meaning, _, default = text.removesuffix(")").rpartition(" (")
+        default = default.removeprefix("default: ")
+        rows.append((option, meaning, "off" if default == "False" else default))
+    return _table(("option", "meaning", "default"), rows)
+
+
+def settings_table() -> str:
+    """Return every setting of a run with its type, meaning and default, and whether ``resume`` may change it."""
+    from surefoot.training.config import settings
+
+    rows = []
+    for setting in settings():
+        unit = setting.unit.lower().replace("_", " ")
+        kind = getattr(setting.kind, "__name__", "str") + (f" ({unit})" if unit and setting.kind is int else "")
+        default = setting.hint or _shown("", setting.default)
+        rows.append((f"`{setting.name}`", kind, setting.meaning, default, "yes" if setting.resume else ""))
+    return _table(("setting", "type", "meaning", "default", "resume may change it"), rows)
 
 
 def values_table(preset: PresetInfo) -> str:

@@ -1,4 +1,4 @@
-"""What a person gets for a mistake: one line that names it, exit code 2, and no traceback."""
+"""Messages for invalid command lines."""
 
 from __future__ import annotations
 
@@ -8,31 +8,41 @@ from surefoot.cli.main import main
 
 from .conftest import FakeApi
 
+TRAIN = ["train", "cheetah-run", "--set"]
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["trian", "x"], ["unknown command 'trian'", "did you mean 'train'"]),
-        (["--hlep"], ["'--hlep'", "did you mean '--help'"]),
-        (["train"], ["TASK is missing", "surefoot train --help"]),
-        (["evaluate"], ["PATH is missing"]),
-        (["train", "x", "--env-stpes", "5"], ["unknown option '--env-stpes'", "did you mean '--env-steps'"]),
-        (["train", "--env-stpes", "5"], ["unknown option '--env-stpes'"]),
-        (["train", "x", "--task", "y"], ["unknown option '--task'"]),
-        (["train", "x", "y"], ["unexpected argument 'y'"]),
-        (["train", "x", "--utd"], ["--utd needs a value"]),
-        (["train", "x", "--utd", "--seed", "1"], ["--utd needs a value"]),
-        (["train", "x", "--utd", "2.5"], ["--utd", "expected a whole number", "'2.5'"]),
-        (["train", "x", "--env-steps=1e6"], ["--env-steps", "expected a whole number such as 1_000_000", "'1e6'"]),
-        (["train", "x", "--discount", "high"], ["--discount", "expected a number", "'high'"]),
-        (["tasks", "--jsn"], ["unknown option '--jsn'", "did you mean '--json'"]),
-        (["train", "x", "--algorithm", "crossq-nw"], ["unknown algorithm 'crossq-nw'", "did you mean 'crossq-wn'"]),
-        (["train", "x", "--utd", "0"], ["utd", "at least 1", "got 0"]),
-        (["train", "x", "--batch-size", "-1"], ["batch_size", "at least 1", "got -1"]),
-        (["algorithms", "sca"], ["unknown algorithm 'sca'", "did you mean 'sac'"]),
-    ],
-)
-def test_a_mistake_is_one_line_and_exit_code_2(
+MISTAKES = [
+    (["trian", "x"], ["unknown command 'trian'", "did you mean 'train'"]),
+    (["--hlep"], ["'--hlep'", "did you mean '--help'"]),
+    (["train"], ["TASK is missing", "surefoot train --help"]),
+    (["evaluate"], ["PATH is missing"]),
+    (["train", "x", "--env-stpes", "5"], ["unknown option '--env-stpes'", "did you mean '--env-steps'"]),
+    (["train", "--env-stpes", "5"], ["unknown option '--env-stpes'"]),
+    (["train", "x", "--task", "y"], ["unknown option '--task'"]),
+    (["train", "x", "y"], ["unexpected argument 'y'"]),
+    (["train", "x", "--utd"], ["--utd needs a value"]),
+    (["train", "x", "--utd", "--seed", "1"], ["--utd needs a value"]),
+    (["train", "x", "--utd", "2.5"], ["--utd", "expected a whole number", "'2.5'"]),
+    (["train", "x", "--env-steps=1e6"], ["--env-steps", "expected a whole number such as 1_000_000", "'1e6'"]),
+    (["tasks", "--jsn"], ["unknown option '--jsn'", "did you mean '--json'"]),
+    (["train", "x", "--algorithm", "crossq-nw"], ["unknown algorithm 'crossq-nw'", "did you mean 'crossq-wn'"]),
+    (["train", "x", "--utd", "0"], ["utd", "at least 1", "got 0"]),
+    (["algorithms", "sca"], ["unknown algorithm 'sca'", "did you mean 'sac'"]),
+    ([*TRAIN, "batch_size"], ["--set: expected PATH=VALUE such as critic.norm=none, got 'batch_size'"]),
+    ([*TRAIN, "batch_size=-1"], ["batch_size", "at least 1", "got -1"]),
+    ([*TRAIN, "discount=high"], ["discount must be one of none, a number, got 'high'"]),
+    ([*TRAIN, "critc.norm=none"], ["setting 'critc.norm'", "no field 'critc'", "did you mean 'critic'"]),
+    ([*TRAIN, "critic.nrm=none"], ["setting 'critic.nrm'", "no field 'nrm'", "did you mean 'norm'"]),
+    ([*TRAIN, "weight-constraint=unit-nrm"], ["must be one of none, UnitNorm, L2Penalty, got 'unit-nrm'"]),
+    ([*TRAIN, "critic=none"], ["critic must be one of MLP, BroNet, SimBaNet, got 'none'"]),
+    ([*TRAIN, "resets=ResetEvery(steps=3)"], ["ResetEvery got an unexpected keyword argument 'steps'"]),
+    ([*TRAIN, "actor=MLP(open('x'))"], ["open('x') is neither a part nor a literal"]),
+    ([*TRAIN, "critic_loss=quantile-huber"], ["target_reduction Min compares numbers"]),
+    ([*TRAIN, "temperature=none"], ["policy TanhGaussian needs a temperature"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISTAKES)
+def test_mistake_is_one_line_and_exit_code_2(
     arguments: list[str], expected: list[str], api: FakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -45,12 +55,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert api.calls == []
 
 
-@pytest.mark.parametrize("encoding_is_plain", [False, True])
-def test_the_line_is_the_same_whatever_the_terminal(
-    encoding_is_plain: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("plain_encoding", [False, True])
+def test_line_does_not_depend_on_the_terminal(
+    plain_encoding: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    if encoding_is_plain:
+    if plain_encoding:
         monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     assert main(["train", "x", "--env-steps", "many"]) == 2
     assert capsys.readouterr().err == (

@@ -1,4 +1,4 @@
-"""``train`` and ``resume``: what reaches the library, and what an outcome means for the exit code."""
+"""Commands ``train`` and ``resume``: arguments passed to the library, and exit codes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pytest
 
+import surefoot
 from surefoot.algorithms.presets import get_preset
 from surefoot.cli.main import main
-from surefoot.cli.train import Train
 from surefoot.errors import RunFailure, UserError
 from surefoot.training.config import TrainConfig
 
 from .conftest import PATH, FakeApi
 
 
-def test_train_passes_the_defaults_of_a_run(api: FakeApi) -> None:
+def algorithm_of(api: FakeApi) -> surefoot.Algorithm:
+    ((_, _, options),) = api.calls
+    algorithm = options["algorithm"]
+    assert isinstance(algorithm, surefoot.Algorithm)
+    return algorithm
+
+
+def test_train_has_the_defaults_of_a_configuration(api: FakeApi) -> None:
     assert main(["train", "cheetah-run"]) == 0
     ((name, task, options),) = api.calls
     config = TrainConfig("cheetah-run", get_preset("crossq-wn"))
@@ -25,28 +32,18 @@ def test_train_passes_the_defaults_of_a_run(api: FakeApi) -> None:
     assert options == expected | {"callbacks": []}
 
 
-def test_every_setting_of_a_run_is_an_option() -> None:
-    settings = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert settings <= {field.name for field in dataclasses.fields(Train)}
-
-
-def test_train_passes_what_was_given(api: FakeApi) -> None:
+def test_train_passes_every_option(api: FakeApi) -> None:
     line = (
-        "train dog-run --algorithm sac --utd 5 --batch-size 64 --policy-delay 2 --warmup-transitions 700 "
-        "--discount 0.9 --action-repeat 4 --learning-rate 5e-4 --num-seeds 10 --env-steps 1_000_000 --seed 7 "
+        "train dog-run --algorithm sac --utd 5 --set batch-size=64 --num-seeds 10 --env-steps 1_000_000 --seed 7 "
         "--evaluate-every 10 --evaluation-episodes 2 --checkpoint-every 20 --log-every 30 --diagnose-every 40 "
         "--precision bf16 --overlap --curvature --replay-capacity 9_000 --env-workers 0 --out runs/dog --overwrite "
         "--init-from runs/cat --init-replay --prefill D4RL/dog/human-v0"
     )
     assert main(line.split()) == 0
     ((_, task, options),) = api.calls
-    algorithm = options.pop("algorithm")
     assert task == "dog-run"
-    assert algorithm.name == "sac"
-    assert algorithm.critic_optimizer.learning_rate == algorithm.actor_optimizer.learning_rate == 5e-4
-    names = ("utd", "batch_size", "policy_delay", "warmup_transitions", "discount", "action_repeat")
-    assert [getattr(algorithm, name) for name in names] == [5, 64, 2, 700, 0.9, 4]
     assert options == {
+        "algorithm": surefoot.sac(utd=5).replace(batch_size=64),
         "num_seeds": 10,
         "seed": 7,
         "env_steps": 1_000_000,
@@ -69,23 +66,48 @@ def test_train_passes_what_was_given(api: FakeApi) -> None:
     }
 
 
-def test_the_last_of_a_repeated_option_wins(api: FakeApi) -> None:
+def test_the_last_of_repeated_options_wins(api: FakeApi) -> None:
     """`make train ARGS=...` appends to its own defaults and relies on this."""
-    assert main(["train", "cheetah-run", "--utd", "2", "--env-steps", "44_000", "--utd=3", "--env_steps", "5"]) == 0
+    arguments = "--utd 2 --env-steps 44_000 --set discount=0.5 --utd=3 --env_steps 5 --set discount=0.9"
+    assert main(["train", "cheetah-run", *arguments.split()]) == 0
     ((_, _, options),) = api.calls
-    assert (options["algorithm"].utd, options["env_steps"]) == (3, 5)
+    algorithm = options["algorithm"]
+    assert (algorithm.utd, algorithm.discount, options["env_steps"]) == (3, 0.9, 5)
 
 
-def test_resume_changes_only_what_was_given(api: FakeApi) -> None:
+def test_set_replaces_parts_and_their_values(api: FakeApi) -> None:
+    settings = ["weight_constraint=none", "resets=ResetEvery(env_steps=80_000)", "critic-pass=separate"]
+    settings += ["temperature=Temperature(0.01)", "actor.widths = (64, 64)"]
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    assert main(["train", "cheetah-run", *arguments, "--utd", "3"]) == 0
+    expected = surefoot.crossq_wn(utd=3)
+    assert algorithm_of(api) == expected.replace(
+        weight_constraint=None,
+        resets=surefoot.ResetEvery(env_steps=80_000),
+        critic_pass="separate",
+        temperature=surefoot.Temperature(0.01),
+        actor=dataclasses.replace(expected.actor, widths=(64, 64)),
+    )
+
+
+def test_set_validates_only_the_final_combination(api: FakeApi) -> None:
+    arguments = ["--set", "critic_loss=quantile-huber", "--set", "target_reduction=mean"]
+    assert main(["train", "cheetah-run", "--algorithm", "sac", *arguments]) == 0
+    assert type(algorithm_of(api).target_reduction).__name__ == "Mean"
+
+
+def test_resume_passes_only_what_is_given(api: FakeApi) -> None:
     assert main(["resume", "runs/dog"]) == 0
-    assert main(["resume", "runs/dog", "--env-steps", "2_000_000", "--log-every", "5", "--task", "my.envs:dog"]) == 0
+    arguments = "--env-steps 2_000_000 --diagnose-every 0 --curvature --env-workers 0 --task my.envs:dog"
+    assert main(["resume", "runs/dog", *arguments.split()]) == 0
+    given = {"env_steps": 2_000_000, "diagnose_every": 0, "curvature": True, "env_workers": 0, "task": "my.envs:dog"}
     assert api.calls == [
         ("resume", Path("runs/dog"), {"callbacks": []}),
-        ("resume", Path("runs/dog"), {"env_steps": 2_000_000, "log_every": 5, "task": "my.envs:dog", "callbacks": []}),
+        ("resume", Path("runs/dog"), {**given, "callbacks": []}),
     ]
 
 
-def test_plain_output_tells_the_whole_story(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_output_of_a_run(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "cheetah-run"])
     assert capsys.readouterr().out.splitlines() == [
         "training crossq-wn on cheetah-run, UTD 2, seeds 3 to 4, 2,000 env steps; CPU, 2 cores; replay 1 MiB; "
@@ -102,7 +124,7 @@ def test_plain_output_tells_the_whole_story(api: FakeApi, capsys: pytest.Capture
     ]
 
 
-def test_an_interrupted_run_says_how_to_go_on(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupted_run_prints_how_to_resume(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     api.completed = False
     assert main(["train", "cheetah-run"]) == 130
     assert f"surefoot resume {PATH}" in capsys.readouterr().out
@@ -112,7 +134,7 @@ def test_an_interrupted_run_says_how_to_go_on(api: FakeApi, capsys: pytest.Captu
     ("error", "code"),
     [(UserError("no such\nthing"), 2), (RunFailure("cheetah-run: seed 4: NaN"), 1), (KeyboardInterrupt(), 130)],
 )
-def test_an_expected_failure_is_at_most_one_line(
+def test_expected_failure_is_at_most_one_line(
     api: FakeApi, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
 ) -> None:
     api.error = error
@@ -121,7 +143,7 @@ def test_an_expected_failure_is_at_most_one_line(
     assert capsys.readouterr().err == (f"surefoot: error: {message}\n" if message else "")
 
 
-def test_a_bug_keeps_its_traceback(api: FakeApi) -> None:
+def test_bug_keeps_its_traceback(api: FakeApi) -> None:
     api.error = ZeroDivisionError("bug")
     with pytest.raises(ZeroDivisionError):
         main(["train", "cheetah-run"])

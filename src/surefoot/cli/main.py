@@ -1,8 +1,7 @@
-"""The entry point: arguments to a command, the command's outcome to an exit code.
+"""Entry point of the command line.
 
-Exit codes: 0 done; 1 something broke while running, or ``doctor`` or ``check-env`` found a problem; 2 the request
-cannot be carried out as asked; 130 interrupted. What is expected to go wrong is one line on stderr; a bug keeps its
-traceback.
+Exit codes: 0 done; 1 a failure while running, or a problem found by ``doctor`` or ``check-env``; 2 an invalid request;
+130 interrupted. Expected failures are one line on stderr; a bug keeps its traceback.
 """
 
 from __future__ import annotations
@@ -11,47 +10,36 @@ import os
 import sys
 from collections.abc import Sequence
 
-from surefoot.cli.bench import Bench, BenchSeeds, BenchSpeed, BenchStatus
-from surefoot.cli.card import Card
-from surefoot.cli.check_env import CheckEnv
-from surefoot.cli.doctor import Doctor
-from surefoot.cli.evaluate import Evaluate
-from surefoot.cli.export import Export
-from surefoot.cli.listing import Algorithms, Tasks
 from surefoot.cli.parse import parse
-from surefoot.cli.record import Record
-from surefoot.cli.report import Report
-from surefoot.cli.sync import Sync
-from surefoot.cli.train import Resume, Train
-from surefoot.cli.watch import Watch
 from surefoot.errors import RunFailure, UserError
 
-COMMANDS: dict[str, type] = {
-    "train": Train,
-    "resume": Resume,
-    "evaluate": Evaluate,
-    "export": Export,
-    "card": Card,
-    "sync": Sync,
-    "record": Record,
-    "check-env": CheckEnv,
-    "tasks": Tasks,
-    "algorithms": Algorithms,
-    "watch": Watch,
-    "report": Report,
-    "bench": Bench,
-    "bench-status": BenchStatus,
-    "bench-speed": BenchSpeed,
-    "bench-seeds": BenchSeeds,
-    "doctor": Doctor,
+COMMANDS = {
+    "train": "surefoot.cli.train:Train",
+    "resume": "surefoot.cli.train:Resume",
+    "evaluate": "surefoot.cli.evaluate:Evaluate",
+    "export": "surefoot.cli.export:Export",
+    "card": "surefoot.cli.card:Card",
+    "sync": "surefoot.cli.sync:Sync",
+    "record": "surefoot.cli.record:Record",
+    "check-env": "surefoot.cli.check_env:CheckEnv",
+    "tasks": "surefoot.cli.listing:Tasks",
+    "algorithms": "surefoot.cli.listing:Algorithms",
+    "watch": "surefoot.cli.watch:Watch",
+    "report": "surefoot.cli.report:Report",
+    "bench": "surefoot.cli.bench:Bench",
+    "bench-status": "surefoot.cli.bench:BenchStatus",
+    "bench-speed": "surefoot.cli.bench:BenchSpeed",
+    "bench-seeds": "surefoot.cli.bench:BenchSeeds",
+    "doctor": "surefoot.cli.doctor:Doctor",
 }
+"""Module and class of each command, imported when it is called."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the command line after the program's name; None reads this process's own.
+        arguments: Command line after the program's name; None reads this process's own.
 
     Returns:
         The exit code.
@@ -64,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"surefoot {__version__}")
             return 0
         code: int = parse(COMMANDS, _joined(given)).run()
-        sys.stdout.flush()  # a reader that is gone shows here, inside the try, and not at the interpreter's exit
+        sys.stdout.flush()  # raises BrokenPipeError here rather than at the interpreter's exit
         return code
     except UserError as error:
         return _fail(error, 2)
@@ -73,14 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has closed it (`surefoot tasks | head`). Python would complain again when it flushes
-        # stdout at exit, so stdout goes to the null device.
+        # The reader of our output has closed it (`surefoot tasks | head`). Python would report that again when it
+        # flushes stdout at exit, so stdout is redirected to the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _joined(given: Sequence[str]) -> Sequence[str]:
-    """Take ``bench status``, ``bench speed`` and ``bench seeds`` for one word; no shipped grid is called so."""
+    """Return ``bench status DIR`` as ``bench-status DIR``; no shipped grid has the name of a command."""
     joined = "-".join(given[:2])
     return [joined, *given[2:]] if given[:1] == ["bench"] and joined in COMMANDS else given
 

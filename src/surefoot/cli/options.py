@@ -77,10 +77,6 @@ FpsFloat = Annotated[
     _option(float, "X", "a number such as 25 or 29.97"),
     _hint("near 50, in a .gif near 25, for even motion"),
 ]
-    float | None,
-    _option(float, "X", "a number such as 25 or 29.97"),
-    _hint("near 50, in a .gif near 25, so that motion is even"),
-]
 WidthInt = Annotated[int | None, _WHOLE, _hint("640, or 320 beside others")]
 HeightInt = Annotated[int | None, _WHOLE, _hint("480, or 240 beside others")]
 CameraName = Annotated[str | None, _NAME, _hint("the suite's usual one")]

@@ -1,21 +1,20 @@
-"""From arguments to a command: tyro does the work, and what it refuses becomes one line.
+"""Parsing of the command line by tyro, with every mistake reported in one line.
 
-tyro reports a mistake in a box of several lines. A script, a log file and a person in a hurry are better served by one
-line that names the value and what was expected, so the box is caught and its message taken out.
+tyro reports a mistake in a box of several lines. Scripts and log files are better served by one line that names the
+value and what was expected, so the box is captured and its message extracted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import importlib
+import inspect
 import io
 import itertools
 import operator
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, get_type_hints
-
-import tyro
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
 
 from surefoot.errors import UserError, suggest
 
@@ -25,48 +24,73 @@ _RULE = re.compile(r"[\s│|+─-]*")
 _HELP = ("-h", "--help")
 
 
-def parse(commands: dict[str, type], arguments: Sequence[str]) -> Any:
-    """Build the command that the arguments name.
+def parse(commands: Mapping[str, str], arguments: Sequence[str]) -> Any:
+    """Return the command that the arguments describe.
 
     Args:
-        commands: a dataclass for each name.
-        arguments: what followed the program's name.
+        commands: ``"module:Class"`` of a dataclass for each command's name.
+        arguments: Command line after the program's name.
 
     Raises:
-        UserError: one line about the first mistake.
-        SystemExit: 0, after ``--help`` was printed.
+        UserError: One line about the first mistake.
+        SystemExit: With code 0, after ``--help`` was printed.
     """
-    given = list(arguments) or ["--help"]
-    first = given[0]
-    if first not in commands and first not in _HELP:
+    name = arguments[0] if arguments else "--help"
+    if name in _HELP:
+        _print_commands(commands)
+        raise SystemExit(0)
+    if name not in commands:
         valid = (*commands, *_HELP, "--version")
-        raise UserError(f"unknown command {first!r}: expected one of {', '.join(commands)}{suggest(first, valid)}")
-    if first in commands:
-        _check_options(first, commands[first], given[1:])
+        raise UserError(f"unknown command {name!r}: expected one of {', '.join(commands)}{suggest(name, valid)}")
+    return _parse_options(name, load_command(commands[name]), arguments[1:])
+
+
+def load_command(location: str) -> type:
+    """Return the class at ``"module:Class"``."""
+    module, _, name = location.partition(":")
+    command: type = getattr(importlib.import_module(module), name)
+    return command
+
+
+def _print_commands(commands: Mapping[str, str]) -> None:
+    print("usage: surefoot COMMAND ...\n\nSample-efficient off-policy reinforcement learning for continuous control.\n")
+    width = max(map(len, commands))
+    for name, location in commands.items():
+        summary = (inspect.getdoc(load_command(location)) or "").partition("\n\n")[0]
+        print(f"  {name:<{width}}  {' '.join(summary.split())}")
+    print("\n`surefoot COMMAND --help` describes a command's options; `surefoot --version` prints the version.")
+
+
+def _parse_options(name: str, command: type, arguments: Sequence[str]) -> Any:
+    import tyro
+
+    _check_options(name, command, arguments)
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
-            command, unexpected = tyro.cli(
-                _union(commands),
-                prog="surefoot",
-                description="Sample-efficient off-policy reinforcement learning for continuous control.",
-                args=given,
+            parsed: tuple[Any, list[str]] = tyro.cli(
+                command,
+                prog=f"surefoot {name}",
+                args=arguments,
                 return_unknown_args=True,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(f"{first}: {_message(box.getvalue())}; see surefoot {first} --help") from None
+        raise UserError(f"{name}: {_message(box.getvalue())}; see surefoot {name} --help") from None
+    options, unexpected = parsed
     if unexpected:
-        raise UserError(f"{first}: unexpected argument {unexpected[0]!r}; see surefoot {first} --help")
-    return command
+        raise UserError(f"{name}: unexpected argument {unexpected[0]!r}; see surefoot {name} --help")
+    return options
 
 
 def _check_options(name: str, command: type, arguments: Sequence[str]) -> None:
-    """Refuse an option the command does not have, before its value can be mistaken for something else."""
+    """Validate the options' names, before tyro can take the value of an unknown option for something else."""
+    import tyro
+
     hints = get_type_hints(command, include_extras=True)
-    options = [name for name, hint in hints.items() if tyro.conf.Positional not in getattr(hint, "__metadata__", ())]
+    options = [field for field, hint in hints.items() if tyro.conf.Positional not in getattr(hint, "__metadata__", ())]
     valid = [f"--{option.replace('_', '-')}" for option in options]
     for argument in arguments:
         option = argument.partition("=")[0]
@@ -74,14 +98,8 @@ def _check_options(name: str, command: type, arguments: Sequence[str]) -> None:
             raise UserError(f"{name}: unknown option {option!r}{suggest(option, valid)}; see surefoot {name} --help")
 
 
-def _union(commands: dict[str, type]) -> Any:
-    """The union type that tyro turns into subcommands."""
-    members = [Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items()]
-    return functools.reduce(operator.or_, members)
-
-
 def _message(box: str) -> str:
-    """The sentence in one of tyro's error boxes, which stands between the title and the first rule."""
+    """Return the sentence in one of tyro's error boxes, which is between the title and the first rule."""
     lines = (_ANSI.sub("", line) for line in box.splitlines())
     texts = ("" if _RULE.fullmatch(line) else line.strip(_FRAME) for line in lines)
     next(texts, None)  # the title
@@ -91,4 +109,4 @@ def _message(box: str) -> str:
     sentence = " ".join(body)
     if missing := re.match(r"Missing value for argument '([^']+)'", sentence):
         return f"{missing[1]} needs a value"
-    return sentence.removeprefix("Error parsing ") or "these options cannot be read"
+    return sentence.removeprefix("Error parsing ") or "these options cannot be parsed"

@@ -40,12 +40,13 @@ class _TrainOptions:
         from surefoot.training import api
 
         options = {setting.name: getattr(self, setting.name) for setting in settings()}
-        algorithm, dashboards = self._make_algorithm(), make_dashboards(self.dashboard)
+        algorithm, dashboards = self.make_algorithm(), make_dashboards(self.dashboard)
         with make_display() as display:
             api.train(self.task, algorithm=algorithm, observer=display, callbacks=dashboards, **options)
         return 0 if display.completed else INTERRUPTED
 
-    def _make_algorithm(self) -> Algorithm:
+    def make_algorithm(self) -> Algorithm:
+        """Return the algorithm that the options describe."""
         from surefoot.algorithms.part_text import with_settings
         from surefoot.algorithms.presets import get_preset
 
