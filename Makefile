@@ -79,31 +79,25 @@ build: $(UV_PROGRAM) ## Build the sdist, and from it the wheel, into dist/
 
 ##@ Measurements
 
-# SBX wants other versions of nearly everything, so it has an environment of its own, from PyPI.
+# SBX needs other versions of nearly every package, so it has an environment of its own, from PyPI.
 SBX := sbx-rl==0.28.0
 SBX_PYTHON ?= $(BIN)/python
 
 .PHONY: bench
-bench: setup .bench/sbx/.$(SBX) ## Measure the update beside the machine's limits and SBX's CrossQ (ARGS="--utd 2 --task dog-run")
-	$(BIN)/surefoot bench speed $(ARGS)
-
-ENV_STEPS ?= 20_000
-DOGS = $(BIN)/surefoot train dog-run --utd 2 --num-seeds 10 --env-steps $(ENV_STEPS) --overwrite
+bench: setup .bench/sbx/.$(SBX) ## Measure the update against the machine's limit and SBX's CrossQ (ARGS="--utd 2 --presets sac")
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 .PHONY: bench-gpu
-bench-gpu: setup ## Measure many agents on a GPU (make setup EXTRA=cuda first): seeds, a profile, ten dogs in both modes (ENV_STEPS=1_000_000)
-	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision tf32 --out .bench/seeds-tf32.json
-	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision bf16 --out .bench/seeds-bf16.json
-	$(BIN)/surefoot bench seeds --num-seeds 1 10 64 128 256 --precision float32 --out .bench/seeds-float32.json
-	set -o pipefail; $(BIN)/python scripts/profile_update.py tf32 2 10 | tee .bench/profile-tf32.txt
-	$(DOGS) --overlap --precision tf32 --out .bench/dogs-overlap
-	$(DOGS) --out .bench/dogs-exact
+bench-gpu: setup ## Measure many agents on a GPU (make setup EXTRA=cuda first), in about 10 minutes
+	$(BIN)/python -m benchmarks.speed --utd 2 --num-seeds 1 10 64 128 --precisions tf32 bf16 float32 --rounds 3 \
+	  --minutes 6 --out .bench/seeds.json $(ARGS)
+	set -o pipefail; $(BIN)/python -m benchmarks.profile_update tf32 2 10 | tee .bench/profile.txt
 
 .bench/sbx/.$(SBX): | setup
 	@rm -rf .bench/sbx
 	$(SBX_PYTHON) -m venv .bench/sbx
 	.bench/sbx/bin/python -m pip install --quiet '$(SBX)' || \
-	  { rm -rf .bench/sbx; echo "surefoot bench speed measures without SBX, and with it where --sbx names a Python that has it" >&2; exit 1; }
+	  { rm -rf .bench/sbx; echo "SBX was not installed: python -m benchmarks.speed measures without it" >&2; exit 1; }
 	@touch $@
 
 # task:env_steps of the runs whose evaluation files are kept under results/.

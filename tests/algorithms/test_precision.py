@@ -13,7 +13,7 @@ import pytest
 
 import surefoot
 from surefoot.algorithms import Learner
-from surefoot.benchmark.flops import _inner
+from surefoot.benchmark.train_step import inner_jaxprs
 from surefoot.diagnostics import critic_curvature, diagnose_actor, diagnose_critic, judge
 from surefoot.machine import Precision
 from surefoot.types import Batch
@@ -39,7 +39,7 @@ def products(jaxpr: Any) -> Iterator[tuple[set[np.dtype], set[int]]]:
             shapes = [variable.aval.shape[-2:] for variable in (*equation.invars, *equation.outvars)]
             yield {variable.aval.dtype for variable in equation.invars}, {size for shape in shapes for size in shape}
         branches = equation.params.get("branches", ())
-        for inside in (*_inner(equation.params), *(branch.jaxpr for branch in branches)):
+        for inside in (*inner_jaxprs(equation.params), *(branch.jaxpr for branch in branches)):
             yield from products(inside)
 
 
@@ -84,7 +84,7 @@ def asked(jaxpr: Any) -> Iterator[Any]:
         if equation.primitive.name == "dot_general":
             yield equation.params["precision"]
         branches = equation.params.get("branches", ())
-        for inside in (*_inner(equation.params), *(branch.jaxpr for branch in branches)):
+        for inside in (*inner_jaxprs(equation.params), *(branch.jaxpr for branch in branches)):
             yield from asked(inside)
 
 

@@ -11,25 +11,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from surefoot.algorithms import Algorithm, Learner
-from surefoot.benchmark.flops import count_dot_flops
 from surefoot.benchmark.grid import Cell
+from surefoot.benchmark.train_step import TrainStep, flop_per_update
 from surefoot.errors import RunFailure, UserError
 from surefoot.tasks import Task, get_task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
 from surefoot.training.memory import replay_bytes
 from surefoot.training.plan import make_plan
-from surefoot.training.population import Population, PopulationState
-from surefoot.types import Batch, EnvSpec, Transition
+from surefoot.types import EnvSpec
 
 CALIBRATION_SECONDS = 30.0
+_SECONDS_PER_SHAPE = 1.5
+_SECONDS_PER_TASK = 0.7
 _PROCESS_BYTES = 900_000_000
 """Python, JAX with its compiled programs, a simulator: 0.8 to 1.2 GB measured on cheetah-run, one to five seeds."""
 _STATE_COPIES = 8
@@ -116,7 +116,7 @@ def _traced(algorithm: Algorithm, spec: EnvSpec) -> _Size:
     state = jax.eval_shape(learner.init, jax.random.key(0))
     numbers = [leaf for leaf in jax.tree.leaves(state) if leaf.dtype != state.key.dtype]
     return _Size(
-        _flop_per_update(learner, spec),
+        flop_per_update(learner),
         sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params))),
         sum(leaf.size * leaf.dtype.itemsize for leaf in numbers),
     )
@@ -130,19 +130,6 @@ def _sizes(task: Task) -> EnvSpec:
     if task.observation_size is None or task.action_size is None:
         return _TYPICAL_SIZES
     return EnvSpec(task.observation_size, task.action_size)
-
-
-def _flop_per_update(learner: Learner, spec: EnvSpec) -> float:
-    """Count the matrix products of one update of one seed, the policy's by its delay."""
-    size = learner.algorithm.batch_size
-
-    def update(key: jax.Array) -> Any:
-        observation, action = jnp.zeros((size, spec.observation_size)), jnp.zeros((size, spec.action_size))
-        batch = Batch(observation, action, jnp.zeros(size), observation, jnp.zeros(size))
-        # Traced, the predicate is unknown, as it is in training: both branches are in the program.
-        return learner.update(learner.init(key), batch, key, jax.random.key_data(key)[0] > 0)
-
-    return count_dot_flops(update, jax.random.key(0), branch_share=1.0 / learner.algorithm.policy_delay)
 
 
 # ---------------------------------------------------------------- calibration
@@ -230,48 +217,16 @@ def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Cal
 
 def _flop_rate(cell: Cell) -> float:
     config, task = cell.config(Path(cell.name)), get_task(cell.task)
-    plan, spec = make_plan(config, task), _sizes(task)
-    learner = Learner(config.algorithm, spec, plan.discount, config.precision)
-    population = Population(learner, plan.seeds, capacity=5_000, frames=6_000)
-    seeds = len(plan.seeds)
-    state, action = population.init(np.zeros((seeds, spec.observation_size), np.float32))
-    transition = _noise(spec, seeds)
-    for _ in range(10):
-        state, action = population.explore(state, transition, uniform=True)
-    state, action = population.train(state, transition, 0)  # compiles
-    jax.block_until_ready(action)
-    return seeds * _rate(population, state, transition) * _flop_per_update(learner, spec)
+    step = TrainStep(config.algorithm, _sizes(task), config.num_seeds, config.precision)
+    return step.updates_per_second(_SECONDS_PER_SHAPE) * flop_per_update(step.population.learner)
 
 
-def _rate(population: Population, state: PopulationState, transition: Transition, least: float = 1.5) -> float:
-    """Return the updates per second of one seed."""
-    began, done, utd = time.perf_counter(), 0, population.learner.algorithm.utd
-    while (elapsed := time.perf_counter() - began) < least or done < utd:
-        state, action = population.train(state, transition, done)
-        jax.block_until_ready(action)
-        done += utd
-    return done / elapsed
-
-
-def _noise(spec: EnvSpec, seeds: int) -> Transition:
-    random = np.random.default_rng(0)
-    observation = random.normal(size=(seeds, spec.observation_size)).astype(np.float32)
-    return Transition(
-        action=random.uniform(-1, 1, (seeds, spec.action_size)).astype(np.float32),
-        reward=np.ones(seeds, np.float32),
-        next_observation=observation,
-        terminated=np.zeros(seeds, bool),
-        observation=observation,
-        ended=np.zeros(seeds, bool),
-    )
-
-
-def _step_rate(task: Task, least: float = 0.7) -> float:
+def _step_rate(task: Task) -> float:
     """Return control steps per second of one environment."""
     with make_vector(task, [0], "evaluate") as vector:
         vector.reset([0])
         action, steps, began = np.zeros((1, vector.action_size), np.float32), 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < least:
+        while (elapsed := time.perf_counter() - began) < _SECONDS_PER_TASK:
             steps += int(vector.step(action).env_steps[0])
     return steps / elapsed
 

@@ -13,7 +13,7 @@ import tyro
 
 from surefoot.cli.bench_tables import makespan, plan_lines, status_lines
 from surefoot.cli.display import duration_text
-from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt, PythonPath
+from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,10 +35,9 @@ BenchPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
 
 @dataclass(frozen=True)
 class Bench:
-    """Train every cell of a grid (tasks x algorithms x seeds); cells that are finished are skipped, others resumed.
+    """Train every cell of a grid (tasks x algorithms x seeds); finished cells are skipped, others resumed.
 
-    `surefoot bench status DIR` shows where a grid stands; `surefoot bench speed` and `surefoot bench seeds` measure the
-    update.
+    `surefoot bench status DIR` shows the state of a grid.
     """
 
     grid: GridName
@@ -173,52 +172,6 @@ class BenchStatus:
                     time.sleep(_REFRESH_SECONDS)
             except KeyboardInterrupt:
                 return 0
-
-
-@dataclass(frozen=True)
-class BenchSpeed:
-    """Measure gradient updates per second beside the machine's own limits and SBX's CrossQ."""
-
-    utd: Int = 5
-    """Gradient updates per agent step."""
-    num_seeds: Int = 1
-    """Agents trained side by side."""
-    rounds: Int = 9
-    """Measurements of each part; medians are reported with the smallest and the largest."""
-    task: str = "cheetah-run"
-    """What the loop plays, and whose sizes the networks have."""
-    sbx: PythonPath = None
-    """A Python that has sbx-rl."""
-    out: Path = Path(".bench/speed.json")
-    """Where the figures go as JSON."""
-
-    def run(self) -> int:
-        """Measure and print; return the exit code."""
-        from surefoot.benchmark.speed_table import measure_and_print
-
-        return measure_and_print(self.utd, self.num_seeds, self.rounds, self.task, self.sbx, self.out)
-
-
-@dataclass(frozen=True)
-class BenchSeeds:
-    """Measure gradient updates per second for growing numbers of agents side by side, without environments."""
-
-    task: str = "cheetah-run"
-    """Whose sizes the networks have."""
-    utd: Int = 2
-    """Gradient updates per agent step."""
-    num_seeds: tuple[Int, ...] = (1, 10, 64, 128)
-    """Numbers of agents."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Of the layers' products."""
-    out: Path = Path(".bench/seeds.json")
-    """Where the figures go as JSON."""
-
-    def run(self) -> int:
-        """Measure and print; return the exit code."""
-        from surefoot.benchmark.seeds import measure_and_print
-
-        return measure_and_print(self.task, self.utd, self.num_seeds, self.precision, self.out)
 
 
 def _tell(line: str) -> None:

@@ -28,8 +28,6 @@ COMMANDS = {
     "report": "surefoot.cli.report:Report",
     "bench": "surefoot.cli.bench:Bench",
     "bench-status": "surefoot.cli.bench:BenchStatus",
-    "bench-speed": "surefoot.cli.bench:BenchSpeed",
-    "bench-seeds": "surefoot.cli.bench:BenchSeeds",
     "doctor": "surefoot.cli.doctor:Doctor",
 }
 """Module and class of each command, imported when it is called."""

@@ -70,7 +70,6 @@ SettingTexts = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE"), _hint("the algorithm's settings")
 ]
 SeedInt = Annotated[int | None, _WHOLE, _hint("the one with the best score")]
-PythonPath = Annotated[Path | None, _PATH, _hint("the one that make bench installs, where it is there")]
 GridOutPath = Annotated[Path | None, _PATH, _hint("runs/GRID")]
 FpsFloat = Annotated[
     float | None,

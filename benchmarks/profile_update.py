@@ -1,8 +1,8 @@
-"""Where an update's time goes, operation by operation: a table from JAX's profiler, for docs/performance.md.
+"""Time of an update by operation, from JAX's profiler.
 
-    .venv/bin/python scripts/profile_update.py [float32|tf32|bf16] [updates per agent step] [seeds]
+    python -m benchmarks.profile_update [float32|tf32|bf16] [updates per agent step] [seeds]
 
-Pin it to one core (``taskset -c 0``) for a table whose rows add up: on several, operations run side by side.
+Pin it to one core (``taskset -c 0``) for a table whose rows add up: on several cores, operations overlap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from jax.profiler import ProfileData
 
 from surefoot.algorithms.presets import crossq_wn
-from surefoot.benchmark.updates import Bench
+from surefoot.benchmark.train_step import TrainStep
 from surefoot.types import EnvSpec
 
 _CALLS = 30
@@ -27,15 +27,14 @@ _ROWS = 40
 
 
 def main(precision: str = "float32", utd: str = "5", seeds: str = "1") -> None:
-    """Print the table."""
-    observation = np.zeros((int(seeds), 17), np.float32)
-    bench = Bench(crossq_wn(utd=int(utd)), EnvSpec(17, 6), 0.99, observation, precision, 10_000)  # type: ignore[arg-type]
-    bench.update(3)
+    """Print the table of operations."""
+    step = TrainStep(crossq_wn(utd=int(utd)), EnvSpec(17, 6), int(seeds), precision)  # type: ignore[arg-type]
+    step.run(3)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            began = time.perf_counter()
-            bench.update(_CALLS)
-            wall = time.perf_counter() - began
+            start = time.perf_counter()
+            step.run(_CALLS)
+            wall = time.perf_counter() - start
         data = ProfileData.from_file(str(next(Path(folder).rglob("*.xplane.pb"))))
     updates = _CALLS * int(utd)
     spent, times = collections.Counter[str](), collections.Counter[str]()
@@ -45,26 +44,26 @@ def main(precision: str = "float32", utd: str = "5", seeds: str = "1") -> None:
                 if (operation := dict(event.stats).get("hlo_op")) is not None:
                     spent[str(operation)] += event.duration_ns
                     times[str(operation)] += 1
-    named = _names(bench)
+    sources = _sources(step)
     kinds = collections.Counter[str]()
     for operation, nanoseconds in spent.items():
-        kinds[_kind(operation, named)] += nanoseconds
-    # A loop's or a branch's own time holds that of what is in it.
+        kinds[_kind(operation, sources)] += nanoseconds
+    # The time of a loop or a branch includes that of the operations inside.
     del kinds["inside"]
     print(f"{wall * 1e6 / updates:9.0f} us per update, of which in operations {kinds.total() / 1e3 / updates:.0f}")
     for kind, nanoseconds in kinds.most_common():
         print(f"{nanoseconds / 1e3 / updates:9.1f} us  {kind}")
     print()
-    shown = [row for row in spent.most_common() if _kind(row[0], named) != "inside"]
+    shown = [row for row in spent.most_common() if _kind(row[0], sources) != "inside"]
     for operation, nanoseconds in shown[:_ROWS]:
-        source, shape = named.get(operation, ("", ""))
+        source, shape = sources.get(operation, ("", ""))
         each = f"{nanoseconds / 1e3 / updates:9.1f} us x{times[operation] / updates:5.2f}"
         print(f"{each}  {operation} {shape} {source[-90:]}")
 
 
-def _names(bench: Bench) -> dict[str, tuple[str, str]]:
-    """Of each operation in the compiled program: where it comes from in ours, and the shape of its result."""
-    program = bench._population._train.lower(bench._state, bench._transition, np.int32(0)).compile().as_text()
+def _sources(step: TrainStep) -> dict[str, tuple[str, str]]:
+    """Return the source and the shape of the result of each operation in the compiled training step."""
+    program = step.population._train.lower(step.state, step.transition, np.int32(0)).compile().as_text() or ""
     found = {}
     for line in program.splitlines():
         if left := re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = (\(?\w+\[[\d,]*\])", line):
@@ -74,9 +73,9 @@ def _names(bench: Bench) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _kind(operation: str, named: dict[str, tuple[str, str]]) -> str:
-    """Sort an operation by the last one of ours in it."""
-    source, _ = named.get(operation, ("", ""))
+def _kind(operation: str, sources: dict[str, tuple[str, str]]) -> str:
+    """Return the category of an operation, by its source."""
+    source, _ = sources.get(operation, ("", ""))
     if operation.startswith(("while", "conditional", "call")):
         return "inside"
     if "dot_general" in source or operation.startswith("dot"):
@@ -85,7 +84,7 @@ def _kind(operation: str, named: dict[str, tuple[str, str]]) -> str:
         return "batch normalisation"
     if operation.startswith("copy"):
         return "copies"
-    return "the rest, elementwise: ReLU and bias, optimiser, projection, target, sampling"
+    return "elementwise and other: ReLU and bias, optimiser, projection, target, sampling"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""SBX's CrossQ in a Python of its own, because it wants other versions than ours of nearly everything."""
+"""SBX's CrossQ in a separate Python, since it needs other versions of most packages."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import UserError
-from surefoot.networks.validation import one_line
 
 _PROGRAM = Path(__file__).with_name("sbx_program.py")
 
 
 class SbxPeer:
-    """A process that makes SBX's updates on request; see ``open_peer``.
+    """A process that runs SBX's updates on request; made by ``open_peer``.
 
     Attributes:
-        versions: what it said of itself: sbx, jax, device (cpu, gpu), policy_delay.
+        utd: Gradient updates per call of ``run``.
+        versions: Its description: sbx, jax, device (cpu, gpu), policy_delay.
     """
 
-    def __init__(self, process: subprocess.Popen[str], python: Path, errors: Any) -> None:
-        self._process, self._python, self._errors = process, python, errors
+    def __init__(self, process: subprocess.Popen[str], python: Path, errors: Any, utd: int) -> None:
+        self._process, self._python, self._errors, self.utd = process, python, errors, utd
         self.versions: dict[str, Any] = self._read(json.loads)
 
     def run(self, calls: int) -> float:
-        """Make the updates of so many agent steps; return the seconds that they took, in its own clock."""
+        """Run the updates of ``calls`` agent steps; return the seconds they took on its own clock."""
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # It has died: what it said is read below.
+        with contextlib.suppress(OSError):  # a dead process is reported below
             self._process.stdin.write(f"{calls}\n")
             self._process.stdin.flush()
         return self._read(float)
@@ -42,8 +42,7 @@ class SbxPeer:
             try:
                 return parse(line)
             except ValueError:
-                said = one_line(line)
-                raise UserError(f"{self._python} does not run SBX's CrossQ, or not as asked: it said {said}") from None
+                raise UserError(f"{self._python} cannot run SBX's CrossQ: it printed {line.strip()[:200]!r}") from None
         self._process.wait()
         self._errors.seek(0)
         last = (self._errors.read().strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
@@ -52,24 +51,24 @@ class SbxPeer:
 
 @contextlib.contextmanager
 def open_peer(python: Path, observation_size: int, action_size: int, utd: int) -> Iterator[SbxPeer]:
-    """Start SBX's CrossQ with critics of 2 x 512 and actors of 2 x 256 units on a free environment of these sizes.
+    """Start SBX's CrossQ with critics of 2 x 512 and actors of 2 x 256 units on an environment without cost.
 
     Args:
-        python: an interpreter that has sbx-rl.
+        python: An interpreter with sbx-rl.
         observation_size: O.
         action_size: A.
-        utd: gradient updates per agent step.
+        utd: Gradient updates per agent step.
 
     Raises:
-        UserError: it does not start, or ends.
+        UserError: The process does not start, or ends.
     """
-    # Neither our packages nor our settings of JAX are its own, but for where it is to compute.
+    # It must not find our packages; of JAX's settings only the platform applies to it.
     kept = {
         name: value
         for name, value in os.environ.items()
         if name == "JAX_PLATFORMS" or not name.startswith(("JAX_", "PYTHONPATH"))
     }
-    kept["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # Two processes share the device.
+    kept["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two processes share the device
     with tempfile.TemporaryFile("w+") as errors:
         try:
             process = subprocess.Popen(
@@ -81,9 +80,9 @@ def open_peer(python: Path, observation_size: int, action_size: int, utd: int) -
                 text=True,
             )
         except OSError as error:
-            raise UserError(f"cannot start {python}, which was to run SBX's CrossQ: {error.strerror}") from error
+            raise UserError(f"cannot start {python} for SBX's CrossQ: {error.strerror}") from error
         try:
-            yield SbxPeer(process, python, errors)
+            yield SbxPeer(process, python, errors, utd)
         finally:
             process.kill()
             process.wait()
