@@ -18,7 +18,7 @@ from tests.training.small import small
 def test_table_and_figures_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(speed, "get_preset", lambda name, utd: small(surefoot.crossq_wn(utd=utd)))
+    monkeypatch.setattr(speed, "get_preset", lambda name, utd: small(surefoot.sac(utd=utd)))
     sbx, out = tmp_path / "python", tmp_path / "speed.json"
     sbx.write_text(  # a fake of SBX that takes half a second for every request
         "#!/bin/sh\n"

@@ -45,7 +45,7 @@ class TrainStep:
         learner = Learner(algorithm, spec, 0.99, precision)
         frames = replay.frame_capacity(_CAPACITY, 500)
         self.population = Population(learner, range(num_seeds), _CAPACITY, frames)
-        self.transition = _noise(spec, num_seeds)
+        self.transition = noise(spec, num_seeds)
         self.state, _ = self.population.init(np.asarray(self.transition.observation))
         for _ in range(_STORED):
             self.state, _ = self.population.explore(self.state, self.transition, uniform=True)
@@ -126,7 +126,8 @@ def _dot(equation: Any) -> float:
     return 2.0 * math.prod(left) * math.prod(right) / shared
 
 
-def _noise(spec: EnvSpec, seeds: int) -> Transition:
+def noise(spec: EnvSpec, seeds: int) -> Transition:
+    """Return one random transition [S, ...]."""
     random = np.random.default_rng(0)
     observation = random.normal(size=(seeds, spec.observation_size)).astype(np.float32)
     return Transition(
