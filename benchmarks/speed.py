@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
     task = get_task(args.task)
     if task.observation_size is None or task.action_size is None:
         raise UserError(f"{task.name} does not declare its sizes: choose a task of DM Control or MyoSuite")
+    for precision in args.precisions:
+        check_precision(precision)
     spec = EnvSpec(task.observation_size, task.action_size)
     data: dict[str, Any] = {"device": device_name(), "task": task.name, "utd": args.utd, "rows": []}
     print(f"{data['device']}, sizes of {task.name}, UTD {args.utd}\n{_HEADER}", flush=True)
