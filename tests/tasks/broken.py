@@ -1,4 +1,4 @@
-"""A healthy environment, and everything that can be wrong with it, one thing at a time. Used by test_check.py."""
+"""A healthy environment and variants with one fault each, for test_check.py."""
 
 from __future__ import annotations
 
@@ -105,6 +105,11 @@ class StepsInTheOldWay(Healthy):
 class TakesNoSeed(Healthy):
     def reset(self) -> Any:  # type: ignore[override]
         return super().reset()
+
+
+class TakesNoOptions(Healthy):
+    def reset(self, *, seed: int | None = None) -> Any:  # type: ignore[override]
+        return super().reset(seed=seed)
 
 
 class Raises(Healthy):

@@ -1,4 +1,4 @@
-"""``check_env``: each fault is found, and named rightly, and a healthy environment is left alone."""
+"""``check_env``: findings for one fault at a time, and none for healthy environments."""
 
 import json
 import re
@@ -13,15 +13,15 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 import surefoot
 from surefoot.cli.main import main
 from surefoot.errors import UserError
-from surefoot.tasks.check import KINDS, check_env, diagnosis, exploring
+from surefoot.tasks.check import KINDS, check_env, checker, random_rollout
 from tests.tasks import broken, zoo
 
 HUGE = float(np.finfo(np.float32).max)
-STEPS = 600
+STEPS = 300
 
 FAULTS = [
     (broken.OBSERVES_A_TUPLE, {"observation-space"}, "Tuple"),
-    (broken.OBSERVES_NO_NUMBERS, {"observation-space"}, "no numbers"),
+    (broken.OBSERVES_NO_NUMBERS, {"observation-space"}, "at least one number"),
     (broken.with_spaces(action=Discrete(3)), {"action-space"}, "Discrete(3)"),
     (broken.with_spaces(action=MultiDiscrete([3, 3])), {"action-space"}, "MultiDiscrete"),
     (broken.with_spaces(action=Box(-5, 5, (2,), np.int64)), {"action-space"}, "int64"),
@@ -31,68 +31,69 @@ FAULTS = [
     (broken.with_spaces(action=Box(-2e4, 2e4, (2,))), {"action-bounds-wide"}, "-20000 and 20000"),
     (broken.with_spaces(action=Box(-0.2, 1.0, (2,))), {"action-bounds-asymmetric"}, "-0.2 and 1"),
     (broken.ObservesParts, {"observation-dict"}, "place [2], size [1]"),
-    (broken.MissesAPart, {"observation-dict", "observation-shape"}, "['size']"),
-    (broken.HasAPartTooMany, {"observation-dict", "observation-outside"}, "has ['colour'], which its space lacks"),
+    (broken.MissesAPart, {"observation-dict", "api"}, "obs keys: ['place'], space keys: ['place', 'size']"),
+    (broken.HasAPartTooMany, {"observation-dict", "gymnasium"}, "obs keys: ['place', 'size', 'colour']"),
     (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),
     (broken.GrowsItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
-    (broken.ResetsInTheOldWay, {"api"}, "reset returned an array of shape (2,)"),
-    (broken.StepsInTheOldWay, {"api"}, "step returned a tuple of 4: ndarray, float, bool, dict"),
-    (broken.TakesNoSeed, {"api"}, "unexpected keyword argument 'seed'"),
+    (broken.ResetsInTheOldWay, {"api"}, "`env.reset()` was not a tuple of the form `(obs, info)`"),
+    (broken.StepsInTheOldWay, {"api"}, "step 1: Core environment is written in old step API"),
+    (broken.TakesNoSeed, {"raises"}, "unexpected keyword argument 'seed'"),
+    (broken.TakesNoOptions, {"gymnasium"}, "does not provide an `options`"),
     (broken.Raises, {"raises"}, "step 3 raised ValueError: the third step breaks (broken.py, line"),
     (broken.RaisesAtTheBounds, {"raises"}, "step 1 with every action at its lower bound raised AssertionError"),
-    (broken.ObservesTooLittle, {"observation-shape"}, "has shape (1,), its space promises (2,)"),
-    (broken.ObservesText, {"observation-shape"}, "here (str), which does not read as numbers"),
+    (broken.ObservesTooLittle, {"api"}, "reset(seed=0): the observation has 1 numbers, its space has 2"),
+    (broken.ObservesText, {"api"}, "reset(seed=0): the observation should be a NumPy array, actual type: str"),
     (broken.ObservesNan, {"observation-not-finite"}, "entry 1 of the observation of step 4 is nan"),
     (broken.ObservesTheUnfloatable, {"observation-not-finite"}, "inf"),
     (broken.ObservesWhatItsSpaceForbids, {"observation-outside"}, "outside -0.1 to 0.1"),
-    (broken.ObservesAColumn, {"observation-outside"}, "has shape (2, 1), its space promises (2,)"),
-    (broken.ObservesFloat64, {"observation-dtype"}, "float64, its space float32"),
+    (broken.ObservesAColumn, {"observation-outside"}, "has shape (2, 1), its space (2,)"),
+    (broken.ObservesFloat64, {"gymnasium"}, "has the dtype float64, its space float32"),
     (broken.ObservesIntegers, {"observation-integers"}, "int64"),
     (broken.ObservesTheTimeOfDay, {"observation-large"}, "1.7e+09"),
     (broken.ObservesAConstant, {"observation-constant"}, "1 of 2 entries: 1"),
-    (broken.ObservesTheStart, {"observation-frozen"}, "in 600 steps"),
+    (broken.ObservesTheStart, {"observation-frozen"}, "in 300 steps"),
     (broken.SharesItsBuffer, {"observation-aliased"}, "step 1 changed the observation"),
-    (broken.RewardsInAnArray, {"reward-type"}, "an array of shape (2,)"),
-    (broken.RewardsNothing, {"reward-type"}, "None (NoneType)"),
+    (broken.RewardsInAnArray, {"api"}, "step 1: The reward returned by `step()` must be a float"),
+    (broken.RewardsNothing, {"api"}, "actual type: NoneType"),
     (broken.RewardsInfinitely, {"reward-not-finite"}, "the reward of step 4"),
-    (broken.EndsWithNone, {"flag-type"}, "truncated is None"),
-    (broken.EndsWithAnArray, {"flag-type"}, "terminated is an array of shape (2,)"),
-    (broken.NeverEnds, {"never-ends"}, "in 600 steps"),
-    (broken.EndsTwice, {"both-flags"}, "24 of 24 episodes, after 25 steps"),
-    (broken.TimeKills, {"time-limit-terminates"}, "10 of 10 episodes terminated after exactly 60 steps"),
+    (broken.EndsWithNone, {"gymnasium"}, "Expects `truncated` signal to be a boolean, actual type: NoneType"),
+    (broken.EndsWithAnArray, {"api"}, "Expects `terminated` signal to be a boolean, actual type: numpy.ndarray"),
+    (broken.NeverEnds, {"never-ends"}, "in 300 steps"),
+    (broken.EndsTwice, {"both-flags"}, "12 of 12 episodes, after 25 steps"),
+    (broken.TimeKills, {"time-limit-terminates"}, "5 of 5 episodes terminated after exactly 60 steps"),
     (broken.TimeKillsWhoSurvives, {"time-limit-terminates"}, "steps of random actions, the others before"),
     (broken.FallsAtOnce, {"time-limit-terminates"}, "after exactly 12 steps"),
     (broken.ResetsItself, {"autoreset"}, "'final_obs'"),
     (broken.IsSpoiledByAStepTooMany, {"step-after-end"}, "the episodes after it differ in the first observation"),
-    (broken.RewardsInCents, {"reward-large"}, "at a typical step"),
-    (broken.RewardsInMillions, {"reward-small"}, "at most, in 600 steps"),
-    (broken.RewardsSurvival, {"reward-constant"}, "1 in each of 600 steps"),
-    (broken.RewardsNever, {"reward-constant"}, "0 in each of 600 steps"),
+    (broken.RewardsInCents, {"reward-large"}, "root mean square"),
+    (broken.RewardsInMillions, {"reward-small"}, "at most, in 300 steps"),
+    (broken.RewardsSurvival, {"reward-constant"}, "1 in each of 300 steps"),
+    (broken.RewardsNever, {"reward-constant"}, "0 in each of 300 steps"),
     (broken.IgnoresItsSeed, {"seed-ignored"}, "seed 0 in two copies"),
     (broken.StartsAlike, {"seed-no-effect"}, "seeds 0 and 1000"),
     (broken.HasNoiseOfItsOwn, {"replay-differs"}, "two copies differ at step 1 (episode 0)"),
     (broken.RemembersTheEpisodeBefore, {"reset-incomplete"}, "has played before"),
-    (broken.KeepsItsStateInTheClass, {"shared-state"}, "beside another copy"),
+    (broken.KeepsItsStateInTheClass, {"shared-state"}, "alongside another copy"),
     (broken.DrawsGlobally, {"global-random", "seed-ignored"}, "np.random was drawn from"),
     (broken.SeedsGlobally, {"global-random", "shared-state"}, "np.random was drawn from"),
     (broken.IsUnique, {"second-copy"}, "RuntimeError: the port is taken"),
     (broken.ScalesItsActionInPlace, {"action-changed"}, "at step 1"),
-    (broken.ClipsEarly, {"action-clipped"}, "halfway to the lower bounds"),
+    (broken.ClipsEarly, {"action-clipped"}, "at the lower bounds and halfway to them"),
     (broken.IgnoresActions, {"action-ignored"}, "held at"),
 ]
-"""An environment, everything that is to be found in it and nothing else, and a part of what was seen."""
+"""Environment, codes of all expected findings, and part of what one of them reports as seen."""
 
 ELSEWHERE = {"ends-unseen", "slow", "not-sendable", "process-differs"}
-"""Findings with a test of their own below."""
+"""Findings with a separate test below."""
 
-OTHERWISE = {broken.FallsAtOnce: "warning", broken.RewardsSurvival: "info", broken.EndsWithAnArray: "error"}
-"""Where the check knows more than the catalogue, or is less sure."""
+OTHERWISE = {broken.FallsAtOnce: "warning", broken.RewardsSurvival: "info", broken.ObservesFloat64: "info"}
+"""Severities that differ from the usual one of the kind."""
 
 
 @pytest.fixture
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave out the comparison with a worker process, whose start takes longer than all the rest."""
-    monkeypatch.setattr(diagnosis, "check_other_process", lambda *_: None)
+    """Skip the comparison with a worker process, whose start takes longer than all other checks."""
+    monkeypatch.setattr(checker, "check_other_process", lambda *_: None)
     yield
     broken.IsUnique.taken = False
 
@@ -103,7 +104,7 @@ def codes(report: surefoot.CheckReport) -> set[str]:
 
 @pytest.mark.usefixtures("_one_process")
 @pytest.mark.parametrize(("factory", "expected", "seen"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
-def test_a_fault_is_found_and_nothing_else(factory: type, expected: set[str], seen: str) -> None:
+def test_fault_gives_exactly_its_findings(factory: type, expected: set[str], seen: str) -> None:
     report = check_env(factory, steps=STEPS)
     assert codes(report) == expected
     assert any(seen in finding.seen for finding in report.findings), [finding.seen for finding in report.findings]
@@ -113,12 +114,12 @@ def test_a_fault_is_found_and_nothing_else(factory: type, expected: set[str], se
     assert report.ok == all(finding.severity != "error" for finding in report.findings)
 
 
-def test_every_kind_of_finding_is_tested() -> None:
+def test_faults_cover_every_kind() -> None:
     assert set().union(*(expected for _, expected, _ in FAULTS)) | ELSEWHERE == set(KINDS)
 
 
 @pytest.mark.parametrize("factory", [broken.Healthy, broken.OnlyTimeEnds, broken.FallsSoon, broken.TimeKillsInSight])
-def test_a_healthy_environment_has_no_finding(factory: type) -> None:
+def test_healthy_environment_has_no_finding(factory: type) -> None:
     report = check_env(factory, steps=STEPS)
     assert report.findings == ()
     assert report.ok
@@ -131,7 +132,7 @@ def test_a_healthy_environment_has_no_finding(factory: type) -> None:
     assert measured.reward_min < measured.reward_mean < measured.reward_max
 
 
-def test_another_process_is_asked_too() -> None:
+def test_process_dependence_and_unpicklable_factory_are_found() -> None:
     report = check_env(broken.DependsOnTheProcess, steps=STEPS)
     assert codes(report) == {"process-differs"}
     assert "in the first observation" in report.findings[0].seen
@@ -140,7 +141,7 @@ def test_another_process_is_asked_too() -> None:
 
 @pytest.mark.usefixtures("_one_process")
 @pytest.mark.parametrize("base", [broken.Healthy, broken.Raises, broken.IgnoresItsSeed, broken.RaisesAtTheBounds])
-def test_every_copy_is_closed_before_the_next_check_makes_its_own(base: type) -> None:
+def test_copies_are_closed_between_checks(base: type) -> None:
     living: set[int] = set()
     most = []
 
@@ -155,24 +156,24 @@ def test_every_copy_is_closed_before_the_next_check_makes_its_own(base: type) ->
 
     check_env(Counted, steps=STEPS)
     assert not living
-    assert max(most) == 4  # the first one, and three to measure memory
+    assert max(most) == 4  # the explored copy, and three to measure memory
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_a_stretch_that_is_too_short_says_so() -> None:
+def test_short_rollout_reports_unseen_ends() -> None:
     report = check_env("Pendulum-v1", steps=100)
     assert codes(report) == {"ends-unseen"}
     assert (report.horizon, report.task, report.suite) == (200, "Pendulum-v1", "gymnasium")
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_a_slow_environment_is_told_what_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exploring, "_SLOW", 1e12)
+def test_slow_environment_reports_hours_per_million_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_rollout, "_SLOW", 1e12)
     assert re.search(r"[\d.]+ hours for a million steps", check_env(broken.Healthy, steps=50).findings[0].seen)
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_findings_come_with_the_worst_first() -> None:
+def test_findings_are_sorted_by_severity() -> None:
     class Various(broken.ObservesFloat64, broken.TimeKills, broken.SharesItsBuffer):
         def observe(self) -> np.ndarray:
             return np.concatenate([self.place])
@@ -198,22 +199,22 @@ def test_findings_come_with_the_worst_first() -> None:
         ("quadruped-run", {"action-bounds-asymmetric"}),
     ],
 )
-def test_shipped_tasks_raise_no_false_alarm(name: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exploring, "_SLOW", 0.0)  # the machine may be busy
+def test_shipped_tasks_have_no_false_findings(name: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_rollout, "_SLOW", 0.0)  # the machine may be busy
     report = check_env(name, steps=120)
     assert codes(report) - {"ends-unseen"} == expected
     assert report.ok
 
 
 @pytest.mark.parametrize(("option", "value"), [("steps", 0), ("seed", -1), ("seed", 2**31)])
-def test_settings_are_checked(option: str, value: int) -> None:
+def test_arguments_are_validated(option: str, value: int) -> None:
     with pytest.raises(UserError, match=f"{option} must be .*got {value}"):
         surefoot.check_env("probe-action", **{option: value})
 
 
 @pytest.mark.usefixtures("_one_process")
 class TestCommand:
-    def test_errors_are_exit_code_1_and_stand_in_the_report(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_error_gives_exit_code_1(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check-env", "tests.tasks.broken:EndsTwice", "--steps", "100"]) == 1
         out, err = capsys.readouterr()
         assert err == ""
@@ -221,7 +222,7 @@ class TestCommand:
             assert part in out
         assert not any(line != line.rstrip() or len(line) > 80 for line in out.splitlines())
 
-    def test_warnings_are_exit_code_0(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_warning_gives_exit_code_0(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check-env", "tests.tasks.broken:SharesItsBuffer", "--steps", "100"]) == 0
         assert "1 warning: training works" in capsys.readouterr().out
 
@@ -234,7 +235,7 @@ class TestCommand:
             100,
         )
 
-    def test_what_an_environment_prints_stays_out_of_the_report(
+    def test_environment_output_goes_to_stderr(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         class Talks(broken.Healthy):
@@ -256,7 +257,7 @@ class TestCommand:
             ("cheeta-run", "did you mean 'cheetah-run'"),
         ],
     )
-    def test_what_cannot_be_examined_is_exit_code_2(
+    def test_unusable_target_gives_exit_code_2(
         self, target: str, expected: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["check-env", target]) == 2
@@ -265,12 +266,12 @@ class TestCommand:
         assert expected in err
 
 
-def test_the_documentation_names_every_finding() -> None:
+def test_documentation_lists_every_code() -> None:
     page = (Path(__file__).parents[2] / "docs" / "own-environment.md").read_text()
     assert [code for code in KINDS if f"`{code}`" not in page] == []
 
 
-def test_gymnasiums_own_id_of_a_suite_that_ignores_seeds_is_seen_through() -> None:
+def test_registered_id_that_ignores_seeds_is_found() -> None:
     gymnasium.register("IgnoresItsSeed-v0", broken.IgnoresItsSeed, max_episode_steps=10)
     try:
         report = check_env("tests.tasks.broken:IgnoresItsSeed-v0", steps=100)

@@ -1,4 +1,4 @@
-"""What actions do: at their bounds, at half of them, and at all."""
+"""Effects of actions at their bounds, at half of them and at the middle."""
 
 from __future__ import annotations
 
@@ -7,46 +7,45 @@ from collections.abc import Callable
 import gymnasium
 import numpy as np
 
-from surefoot.tasks.check.monitored_env import Subject
-from surefoot.tasks.check.repeatability import Trace, difference, record
-from surefoot.tasks.check.report import Notes
+from surefoot.tasks.check.findings import Findings
+from surefoot.tasks.check.monitored_env import MonitoredEnv
+from surefoot.tasks.check.repeatability import difference, play
 
 _HOLD_STEPS = 20
 
 
-def check_bounds(make: Callable[[], Subject], seed: int, notes: Notes, *, repeats: bool) -> None:
-    """Hold every action at its bounds, and see whether what lies between makes a difference.
+def check_action_effects(
+    make: Callable[[], MonitoredEnv], seed: int, findings: Findings, *, is_repeatable: bool
+) -> None:
+    """Compare episodes with constant actions.
 
     Args:
-        make: makes a copy of the environment, whose action bounds are finite.
-        seed: of the first episode.
-        notes: where findings go.
-        repeats: whether the environment gives the same for the same seed and actions; only then can it be told what an
-            action changes.
+        make: Creates a copy of the environment, whose action bounds are finite.
+        seed: Seed of the first episode.
+        findings: Collection that findings are added to.
+        is_repeatable: Whether episodes are functions of seed and actions; without that, effects cannot be compared.
 
     Raises:
-        Unusable: the environment broke.
+        Unusable: The environment failed.
     """
-    subject = make()
-    space = subject.env.action_space
+    env = make()
+    space = env.env.action_space
     assert isinstance(space, gymnasium.spaces.Box)
     middle = space.low + 0.5 * (space.high - space.low)
-    traces: dict[float, Trace] = {}
-    for share in (-1.0, 1.0, -0.5, 0.5, 0.0):
-        bound: np.ndarray = space.high if share > 0 else space.low
-        # At the bounds themselves, exactly: rounding must not carry an action past them.
-        held = bound if abs(share) == 1.0 else middle + abs(share) * (bound - middle)
-        subject.doing = {
-            -1.0: " with every action at its lower bound",
-            1.0: " with every action at its upper bound",
-        }.get(share, "")
-        traces[share] = record(subject, seed, np.broadcast_to(held.astype(space.dtype), (_HOLD_STEPS, *space.shape)))
-    if not repeats:
+    # The bounds themselves are exact: rounding must not carry an action past them.
+    held = {"lower": space.low, "upper": space.high}
+    held |= {f"half {end}": middle + 0.5 * (bound - middle) for end, bound in list(held.items())} | {"middle": middle}
+    episodes = {}
+    for name, action in held.items():
+        env.action_label = f" with every action at its {name} bound" if name in ("lower", "upper") else ""
+        actions = np.broadcast_to(action.astype(space.dtype), (_HOLD_STEPS, *space.shape))
+        episodes[name] = play(env, seed, actions)
+    if not is_repeatable:
         return
-    if not any(difference(traces[0.0], trace) for share, trace in traces.items() if share != 0.0):
-        notes.add("action-ignored", f"held at the lower bound, the middle or the upper bound for {_HOLD_STEPS} steps")
+    changed = {name: difference(episodes["middle"], episodes[name]) is not None for name in held}
+    if not any(changed.values()):
+        findings.add("action-ignored", f"held at the bounds, halfway and in the middle for {_HOLD_STEPS} steps")
         return
-    for end, name in ((-1.0, "lower"), (1.0, "upper")):
-        moves = difference(traces[0.0], traces[end]) is not None
-        if moves and difference(traces[end], traces[end / 2.0]) is None:
-            notes.add("action-clipped", f"halfway to the {name} bounds and at them, {_HOLD_STEPS} steps are the same")
+    for end in ("lower", "upper"):
+        if changed[end] and difference(episodes[end], episodes[f"half {end}"]) is None:
+            findings.add("action-clipped", f"at the {end} bounds and halfway to them, {_HOLD_STEPS} steps are equal")

@@ -1,126 +1,138 @@
-"""The checks in their order, each on fresh copies, so that what one finds does not hide what the others would."""
+"""Environment check: Gymnasium's own checker, then rollouts that test what training relies on."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 
 from surefoot.errors import UserError
-from surefoot.tasks.check.action_effects import check_bounds
-from surefoot.tasks.check.monitored_env import Subject, Unusable
-from surefoot.tasks.check.random_rollout import Explorer, measure_memory
-from surefoot.tasks.check.repeatability import check_other_process, check_repeats
-from surefoot.tasks.check.report import CheckReport, Measurements, Notes
-from surefoot.tasks.check.spaces import check_spaces, draw_actions
+from surefoot.tasks.check.action_effects import check_action_effects
+from surefoot.tasks.check.findings import CheckReport, Findings, Measurements
+from surefoot.tasks.check.gymnasium_messages import check_api
+from surefoot.tasks.check.monitored_env import MonitoredEnv, Unusable
+from surefoot.tasks.check.random_rollout import RandomRollout
+from surefoot.tasks.check.repeatability import check_other_process, check_repeatability
+from surefoot.tasks.check.spaces import check_spaces, sample_actions, short
 from surefoot.tasks.registry import Task, get_task
 
 _COMPARED_STEPS = 200
+_MEMORY_COPIES = 3
 
 
 def check_env(target: str | Callable[[], gymnasium.Env[Any, Any]], *, steps: int = 5_000, seed: int = 0) -> CheckReport:
-    """Examine an environment with random actions: does it keep what training relies on?
+    """Check with random actions that an environment has the properties training relies on.
 
-    Takes about `steps` env steps, some 1,500 more to compare episodes, and the start of one worker process.
+    Runs `gymnasium.utils.env_checker.check_env`, `steps` env steps of random actions, about 1,500 more to compare
+    episodes, and one worker process.
 
     Args:
-        target: what `get_task` takes: a name, a registered id, "module:callable", or a callable.
-        steps: env steps of random actions; several times the time limit, so that it can be seen how episodes end.
-        seed: of the first episode, and of the actions.
+        target: Argument of `get_task`: a name, a registered id, "module:callable", or a callable.
+        steps: Env steps of random actions; several times the time limit, so that the end of episodes is checked.
+        seed: Seed of the first episode and of the actions.
 
     Returns:
-        Findings with what they do to learning and how to mend them, and measurements. Where the spaces are not
-        supported, they are the only findings.
+        Findings, each with its effect on training and its remedy, and measurements. If a space is not supported,
+        only the spaces are checked.
 
     Raises:
-        UserError: there is no such task, it cannot be made at all, or `steps` or `seed` is out of range.
+        UserError: There is no such task, it cannot be made at all, or `steps` or `seed` is out of range.
     """
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
     if not 0 <= seed < 2**31 - 2**24:
         raise UserError(f"seed must be between 0 and 2**31 - 2**24 - 1, got {seed}")
+    task = get_task(target)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a simulator warns about in every copy is told once, as a finding
-        return _examine(get_task(target), steps, seed)
+        warnings.simplefilter("ignore")  # simulators repeat their warnings in every copy
+        return _Check(task, seed).run(steps)
 
 
-def _examine(task: Task, steps: int, seed: int) -> CheckReport:
-    make_env = task.source or (lambda: task.make(action_repeat=1))
-    notes = Notes()
-    env = make_env()
-    horizon = task.horizon
-    if horizon is None and env.spec is not None:
-        horizon = env.spec.max_episode_steps
-    measurements = Measurements()
-    if check_spaces(env, task.name, notes):
-        measurements = _Examination(task, make_env, notes, seed).run(env, steps, horizon)
-    with contextlib.suppress(Exception):  # what it raises now is of no use to anyone
-        env.close()
-    return CheckReport(
-        task=task.name,
-        suite=task.suite,
-        observation_space=_short(env.observation_space),
-        action_space=_short(env.action_space),
-        horizon=horizon,
-        findings=notes.sorted(),
-        measurements=measurements,
-    )
+class _Check:
+    """Checks of one task, each on fresh copies so that a failure in one does not affect the others."""
 
+    def __init__(self, task: Task, seed: int) -> None:
+        self._task, self._seed, self._findings = task, seed, Findings()
+        self._make_env = task.source or (lambda: task.make(action_repeat=1))
+        self._open: list[MonitoredEnv] = []
 
-class _Examination:
-    """The checks of an environment whose spaces can be used."""
+    def run(self, steps: int) -> CheckReport:
+        env = self._make_env()
+        horizon = self._task.horizon
+        if horizon is None and env.spec is not None:
+            horizon = env.spec.max_episode_steps
+        measurements = Measurements()
+        if check_spaces(env, self._findings):
+            measurements = self._roll_out(env, steps, horizon)
+        with contextlib.suppress(Exception):
+            env.close()
+        return CheckReport(
+            task=self._task.name,
+            suite=self._task.suite,
+            observation_space=short(env.observation_space),
+            action_space=short(env.action_space),
+            horizon=horizon,
+            findings=self._findings.sorted(),
+            measurements=measurements,
+        )
 
-    def __init__(self, task: Task, make_env: Callable[[], gymnasium.Env[Any, Any]], notes: Notes, seed: int) -> None:
-        self._task, self._make_env, self._notes, self._seed = task, make_env, notes, seed
-        self._open: list[Subject] = []
-
-    def run(self, env: gymnasium.Env[Any, Any], steps: int, horizon: int | None) -> Measurements:
-        # The first copy explores; the others are fresh, since a copy that broke says nothing more.
-        explorer = Explorer(Subject(env, self._notes), self._notes)
+    def _roll_out(self, env: gymnasium.Env[Any, Any], steps: int, horizon: int | None) -> Measurements:
+        space, findings, seed = env.action_space, self._findings, self._seed
+        assert isinstance(space, gymnasium.spaces.Box)
+        rollout = RandomRollout(MonitoredEnv(env, findings), findings)
         bytes_per_copy: int | None = None
+        is_repeatable = False
         with self._copies():
-            explorer.play(steps, self._seed)
-            explorer.judge(horizon)
+            rollout.play(sample_actions(space, min(steps, 1000), seed), steps, seed)
+            rollout.judge(horizon)
+        if not findings.has_error:
+            check_api(env, findings)
         with self._copies():
-            bytes_per_copy = measure_memory(self._make, self._seed)
-        repeats = False
-        space = env.action_space
-        assert isinstance(space, gymnasium.spaces.Box)  # or `check_spaces` had refused it
+            bytes_per_copy = self._bytes_per_copy()
         with self._copies():
-            actions = draw_actions(space, min(steps, _COMPARED_STEPS), self._seed + 1)
-            repeats = check_repeats(self._make, self._seed, actions, self._notes)
-        if "action-bounds" not in self._notes:
+            actions = sample_actions(space, min(steps, _COMPARED_STEPS), seed + 1)
+            is_repeatable = check_repeatability(self._make, seed, actions, findings)
+        if "action-bounds" not in findings:
             with self._copies():
-                check_bounds(self._make, self._seed, self._notes, repeats=repeats)
-        if repeats and not any(finding.severity == "error" for finding in self._notes.sorted()):
-            check_other_process(self._task, self._seed, self._notes)
-        return explorer.explored.measurements(bytes_per_copy)
+                check_action_effects(self._make, seed, findings, is_repeatable=is_repeatable)
+        if is_repeatable and not findings.has_error:
+            check_other_process(self._task, seed, findings)
+        return rollout.measurements(bytes_per_copy)
 
     @contextlib.contextmanager
     def _copies(self) -> Iterator[None]:
-        """End a check where the environment breaks, and close the copies that it has made: they may hold a port."""
+        """Close the copies made in the block, and end it early if the environment is unusable."""
         with contextlib.suppress(Unusable):
             yield
         while self._open:
             self._open.pop().close()
 
-    def _make(self) -> Subject:
+    def _make(self) -> MonitoredEnv:
         try:
             env = self._make_env()
         except UserError as error:
-            self._notes.add("second-copy", str(error))
+            self._findings.add("second-copy", str(error))
             raise Unusable from error
-        self._open.append(Subject(env, self._notes))
+        self._open.append(MonitoredEnv(env, self._findings))
         return self._open[-1]
 
+    def _bytes_per_copy(self) -> int | None:
+        """Measure the main memory of one more copy after its first reset; None where Linux does not report it."""
+        before = _resident_bytes()
+        for copy in range(_MEMORY_COPIES):
+            self._make().reset(self._seed + copy)
+        after = _resident_bytes()
+        return None if before is None or after is None else max(0, after - before) // _MEMORY_COPIES
 
-def _short(space: gymnasium.Space[Any]) -> str:
-    """A space in one line, without the arrays that large ones print."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return f"Dict({', '.join(f'{key}: {_short(part)}' for key, part in space.spaces.items())})"
-    if not isinstance(space, gymnasium.spaces.Box) or not space.low.size:
-        return " ".join(repr(space).split())
-    return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape}, {space.dtype})"
+
+def _resident_bytes() -> int | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

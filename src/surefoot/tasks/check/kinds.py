@@ -1,8 +1,30 @@
-"""Everything a check can find, in one table: how bad it is, what it does to learning, how to mend it."""
+"""Kinds of findings: severity, consequence for training and remedy."""
 
 from __future__ import annotations
 
-from surefoot.tasks.check.findings import Kind
+from typing import Literal, NamedTuple
+
+Severity = Literal["error", "warning", "info"]
+"""error: training fails or learns something wrong. warning: it may, or something else suffers. info: good to know."""
+
+
+class Kind(NamedTuple):
+    """One kind of finding.
+
+    Attributes:
+        severity: Usual severity; a check may override it.
+        title: Short description.
+        effect: Consequence for training.
+        remedy: How to fix it.
+    """
+
+    severity: Severity
+    title: str
+    effect: str
+    remedy: str
+
+
+_FAILS = "training stops with exit code 1"
 
 KINDS: dict[str, Kind] = {
     # Spaces
@@ -10,278 +32,257 @@ KINDS: dict[str, Kind] = {
         "error",
         "the observation space is not supported",
         "training refuses to start",
-        "use a Box of at least one number, or a Dict of such Boxes; one-hot encode what is Discrete",
+        "use a Box with at least one number, or a Dict of such Boxes; one-hot encode Discrete observations",
     ),
     "action-space": Kind(
         "error",
         "the action space is not supported",
         "training refuses to start: the policy is a squashed Gaussian over real numbers",
-        "use a Box of floats; map choices or integers onto ranges of a float inside the environment",
+        "use a Box of floats; map choices or integers to ranges of a float inside the environment",
     ),
     "action-bounds": Kind(
         "error",
         "the action bounds are infinite or empty",
-        "training refuses to start, or every action is NaN: the policy's [-1, 1] is mapped onto the bounds",
-        "declare the range that the actuators really have, for example Box(-1.0, 1.0, ...)",
+        "training refuses to start: the policy's range [-1, 1] cannot be mapped to the bounds",
+        "declare the actual range of the actuators, for example Box(-1.0, 1.0, ...)",
     ),
     "action-bounds-wide": Kind(
         "warning",
         "the action bounds look like placeholders",
-        "exploration is spread over the whole range, so almost no action falls where the system responds",
-        "declare the range that the actuators really have",
+        "exploration covers the whole range, so almost no action falls where the system responds",
+        "declare the actual range of the actuators",
     ),
     "action-bounds-asymmetric": Kind(
         "info",
         "the action bounds are not symmetric about 0",
-        "a policy that has learned nothing gives the middle of the bounds, not 0",
-        "nothing to mend if the middle is a sensible place to start from; otherwise offset the action",
+        "an untrained policy outputs the middle of the bounds on average, not 0",
+        "offset the action inside the environment unless the middle is a sensible default",
     ),
     "observation-dict": Kind(
         "info",
         "the observation is a Dict",
-        "its parts are joined into one vector in the order of the keys",
-        "nothing to mend; keep the order when you deploy the policy",
+        "its entries are concatenated into one vector in the order of the keys",
+        "nothing to fix; keep the order when deploying the policy",
     ),
     "observation-pixels": Kind(
         "warning",
         "the observation looks like an image",
-        "the networks are multilayer perceptrons: an image is flattened, and little is learned from it",
+        "images are flattened and fed to multilayer perceptrons, which learn little from them",
         "observe positions and velocities, or encode the image inside the environment",
     ),
     "spaces-change": Kind(
         "error",
         "the environment changes its spaces",
-        "networks and replay buffer have one size, so training breaks, or mixes up what entries mean",
-        "make both spaces once, in __init__; pad what varies and add a mask",
+        "networks and replay buffer have fixed sizes: training fails or mixes up entries",
+        "create both spaces once, in __init__; pad entries of varying size and add a mask",
     ),
-    # What reset and step return
+    # Return values of reset and step
     "api": Kind(
         "error",
-        "reset or step does not follow Gymnasium's interface",
-        "training breaks at the first call",
+        "reset or step returns something that training cannot use",
+        _FAILS,
         "reset(*, seed=None, options=None) returns (observation, info); step(action) returns (observation, reward, "
-        "terminated, truncated, info)",
+        "terminated, truncated, info), with the observation as its space declares it and the reward a float",
+    ),
+    "gymnasium": Kind(
+        "warning",
+        "Gymnasium's environment checker reports a problem",
+        "training converts observations to float32, rewards to float and flags to bool, whatever was meant",
+        "follow https://gymnasium.farama.org/api/env; for types, return np.asarray(observation, space.dtype), "
+        "float(reward), bool(terminated) and bool(truncated)",
     ),
     "raises": Kind(
         "error",
         "the environment raises an exception",
-        "training ends there with exit code 1",
-        "mend the cause; what a simulation cannot recover from should end the episode with terminated=True",
-    ),
-    "observation-shape": Kind(
-        "error",
-        "an observation does not have the size that its space promises",
-        "training ends there with exit code 1",
-        "return what observation_space describes, from reset and from step",
+        _FAILS,
+        "fix the cause; end the episode with terminated=True where a simulation cannot recover",
     ),
     "observation-not-finite": Kind(
         "error",
         "an observation is NaN or infinite",
-        "one such number would spread through every weight, so training ends there with exit code 1",
-        "find the division or the simulation that diverges, and terminate the episode before it does; what exceeds "
-        "float32 (3.4e38) counts as infinite",
+        f"{_FAILS}: one such number would spread to every weight",
+        "find the division or the unstable simulation, and terminate the episode before it; numbers above the float32 "
+        "range (3.4e38) count as infinite",
     ),
     "observation-outside": Kind(
         "warning",
         "an observation lies outside its space",
-        "learning ignores the bounds, but the space does not describe what the policy is trained on",
-        "widen the space, or find out why the value is out of range; Box(-inf, inf) promises nothing",
-    ),
-    "observation-dtype": Kind(
-        "info",
-        "observations have another dtype than their space",
-        "none: everything is cast to float32",
-        "return np.asarray(observation, space.dtype)",
+        "training ignores the bounds, but the space does not describe the policy's input",
+        "widen the space or find out why the value is out of range; Box(-inf, inf) allows every value",
     ),
     "observation-integers": Kind(
         "warning",
         "observations are integers",
-        "they are cast to float32 as they are: categories look ordered, and counts are not scaled",
+        "they are converted to float32 unchanged: categories appear ordered, and counts are not scaled",
         "one-hot encode categories and scale counts to about [-1, 1]",
     ),
     "observation-large": Kind(
         "warning",
         "an observation is very large",
-        "float32 keeps seven digits, so small changes of it vanish; networks without normalisation saturate",
-        "observe differences in place of absolute times and positions, or scale the entry to about [-1, 1]",
+        "float32 has seven digits, so small changes vanish; networks without normalisation saturate",
+        "observe differences instead of absolute times and positions, or scale the entry to about [-1, 1]",
     ),
     "observation-constant": Kind(
         "info",
-        "entries of the observation never change",
-        "none: such inputs are ignored, and cost a little time",
-        "leave them out, unless something else than random actions changes them",
+        "some entries of the observation never change",
+        "none, apart from a little computation",
+        "remove them unless something other than random actions changes them",
     ),
     "observation-frozen": Kind(
         "warning",
         "the observation never changes",
-        "the policy cannot see what it does, and learns one action at best",
-        "return the state as it is after the step, not as it was when the environment was made",
+        "the policy gets no feedback and learns one action at best",
+        "return the state after the step, not the one at construction",
     ),
     "observation-aliased": Kind(
         "warning",
-        "observations share a buffer that is written to again",
-        "none in surefoot train, which copies; whoever keeps an observation (your own loop, a wrapper, a recorder) "
-        "finds the next one in its place, and learns from transitions that go nowhere",
+        "observations share a buffer that is overwritten",
+        "none in surefoot train, which copies; other code that keeps observations ends up with wrong transitions",
         "return a copy: observation.copy()",
-    ),
-    "reward-type": Kind(
-        "error",
-        "a reward is not a single number",
-        "training ends there with exit code 1",
-        "return float(reward)",
     ),
     "reward-not-finite": Kind(
         "error",
         "a reward is NaN or infinite",
-        "training ends there with exit code 1",
-        "find the division or logarithm behind it, and bound it",
-    ),
-    "flag-type": Kind(
-        "warning",
-        "terminated or truncated is not a bool",
-        "it is read by its truth value, which may not be what was meant: None counts as False",
-        "return bool(terminated), bool(truncated)",
+        _FAILS,
+        "find the division or logarithm in the reward, and bound it",
     ),
     # Episodes
     "never-ends": Kind(
         "warning",
         "no episode ended",
-        "an evaluation plays whole episodes: where one has not ended after 100,000 env steps, training ends there with "
-        "exit code 1",
-        "add a time limit: gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000); or look longer with --steps",
+        "evaluations play whole episodes: training stops with exit code 1 once one exceeds 100,000 env steps",
+        "add a time limit: gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000); or check more --steps",
     ),
     "ends-unseen": Kind(
         "info",
         "no episode was long enough to end",
-        "none, but how episodes end could not be looked at",
-        "look longer: --steps with a few times the time limit",
+        "none, but the end of episodes was not checked",
+        "set --steps to several times the time limit",
     ),
     "both-flags": Kind(
         "error",
         "every episode ends with both terminated and truncated",
-        "terminated wins: a time limit looks like death, and values are wrong by everything that would have followed",
-        "return terminated=True only for a state with no future, truncated=True only for the time limit",
+        "termination takes precedence: values at the time limit omit all later rewards",
+        "return terminated=True only in states without a future, truncated=True only at the time limit",
     ),
     "time-limit-terminates": Kind(
         "error",
-        "a time limit ends episodes with terminated in place of truncated",
-        "the state at the limit looks like death, though nothing in the observation tells it from any other: values "
-        "are wrong by everything that would have followed",
-        "return truncated=True at the limit; if the task really ends there, put the time left into the observation",
+        "a time limit ends episodes with terminated instead of truncated",
+        "values at the limit omit all later rewards, and no entry of the observation shows the time that is left",
+        "return truncated=True at the limit; if the task really ends there, add the remaining time to the observation",
     ),
     "autoreset": Kind(
         "error",
         "the environment resets itself when an episode ends",
-        "the last observation of an episode is the first of another one, so values flow between episodes that have "
-        "nothing to do with each other",
-        "remove the autoreset wrapper: the trainer resets",
+        "the last observation of an episode belongs to the next one, so values leak between unrelated episodes",
+        "remove the autoreset wrapper: training resets the environment",
     ),
     "step-after-end": Kind(
         "warning",
-        "a step after the end spoils the next episode",
-        "none in surefoot train, which never takes one; a loop of your own might",
-        "have reset put back everything that step changes",
+        "a step after the end of an episode changes the next episode",
+        "none in surefoot train, which never takes such a step; other training loops may",
+        "make reset restore everything that step changes",
     ),
     # Rewards
     "reward-large": Kind(
         "warning",
         "rewards are very large",
-        "values are up to 1 / (1 - discount) times larger still: the critic's loss and its gradients dwarf everything "
-        "the algorithm's settings were chosen for",
-        "divide the reward so that a step's is about 1",
+        "values are up to 1 / (1 - discount) times larger: loss and gradients exceed the range that the "
+        "hyperparameters were tuned for",
+        "scale the reward to about 1 per step",
     ),
     "reward-small": Kind(
         "warning",
         "rewards are very small",
-        "differences between actions vanish in the critic's error and beside the entropy bonus",
-        "multiply the reward so that a good step's is about 1",
+        "differences between actions vanish in the critic's error and next to the entropy bonus",
+        "scale the reward so that a good step earns about 1",
     ),
     "reward-constant": Kind(
         "warning",
-        "all rewards were alike",
-        "random actions found nothing to learn from: a sparse reward takes luck or a demonstration to be met at all",
-        "check that the reward depends on what happens; shape it, or prefill the replay buffer with demonstrations",
+        "all rewards were equal",
+        "random actions found no signal; with sparse rewards, learning starts only after a success",
+        "check the reward function; shape the reward, or prefill the replay buffer with demonstrations",
     ),
-    # Seeds, replay, copies
+    # Repeatability
     "seed-ignored": Kind(
         "warning",
-        "one seed gives different first observations",
-        "evaluations are not paired, results cannot be repeated, and a resumed run starts a new episode",
-        "draw every random number from self.np_random after super().reset(seed=seed)",
+        "equal seeds give different first observations",
+        "evaluations are not paired, results are not reproducible, and a resumed run starts a new episode",
+        "draw all random numbers from self.np_random after super().reset(seed=seed)",
     ),
     "seed-no-effect": Kind(
         "info",
         "different seeds give the same episode",
-        "every episode starts alike: the policy is tested on one start only, however many episodes are evaluated",
-        "nothing to mend if the task is meant to be so; otherwise draw the start from self.np_random",
+        "every episode starts in the same state, so the policy is evaluated on one start only",
+        "draw the start from self.np_random unless the task has a fixed start",
     ),
     "replay-differs": Kind(
         "warning",
-        "the same seed and actions give another episode",
-        "results cannot be repeated, and a resumed run starts a new episode",
-        "draw from self.np_random alone, and have reset put back everything that step changes",
+        "equal seeds and actions give different episodes",
+        "results are not reproducible, and a resumed run starts a new episode",
+        "draw from self.np_random only, and make reset restore everything that step changes",
     ),
     "reset-incomplete": Kind(
         "warning",
-        "an episode depends on the one before it",
-        "what is learned depends on the order of episodes, and a resumed run starts a new episode",
-        "have reset put back everything that step changes: counters, filters, solver warm starts, targets",
+        "an episode depends on the previous one",
+        "results depend on the order of episodes, and a resumed run starts a new episode",
+        "make reset restore everything that step changes: counters, filters, solver warm starts, targets",
     ),
     "shared-state": Kind(
         "error",
-        "two copies of the environment share state",
-        "the seeds of a run, and its evaluations, step on each other's episodes",
-        "keep state on self and never in class attributes, modules or default arguments; draw from self.np_random",
+        "copies of the environment share state",
+        "the training seeds and their evaluations change each other's episodes",
+        "keep state in self, not in class attributes, modules or default arguments; draw from self.np_random",
     ),
     "global-random": Kind(
         "warning",
         "the environment draws from a global random generator",
-        "the copies of all seeds draw from the same stream, so no episode is a function of its own seed",
-        "draw from self.np_random in place of np.random and random",
+        "all copies share one random stream, so no episode is a function of its own seed",
+        "draw from self.np_random instead of np.random and random",
     ),
     "process-differs": Kind(
         "warning",
-        "the same seed and actions give another episode in another process",
-        "worker processes give other results than --env-workers 0, and a resumed run starts a new episode",
-        "look for hash(), the order of sets, the time of day, process ids, files that change",
+        "equal seeds and actions give a different episode in another process",
+        "results depend on the number of workers, and a resumed run starts a new episode",
+        "look for hash(), the order of sets, the time of day, process ids and files that change",
     ),
     "not-sendable": Kind(
         "warning",
-        "the environment cannot be made in a worker process",
-        "on three or more cores training refuses to start, unless it is told --env-workers 0",
-        "make what the environment needs inside the callable, and have no open simulator in what it refers to",
+        "the environment cannot be created in a worker process",
+        "on three or more cores training refuses to start without --env-workers 0",
+        "create simulators inside the callable, and do not capture open ones",
     ),
     "second-copy": Kind(
         "error",
-        "a second copy of the environment cannot be made",
-        "training refuses to start: evaluations and every further seed have a copy of their own",
-        "release what is exclusive in close(); where there is one robot only, use surefoot.Agent in a loop of your own",
+        "a second copy of the environment cannot be created",
+        "training refuses to start: evaluations and every further seed need their own copy",
+        "release exclusive resources in close(); with a single robot, use surefoot.Agent in your own loop",
     ),
     # Actions
     "action-changed": Kind(
         "warning",
-        "step writes into the action it is given",
-        "none in surefoot train, which hands over a copy; a loop of your own stores an action that was not taken",
+        "step modifies its action in place",
+        "none in surefoot train, which passes a copy; other loops store an action that was not taken",
         "clip or scale a copy: action = np.clip(action, low, high)",
     ),
     "action-clipped": Kind(
         "warning",
-        "large actions do nothing that half of them does not do",
-        "a part of the action range is dead: gradients vanish there, and exploration is wasted on it",
-        "declare the bounds at which the environment really clips",
+        "actions at the bounds have the same effect as half of them",
+        "part of the action range is dead: gradients vanish there and exploration is wasted",
+        "declare the bounds at which the environment clips",
     ),
     "action-ignored": Kind(
         "warning",
         "actions change nothing",
         "there is nothing to learn",
-        "check that step uses its action, and that the observation or the reward shows what it did",
+        "check that step uses its action, and that the observation or the reward depends on it",
     ),
     # Cost
     "slow": Kind(
         "info",
         "the environment is slow",
         "a run takes at least as long as its environment",
-        "render only when asked to, make in __init__ what does not change; several seeds can step in worker processes",
+        "render only on request, and create constant data in __init__; several seeds can step in worker processes",
     ),
 }
-"""Every finding by its code."""
+"""Every kind of finding by its code."""

@@ -1,4 +1,4 @@
-"""What the spaces alone tell, before anything is reset."""
+"""Checks of the observation and action spaces."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from surefoot.errors import UserError
-from surefoot.tasks.check.report import Notes
+from surefoot.tasks.check.findings import Findings
 from surefoot.tasks.wrappers import TaskEnv, flatten_observations
 
 _WIDE = 1e4
-"""A half range above this is taken for a placeholder: simulators' widest (a motor's torque in Nm) stay below."""
+"""Half ranges above this look like placeholders; the widest of common simulators (motor torques in Nm) are smaller."""
 
 
-def check_spaces(env: gymnasium.Env[Any, Any], name: str, notes: Notes) -> bool:
-    """Look at both spaces; return whether observations can be flattened and actions drawn, so that others can go on."""
-    observation = _check_observations(env.observation_space, name, notes)
-    if isinstance(env, TaskEnv):  # the suite's own bounds stand behind the agent's [-1, 1]
-        return observation and _check_bounds(env.env_action_low, env.env_action_high, notes)
-    return observation and _check_actions(env.action_space, notes)
+def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> bool:
+    """Check both spaces; return whether observations can be flattened and actions sampled."""
+    if not _check_observation_space(env.observation_space, findings):
+        return False
+    if isinstance(env, TaskEnv):
+        return _check_bounds(env.env_action_low, env.env_action_high, findings)  # its own space is always [-1, 1]
+    space = env.action_space
+    if not isinstance(space, Box) or space.dtype is None or space.dtype.kind != "f" or not space.low.size:
+        findings.add("action-space", str(space))
+        return False
+    return _check_bounds(space.low, space.high, findings)
 
 
-def draw_actions(space: Box, steps: int, seed: int) -> np.ndarray:
+def sample_actions(space: Box, steps: int, seed: int) -> np.ndarray:
     """Return uniform random actions [steps, *shape] in the space's dtype; unbounded entries are standard normal."""
     rng = np.random.default_rng(seed)
     low, high = np.broadcast_to(space.low, space.shape), np.broadcast_to(space.high, space.shape)
@@ -34,46 +39,49 @@ def draw_actions(space: Box, steps: int, seed: int) -> np.ndarray:
     return np.where(bounded, inside, outside).astype(space.dtype)
 
 
-def _check_observations(space: gymnasium.Space[Any], name: str, notes: Notes) -> bool:
-    try:
-        size, _ = flatten_observations(space, name)
-    except UserError:
-        notes.add("observation-space", str(space))
-        return False
-    if size == 0:
-        notes.add("observation-space", f"{space}, which has no numbers")
-        return False
+def short(space: gymnasium.Space[Any]) -> str:
+    """Return a space on one line, with scalar bounds."""
     if isinstance(space, gymnasium.spaces.Dict):
-        sizes = ", ".join(f"{key} [{part.low.size}]" for key, part in space.spaces.items() if isinstance(part, Box))
-        notes.add("observation-dict", f"in this order: {sizes}")
-    parts = space.spaces.items() if isinstance(space, gymnasium.spaces.Dict) else [("observation", space)]
-    for key, part in parts:
-        if part.dtype == np.uint8 and len(part.shape or ()) >= 2:
-            notes.add("observation-pixels", f"{key}: {part}")
-    return True
+        return f"Dict({', '.join(f'{key}: {short(part)}' for key, part in space.spaces.items())})"
+    if not isinstance(space, Box) or not space.low.size:
+        return " ".join(repr(space).split())
+    return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape}, {space.dtype})"
 
 
-def _check_actions(space: gymnasium.Space[Any], notes: Notes) -> bool:
-    if not isinstance(space, Box) or space.dtype is None or space.dtype.kind != "f" or not space.low.size:
-        notes.add("action-space", str(space))
+def _check_observation_space(space: gymnasium.Space[Any], findings: Findings) -> bool:
+    try:
+        size, _ = flatten_observations(space, "checked")
+    except UserError:
+        size = 0
+    if size == 0:
+        findings.add("observation-space", f"{space}, expected a Box or a Dict of Boxes with at least one number")
         return False
-    return _check_bounds(space.low, space.high, notes)
-
-
-def _check_bounds(low: np.ndarray, high: np.ndarray, notes: Notes) -> bool:
-    low, high = low.astype(np.float64).reshape(-1), high.astype(np.float64).reshape(-1)
-    half_range = (high - low) / 2.0  # NaN where both bounds are the same infinity, which is bad as well
-    # Scaling computes in float32, where the range of Box(-3.4e38, 3.4e38), somebody's infinity, overflows.
-    bad = ~(np.isfinite(half_range) & (2.0 * half_range < np.finfo(np.float32).max) & (half_range > 0.0))
-    if bad.any():
-        notes.add("action-bounds", _entry(low, high, int(np.argmax(bad))))
-        return bool((high >= low).all())
-    if (half_range > _WIDE).any():
-        notes.add("action-bounds-wide", _entry(low, high, int(np.argmax(half_range))))
-    if (shifted := np.abs(low + high) > 1e-6 * half_range).any():
-        notes.add("action-bounds-asymmetric", _entry(low, high, int(np.argmax(shifted))))
+    parts = {"observation": space}
+    if isinstance(space, gymnasium.spaces.Dict):
+        parts = dict(space.spaces)
+        sizes = ", ".join(f"{key} [{int(np.prod(part.shape or ()))}]" for key, part in parts.items())
+        findings.add("observation-dict", f"in this order: {sizes}")
+    for key, part in parts.items():
+        if part.dtype == np.uint8 and len(part.shape or ()) >= 2:
+            findings.add("observation-pixels", f"{key}: {part}")
     return True
 
 
-def _entry(low: np.ndarray, high: np.ndarray, index: int) -> str:
-    return f"action entry {index} lies between {low[index]:g} and {high[index]:g}"
+def _check_bounds(low: np.ndarray, high: np.ndarray, findings: Findings) -> bool:
+    low, high = low.astype(np.float64).reshape(-1), high.astype(np.float64).reshape(-1)
+    half_range = (high - low) / 2.0  # NaN where both bounds are the same infinity
+    # Actions are scaled in float32, where the range of Box(-3.4e38, 3.4e38) overflows.
+    bad = ~(np.isfinite(half_range) & (2.0 * half_range < np.finfo(np.float32).max) & (half_range > 0.0))
+    wide, shifted = half_range > _WIDE, np.abs(low + high) > 1e-6 * half_range
+
+    def add(code: str, mask: np.ndarray) -> None:
+        if mask.any():
+            index = int(np.argmax(mask))
+            findings.add(code, f"action entry {index} lies between {low[index]:g} and {high[index]:g}")
+
+    add("action-bounds", bad)
+    if bad.any():
+        return bool((high >= low).all())
+    add("action-bounds-wide", wide)
+    add("action-bounds-asymmetric", shifted)
+    return True
