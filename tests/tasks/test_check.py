@@ -190,13 +190,13 @@ def test_findings_are_sorted_by_severity() -> None:
     ("name", "expected"),
     [
         ("cheetah-run", set()),
-        ("cartpole-swingup_sparse", {"reward-constant"}),
-        ("Hopper-v5", set()),
-        ("myo-reach-hard", set()),
+        pytest.param("cartpole-swingup_sparse", {"reward-constant"}, marks=pytest.mark.slow),
+        pytest.param("Hopper-v5", set(), marks=pytest.mark.slow),
+        pytest.param("myo-reach-hard", set(), marks=pytest.mark.slow),
         ("probe-action", set()),
         ("probe-discount", {"action-ignored"}),
         ("probe-termination", {"action-ignored", "reward-constant"}),
-        ("quadruped-run", {"action-bounds-asymmetric"}),
+        pytest.param("quadruped-run", {"action-bounds-asymmetric"}, marks=pytest.mark.slow),
     ],
 )
 def test_shipped_tasks_have_no_false_findings(name: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Each probe's value, as the formula says and as the assembled environment pays."""
+"""Analytic values of the probes against returns in the environments."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ DISCOUNT = 0.9
 
 
 @pytest.mark.parametrize("name", PROBES)
-def test_the_optimal_policy_earns_the_optimal_value(name):
+def test_optimal_policy_earns_optimal_value(name):
     probe, env = PROBES[name], get_task(name).make()
     for seed in range(5):
         observations, rewards = [env.reset(seed=seed)[0]], []
@@ -30,8 +30,8 @@ def test_the_optimal_policy_earns_the_optimal_value(name):
             assert value == pytest.approx(expected, abs=1e-6)
 
 
-def test_values_on_paper():
-    seen = np.array([[-1.0, 0.3], [1.0, 0.3]])
+def test_optimal_values():
+    observations = np.array([[-1.0, 0.3], [1.0, 0.3]])
     expected = {
         "probe-constant": [1.0, 1.0],
         "probe-observation": [-1.0, 1.0],
@@ -42,10 +42,10 @@ def test_values_on_paper():
     }
     assert expected.keys() == PROBES.keys()
     for name, values in expected.items():
-        np.testing.assert_allclose(PROBES[name].optimal_value(seen, DISCOUNT), values)
+        np.testing.assert_allclose(PROBES[name].optimal_value(observations, DISCOUNT), values)
 
 
-def test_other_actions_earn_less():
+def test_suboptimal_actions_earn_less():
     env = get_task("probe-action").make()
     observation, _ = env.reset(seed=0)
     best = PROBES["probe-action"].optimal_action(observation[None])[0]

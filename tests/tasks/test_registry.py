@@ -17,14 +17,14 @@ PUBLISHED = [
 """The names results have been published under."""
 
 
-def test_table_holds_every_suite_task_but_lqr():
+def test_table_matches_suite_without_lqr():
     from surefoot.tasks.dmc import import_suite
 
     theirs = {f"{domain}-{task}" for domain, task in import_suite().ALL_TASKS if domain != "lqr"}
     assert {task.name for task in list_tasks() if task.suite == "dmc"} == theirs
 
 
-def test_benchmark_marks_the_papers_tasks():
+def test_benchmark_tasks_are_those_of_the_paper():
     marked = [task for task in list_tasks() if task.benchmark]
     assert [task.suite for task in marked].count("dmc") == 15
     assert [task.suite for task in marked].count("myosuite") == 10
@@ -34,7 +34,7 @@ def test_benchmark_marks_the_papers_tasks():
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_results_find_their_task(name):
+def test_published_names_are_found(name):
     assert get_task(name).name == name
 
 
@@ -54,7 +54,7 @@ def test_protocol(name, protocol):
 
 
 @pytest.mark.parametrize("spelling", ["finger-turn_hard", "finger-turn-hard", "FINGER_TURN_HARD"])
-def test_spelling_is_forgiven(spelling):
+def test_alternative_spellings(spelling):
     assert get_task(spelling).name == "finger-turn_hard"
 
 
@@ -62,18 +62,18 @@ def test_spellings_are_unambiguous():
     assert len({task.name.lower().replace("_", "-") for task in list_tasks()}) == len(list_tasks())
 
 
-def test_unknown_name_suggests_and_says_where_to_look():
+def test_unknown_name_suggests_similar():
     with pytest.raises(UserError, match=r"unknown task 'cheeta-run'; did you mean 'cheetah-run'.*surefoot tasks"):
         get_task("cheeta-run")
 
 
-def test_missing_namespace_says_so_in_one_line():
+def test_missing_namespace_gives_one_line():
     with pytest.raises(UserError, match="Namespace ALE not found") as caught:
         get_task("ALE/Pong-v5")
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_version_says_which_exist():
+def test_unknown_version_lists_existing():
     with pytest.raises(UserError, match=r"Pendulum-v1"):
         get_task("Pendulum-v77")
 
@@ -84,7 +84,7 @@ def test_unknown_module_is_a_user_error():
 
 
 @pytest.mark.parametrize("module", ["./env.py", "..envs", "."])
-def test_what_is_no_modules_name_is_a_user_error(module):
+def test_invalid_module_name_is_a_user_error(module):
     with pytest.raises(
         UserError, match=rf"'{re.escape(module)}' is not a module's name; expected module:callable or module:id"
     ):
@@ -99,7 +99,7 @@ def test_what_is_no_modules_name_is_a_user_error(module):
         ("def f(:", "'broken_envs' cannot be imported: SyntaxError: "),
     ],
 )
-def test_a_module_that_raises_is_a_user_error(tmp_path, monkeypatch, source, detail):
+def test_module_that_raises_is_a_user_error(tmp_path, monkeypatch, source, detail):
     (tmp_path / "broken_envs.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=f"task 'broken_envs:Foo-v0': .*{detail}") as caught:
@@ -107,7 +107,7 @@ def test_a_module_that_raises_is_a_user_error(tmp_path, monkeypatch, source, det
     assert "\n" not in str(caught.value)
 
 
-def test_an_environment_that_moved_to_another_package_is_a_user_error():
+def test_moved_environment_is_a_user_error():
     with pytest.raises(UserError, match=r"'HalfCheetah-v3' cannot be made: .*moved to the gymnasium-robotics"):
         get_task("HalfCheetah-v3").make()
 
@@ -120,7 +120,7 @@ def test_registered_ids_and_callables():
     assert get_task(zoo.failing(zoo.raises)).name == "tests.tasks.zoo:Counter"
 
 
-def test_not_a_task_at_all():
+def test_invalid_task_types():
     with pytest.raises(UserError, match="got 3"):
         get_task(3)
     with pytest.raises(UserError, match=r"must return a gymnasium\.Env, but returned int"):
@@ -151,12 +151,12 @@ def test_missing_gymnasium_dependency_is_a_user_error(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_action_repeat_is_checked():
+def test_action_repeat_is_validated():
     with pytest.raises(UserError, match="at least 1, got 0"):
         get_task("probe-action").make(action_repeat=0)
 
 
-def test_importing_and_listing_start_no_simulator_and_no_jax():
+def test_listing_tasks_imports_no_simulator_and_no_jax():
     code = (
         "import sys, surefoot.tasks as t; t.list_tasks(); t.get_task('dog-run')\n"
         "print([m for m in ('jax', 'mujoco', 'dm_control', 'myosuite') if m in sys.modules])"

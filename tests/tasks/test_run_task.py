@@ -1,4 +1,4 @@
-"""A run directory may name its task, but not choose what code runs."""
+"""Tasks named by run directories, whose names alone never run code."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.tasks import zoo
 
 
 @pytest.mark.parametrize("name", ["cheetah-run", "myo-key-turn", "probe-action", "Pendulum-v1"])
-def test_a_name_that_runs_no_code_is_found(name: str) -> None:
+def test_name_without_code_is_found(name: str) -> None:
     assert get_run_task(name).name == name
 
 
 @pytest.mark.parametrize("suffix", ["make", "Made-v0"])
-def test_a_module_is_not_imported_because_a_run_names_it(
+def test_module_named_only_by_a_run_is_not_imported(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "strangers_module.py").write_text(f"open({str(tmp_path / 'was-here')!r}, 'w')\n")
+    (tmp_path / "untrusted_module.py").write_text(f"open({str(tmp_path / 'was-here')!r}, 'w')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=rf"'strangers_module:{suffix}'.* --task .* task=") as caught:
-        get_run_task(f"strangers_module:{suffix}")
+    with pytest.raises(UserError, match=rf"'untrusted_module:{suffix}'.* --task .* task=") as caught:
+        get_run_task(f"untrusted_module:{suffix}")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "was-here").exists()
-    assert "strangers_module" not in sys.modules
+    assert "untrusted_module" not in sys.modules
 
 
-def test_what_the_user_names_too_is_taken() -> None:
+def test_task_named_by_the_user_must_match() -> None:
     task = get_task(zoo.terminating)
     assert get_run_task(task.name, zoo.terminating).name == task.name
     with pytest.raises(UserError, match=r"trained on 'tests\.tasks\.zoo:terminating', not on '.*:truncating'"):
@@ -40,9 +40,7 @@ def test_what_the_user_names_too_is_taken() -> None:
         get_run_task("cheetah-run", "walker-run")
 
 
-def test_a_module_that_registers_an_id_is_imported_where_the_user_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_registering_module_named_by_the_user_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "users_module.py").write_text(
         "import gymnasium\ngymnasium.register('UsersOwn-v0', entry_point='tests.tasks.zoo:Counter')\n"
     )

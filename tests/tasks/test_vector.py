@@ -1,4 +1,4 @@
-"""Many slots, in this process and in workers: the same contract, tested in both."""
+"""Vector environments in this process and in workers."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ def roll(env, actions):
 
 
 @MODES
-def test_transitions_across_the_end_of_an_episode(num_workers):
+def test_transitions_across_episode_end(num_workers):
     for factory, terminates in ((zoo.terminating, True), (zoo.truncating, False)):
         task = get_task(factory)
         with make_vector(task, [5, 6], "train", num_workers=num_workers) as env:
@@ -67,7 +67,7 @@ def test_finished_slots_wait_without_autoreset(num_workers):
 
 
 @MODES
-def test_what_was_returned_is_never_written_to_again(num_workers):
+def test_returned_arrays_are_never_overwritten(num_workers):
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=num_workers) as env:
         kept = [env.reset([0, 0]), *[array for step in roll(env, [ZERO] * 3) for array in step]]
         copies = [array.copy() for array in kept]
@@ -77,7 +77,7 @@ def test_what_was_returned_is_never_written_to_again(num_workers):
 
 
 @MODES
-def test_a_caller_may_write_to_what_it_got(num_workers):
+def test_caller_may_modify_returned_arrays(num_workers):
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=num_workers, autoreset=False) as env:
         env.reset([0, 0])
         last = roll(env, [ZERO] * 3)[-1]
@@ -87,8 +87,8 @@ def test_a_caller_may_write_to_what_it_got(num_workers):
         np.testing.assert_array_equal(env.step(ZERO).observation, expected)
 
 
-@pytest.mark.parametrize("name", ["cheetah-run", "myo-pen-twirl-hard"])
-def test_both_modes_give_the_same_bits(name):
+@pytest.mark.parametrize("name", ["cheetah-run", pytest.param("myo-pen-twirl-hard", marks=pytest.mark.slow)])
+def test_workers_give_identical_steps(name):
     task = get_task(name)
     actions = np.random.default_rng(0).uniform(-1, 1, (25, 3, task.action_size)).astype(np.float32)
     with make_vector(task, [3, 4, 3], "train") as ours, make_vector(task, [3, 4, 3], "train", num_workers=2) as theirs:
@@ -105,7 +105,7 @@ def test_both_modes_give_the_same_bits(name):
 
 
 @pytest.mark.parametrize(("name", "size", "num_workers"), [("finger-turn_hard", 2, 0), ("Pendulum-v1", 1, 2)])
-def test_restore_brings_back_the_middle_of_an_episode(name, size, num_workers):
+def test_restore_continues_an_episode(name, size, num_workers):
     task = get_task(name)
     actions = np.random.default_rng(0).uniform(-1, 1, (9, 2, size)).astype(np.float32)
     with make_vector(task, [0, 1], "train", num_workers=num_workers) as env:
@@ -135,9 +135,8 @@ FAILURES = {
 }
 
 
-@MODES
-@pytest.mark.parametrize("kind", FAILURES)
-def test_failures_name_the_seed_and_what_happened(kind, num_workers):
+@pytest.mark.parametrize(("kind", "num_workers"), [*((kind, 0) for kind in FAILURES), ("raises", 2)])
+def test_failure_names_seed_and_cause(kind, num_workers):
     factory, detail = FAILURES[kind]
     with make_vector(get_task(factory), [5, 6], "train", num_workers=num_workers, autoreset=False) as env:
         env.restore([0, 0], [np.zeros((0, 1), np.float32), np.zeros((1, 1), np.float32)])  # slot 1 is a step ahead
@@ -147,7 +146,7 @@ def test_failures_name_the_seed_and_what_happened(kind, num_workers):
 
 
 @MODES
-def test_failures_on_the_way_to_the_first_step(num_workers):
+def test_failures_before_the_first_step(num_workers):
     with pytest.raises(UserError, match="zoo:raising_when_made' cannot be made: RuntimeError: no such robot"):
         make_vector(get_task(zoo.raising_when_made), [5, 6], "train", num_workers=num_workers)
     with (
@@ -161,7 +160,7 @@ def test_failures_on_the_way_to_the_first_step(num_workers):
 
 
 @pytest.mark.parametrize(("promised", "size"), [(2, 3), (2, 1)])
-def test_an_observation_of_another_size_than_its_space(promised, size):
+def test_observation_of_wrong_size_is_a_failure(promised, size):
     detail = rf"seed 5: .*flat shape \({size},\), but its space promises \({promised},\)"
     on_reset, on_step = (
         get_task(functools.partial(zoo.Misfit, promised, *sizes)) for sizes in ((size, promised), (promised, size))
@@ -176,13 +175,14 @@ def test_an_observation_of_another_size_than_its_space(promised, size):
             env.restore([0], [ZERO[:1]])
 
 
-def test_closing_never_raises_and_reaches_every_environment(monkeypatch):
+def test_close_reaches_every_environment_and_never_raises(monkeypatch):
     monkeypatch.setattr(zoo.RaisesOnClose, "closed", 0)
     with make_vector(get_task(zoo.RaisesOnClose), [5, 6], "train") as env:
         env.reset([0, 0])
     assert zoo.RaisesOnClose.closed == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_success_and_env_steps_of_a_real_task(num_workers):
     task = get_task("myo-pen-twirl")
@@ -194,7 +194,7 @@ def test_success_and_env_steps_of_a_real_task(num_workers):
         assert step.env_steps.tolist() == [3, 3]
 
 
-def test_the_default_number_of_workers(monkeypatch):
+def test_default_number_of_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
     assert [choose_workers(slots) for slots in (1, 2, 10)] == [0, 2, 3]
     for cores in ({0}, {0, 1}):

@@ -1,4 +1,4 @@
-"""Worker processes: what they are, how they end, and that environments are closed however that comes about."""
+"""Worker processes: start, failures, signals and closing of environments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ZERO = np.zeros((2, 1), np.float32)
 
 
 class Closing(zoo.Counter):
-    """Leaves a file where it is closed; one that hangs first announces itself by its process id."""
+    """Creates a file on close; one that hangs first writes its process id."""
 
     def __init__(self, folder: Path, hangs: bool = False) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Closing(zoo.Counter):
         (self._folder / f"closed-{os.getpid()}-{id(self)}").touch()
 
 
-def test_closing_reaches_every_environment_in_every_worker(tmp_path: Path) -> None:
+def test_close_reaches_every_environment_in_every_worker(tmp_path: Path) -> None:
     with make_vector(get_task(functools.partial(Closing, tmp_path)), [5, 6, 7], "train", num_workers=2) as env:
         env.reset([0, 0, 0])
         pids = env.worker_pids
@@ -49,7 +49,7 @@ def test_closing_reaches_every_environment_in_every_worker(tmp_path: Path) -> No
 
 
 class Growing(Closing):
-    """Every copy in a process is larger than the one before, until the third cannot be made."""
+    """Copies of growing size per process; the third cannot be created."""
 
     made: ClassVar[int] = 0
 
@@ -64,26 +64,27 @@ class Growing(Closing):
         self.action_space = gymnasium.spaces.Box(-1.0, high, (1,))
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("grows", "copies", "said"),
+    ("grows", "copies", "message"),
     [
         ("observation", 2, "makes environments whose spaces differ"),
         ("action", 2, "makes environments whose spaces differ"),
         ("nothing", 3, "cannot be made: RuntimeError: no third port"),
     ],
 )
-def test_environments_are_closed_where_one_of_them_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int, grows: str, copies: int, said: str
+def test_environments_are_closed_if_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int, grows: str, copies: int, message: str
 ) -> None:
     monkeypatch.setattr(Growing, "made", 0)
     task = get_task(functools.partial(Growing, tmp_path, grows))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         make_vector(task, range(copies), "train", num_workers=num_workers)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_copies_in_different_workers_are_compared_too(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_spaces_are_compared_across_workers(tmp_path: Path) -> None:
     class Differs(zoo.Counter):
         def __init__(self) -> None:
             super().__init__()
@@ -97,7 +98,7 @@ def test_copies_in_different_workers_are_compared_too(tmp_path: Path) -> None:
         make_vector(get_task(Differs), [5, 6], "train", num_workers=2)
 
 
-def test_an_environment_that_is_refused_for_its_spaces_is_closed(tmp_path: Path) -> None:
+def test_environment_with_unsupported_space_is_closed(tmp_path: Path) -> None:
     class Chooses(Closing):
         action_space = gymnasium.spaces.Discrete(3)
 
@@ -106,7 +107,8 @@ def test_an_environment_that_is_refused_for_its_spaces_is_closed(tmp_path: Path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_a_worker_prints_is_not_this_programs_output(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_worker_output_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     class Talks(zoo.Counter):
         def __init__(self) -> None:
             super().__init__()
@@ -116,10 +118,9 @@ def test_what_a_worker_prints_is_not_this_programs_output(capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "hello\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hangs", [False, True])
-def test_environments_are_closed_where_the_parent_is_killed_and_no_worker_outlives_it(
-    tmp_path: Path, hangs: bool
-) -> None:
+def test_workers_close_environments_and_exit_if_parent_is_killed(tmp_path: Path, hangs: bool) -> None:
     code = (
         "import functools, os, pathlib, signal\nfrom surefoot.tasks import get_task, make_vector\n"
         "from tests.tasks.test_workers import Closing\n"
@@ -135,7 +136,7 @@ def test_environments_are_closed_where_the_parent_is_killed_and_no_worker_outliv
     assert time.monotonic() - begun < 40
 
 
-def test_a_worker_that_is_killed_is_noticed_at_once() -> None:
+def test_killed_worker_is_reported_at_once() -> None:
     for wait in (False, True):
         with make_vector(get_task(zoo.terminating), [5, 6, 7, 8], "train", num_workers=2) as env:
             env.reset([0] * 4)
@@ -150,7 +151,8 @@ def test_a_worker_that_is_killed_is_noticed_at_once() -> None:
             assert time.monotonic() - started < 2.0
 
 
-def test_an_environment_that_takes_its_process_down() -> None:
+@pytest.mark.slow
+def test_environment_that_kills_its_process_is_reported() -> None:
     with make_vector(get_task(zoo.failing(zoo.dies)), [5], "train", num_workers=1) as env:
         env.reset([0])
         env.step(ZERO[:1])
@@ -158,7 +160,8 @@ def test_an_environment_that_takes_its_process_down() -> None:
             env.step(ZERO[:1])
 
 
-def test_a_worker_that_hangs_up_and_lingers_is_not_said_to_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_worker_that_closes_its_pipe_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_PATIENCE", 0.1)
     with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_goes_on)), [5], "train", num_workers=1) as env:
         env.reset([0])
@@ -167,7 +170,7 @@ def test_a_worker_that_hangs_up_and_lingers_is_not_said_to_be_killed(monkeypatch
             env.step(ZERO[:1])
 
 
-def test_workers_leave_signals_to_their_parent() -> None:
+def test_workers_ignore_signals() -> None:
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
         env.reset([0, 0])
         for pid in env.worker_pids:
@@ -176,7 +179,8 @@ def test_workers_leave_signals_to_their_parent() -> None:
         assert env.step(ZERO).active.all()
 
 
-def test_workers_are_lean_processes_of_their_own() -> None:
+@pytest.mark.slow
+def test_workers_are_single_threaded_processes_without_jax() -> None:
     with make_vector(get_task(zoo.census), [5, 6], "train", num_workers=2) as env:
         jax, threads, pid, parent = env.reset([0, 0]).T
     assert jax.tolist() == [0, 0]
@@ -185,7 +189,7 @@ def test_workers_are_lean_processes_of_their_own() -> None:
     assert set(parent.astype(int)) == {os.getpid()}
 
 
-def test_closing_ends_the_workers_and_may_be_repeated() -> None:
+def test_close_ends_workers_and_is_idempotent() -> None:
     env = make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2)
     pids = env.worker_pids
     env.close()
@@ -193,7 +197,8 @@ def test_closing_ends_the_workers_and_may_be_repeated() -> None:
     assert not any(is_running(pid) for pid in pids)
 
 
-def test_closing_does_not_wait_for_an_environment_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_PATIENCE", 0.1)
     env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
     (pid,) = env.worker_pids
@@ -204,18 +209,6 @@ def test_closing_does_not_wait_for_an_environment_that_hangs(monkeypatch: pytest
     assert not is_running(pid)
 
 
-def test_workers_end_with_a_parent_that_is_killed() -> None:
-    code = (
-        "import os, signal\nfrom surefoot.tasks import get_task, make_vector\nfrom tests.tasks import zoo\n"
-        "env = make_vector(get_task(zoo.terminating), [5, 6], 'train', num_workers=2)\n"
-        "print(*env.worker_pids, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
-    )
-    # The workers hold the same stderr: this returns only once they are gone as well.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == -signal.SIGKILL
-    assert len(done.stdout.split()) == 2
-
-
 def is_running(pid: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
@@ -223,7 +216,8 @@ def is_running(pid: int) -> bool:
     return False
 
 
-def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_script_without_main_guard(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(
         "from surefoot.tasks import get_task, make_vector\nfrom surefoot.tasks.probes import ActionProbe\n"
@@ -237,14 +231,14 @@ def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("[ True  True]\n", "")
 
 
-def test_a_callable_that_cannot_be_sent_says_what_to_do() -> None:
+def test_unpicklable_callable_is_a_user_error() -> None:
     lock = threading.Lock()
     with pytest.raises(UserError, match="cannot be sent to a worker process"):
         make_vector(get_task(lambda: lock), [5], "train", num_workers=1)
 
 
-def test_a_step_on_the_board_is_its_chunks_own():
-    """Two workers' chunks of one board; what one was told it may keep, though the next actions go to the same place."""
+def test_shared_step_writes_only_its_own_slots():
+    """Two chunks of one shared step; actions passed to an environment are copies that it may keep."""
     kept = []
 
     class Doubles:
@@ -280,14 +274,16 @@ def test_a_step_on_the_board_is_its_chunks_own():
     np.testing.assert_array_equal(kept[1], [[2.0, 3.0], [4.0, 5.0]])
 
 
-def test_workers_in_the_background_leave_the_cores_to_others():
+@pytest.mark.slow
+def test_background_workers_have_lower_priority():
     for background in (False, True):
         with make_vector(get_task(zoo.niceness), [5], "train", num_workers=1, background=background) as env:
             own = os.getpriority(os.PRIO_PROCESS, 0)
             assert env.reset([0])[0, 0] == min(own + 5 * background, 19)
 
 
-def test_a_board_where_files_cannot_be_in_memory(monkeypatch):
+@pytest.mark.slow
+def test_shared_step_without_memfd(monkeypatch):
     monkeypatch.delattr(os, "memfd_create", raising=False)
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
         env.reset([0, 0])

@@ -4,6 +4,7 @@ import pytest
 
 from surefoot.errors import UserError
 from surefoot.tasks import get_task
+from surefoot.tasks.wrappers import TaskEnv
 from tests.tasks import zoo
 
 
@@ -11,12 +12,12 @@ def echo(action_space, observation_space=None):
     return get_task(lambda: zoo.Echo(action_space, observation_space))
 
 
-def test_actions_reach_the_bounds_of_the_environment():
+def test_actions_are_scaled_to_environment_bounds():
     low, high = np.array([-1.0, 0.1], np.float32), np.array([1.1, 0.7], np.float32)
     env = echo(gymnasium.spaces.Box(low, high)).make()
     env.reset(seed=0)
     for unit, expected in ((-1.0, low), (1.0, high), (0.0, (low + high) / 2)):
-        # The environment itself asserts that what it gets lies in its space: rounding must not carry it out.
+        # Echo asserts that actions lie in its space, so rounding must not exceed the bounds.
         np.testing.assert_allclose(env.step(np.full(2, unit, np.float32))[0], expected, atol=1e-6)
     np.testing.assert_array_equal(env.env_action_low, low)
     np.testing.assert_array_equal(env.env_action_high, high)
@@ -24,7 +25,7 @@ def test_actions_reach_the_bounds_of_the_environment():
     assert (env.action_space.high == 1).all()
 
 
-def test_action_shape_and_dtype_are_the_environments():
+def test_action_shape_and_dtype_match_environment():
     space = gymnasium.spaces.Box(-2.0, 2.0, (2, 3), np.float64)
     env = echo(space).make()
     env.reset(seed=0)
@@ -65,7 +66,7 @@ def test_unsupported_observation_spaces_are_named(space, named):
     assert named in str(caught.value)
 
 
-def test_dict_observations_are_joined_in_the_spaces_order():
+def test_dict_observations_are_concatenated_in_space_order():
     env = get_task(zoo.DictObservations).make()
     observation, _ = env.reset(seed=0)
     assert observation.dtype == np.float32
@@ -74,7 +75,7 @@ def test_dict_observations_are_joined_in_the_spaces_order():
     np.testing.assert_array_equal(observation, np.concatenate([expected[key] for key in order]))
 
 
-def test_action_repeat_sums_rewards_and_stops_with_the_episode():
+def test_action_repeat_sums_rewards_until_episode_end():
     env = get_task(zoo.terminating).make(action_repeat=2)  # rewards 1, 2, 3; terminates on the third control step
     env.reset(seed=0)
     action = np.zeros(1, np.float32)
@@ -82,14 +83,23 @@ def test_action_repeat_sums_rewards_and_stops_with_the_episode():
     assert env.step(action)[1:] == (3.0, True, False, {"env_steps": 1})
 
 
-def test_reset_without_a_seed_goes_on_to_other_episodes():
+def test_success_is_that_of_the_last_control_step():
+    simulation = get_task(zoo.terminating).simulate()
+    simulation.solved = iter([False, False, True]).__next__
+    env = TaskEnv(simulation, action_repeat=2, has_success=True)
+    assert env.reset(seed=0)[1] == {"env_steps": 0, "success": False}
+    assert env.step(np.zeros(1, np.float32))[-1] == {"env_steps": 2, "success": False}
+    assert env.step(np.zeros(1, np.float32))[-1] == {"env_steps": 1, "success": True}
+
+
+def test_reset_without_seed_starts_next_random_episode():
     env = get_task(zoo.terminating).make()
     firsts = [env.reset(seed=3)[0][1], env.reset()[0][1], env.reset()[0][1]]
     assert len(set(firsts)) == 3
     assert firsts == [env.reset(seed=3)[0][1], env.reset()[0][1], env.reset()[0][1]]
 
 
-def test_observations_do_not_alias_a_buffer_the_environment_reuses():
+def test_observations_are_copies():
     env = get_task(zoo.terminating).make()
     kept = [env.reset(seed=0)[0], *[env.step(np.zeros(1, np.float32))[0] for _ in range(2)]]
     assert [observation[0] for observation in kept] == [0.0, 1.0, 2.0]

@@ -1,7 +1,4 @@
-"""Small environments that misbehave, or whose every number is known: callables for `get_task`, importable by workers.
-
-A test of another room may use them too: `from tests.tasks import zoo`.
-"""
+"""Small environments with known values or faults: callables for `get_task`, importable by workers."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ EPISODE_STEPS = 3
 
 
 class Counter(gymnasium.Env):
-    """Observation [step, first] with `first` drawn per episode; reward = step; one buffer, handed out every time.
+    """Observation [step, first] with `first` drawn per episode; reward = step; one buffer for all observations.
 
     Episodes end after `EPISODE_STEPS` steps: by termination, or by truncation.
     """
@@ -104,7 +101,7 @@ def nan_on_reset() -> gymnasium.Env:
 
 
 class Misfit(Counter):
-    """Promises observations of `promised` numbers, and returns `on_reset` and `on_step` of them."""
+    """Observation space of `promised` numbers, but observations of `on_reset` and `on_step` numbers."""
 
     def __init__(self, promised: int, on_reset: int, on_step: int) -> None:
         super().__init__()
@@ -127,7 +124,7 @@ class RaisesOnClose(Counter):
 
 
 class Echo(gymnasium.Env):
-    """Reward 1; the observation tells what the environment received. Never ends."""
+    """Reward 1; the observation is the action. Never ends."""
 
     def __init__(self, action_space: gymnasium.Space, observation_space: gymnasium.Space | None = None) -> None:
         self.action_space = action_space

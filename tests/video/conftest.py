@@ -1,4 +1,4 @@
-"""Run directories with policies of random numbers, as if somebody had trained them."""
+"""Run directories with random policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environments that draw themselves, well or badly; `module:callable` targets for runs."""
+"""Environments with their own `render`, correct and faulty, as `module:callable` targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint's policies are those that the trained actor would have been saved as."""
+"""Policies loaded from checkpoints."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ def run(tmp_path: Path) -> RunDirectory:
     return directory
 
 
-def test_the_newest_checkpoint_holds_the_saved_policy(run: RunDirectory) -> None:
+def test_newest_checkpoint_equals_saved_policy(run: RunDirectory) -> None:
     policies = checkpoint_policies(run, [1, 0])
     assert [(policy.env_steps, policy.seed) for policy in policies] == [(100, 1), (100, 0), (200, 1), (200, 0)]
     for policy in policies[2:]:
         np.testing.assert_array_equal(policy(OBSERVATIONS), load_policy(run.path, policy.seed)(OBSERVATIONS))
 
 
-def test_the_older_checkpoint_holds_the_policy_of_its_time(run: RunDirectory, tmp_path: Path) -> None:
+def test_older_checkpoint_equals_policy_at_that_step(run: RunDirectory, tmp_path: Path) -> None:
     save_policy(tmp_path / "older", SPEC, policy_arrays(learner_state(100).actor))
     older = checkpoint_policies(run, [0])[0]
     np.testing.assert_array_equal(older(OBSERVATIONS), load_policy(tmp_path / "older", 0)(OBSERVATIONS))
     assert np.abs(older(OBSERVATIONS) - load_policy(run.path, 0)(OBSERVATIONS)).max() > 1e-3
 
 
-def test_a_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:
+def test_damaged_checkpoint_gives_one_line(run: RunDirectory) -> None:
     (run.path / "checkpoints" / "env_steps_000000000100" / "learner.npz").write_bytes(b"PK not really")
     with pytest.raises(surefoot.UserError, match=r"learner\.npz") as caught:
         checkpoint_policies(run, [0])
@@ -82,7 +82,7 @@ def test_a_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:
         checkpoint_policies(run, [0])
 
 
-def test_a_policy_that_is_a_named_pipe_is_not_waited_for(run: RunDirectory) -> None:
+def test_named_pipe_as_policy_is_refused(run: RunDirectory) -> None:
     (run.policy_path / "policy.json").unlink()
     os.mkfifo(run.policy_path / "policy.json")
     with pytest.raises(surefoot.UserError, match=r"policy\.json: it is not a regular file"):

@@ -1,4 +1,4 @@
-"""Videos of real frames: that they move, decode, tell the truth, and that nothing is left where one cannot be made."""
+"""``surefoot record``: decoded frames, returns, and no leftovers after failures."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ def played_return(run: Path, seed: int, episode: int) -> float:
     return total
 
 
-def test_a_grid_of_seeds_moves_decodes_and_shows_the_episodes_of_evaluations(cartpole: Path, tmp_path: Path) -> None:
-    out, seen = tmp_path / "cartpole.mp4", []
-    recording = surefoot.record(cartpole, out, episodes=2, seeds=[3, 4], fps=2.5, on_progress=seen.append, **SIZE)
+@pytest.mark.slow
+def test_grid_of_seeds_shows_evaluation_episodes(cartpole: Path, tmp_path: Path) -> None:
+    out, updates = tmp_path / "cartpole.mp4", []
+    recording = surefoot.record(cartpole, out, episodes=2, seeds=[3, 4], fps=2.5, on_progress=updates.append, **SIZE)
     # 1000 control steps of 10 ms are 10 s: 25 frames and the initial state, in each of the episodes.
-    assert recording.frames == len(seen) == 52
+    assert recording.frames == len(updates) == 52
     assert (recording.width, recording.height, recording.fps) == (192, 64, 2.5)
-    assert seen[-1] == (1, 2, 1000)
+    assert updates[-1] == (1, 2, 1000)
     about = iio.immeta(out)
     assert (about["codec"], about["fps"], about["size"]) == ("h264", 2.5, (192, 64))
     assert about["pix_fmt"].startswith("yuv420p")
@@ -68,20 +69,20 @@ def test_a_grid_of_seeds_moves_decodes_and_shows_the_episodes_of_evaluations(car
         np.testing.assert_allclose(tile.returns, expected, rtol=1e-3)
 
 
-def test_a_gif_of_the_best_seed_runs_in_real_time(cartpole: Path, tmp_path: Path, capsys) -> None:
+def test_gif_of_best_seed_in_real_time(cartpole: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "cartpole.gif"
     out.write_bytes(b"an older one")
     options = ["--episodes", "1", "--fps", "4", "--width", "96", "--height", "64", "--camera", "lookatcart"]
     assert main(["record", str(cartpole), "-o", str(out), *options]) == 0
-    said = capsys.readouterr().out
-    assert "41 frames at 4 fps, 96 x 64" in said
-    assert "seed 4, trained for 1,000 env steps: return" in said
+    printed = capsys.readouterr().out
+    assert "41 frames at 4 fps, 96 x 64" in printed
+    assert "seed 4, trained for 1,000 env steps: return" in printed
     assert decode(out).shape == (41, 64, 96, 3)
     assert iio.immeta(out)["duration"] == 250  # ms
     assert leftovers(tmp_path) == ["cartpole.gif"]
 
 
-def test_captions_are_on_the_frames(make_run: MakeRun, tmp_path: Path) -> None:
+def test_frames_have_captions(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("tests.video.drawn:Ramp", 2, 1, repeat=1)
     recording = surefoot.record(run, tmp_path / "x.mp4", task="tests.video.drawn:Ramp", width=160, height=120)
     frames = decode(recording.path)
@@ -95,7 +96,7 @@ def test_captions_are_on_the_frames(make_run: MakeRun, tmp_path: Path) -> None:
     assert frames[0, :30].max() > 200  # white letters on a black picture
 
 
-def test_an_action_repeat_does_not_halve_the_frames(make_run: MakeRun, tmp_path: Path) -> None:
+def test_action_repeat_keeps_all_frames(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("tests.video.drawn:Ramp", 2, 1, repeat=3)
     recording = surefoot.record(run, tmp_path / "x.gif", task="tests.video.drawn:Ramp", **SIZE)
     assert recording.frames == STEPS + 1
@@ -123,7 +124,7 @@ def test_an_action_repeat_does_not_halve_the_frames(make_run: MakeRun, tmp_path:
         (["-o", "x.mp4", "--task", "walker-run"], "was trained on 'cartpole-swingup', not on 'walker-run'"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(
+def test_invalid_argument_gives_one_line_and_no_file(
     arguments: list[str], expected: str, cartpole: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -145,7 +146,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         ("Ramp", {"camera": "side"}, "draws itself and has no camera 'side'"),
     ],
 )
-def test_an_environment_that_cannot_be_rendered_is_refused(
+def test_unrenderable_environment_is_a_user_error(
     name: str, options: dict, expected: str, make_run: MakeRun, tmp_path: Path
 ) -> None:
     target = f"tests.video.drawn:{name}"
@@ -158,25 +159,25 @@ def test_an_environment_that_cannot_be_rendered_is_refused(
     assert leftovers(tmp_path) == ["x.mp4"]
 
 
-def test_a_run_does_not_choose_what_code_runs(make_run: MakeRun, tmp_path: Path) -> None:
+def test_task_named_only_by_the_run_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(surefoot.UserError, match="--task"):
         surefoot.record(make_run("tests.video.drawn:Ramp", 2, 1), tmp_path / "x.mp4")
 
 
-def test_a_policy_of_other_sizes_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+def test_policy_of_other_sizes_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(surefoot.UserError, match="observation_size 5, but the policy was trained with 4"):
         surefoot.record(make_run("cartpole-swingup", 4, 1), tmp_path / "x.mp4", **SIZE)
     assert leftovers(tmp_path) == []
 
 
-def test_an_environment_that_breaks_down_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+def test_failing_environment_leaves_no_file(make_run: MakeRun, tmp_path: Path) -> None:
     target = "tests.video.drawn:BreaksDown"
     with pytest.raises(surefoot.RunFailure, match=r"BreaksDown, seed 4: RuntimeError: the motor is hot"):
         surefoot.record(make_run(target, 2, 1), tmp_path / "x.mp4", task=target, **SIZE)
     assert leftovers(tmp_path) == []
 
 
-def test_a_watcher_whose_own_pipe_breaks_leaves_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+def test_failing_progress_callback_leaves_no_file(make_run: MakeRun, tmp_path: Path) -> None:
     def watch(progress: surefoot.video.Progress) -> None:
         if progress.env_steps == 3:
             raise BrokenPipeError("mine")
@@ -187,7 +188,7 @@ def test_a_watcher_whose_own_pipe_breaks_leaves_nothing(make_run: MakeRun, tmp_p
     assert leftovers(tmp_path) == []
 
 
-def test_a_link_beside_the_video_is_not_written_through(make_run: MakeRun, tmp_path: Path) -> None:
+def test_temporary_link_is_not_followed(make_run: MakeRun, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / ".tmp-x.gif").symlink_to(tmp_path / "precious")
     target = "tests.video.drawn:Ramp"
@@ -196,14 +197,14 @@ def test_a_link_beside_the_video_is_not_written_through(make_run: MakeRun, tmp_p
     assert leftovers(tmp_path) == ["precious", "x.gif"]
 
 
-def test_a_missing_encoder_is_one_line(cartpole: Path, tmp_path: Path, monkeypatch) -> None:
+def test_missing_encoder_gives_one_line(cartpole: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
     with pytest.raises(surefoot.UserError, match=r"needs the program ffmpeg \(.*none is no program\)"):
         surefoot.record(cartpole, tmp_path / "x.mp4")
 
 
 @pytest.mark.parametrize(("exit_code", "words"), [(1, "No space left on device"), (3, "")])
-def test_an_encoder_that_fails_leaves_nothing(
+def test_failing_encoder_leaves_no_file(
     exit_code: int, words: str, make_run: MakeRun, tmp_path: Path, monkeypatch
 ) -> None:
     program = tmp_path / "run" / "ffmpeg"

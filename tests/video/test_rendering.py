@@ -1,4 +1,4 @@
-"""What a camera sees, what draws it, and how time and several pictures are put together."""
+"""Cameras, rendering backends, video timing and layout."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from surefoot.video.film import real_time
 from surefoot.video.picture import Captions, grid_shape, join
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["walker-run", "myo-reach", "HalfCheetah-v5"])
-def test_every_suite_is_drawn_and_moves(name: str) -> None:
+def test_every_suite_is_rendered(name: str) -> None:
     simulation = get_task(name).simulate()
     camera = simulation.camera(View(80, 64))
     simulation.reset(1)
@@ -31,7 +32,8 @@ def test_every_suite_is_drawn_and_moves(name: str) -> None:
     simulation.close()
 
 
-def test_cameras_by_name_and_number_and_the_free_one() -> None:
+@pytest.mark.slow
+def test_cameras_by_name_and_number() -> None:
     simulation = get_task("walker-run").simulate()
     cameras = {wanted: simulation.camera(View(64, 64, wanted)) for wanted in (None, 0, "side", "1", "back", "free")}
     simulation.reset(1)
@@ -46,7 +48,8 @@ def test_cameras_by_name_and_number_and_the_free_one() -> None:
     simulation.close()
 
 
-def test_the_picture_is_the_right_way_up() -> None:
+@pytest.mark.slow
+def test_image_is_upright() -> None:
     simulation = get_task("pendulum-swingup").simulate()
     camera = simulation.camera(View(64, 64))
     simulation.reset(0)
@@ -69,13 +72,13 @@ def unprobed():
 
 
 @pytest.mark.usefixtures("unprobed")
-def test_the_first_backend_that_works_is_chosen(monkeypatch) -> None:
+def test_first_working_backend_is_chosen(monkeypatch) -> None:
     monkeypatch.setattr(gl, "_why_not", {"egl": "no driver", "osmesa": None}.get)
     assert gl.choose_backend() == "osmesa"
 
 
 @pytest.mark.usefixtures("unprobed")
-def test_without_a_library_the_line_says_what_to_install(monkeypatch) -> None:
+def test_missing_backends_name_packages_to_install(monkeypatch) -> None:
     monkeypatch.setitem(gl._MODULES, "egl", "mujoco.no_such_driver")
     monkeypatch.setitem(gl._MODULES, "osmesa", "mujoco.nor_this_one")
     with pytest.raises(UserError) as caught:
@@ -87,7 +90,7 @@ def test_without_a_library_the_line_says_what_to_install(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("unprobed")
-def test_a_wish_is_followed_or_refused(monkeypatch) -> None:
+def test_mujoco_gl_is_followed_or_refused(monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(gl, "_why_not", lambda name: asked.append(name) or "broken")
     gl.check_wish()  # "disabled", as for training
@@ -101,7 +104,7 @@ def test_a_wish_is_followed_or_refused(monkeypatch) -> None:
         gl.check_wish()
 
 
-def test_a_driver_that_aborts_the_process_is_survived(monkeypatch) -> None:
+def test_aborting_driver_does_not_abort_this_process(monkeypatch) -> None:
     monkeypatch.setattr(gl, "_PROBE", "import os; os.abort()")
     assert "-6" in str(gl._why_not("egl"))
 
@@ -120,7 +123,7 @@ def test_a_driver_that_aborts_the_process_is_survived(monkeypatch) -> None:
         (None, 12.0, 50.0, 12.0, 11),
     ],
 )
-def test_a_second_of_video_is_a_second_of_simulation(
+def test_video_runs_in_real_time(
     step_seconds: float | None, fps: float | None, most_fps: float, expected_fps: float, frames_of_ten_steps: int
 ) -> None:
     pace = real_time(step_seconds, fps, most_fps)
@@ -130,7 +133,7 @@ def test_a_second_of_video_is_a_second_of_simulation(
         assert (pace.frames(10_000) - 1) / pace.fps == pytest.approx(10_000 * step_seconds, rel=1e-3)
 
 
-def test_tiles_lie_row_by_row() -> None:
+def test_tiles_are_laid_out_by_rows() -> None:
     assert [grid_shape(1, n) for n in (1, 2, 3, 4, 5, 10)] == [(1, 1), (1, 2), (2, 2), (2, 2), (2, 3), (3, 4)]
     assert grid_shape(2, 1) == (1, 2)
     assert grid_shape(2, 3) == (2, 3)
@@ -141,7 +144,7 @@ def test_tiles_lie_row_by_row() -> None:
 
 
 @pytest.mark.parametrize("width", [64, 320, 1000])
-def test_a_caption_stays_on_its_tile(width: int) -> None:
+def test_caption_fits_its_tile(width: int) -> None:
     lines = ["walker-run, seed 3, 1,000,000 env steps", "episode 0, step 1000, return 1000.0"]
     tile = Captions(width, 240).tile(np.zeros((240, width, 3), np.uint8), lines)
     assert tile.max() > 200
