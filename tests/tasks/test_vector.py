@@ -161,7 +161,7 @@ def test_failures_before_the_first_step(num_workers):
 
 @pytest.mark.parametrize(("promised", "size"), [(2, 3), (2, 1)])
 def test_observation_of_wrong_size_is_a_failure(promised, size):
-    detail = rf"seed 5: .*flat shape \({size},\), but its space promises \({promised},\)"
+    detail = rf"seed 5: .*flat shape \({size},\), but its space has \({promised},\)"
     on_reset, on_step = (
         get_task(functools.partial(zoo.Misfit, promised, *sizes)) for sizes in ((size, promised), (promised, size))
     )

@@ -162,7 +162,7 @@ def test_environment_that_kills_its_process_is_reported() -> None:
 
 @pytest.mark.slow
 def test_worker_that_closes_its_pipe_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
+    monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_goes_on)), [5], "train", num_workers=1) as env:
         env.reset([0])
         env.step(ZERO[:1])
@@ -199,7 +199,7 @@ def test_close_ends_workers_and_is_idempotent() -> None:
 
 @pytest.mark.slow
 def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
+    monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
     (pid,) = env.worker_pids
     env.reset([0])
@@ -253,15 +253,15 @@ def test_shared_step_writes_only_its_own_slots():
             return VectorStep(observation, reward, *flags, env_steps, flags[0], observation + 1.0, flags[1])
 
     file = shared_step.make_file()
-    ours = shared_step.SharedStep(file, 3, 3, 2)
+    shared = shared_step.SharedStep(file, 3, 3, 2)
     chunks = [workers._shared_stepper(Doubles(), file, *chunk) for chunk in ((0, 1, 3), (1, 3, 3))]
     os.close(file)
     taken = []
     for first in (1.0, 10.0):
-        ours.actions[:] = first * np.arange(6).reshape(3, 2)
+        shared.actions[:] = first * np.arange(6).reshape(3, 2)
         for step in chunks:
             step()
-        taken.append(ours.take())
+        taken.append(shared.read())
     for first, step in zip((1.0, 10.0), taken, strict=True):
         np.testing.assert_array_equal(step.next_observation, first * np.array([[0.0] * 3, [4.0] * 3, [8.0] * 3]))
         np.testing.assert_array_equal(step.observation, step.next_observation + 1.0)

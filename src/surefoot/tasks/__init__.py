@@ -1,4 +1,4 @@
-"""A name becomes an environment, an environment becomes many. Importing this starts no simulator and no JAX."""
+"""Tasks, their environments and vectors of environments. Importing this starts no simulator and no JAX."""
 
 from surefoot.tasks.registry import Task, get_task, list_tasks
 from surefoot.tasks.run_task import get_run_task

@@ -1,4 +1,4 @@
-"""A seed for every episode, so that an episode is a function of its number and the actions taken in it."""
+"""Seeds of episodes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 
 def episode_seed(task_name: str, seed: int, stream: str, episode: int) -> int:
-    """Return the seed an episode's environment is reset with.
+    """Return the seed with which an episode's environment is reset.
 
     Every argument changes the result. Names enter through CRC-32, which, unlike Python's `hash`, is the same in every
-    process and version; NumPy promises the same of `SeedSequence`.
+    process and version; NumPy guarantees the same for `SeedSequence`.
 
     Args:
         task_name: `Task.name`.
-        seed: the training seed the episode belongs to, at least 0.
-        stream: "train" or "evaluate"; the two never share episodes.
-        episode: the episode's number within the stream, counted from 0.
+        seed: Training seed of the episode, at least 0.
+        stream: "train" or "evaluate"; their episodes are disjoint.
+        episode: Episode number within the stream, counted from 0.
 
     Returns:
-        An integer in [0, 2**31), which every simulator's seeding accepts.
+        An integer in [0, 2**31), which every simulator accepts.
     """
     names = (zlib.crc32(task_name.encode()), zlib.crc32(stream.encode()))
     words = np.random.SeedSequence((*names, seed, episode)).generate_state(1, np.uint32)

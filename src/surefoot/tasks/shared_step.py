@@ -1,4 +1,4 @@
-"""Memory that a process and its workers share, so that the numbers of a step go through no pipe."""
+"""Vector step in memory shared by a process and its workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from surefoot.tasks.slots import VectorStep
 
 
 def make_file() -> int:
-    """Return the descriptor of a fresh file for a `SharedStep`, in memory where the system has such files."""
+    """Return the descriptor of a new file for a `SharedStep`, in memory where the system supports it."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("surefoot-step")
     with tempfile.TemporaryFile() as file:
@@ -20,13 +20,13 @@ def make_file() -> int:
 
 
 class SharedStep:
-    """What N slots are told and what they tell in one decision.
+    """Actions and results of one decision in N environment slots, in shared memory.
 
-    It holds no lock: whoever writes says so through a pipe, and reading comes before the next request.
+    It needs no lock: a message through a pipe follows every write, and every read precedes the next request.
 
     Args:
-        descriptor: of one open file in every process.
-        slots: N.
+        descriptor: Descriptor of the shared file, open in every process.
+        slots: N, the number of environment slots.
         observation_size: O.
         action_size: A.
 
@@ -35,7 +35,7 @@ class SharedStep:
     """
 
     def __init__(self, descriptor: int, slots: int, observation_size: int, action_size: int) -> None:
-        kinds: dict[str, tuple[str, tuple[int, ...]]] = {
+        fields: dict[str, tuple[str, tuple[int, ...]]] = {
             "actions": ("f4", (slots, action_size)),
             "next_observation": ("f4", (slots, observation_size)),
             "observation": ("f4", (slots, observation_size)),
@@ -43,17 +43,17 @@ class SharedStep:
             "env_steps": ("i4", (slots,)),
             **dict.fromkeys(("terminated", "truncated", "success", "active"), ("?", (slots,))),
         }
-        layout = np.dtype([(name, *kind) for name, kind in kinds.items()], align=True)
-        os.ftruncate(descriptor, layout.itemsize)  # Of that size already for all but the first.
+        layout = np.dtype([(name, *field) for name, field in fields.items()], align=True)
+        os.ftruncate(descriptor, layout.itemsize)  # no effect in all processes but the first
         (memory,) = np.frombuffer(mmap.mmap(descriptor, layout.itemsize), layout)
         self.actions: np.ndarray = memory["actions"]
         self._step = VectorStep(*(memory[name] for name in VectorStep._fields))
 
-    def put(self, step: VectorStep, slots: slice) -> None:
-        """Write what came of the decision in some of the slots."""
-        for ours, theirs in zip(self._step, step, strict=True):
-            ours[slots] = theirs
+    def write(self, step: VectorStep, slots: slice) -> None:
+        """Write the results of some of the slots."""
+        for shared, array in zip(self._step, step, strict=True):
+            shared[slots] = array
 
-    def take(self) -> VectorStep:
-        """Return copies of what all slots have written."""
+    def read(self) -> VectorStep:
+        """Return copies of the results of all slots."""
         return VectorStep(*(array.copy() for array in self._step))

@@ -1,4 +1,4 @@
-"""Several environments stepped one after the other: what a process does, be it ours or a worker."""
+"""Environment slots stepped one after another in one process."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from surefoot.tasks.wrappers import TaskEnv
 
 
 class VectorStep(NamedTuple):
-    """One decision of N slots. Every array is fresh: nothing writes to it after it was returned.
+    """Results of one decision in N environment slots. All arrays are new and never overwritten.
 
     Attributes:
-        next_observation: [N, O] float32, what the action led to, also where the episode ended there.
+        next_observation: [N, O] float32, the observation after the action, also at the end of an episode.
         reward: [N] float32, summed over the action repeat.
-        terminated: [N] bool, the episode ended in a terminal state: its value is 0 from here.
-        truncated: [N] bool, the episode was cut off, by a time limit: its value goes on.
-        env_steps: [N] int32, control steps consumed.
-        success: [N] bool, the state the decision ended in counts as solved; False where the task defines no success.
-        observation: [N, O] float32, to act on next: `next_observation`, or the new episode's first observation where
-            one ended and slots reset themselves.
-        active: [N] bool, the slot took this step; False where its episode was over and slots don't reset themselves.
-            Such a slot has reward 0, False everywhere, and its last observation.
+        terminated: [N] bool, whether the episode ended in a terminal state, whose value is 0.
+        truncated: [N] bool, whether the episode was cut off by a time limit; its value continues.
+        env_steps: [N] int32, control steps taken.
+        success: [N] bool, whether the task counts as solved after the decision; False for tasks without success.
+        observation: [N, O] float32, the observation for the next action: `next_observation`, or the first observation
+            of the next episode if one ended under autoreset.
+        active: [N] bool, whether the slot took this step; False after the end of its episode without autoreset. An
+            inactive slot has reward 0, no flags, and its last observation.
     """
 
     next_observation: np.ndarray
@@ -46,13 +46,13 @@ class VectorStep(NamedTuple):
 
 
 class Spaces(NamedTuple):
-    """What an agent has to know of an environment, and what all copies of one must have in common.
+    """Sizes and bounds that all copies of an environment share.
 
     Attributes:
         observation_size: O.
-        observation_keys: the keys of a Dict observation in the order in which they are joined, or None.
-        action_low: [A] float32, the environment's own bound that an action of -1 is mapped to.
-        action_high: [A] float32, that an action of 1 is mapped to.
+        observation_keys: Keys of a Dict observation in the order of concatenation, or None.
+        action_low: [A] float32, the environment's own bound, to which an action of -1 is mapped.
+        action_high: [A] float32, to which an action of 1 is mapped.
     """
 
     observation_size: int
@@ -62,10 +62,10 @@ class Spaces(NamedTuple):
 
 
 def require_equal(spaces: Sequence[Spaces], task_name: str) -> Spaces:
-    """Return what all copies of an environment have.
+    """Return the spaces of all copies of an environment.
 
     Raises:
-        UserError: one has something else.
+        UserError: They differ.
     """
     first = spaces[0]
     for other in spaces[1:]:
@@ -78,7 +78,7 @@ class EnvSlots:
     """N environments of one task, each playing the numbered episodes of its seed.
 
     Attributes:
-        spaces: what the environments have in common.
+        spaces: Spaces of the environments.
     """
 
     def __init__(
@@ -87,32 +87,29 @@ class EnvSlots:
         """Make the environments.
 
         Raises:
-            UserError: the task cannot be made as asked, or its environments differ in their spaces.
-            EnvironmentFailure: making an environment raised something else.
+            UserError: The task cannot be made as asked, or its environments differ in their spaces.
+            EnvironmentFailure: Making an environment raised another exception.
         """
         self._task_name, self._seeds, self._stream, self._autoreset = task.name, tuple(seeds), stream, autoreset
         self._envs: list[TaskEnv] = []
         try:
             for seed in self._seeds:
-                with _reported_for(seed):
+                with _failures_of(seed):
                     self._envs.append(task.make(action_repeat))
             self.spaces = require_equal([_spaces_of(env) for env in self._envs], task.name)
         except BaseException:
-            self.close()  # those made so far may hold a robot or a port
+            self.close()  # environments made so far may hold a robot or a port
             raise
         self._episodes = np.zeros(len(self._envs), np.int64)
         self._running = np.zeros(len(self._envs), bool)
         self._observation = np.zeros((len(self._envs), self.spaces.observation_size), np.float32)
 
     def reset(self, episodes: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Begin episode `episodes[i]` in slot i and return the first observations [N, O]."""
+        """Start episode `episodes[i]` in slot i and return the first observations, [N, O]."""
         self._episodes = np.array(episodes, np.int64)
         self._running[:] = True
-        observation = np.empty_like(self._observation)
-        for slot in range(len(self._envs)):
-            observation[slot] = self._reset_slot(slot)
-        self._observation = observation
-        return observation.copy()
+        self._observation = np.stack([self._reset_slot(slot) for slot in range(len(self._envs))])
+        return self._observation.copy()
 
     def step(self, actions: np.ndarray) -> VectorStep:
         """Take one decision in every running slot, `actions` [N, A] in [-1, 1]."""
@@ -140,7 +137,7 @@ class EnvSlots:
         )
 
     def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
-        """Reset slot i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations [N, O]."""
+        """Reset slot i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations, [N, O]."""
         observation = self.reset(episodes)
         for slot in range(len(self._envs)):
             for action in actions[slot]:
@@ -152,17 +149,15 @@ class EnvSlots:
         return observation
 
     def close(self) -> None:
-        """Close every environment, whatever one of them raises."""
+        """Close every environment, ignoring exceptions: they must not hide the reason for closing."""
         for env in self._envs:
-            # Nothing is asked of an environment any more, so what it raises now is of no use, but would end a run that
-            # has finished, or hide the failure that made the caller close.
             with contextlib.suppress(Exception):
                 env.close()
         self._envs = []
 
     def _reset_slot(self, slot: int) -> np.ndarray:
         seed = self._seeds[slot]
-        with _reported_for(seed):
+        with _failures_of(seed):
             observation, _ = self._envs[slot].reset(
                 seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[slot]))
             )
@@ -172,19 +167,18 @@ class EnvSlots:
         return observation
 
     def _step_slot(self, slot: int, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        with _reported_for(self._seeds[slot]):
+        with _failures_of(self._seeds[slot]):
             step = self._envs[slot].step(action)
         self._require_size(slot, step[0])
         return step
 
     def _require_size(self, slot: int, observation: np.ndarray) -> None:
-        # Left to NumPy, a single number would fill the whole row.
-        expected = self._observation.shape[1:]
-        if observation.shape != expected:
+        # Without this check, NumPy would broadcast a single number to the whole row.
+        if observation.shape != (self.spaces.observation_size,):
             raise EnvironmentFailure(
                 self._seeds[slot],
                 f"the environment returned an observation of flat shape {observation.shape}, "
-                f"but its space promises {expected}",
+                f"but its space has {(self.spaces.observation_size,)}",
             )
 
     def _require_finite(self, observation: np.ndarray, reward: np.ndarray) -> None:
@@ -199,14 +193,13 @@ def _spaces_of(env: TaskEnv) -> Spaces:
 
 
 @contextlib.contextmanager
-def _reported_for(seed: int) -> Iterator[None]:
-    """Turn whatever an environment raises into an `EnvironmentFailure` of `seed`."""
+def _failures_of(seed: int) -> Iterator[None]:
+    """Convert any exception of an environment to an `EnvironmentFailure` of `seed`."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # an environment is foreign code: it may raise anything
+    except Exception as error:  # the environment is user code
         message = " ".join(str(error).split())
-        raise EnvironmentFailure(
-            seed, f"{type(error).__name__}: {message}" if message else type(error).__name__
-        ) from error
+        detail = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        raise EnvironmentFailure(seed, detail) from error

@@ -1,4 +1,4 @@
-"""What to say about an exception from code that is not ours: a user's module, a callable, an environment."""
+"""One-line descriptions of exceptions from user code."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-_NOT_THE_USERS = (
+_LIBRARY_PREFIXES = (
     *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
     str(Path(__file__).parents[1]),
     "<",
 )
-"""How the names of files begin that a person who wrote an environment did not write."""
+"""Prefixes of file names that do not belong to the user."""
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return the exception in one line, with the place in the user's own code it came through, where there is one.
+    """Return the exception in one line, with the innermost place in the user's own code, if any.
 
     Args:
-        error: what was raised, with its traceback.
+        error: Caught exception, with its traceback.
 
     Returns:
         For example ``"ValueError: no such robot (envs.py, line 12)"``.
     """
     message = " ".join(str(error).split())
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_the_users(frame.filename)]
-    # A SyntaxError says itself where it is; its traceback only says who imported the file.
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_LIBRARY_PREFIXES)]
+    # A SyntaxError's message has its place; its traceback ends at the import statement.
     if not frames or isinstance(error, SyntaxError):
         return text
     return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
-
-
-def _is_the_users(filename: str) -> bool:
-    return not filename.startswith(_NOT_THE_USERS)

@@ -1,4 +1,4 @@
-"""Many environments at once: in this process, or in worker processes, with the same bits either way."""
+"""Vectors of environments, in this process or in worker processes, with bit-identical results."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def make_vector(
     autoreset: bool = True,
     background: bool = False,
 ) -> VectorEnv:
-    """Make N environments of `task`, slot i playing the episodes of seed `slot_seeds[i]`.
+    """Make N environment slots of `task`; slot i plays the episodes of seed `slot_seeds[i]`.
 
     Args:
-        task: what to play.
-        slot_seeds: one training seed per slot; several slots may share one.
-        stream: "train" or "evaluate"; with the seed and the episode's number it makes the episode.
-        action_repeat: control steps per decision, in place of the task's own.
-        num_workers: processes that step the environments; 0 steps them in this one. None means `choose_workers`.
-        autoreset: begin the next episode in the step that ends one. Without it a finished slot waits for `reset`.
-        background: worker processes take what time others leave.
+        task: Task to play.
+        slot_seeds: Training seed of each slot; several slots may share one.
+        stream: "train" or "evaluate"; an episode is a function of stream, seed and episode number.
+        action_repeat: Control steps per decision, instead of the task's own.
+        num_workers: Number of worker processes; 0 steps in this process, None uses `choose_workers`.
+        autoreset: Whether the step that ends an episode starts the next one. Otherwise the slot waits for `reset`.
+        background: Whether worker processes run at a lower priority.
 
     Raises:
-        UserError: the task cannot be made as asked, or its environments differ in their spaces.
-        EnvironmentFailure: making an environment raised, or its worker process died.
+        UserError: The task cannot be made as asked, or its environments differ in their spaces.
+        EnvironmentFailure: Making an environment raised, or its worker process died.
     """
     if not slot_seeds:
         raise ValueError("make_vector needs at least one slot seed")
@@ -57,34 +57,36 @@ def make_vector(
 
 
 def choose_workers(slots: int, cores: int | None = None) -> int:
-    """Return how many worker processes step `slots` environments best: one per slot, one core left to the learner.
+    """Return the default number of worker processes: one per slot, with one core left to the learner.
 
-    `cores` are those that this process may run on, unless told.
+    A single worker would not run in parallel, so its slots are stepped in this process instead. On two cores that is
+    always so: four slots of cheetah-run take two workers 0.6 ms there and this process 0.3 ms, four of dog-run 4.9 ms
+    and 7.4 ms, of cores that the learner's updates keep busy.
 
-    Fewer than two workers have nothing to do at the same time, so those slots are stepped in this process; on two
-    cores that is always so: four slots of cheetah-run take two workers 0.6 ms there and this process 0.3 ms, four of
-    dog-run 4.9 ms and 7.4 ms, of cores that the learner's own updates fill.
+    Args:
+        slots: Number of environment slots.
+        cores: Number of cores; None counts those that this process may run on.
     """
     workers = min(slots, (usable_cores() if cores is None else cores) - 1)
     return workers if workers > 1 else 0
 
 
 class VectorEnv(abc.ABC):
-    """N slots of one task; slot i plays the numbered episodes of its seed. Made by `make_vector`.
+    """N environment slots of one task; slot i plays the numbered episodes of its seed. Made by `make_vector`.
 
-    An exception from an environment, a non-finite observation or reward, and a worker process that dies all raise
-    `EnvironmentFailure`, from `reset`, `step`, `step_wait` or `restore`. What is left to do then is `close`.
+    An exception in an environment, a non-finite observation or reward, and the death of a worker process raise
+    `EnvironmentFailure` from `reset`, `step`, `step_wait` or `restore`; only `close` is allowed afterwards.
 
     Attributes:
         num_envs: N.
         observation_size: O.
-        observation_keys: the keys of the environment's Dict observation in the order in which they are joined, or None.
+        observation_keys: Keys of a Dict observation in the order of concatenation, or None.
         action_size: A.
-        action_low: [A] float32, the environment's own bound that an action of -1 is mapped to.
-        action_high: [A] float32, that an action of 1 is mapped to.
-        has_success: whether the task defines success.
-        num_workers: processes that step the environments; 0 for this one.
-        episodes: [N] int64, the number of each slot's current episode. A fresh array after every step.
+        action_low: [A] float32, the environment's own bound, to which an action of -1 is mapped.
+        action_high: [A] float32, to which an action of 1 is mapped.
+        has_success: Whether the task defines success.
+        num_workers: Number of worker processes; 0 if the environments are stepped in this one.
+        episodes: [N] int64, the number of each slot's current episode. A new array after every step.
     """
 
     observation_size: int
@@ -93,7 +95,7 @@ class VectorEnv(abc.ABC):
     action_high: np.ndarray
 
     def __init__(self, task: Task, slots: int, num_workers: int, autoreset: bool) -> None:
-        """Keep what both kinds share."""
+        """Set the attributes common to both implementations."""
         self.num_envs = slots
         self.num_workers = num_workers
         self.has_success = task.score_metric == "success"
@@ -102,11 +104,11 @@ class VectorEnv(abc.ABC):
 
     @property
     def action_size(self) -> int:
-        """A, the numbers in an action."""
+        """A, the size of an action."""
         return int(self.action_low.shape[0])
 
     def reset(self, episodes: Sequence[int]) -> np.ndarray:
-        """Begin episode `episodes[i]` in slot i; return the first observations, [N, O] float32."""
+        """Start episode `episodes[i]` in slot i; return the first observations, [N, O] float32."""
         self.episodes = np.array(episodes, np.int64)
         return self._reset(self.episodes)
 
@@ -117,33 +119,33 @@ class VectorEnv(abc.ABC):
 
     @abc.abstractmethod
     def step_async(self, actions: np.ndarray) -> None:
-        """Begin a step; the caller may do something else until `step_wait`, but call nothing else here."""
+        """Start a step; no other method may be called before `step_wait`."""
 
     def step_wait(self) -> VectorStep:
-        """Finish the step begun by `step_async`."""
+        """Finish the step started by `step_async`."""
         step = self._finish_step()
         if self._autoreset:
             self.episodes = self.episodes + step.ended
         return step
 
     def restore(self, episodes: Sequence[int], actions: Sequence[np.ndarray]) -> np.ndarray:
-        """Bring every slot back into an unfinished episode: reset to it and replay the actions taken in it.
+        """Restore every slot to an unfinished episode: reset to it and replay its actions.
 
         Args:
-            episodes: [N], the number of each slot's episode.
-            actions: per slot [T_i, A], the actions since the episode began, exactly as given to `step`.
+            episodes: [N], the episode number of each slot.
+            actions: Actions of each slot since the start of its episode, [T_i, A], exactly as passed to `step`.
 
         Returns:
-            The observations to act on next, [N, O] float32. Where they are not the ones seen before, the environment
-            is not a function of its seed and cannot be restored: `reset` to a new episode. A slot whose episode ends
-            during the replay stops there.
+            The observations for the next actions, [N, O] float32. If they differ from those before, the environment
+            is not a function of its seed and actions and cannot be restored: `reset` to a new episode. A slot whose
+            episode ends during the replay stops there.
         """
         self.episodes = np.array(episodes, np.int64)
         return self._restore(self.episodes, actions)
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Close the environments and end the worker processes. May be called again."""
+        """Close the environments and end the worker processes. Idempotent."""
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +166,7 @@ class VectorEnv(abc.ABC):
 
 
 class LocalVectorEnv(VectorEnv):
-    """EnvSlots stepped one after the other in this process; the work is done in `step_wait`."""
+    """Slots stepped one after another in this process, during `step_wait`."""
 
     def __init__(
         self, task: Task, slot_seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
@@ -176,7 +178,7 @@ class LocalVectorEnv(VectorEnv):
         self._actions = np.zeros(0)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Remember the actions."""
+        """Keep the actions for `step_wait`."""
         self._actions = actions
 
     def close(self) -> None:
@@ -194,7 +196,7 @@ class LocalVectorEnv(VectorEnv):
 
 
 class WorkerVectorEnv(VectorEnv):
-    """EnvSlots in worker processes, in contiguous chunks whose sizes differ by at most one."""
+    """Slots in worker processes, in contiguous chunks whose sizes differ by at most one."""
 
     def __init__(
         self,
@@ -219,7 +221,7 @@ class WorkerVectorEnv(VectorEnv):
                 self._workers.append(worker)
             spaces = require_equal(self._receive(), task.name)
             for worker, chunk in zip(self._workers, self._chunks, strict=True):
-                worker.share(chunk, len(slot_seeds))
+                worker.send("share", chunk.start, chunk.stop, len(slot_seeds))
             self._shared = SharedStep(descriptor, len(slot_seeds), spaces.observation_size, len(spaces.action_low))
             self._receive()
         except BaseException:
@@ -231,11 +233,11 @@ class WorkerVectorEnv(VectorEnv):
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
-        """The workers' process ids, in the order of their slots."""
+        """Process ids of the workers, in the order of their slots."""
         return tuple(worker.pid for worker in self._workers)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Hand each worker its actions."""
+        """Send the actions to the workers."""
         self._shared.actions[:] = actions
         for worker in self._workers:
             worker.send_step()
@@ -243,7 +245,7 @@ class WorkerVectorEnv(VectorEnv):
     def close(self) -> None:
         """End the worker processes."""
         for worker in self._workers:
-            worker.hang_up()
+            worker.disconnect()
         for worker in self._workers:
             worker.join()
         self._workers = []
@@ -255,7 +257,7 @@ class WorkerVectorEnv(VectorEnv):
 
     def _finish_step(self) -> VectorStep:
         self._receive()
-        return self._shared.take()
+        return self._shared.read()
 
     def _restore(self, episodes: np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
         for worker, chunk in zip(self._workers, self._chunks, strict=True):

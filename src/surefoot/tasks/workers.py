@@ -1,4 +1,4 @@
-"""One process that steps some of the slots, and the handle its parent holds."""
+"""Worker processes that step some of the environment slots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from surefoot.tasks.registry import Task
 from surefoot.tasks.shared_step import SharedStep
 from surefoot.tasks.slots import EnvSlots
 
-_BOOT = (
+_START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import surefoot.tasks.workers as w; "
     "w.serve(*map(int, sys.argv[2:]))"
 )
@@ -33,30 +33,29 @@ _ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""A worker's matrices are tiny; libraries that start a thread per core in every worker only get in the way."""
+"""Thread counts set to 1: a worker's matrices are tiny, and one thread per core in every worker slows them down."""
 
 _STEP = b""
-"""Asks for a step, and says that it was taken."""
+"""Request for a step, and its reply."""
 
-_BACKGROUND = 5
-"""What a worker in the background adds to its niceness: beside a busy process it gets a quarter of a core."""
+_BACKGROUND_NICENESS = 5
+"""Niceness added to background workers; concurrent with a busy process they get a quarter of a core."""
 
-_PATIENCE = 2
-"""Seconds a process has to close its environments and exit once nobody speaks to it any more."""
+_EXIT_SECONDS = 2
+"""Time for closing the environments and exiting once the pipe is closed."""
 
 
 class Worker:
-    """A fresh interpreter that holds `EnvSlots`, spoken to through a pipe: one request, one reply, in order.
+    """Handle of a process that holds `EnvSlots`; every request through its pipe has one reply, in order.
 
-    A step, which is asked for most, is an empty message either way: its numbers are on a `SharedStep`.
+    A step, the most frequent request, is an empty message in both directions: its arrays are in a `SharedStep`.
 
-    It is started as a program and not by `multiprocessing`, whose spawn runs the user's main script a second time: a
-    training script without a `__main__` guard would train again in every worker. The slots' task travels by
+    The process is a fresh interpreter and not one of `multiprocessing`, whose spawn method runs the user's main script
+    again: a training script without a `__main__` guard would train again in every worker. The task is sent by
     cloudpickle, so that callables defined in that script need no import.
 
-    The worker has its own process group and ignores SIGINT and SIGTERM: a signal to stop is the parent's to act on,
-    which may still want a checkpoint. When the pipe closes, however the parent ended, it closes its environments and
-    exits.
+    The process has its own process group and ignores SIGINT and SIGTERM, since the parent may handle them and still
+    write a checkpoint. When the pipe closes, also by the death of the parent, it closes its environments and exits.
     """
 
     def __init__(
@@ -66,68 +65,61 @@ class Worker:
         stream: str,
         action_repeat: int | None,
         autoreset: bool,
-        board: int,
+        shared: int,
         background: bool = False,
     ) -> None:
-        """Start the process; `receive` the first reply to learn the spaces, then `share` the board.
+        """Start the process. Its first reply is the spaces; then send "share" before the first step.
 
         Args:
-            task: what to play.
-            seeds: of its slots.
+            task: Task to play.
+            seeds: Training seed of each of its slots.
             stream: "train" or "evaluate".
-            action_repeat: control steps per decision, in place of the task's own.
-            autoreset: begin the next episode in the step that ends one.
-            board: the descriptor of its file.
-            background: take what time others leave.
+            action_repeat: Control steps per decision, instead of the task's own.
+            autoreset: Whether the step that ends an episode starts the next one.
+            shared: Descriptor of the file of the `SharedStep`.
+            background: Whether to run at a lower priority.
 
         Raises:
-            UserError: the task holds something that cannot be sent to another process.
-            EnvironmentFailure: the process has died.
+            UserError: The task cannot be pickled.
+            EnvironmentFailure: The process has died.
         """
         self._seeds = tuple(seeds)
         try:
-            slots = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
-        except Exception as error:  # whatever the callable drags along may refuse in its own way
+            arguments = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
+        except Exception as error:  # objects may refuse pickling with any exception
             raise UserError(
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
                 "step it in this process (0 workers), or have the callable make what it needs"
             ) from error
-        niceness = _BACKGROUND if background else 0
-        ours, theirs = socket.socketpair()
-        environment = {**dict.fromkeys(_ONE_THREAD, "1"), **os.environ}
-        with theirs:
+        niceness = _BACKGROUND_NICENESS if background else 0
+        parent_end, child_end = socket.socketpair()
+        with child_end:
+            descriptors = [child_end.fileno(), shared]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(board), str(niceness)],
-                env=environment,
+                [sys.executable, "-c", _START, json.dumps(sys.path), *map(str, descriptors), str(niceness)],
+                env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ},
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what an environment prints must not get into what this program prints
-                pass_fds=[theirs.fileno(), board],
+                stdout=2,  # environments may print, and stdout belongs to this program
+                pass_fds=descriptors,
                 process_group=0,
             )
-        self._pipe = Connection(ours.detach())
+        self._pipe = Connection(parent_end.detach())
         self.pid = self._process.pid
-        try:
-            self._pipe.send_bytes(slots)
-        except OSError as error:
-            raise self._death() from error
-
-    def share(self, chunk: slice, slots: int) -> None:
-        """Tell which of the board's slots are the worker's; it replies like to `send`."""
-        self.send("share", chunk.start, chunk.stop, slots)
+        self._send(arguments)
 
     def send(self, method: str, *arguments: Any) -> None:
-        """Ask for a method of `EnvSlots`.
+        """Request a call of a method of `EnvSlots`, or "share" with the worker's slots: start, stop and N.
 
         Raises:
-            EnvironmentFailure: the process has died.
+            EnvironmentFailure: The process has died.
         """
         self._send(pickle.dumps((method, arguments)))
 
     def send_step(self) -> None:
-        """Ask for a step with the actions on the board; the reply is None, and what came of it on the board.
+        """Request a step with the shared actions; the reply is None, and the results are shared.
 
         Raises:
-            EnvironmentFailure: the process has died.
+            EnvironmentFailure: The process has died.
         """
         self._send(_STEP)
 
@@ -141,8 +133,8 @@ class Worker:
         """Wait for the reply to the oldest request.
 
         Raises:
-            UserError: the task cannot be made as asked.
-            EnvironmentFailure: an environment failed, or the process died.
+            UserError: The task cannot be made as asked.
+            EnvironmentFailure: An environment failed, or the process died.
         """
         try:
             reply = self._pipe.recv_bytes()
@@ -157,14 +149,14 @@ class Worker:
             raise UserError(value)
         return value
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Close the pipe, which ends the process as soon as it is idle."""
         self._pipe.close()
 
     def join(self) -> bool:
-        """Wait for the end of a process that was hung up on; force it where an environment hangs, and return True."""
+        """Wait for the process to exit after `disconnect`; kill it if it hangs, and return whether that was needed."""
         try:
-            self._process.wait(timeout=_PATIENCE)
+            self._process.wait(timeout=_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -172,8 +164,8 @@ class Worker:
         return False
 
     def _death(self) -> EnvironmentFailure:
-        if self.join():  # our own signal says nothing about the cause
-            how = f"it closed its pipe and had not exited {_PATIENCE:g} s later"
+        if self.join():  # killed here, so the exit code does not give the cause
+            how = f"it closed its pipe and had not exited {_EXIT_SECONDS:g} s later"
         else:
             code = self._process.returncode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -181,8 +173,8 @@ class Worker:
         return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
 
 
-def serve(pipe_descriptor: int, board: int, niceness: int) -> None:
-    """Run a worker: make its slots, answer requests until the parent closes the pipe or is gone, and close them."""
+def serve(pipe_descriptor: int, shared: int, niceness: int) -> None:
+    """Run a worker: make the slots, answer requests until the pipe closes, and close the environments."""
     os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -195,8 +187,8 @@ def serve(pipe_descriptor: int, board: int, niceness: int) -> None:
                 request = pipe.recv_bytes()
                 try:
                     if slots is None:
-                        slots = _load(request)
-                        reply = _packed("value", slots.spaces)
+                        slots = _make_slots(request)
+                        reply = pickle.dumps(("value", slots.spaces))
                     elif request == _STEP:
                         assert step is not None
                         step()
@@ -204,46 +196,42 @@ def serve(pipe_descriptor: int, board: int, niceness: int) -> None:
                     else:
                         method, arguments = pickle.loads(request)
                         if method == "share":
-                            step = _shared_stepper(slots, board, *arguments)
-                            reply = _packed("value", None)
+                            step, value = _shared_stepper(slots, shared, *arguments), None
                         else:
-                            reply = _packed("value", getattr(slots, method)(*arguments))
+                            value = getattr(slots, method)(*arguments)
+                        reply = pickle.dumps(("value", value))
                 except EnvironmentFailure as error:
-                    reply = _packed("failure", (error.seed, error.detail))
+                    reply = pickle.dumps(("failure", (error.seed, error.detail)))
                 except UserError as error:
-                    reply = _packed("user_error", str(error))
+                    reply = pickle.dumps(("user_error", str(error)))
                 pipe.send_bytes(reply)
     finally:
         if slots is not None:
             _close(slots)
 
 
-def _packed(kind: str, value: Any) -> bytes:
-    return pickle.dumps((kind, value))
-
-
 def _shared_stepper(slots: EnvSlots, descriptor: int, start: int, stop: int, total: int) -> Callable[[], None]:
-    """Return what takes a step with the actions on the board and writes there what came of it."""
-    board = SharedStep(descriptor, total, slots.spaces.observation_size, len(slots.spaces.action_low))
+    """Return a function that takes a step with the shared actions and shares its results."""
+    shared = SharedStep(descriptor, total, slots.spaces.observation_size, len(slots.spaces.action_low))
     chunk = slice(start, stop)
-    # A copy: an environment may keep its action, and the next one is written to the same place.
-    return lambda: board.put(slots.step(board.actions[chunk].copy()), chunk)
+    # A copy: an environment may keep its action, and the next one is written to the same memory.
+    return lambda: shared.write(slots.step(shared.actions[chunk].copy()), chunk)
 
 
 def _close(slots: EnvSlots) -> None:
-    """Close the environments, which may hold a robot or a port; one that hangs ends with the process.
+    """Close the environments, which may hold a robot or a port, within `_EXIT_SECONDS`.
 
-    The parent may be gone, so that nobody else would end it. The alarm's own handler does so in foreign code too.
+    The parent may be dead, so an alarm ends the process if an environment hangs. Its default handler works in any code.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_PATIENCE)
+    signal.alarm(_EXIT_SECONDS)
     slots.close()
 
 
-def _load(request: bytes) -> EnvSlots:
+def _make_slots(request: bytes) -> EnvSlots:
     try:
         arguments = pickle.loads(request)
-    except Exception as error:  # loading imports the modules a callable lives in, which may raise anything
+    except Exception as error:  # unpickling imports the modules of a callable, which may raise anything
         raise UserError(
             f"the task cannot be loaded in a worker process ({type(error).__name__}: {error}): "
             "step it in this process (0 workers)"
