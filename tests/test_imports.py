@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": {"machine", "training", "algorithms", "networks", "replay", "policy", "tasks", "runs", "types", "errors"},
     "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {"machine", "training", "algorithms", "networks", "replay", "tasks", "types", "runs", "errors"},
-    "report": {"output", "runs", "errors"},
+    "report": {"output", "machine", "runs", "errors"},
     "video": {"output", "tasks", "policy", "runs", "errors"},
     "cli": {
         "machine",

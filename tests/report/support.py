@@ -1,4 +1,4 @@
-"""Run directories made of numbers, as the library would write them."""
+"""Synthetic run directories."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import numpy as np
 
 from surefoot.algorithms import to_data
 from surefoot.algorithms.presets import get_preset
+from surefoot.report.labels import label_runs
+from surefoot.report.report import Settings
+from surefoot.report.runs import load_runs
+from surefoot.report.views import View, make_views
 from surefoot.runs import RunDirectory
 
+QUICK = Settings(resamples=50)
 STEPS = (0, 10_000, 20_000)
 
 
@@ -72,3 +77,14 @@ def make_run(
             table.append([{"seed": seed, "env_steps": step, **diagnostics} for seed in numbers])
         table.close()
     return path
+
+
+def not_evaluated_run(path: Path) -> Path:
+    """Write a run that has not been evaluated yet."""
+    log = make_run(path, preset="crossq") / "evaluations.csv"
+    log.write_text(log.read_text().splitlines()[0] + "\n")
+    return path
+
+
+def views_of(path: Path) -> list[View]:
+    return make_views(label_runs(load_runs([path])), QUICK)

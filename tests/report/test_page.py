@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, it switches, it complains of nothing."""
+"""The page in Chromium."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from surefoot.report.report import make_report
-from surefoot.report.settings import Settings
-from tests.report.support import make_run
+from tests.report.support import QUICK, make_run
 
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -42,14 +41,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("page")
     for task in ("cheetah-run", "walker-run"):
         measured = {"critic_weight_norm": 2.0, "q_bias_mean": 0.5, "critic_weight_norm/torso/dense_0": 1.5}
         make_run(folder / "runs" / f"sac-{task}", task=task, diagnostics=measured)
         make_run(folder / "runs" / f"sac-2-{task}", task=task, utd=2)
         make_run(folder / "runs" / f"x-{task}", task=task, name="<img src=x onerror=alert(1)>", total=40_000)
-    return make_report([folder / "runs"], folder / "report", Settings(resamples=50))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("surefoot.report.report.draw_all", lambda *_: None)
+        yield make_report([folder / "runs"], folder / "report", QUICK)
 
 
 @pytest.fixture
@@ -74,22 +75,20 @@ def choose(browser: webdriver.Chrome, name: str, text: str) -> None:
     Select(browser.find_element(By.ID, name)).select_by_visible_text(text)
 
 
-def test_every_figure_is_drawn(opened: webdriver.Chrome) -> None:
+def test_page_draws_every_figure_and_escapes_names(opened: webdriver.Chrome) -> None:
     for name in ("curves", "bars", "utd", "profile", "improvement", "clock", "diagnostics"):
         assert opened.find_element(By.ID, name).find_elements(By.CSS_SELECTOR, "svg.main-svg"), name
     for name in ("curves", "finals", "clock"):
-        told = opened.find_element(By.ID, f"{name}-caption").text
-        assert "95% stratified bootstrap interval" in told, name
-        assert "2 seeds each per task" in told, name
+        caption = opened.find_element(By.ID, f"{name}-caption").text
+        assert "95% stratified bootstrap interval" in caption, name
+        assert "2 seeds each per task" in caption, name
     assert "lowest to highest seed; 2 seeds" in opened.find_element(By.ID, "diagnostics-caption").text
-
-
-def test_names_from_files_are_text(opened: webdriver.Chrome) -> None:
     assert not opened.find_elements(By.CSS_SELECTOR, "img")
     assert "<img src=x onerror=alert(1)>" in opened.find_element(By.TAG_NAME, "body").text
 
 
-def test_choosing_a_task_changes_curves_table_and_published(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_task_selection_changes_curves_tables_and_published_curves(opened: webdriver.Chrome) -> None:
     assert opened.find_element(By.ID, "profile-box").is_displayed()
     suite = plot(opened, "curves", "data.length")
     choose(opened, "view", "cheetah-run")
@@ -102,20 +101,23 @@ def test_choosing_a_task_changes_curves_table_and_published(opened: webdriver.Ch
     assert plot(opened, "curves", "data.length") == suite
 
 
-def test_what_is_unfinished_is_named_first(opened: webdriver.Chrome) -> None:
-    told = opened.find_element(By.CSS_SELECTOR, "details.notes").text
-    assert told.startswith("Runs: 4 finished, 2 stopped.")
-    assert "is unfinished (stopped): evaluated up to env step 20,000 of 40,000" in told
+@pytest.mark.slow
+def test_unfinished_runs_are_listed_first(opened: webdriver.Chrome) -> None:
+    caption = opened.find_element(By.CSS_SELECTOR, "details.notes").text
+    assert caption.startswith("Runs: 4 finished, 2 stopped.")
+    assert "is unfinished (stopped): evaluated up to env step 20,000 of 40,000" in caption
 
 
-def test_curves_switch_to_the_mean(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_aggregate_selection_changes_curves(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "layout.yaxis.title.text") == "score, IQM"
     choose(opened, "aggregate", "mean")
     assert plot(opened, "curves", "layout.yaxis.title.text") == "score, mean"
     assert "Mean over all runs" in opened.find_element(By.ID, "curves-caption").text
 
 
-def test_the_x_axis_switches_to_wall_clock(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_axis_selection_changes_to_wall_clock(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "layout.xaxis.title.text") == "env steps"
     assert plot(opened, "curves", "data[2].x") == [0, 10_000, 20_000]
     choose(opened, "axis", "wall-clock")
@@ -123,7 +125,8 @@ def test_the_x_axis_switches_to_wall_clock(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "data[2].x") == pytest.approx([0, 100 / 60, 200 / 60])
 
 
-def test_the_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome) -> None:
     def visible() -> list[Any]:
         return plot(
             opened, "curves", "data.filter((t) => t.legendgroup === 'sac, UTD 1').map((t) => t.visible ?? true)"
@@ -136,6 +139,7 @@ def test_the_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chr
     WebDriverWait(opened, 10).until(lambda _: visible() == ["legendonly"] * 3)
 
 
+@pytest.mark.slow
 def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
     choose(opened, "view", "walker-run")
     assert "walker-run, over env steps" in opened.find_element(By.ID, "diagnostics-caption").text
@@ -144,9 +148,10 @@ def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
     assert titles == ["<b>Critic weight norm</b>", "<b>Normalised Q bias, mean</b>"]
 
 
-def test_layers_are_drawn_once_they_are_opened(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_layers_are_drawn_when_opened(opened: webdriver.Chrome) -> None:
     box = opened.find_element(By.ID, "layers-box")
-    assert not box.is_displayed()  # Layers of several tasks are not put together.
+    assert not box.is_displayed()  # layers of several tasks are not aggregated
     choose(opened, "view", "walker-run")
     assert box.is_displayed()
     assert plot(opened, "layers", "data") is None
@@ -158,14 +163,16 @@ def test_layers_are_drawn_once_they_are_opened(opened: webdriver.Chrome) -> None
     assert box.find_elements(By.CSS_SELECTOR, "svg.main-svg")
 
 
-def test_dark_mode_has_light_ink(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_dark_mode_has_light_text(opened: webdriver.Chrome) -> None:
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.font.color") == "#e6edf3")
     assert opened.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
 
 
-def test_paper_is_light_and_no_plot_leaves_it(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_print_layout_is_light_and_fits_the_paper(opened: webdriver.Chrome) -> None:
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
     WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") == 690)
@@ -174,7 +181,8 @@ def test_paper_is_light_and_no_plot_leaves_it(opened: webdriver.Chrome) -> None:
     assert not opened.find_element(By.CSS_SELECTOR, ".controls").is_displayed()
 
 
-def test_a_narrow_window_has_no_plot_wider_than_itself(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_plots_fit_a_narrow_window(opened: webdriver.Chrome) -> None:
     size = opened.get_window_size()
     opened.set_window_size(600, 1200)
     try:
@@ -184,7 +192,8 @@ def test_a_narrow_window_has_no_plot_wider_than_itself(opened: webdriver.Chrome)
         opened.set_window_size(size["width"], size["height"])
 
 
-def test_it_prints(opened: webdriver.Chrome) -> None:
+@pytest.mark.slow
+def test_page_prints_to_pdf(opened: webdriver.Chrome) -> None:
     import base64
 
     printed = base64.b64decode(opened.print_page())

@@ -1,4 +1,4 @@
-"""``surefoot report``: figures and tables from run directories."""
+"""The ``surefoot report`` command."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ class Report:
     """Make one page with interactive figures, every figure as PNG and PDF, every table as CSV and LaTeX."""
 
     path: ReportPaths
-    """Run directories, or directories that hold some."""
+    """Run directories, or directories that contain some."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report")
-    """Folder to make, or an earlier report to replace."""
+    """Folder to create, or an earlier report to replace."""
     interval: Int = 95
-    """Percent of the stratified bootstrap intervals: 95 (the paper's first version) or 90 (its revision)."""
+    """Percent covered by the stratified bootstrap intervals."""
     resamples: Int = 2000
-    """Resamples of the bootstrap."""
+    """Number of bootstrap resamples."""
     seed: Int = 0
-    """Of the resamples."""
+    """Seed of the resamples."""
 
     def run(self) -> int:
-        """Write the report; return the exit code."""
+        """Write the report, print its path and return the exit code."""
         from surefoot.errors import UserError
-        from surefoot.report.report import make_report
-        from surefoot.report.settings import Settings
+        from surefoot.report.report import Settings, make_report
 
         if not self.path:
             raise UserError("report: expected one or more run directories")
-        page = make_report(self.path, self.out, Settings(self.interval / 100, self.resamples, self.seed))
-        print(f"written to {page}")
+        settings = Settings(self.interval / 100, self.resamples, self.seed)
+        print(f"written to {make_report(self.path, self.out, settings)}")
         return 0

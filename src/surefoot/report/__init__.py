@@ -1,1 +1,1 @@
-"""From run directories to figures and tables, from their files alone: NumPy, no JAX."""
+"""Figures and tables from run directories, with NumPy and without JAX."""

@@ -1,161 +1,139 @@
-"""One self-contained HTML page: data, styles, scripts and the plotting library inside."""
+"""A report's page: one self-contained HTML file with data, styles, scripts and the plotting library."""
 
 from __future__ import annotations
 
 import html
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from surefoot.errors import MissingDependency
-from surefoot.report.comparisons import improvement_matrix, thresholds
 from surefoot.report.diagnostics import Diagnostic
 from surefoot.report.published import CAVEAT
-from surefoot.report.styles import Style
-from surefoot.report.tables import to_html
-from surefoot.report.views import View
-from surefoot.report.wording import counted
+from surefoot.report.statistics import Estimate
+from surefoot.report.style import Style
+from surefoot.report.tables import Row, counted, to_html
+from surefoot.report.views import THRESHOLDS, View, improvement_matrix
 
-_MOST_OPEN_ROWS = 30
-"""A longer table is folded up."""
-
-type Tables = Mapping[str, list[dict[str, Any]]]
+# Longer tables and lists of remarks are collapsed.
+_MAX_OPEN_ROWS, _MAX_OPEN_NOTES = 30, 10
 
 
 def make_page(
-    views: Sequence[View],
-    diagnostics: Mapping[str, list[Diagnostic]],
-    layers: Mapping[str, list[Diagnostic]],
-    styles: Mapping[str, Style],
-    tables: Tables,
-    notes: Sequence[str],
-    interval: str,
+    views: Sequence[View], styles: Mapping[str, Style], runs: Sequence[Row], notes: Sequence[str], interval: str
 ) -> str:
-    """Return the page.
+    """Return the page as HTML.
 
     Args:
-        views: suites and tasks.
-        diagnostics: quantities by view.
-        layers: the same layer by layer.
-        styles: of the labels.
-        tables: rows by name, ``runs`` among them.
-        notes: what a reader must know.
-        interval: of the statistics, for a person.
+        views: Suites and tasks.
+        styles: Styles by label.
+        runs: Rows of the table of runs.
+        notes: Remarks.
+        interval: Description of the intervals.
     """
+    from plotly.offline import get_plotlyjs
+
     data = {
         "interval": interval,
         "caveat": CAVEAT,
-        "thresholds": thresholds(),
+        "thresholds": THRESHOLDS,
         "styles": {label: vars(style) for label, style in styles.items()},
-        "views": [_view_data(view, diagnostics.get(view.name, []), layers.get(view.name, [])) for view in views],
+        "views": [_view_data(view) for view in views],
     }
-    tasks = sum(len(view.tasks) == 1 for view in views)
+    tasks = sum(not view.parts for view in views)
+    options = (f"<option value='{i}'>{html.escape(view.title)}</option>" for i, view in enumerate(views))
     return _fill(
         "page.html",
-        title=f"{counted(len(tables['runs']), 'run')}, {counted(len(styles), 'algorithm')}, {counted(tasks, 'task')}",
+        title=f"{counted(len(runs), 'run')}, {counted(len(styles), 'algorithm')}, {counted(tasks, 'task')}",
         css=_text("page.css"),
-        plotly=_plotly(),
+        plotly=str(get_plotlyjs()),
         js=_text("page.js"),
-        # A script element ends at "</", and "<!--<script" would keep it open: no "<" stays as it is.
+        # A script element ends at "</", and "<!--<script" would keep it open: every "<" is escaped.
         data=json.dumps(_plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-        notes=_notes(tables["runs"], notes),
-        views=_choices((str(i), view.title) for i, view in enumerate(views)),
-        tables="".join(_tables(view, tables) for view in views),
-        runs=_folded(f"All {counted(len(tables['runs']), 'run')}", tables["runs"]),
+        notes=_notes(runs, notes),
+        views="".join(options),
+        tables="".join(map(_tables, views)),
+        runs=_collapsible(f"All {counted(len(runs), 'run')}", runs),
         interval=html.escape(interval),
     )
 
 
-def _notes(runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> str:
-    """Return what to know before reading, the unfinished first."""
+def _notes(runs: Sequence[Row], notes: Sequence[str]) -> str:
+    """Return the states of the runs and the remarks."""
     states = [row["state"] for row in runs]
-    summary = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+    summary = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     if not notes:
         return f"<p>Runs: {html.escape(summary)}.</p>"
     lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    shown = "open" if len(notes) <= _MOST_OPEN_ROWS // 3 else ""
+    shown = "open" if len(notes) <= _MAX_OPEN_NOTES else ""
     head = f"Runs: {summary}. {counted(len(notes), 'remark')} to know before reading"
     return f"<details class='notes' {shown}><summary>{html.escape(head)}</summary><ul>{lines}</ul></details>"
 
 
-def _tables(view: View, tables: Tables) -> str:
-    by_task = tables.get(f"{view.name}-by-task", [])
+def _tables(view: View) -> str:
     parts = [
-        "<h3>Aggregates</h3>" if len(view.tasks) > 1 else "",
+        "<h3>Aggregates</h3>" if view.parts else "",
         to_html(view.table),
-        f"<h3>IQM by task</h3>{to_html(by_task)}" if by_task else "",
-        _folded("Probability of improvement, pair by pair", view.improvement) if view.improvement else "",
+        f"<h3>IQM by task</h3>{to_html(view.by_task)}" if view.parts else "",
+        _collapsible("Probability of improvement, pair by pair", view.improvement) if view.improvement else "",
     ]
     return f"<div data-view='{html.escape(view.name)}' hidden>{''.join(parts)}</div>"
 
 
-def _folded(title: str, rows: Sequence[dict[str, Any]]) -> str:
-    shown = "open" if len(rows) <= _MOST_OPEN_ROWS else ""
+def _collapsible(title: str, rows: Sequence[Row]) -> str:
+    shown = "open" if len(rows) <= _MAX_OPEN_ROWS else ""
     return f"<details {shown}><summary>{html.escape(title)}</summary>{to_html(rows)}</details>"
 
 
-def _view_data(view: View, diagnostics: Sequence[Diagnostic], layers: Sequence[Diagnostic]) -> dict[str, Any]:
+def _view_data(view: View) -> dict[str, Any]:
     labels, matrix = improvement_matrix(view.improvement)
     return {
         "name": view.name,
         "title": view.title,
-        "suite": len(view.tasks) > 1,
+        "suite": bool(view.parts),
         "lines": [
             {**vars(line), "curves": {key: _band(own) for key, own in line.curves.items()}} for line in view.lines
         ],
         "published": [vars(curve) for curve in view.published],
         "finals": [{**vars(final), "score": vars(final.score)} for final in view.finals],
-        "utd": view.utd_matters,
+        "utd": view.has_several_utds,
         "profiles": [{"label": label, **_band(found)} for label, found in view.profiles.items()],
         "compared": view.improvement[0]["env steps"] if view.improvement else None,
-        "improvement": {"labels": labels, "matrix": matrix.tolist()},
-        **{
-            key: [{**vars(own), "lines": [vars(line) for line in own.lines]} for own in panels]
-            for key, panels in (("diagnostics", diagnostics), ("layers", layers))
-        },
+        "improvement": {"labels": labels, "matrix": matrix},
+        "diagnostics": [_diagnostic_data(own) for own in view.diagnostics],
+        "layers": [_diagnostic_data(own) for own in view.layers],
     }
 
 
-def _band(found: Any) -> dict[str, np.ndarray]:
+def _diagnostic_data(own: Diagnostic) -> dict[str, Any]:
+    return {**vars(own), "lines": [vars(line) for line in own.lines]}
+
+
+def _band(found: Estimate) -> dict[str, np.ndarray]:
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def _plain(value: Any) -> Any:
-    """Return JSON values of arrays and numbers, six digits, null where one is not finite."""
+    """Return arrays and numbers as JSON values of six digits, null where one is not finite."""
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
+    if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
 
 
-def _choices(entries: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"<option value='{html.escape(value)}'>{html.escape(text)}</option>" for value, text in entries)
-
-
 def _fill(name: str, **parts: str) -> str:
-    """Put the parts into the template's marks, in one pass, so that no part is read for marks itself."""
+    """Replace the template's marks in one pass, so that marks inside the parts are left alone."""
     pieces = _text(name).split("@@")
     return "".join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))
 
 
 def _text(name: str) -> str:
     return (resources.files("surefoot.report") / name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise MissingDependency("plotly", "report", "a report") from error
-    return str(get_plotlyjs())

@@ -1,4 +1,4 @@
-"""What one pair of Matplotlib axes shows."""
+"""Contents of single Matplotlib axes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surefoot.report.comparisons import improvement_matrix, thresholds
 from surefoot.report.diagnostics import Diagnostic
-from surefoot.report.styles import Style
-from surefoot.report.views import Final, View
+from surefoot.report.style import Style
+from surefoot.report.views import THRESHOLDS, Final, View, improvement_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_MARKERS = 8
-_WIDEST_LABEL = 34
-"""Letters in a line of a label; what two runs differ in may be long."""
-_WIDEST_TITLE = 32
-"""Letters in a line of a small panel's title."""
+_MAX_MARKERS = 8
+# Letters in a line of a label, and of a small panel's title.
+_LABEL_WIDTH, _TITLE_WIDTH = 34, 32
 _PUBLISHED_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 
 
 def plain(label: str) -> str:
-    """Return a text in short lines, which Matplotlib does not take for mathematics."""
-    return "\n".join(textwrap.wrap(label.replace("$", r"\$"), _WIDEST_LABEL))
+    """Return a text wrapped to short lines, with the marks of Matplotlib's mathematics escaped."""
+    return "\n".join(textwrap.wrap(label.replace("$", r"\$"), _LABEL_WIDTH))
 
 
 def curves(
@@ -38,20 +35,20 @@ def curves(
     *,
     published: bool = True,
     labels: Collection[str] | None = None,
-    named: bool = True,
+    axis_labels: bool = True,
 ) -> None:
     """Draw learning curves with their intervals.
 
     Args:
-        axes: to draw on.
-        view: whose curves.
-        styles: of the labels.
-        published: whether published curves lie beside them.
-        labels: to draw; all unless told.
-        named: whether the axes say what they are.
+        axes: Axes to draw on.
+        view: View with the curves.
+        styles: Styles by label.
+        published: Whether to draw published curves too.
+        labels: Labels to draw; None for all.
+        axis_labels: Whether to label the axes.
     """
     lines = [line for line in view.lines if labels is None or line.label in labels]
-    with _scaled_once(axes):
+    with _autoscaled_once(axes):
         for line in lines:
             found = line.curves["IQM"]
             _line(axes, styles[line.label], line.label, line.env_steps, found.value, found.low, found.high)
@@ -63,15 +60,15 @@ def curves(
             axes.plot(
                 *zip(*points, strict=True), color="0.55", linewidth=0.7, linestyle=dashes, label=plain(curve.label)
             )
-    if named:
+    if axis_labels:
         axes.set_xlabel("env steps")
         axes.set_ylabel("score, IQM")
-    _thousands(axes)
+    _format_env_steps(axes)
 
 
 @contextlib.contextmanager
-def _scaled_once(axes: Axes) -> Iterator[None]:
-    """Let axes find their limits once, and not again for every line: a fifth of the time of many small panels."""
+def _autoscaled_once(axes: Axes) -> Iterator[None]:
+    """Compute the limits once instead of for every line, which takes a fifth of the time of many small panels."""
     axes.set_autoscale_on(False)
     yield
     axes.set_autoscale_on(True)
@@ -81,13 +78,13 @@ def _scaled_once(axes: Axes) -> Iterator[None]:
 def _line(
     axes: Axes, style: Style, label: str, x: np.ndarray, value: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> None:
-    every = max(1, math.ceil(len(x) / _MOST_MARKERS))
+    every = max(1, math.ceil(len(x) / _MAX_MARKERS))
     axes.plot(x, value, label=plain(label), linewidth=1.2, markersize=2.5, markevery=every, **style.matplotlib)
     axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
 
 
-def _thousands(axes: Axes) -> None:
-    """Write env steps as 500k and 1M."""
+def _format_env_steps(axes: Axes) -> None:
+    """Print env steps as 500k and 1M."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -96,24 +93,22 @@ def _thousands(axes: Axes) -> None:
 
 def bars(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
     """Draw final scores with their intervals, the first label on top."""
-    shown = view.finals[::-1]
-    for position, final in enumerate(shown):
-        if not math.isnan(final.score.value):
-            colour = styles[final.label].colour
-            axes.barh(
-                position, final.score.value, xerr=_sides([final]), color=colour, alpha=0.85, capsize=2, height=0.6
-            )
-    axes.set_yticks(range(len(shown)), [plain(final.label) for final in shown])
+    finals = view.finals[::-1]
+    for y, final in enumerate(finals):
+        score, colour = final.score.value, styles[final.label].colour
+        if not math.isnan(score):
+            axes.barh(y, score, xerr=_errors([final]), color=colour, alpha=0.85, capsize=2, height=0.6)
+    axes.set_yticks(range(len(finals)), [plain(final.label) for final in finals])
     axes.set_xlabel("score, IQM, at the last common evaluation")
     axes.grid(axis="y", visible=False)
 
 
-def _sides(finals: Sequence[Final]) -> list[list[float]]:
-    """Return how far intervals reach below and above."""
+def _errors(finals: Sequence[Final]) -> list[list[float]]:
+    """Return the lengths of intervals below and above the values."""
     ends = [(f.score.value, f.score.low, f.score.high) for f in finals]
     return [
-        [max(0.0, value - (value if low is None else low)) for value, low, _ in ends],
-        [max(0.0, (value if high is None else high) - value) for value, _, high in ends],
+        [0.0 if low is None else max(0.0, value - low) for value, low, _ in ends],
+        [0.0 if high is None else max(0.0, high - value) for value, _, high in ends],
     ]
 
 
@@ -125,7 +120,7 @@ def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
         own = sorted((final for final in view.finals if final.family == family), key=lambda final: final.utd)
         style = styles[own[0].label].matplotlib
         x, y = [final.utd for final in own], [final.score.value for final in own]
-        axes.errorbar(x, y, yerr=_sides(own), label=plain(family), linewidth=1.2, markersize=4, capsize=2, **style)
+        axes.errorbar(x, y, yerr=_errors(own), label=plain(family), linewidth=1.2, markersize=4, capsize=2, **style)
     ticks = sorted({final.utd for final in view.finals})
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -135,15 +130,15 @@ def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
 
 
 def profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
-    """Draw the share of runs above each score."""
+    """Draw the fraction of runs above each score."""
     for label, found in view.profiles.items():
-        _line(axes, styles[label], label, thresholds(), found.value, found.low, found.high)
+        _line(axes, styles[label], label, THRESHOLDS, found.value, found.low, found.high)
     axes.set_xlabel("score")
-    axes.set_ylabel("share of runs above it")
+    axes.set_ylabel("fraction of runs above it")
 
 
 def improvement(axes: Axes, view: View) -> None:
-    """Draw how often the row's algorithm beats the column's."""
+    """Draw the probability that the row's algorithm scores more than the column's."""
     from matplotlib.colors import LinearSegmentedColormap
 
     labels, matrix = improvement_matrix(view.improvement)
@@ -162,32 +157,31 @@ def improvement(axes: Axes, view: View) -> None:
     axes.tick_params(length=0)
 
 
-def clock(both: Sequence[Axes], view: View, styles: Mapping[str, Style]) -> None:
+def wall_clock(both: Sequence[Axes], view: View, styles: Mapping[str, Style]) -> None:
     """Draw final scores over wall-clock, and over throughput."""
     for final in view.finals:
         style = styles[final.label].matplotlib | {"linestyle": ""}
         for axes, x in zip(both, (final.wall_seconds / 60.0, final.env_steps_per_second), strict=True):
-            y = final.score.value
-            axes.errorbar([x], [y], yerr=_sides([final]), label=plain(final.label), markersize=5, capsize=2, **style)
-    for axes in both:
+            y, error = final.score.value, _errors([final])
+            axes.errorbar([x], [y], yerr=error, label=plain(final.label), markersize=5, capsize=2, **style)
+    for axes, label in zip(both, ("wall-clock of a run, minutes", "env steps per second"), strict=True):
         axes.set_xlim(left=0.0)
-    both[0].set_xlabel("wall-clock of a run, minutes")
-    both[1].set_xlabel("env steps per second")
+        axes.set_xlabel(label)
     both[0].set_ylabel("score, IQM")
 
 
 def diagnostic(axes: Axes, own: Diagnostic, styles: Mapping[str, Style]) -> None:
     """Draw one quantity."""
-    with _scaled_once(axes):
+    with _autoscaled_once(axes):
         for line in own.lines:
             _line(axes, styles[line.label], line.label, line.env_steps, line.value, line.low, line.high)
     if own.logarithmic:
         from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
         axes.set_yscale("log")
-        # A range below a decade needs more than its powers of ten; as plain text, which is set much faster than 10^-3.
+        # Powers of ten are too few below a decade; plain numbers are drawn much faster than 10^-3.
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=5))
         axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_title(textwrap.fill(own.title, _WIDEST_TITLE))
-    _thousands(axes)
+    axes.set_title(textwrap.fill(own.title, _TITLE_WIDTH))
+    _format_env_steps(axes)

@@ -1,11 +1,10 @@
-"""Learning curves that other groups have published, to lie beside one's own.
+"""Published learning curves, to compare with one's own.
 
 ``published.csv`` was aggregated over seeds from the evaluation files that the authors released; every row names its
-source. What to know before comparing: MyoSuite's success is counted in different ways (BRO: solved at any step, no
-early termination, no action repeat; SimBa, SimbaV2 and XQC: solved at any step as seen after each action repeat;
-TD-MPC2: solved at the last step). SimBa and SimbaV2 keep the registered horizons of obj-hold and pen-twirl where the
-others take 100 steps. Seeds are 2 to 15. Updates are counted per agent step, which is two environment steps where
-actions repeat.
+source. Their protocols differ. MyoSuite's success is counted in different ways (BRO: solved at any step, no early
+termination, no action repeat; SimBa, SimbaV2 and XQC: solved at any step as observed after each action repeat; TD-MPC2:
+solved at the last step). SimBa and SimbaV2 keep the registered horizons of obj-hold and pen-twirl where the others take
+100 steps. Seeds are 2 to 15. Updates are counted per agent step, which is two environment steps where actions repeat.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ CAVEAT = "published curves are of other protocols: action repeat, success rule a
 
 @dataclass(frozen=True)
 class PublishedCurve:
-    """One algorithm on one task.
+    """The published curve of one algorithm on one task.
 
     Attributes:
-        label: its name and UTD.
-        task: the task.
-        env_steps: of each point.
+        label: Name and UTD of the algorithm.
+        task: Name of the task.
+        env_steps: Env steps of the points.
         score: IQM over seeds at each point, on the scale of ``score`` in evaluations.csv.
-        num_seeds: that they were aggregated over.
-        source: whose files.
+        num_seeds: Number of seeds.
+        source: Origin of the files.
     """
 
     label: str
@@ -41,7 +40,7 @@ class PublishedCurve:
 
 
 def published_curves(tasks: set[str]) -> list[PublishedCurve]:
-    """Return what is published of some tasks, by label."""
+    """Return the published curves of some tasks, sorted by label."""
     return [curve for curve in _all_curves() if curve.task in tasks]
 
 

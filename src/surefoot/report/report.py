@@ -1,4 +1,4 @@
-"""From run directories to a folder with the page, the figures and the tables."""
+"""Reports: one page, figures and tables from run directories."""
 
 from __future__ import annotations
 
@@ -6,91 +6,110 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
 from surefoot.output import output_errors
-from surefoot.report.comparisons import task_table
-from surefoot.report.diagnostics import make_diagnostics, make_layers
-from surefoot.report.drawers import draw_at_once
-from surefoot.report.figures import make_jobs
+from surefoot.report.figures import draw_all
 from surefoot.report.labels import label_notes, label_runs
 from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
-from surefoot.report.settings import Settings
-from surefoot.report.styles import make_styles
-from surefoot.report.tables import to_csv, to_latex
+from surefoot.report.style import make_styles
+from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
 from surefoot.report.views import View, make_views
-from surefoot.report.wording import Number, duration
 from surefoot.runs.atomic import TEMPORARY
 
 PAGE = "index.html"
-_OWN = (PAGE, "figures", "tables")
+_CONTENT = (PAGE, "figures", "tables")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a report's statistics.
+
+    Attributes:
+        confidence: Probability covered by the intervals, between 0 and 1.
+        resamples: Number of bootstrap resamples, at least 1.
+        seed: Seed of the resamples, at least 0.
+
+    Raises:
+        UserError: A value is outside its range.
+    """
+
+    confidence: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.confidence < 1.0:
+            raise UserError(f"interval must be between 0 and 100 percent, got {self.confidence:.0%}")
+        if self.resamples < 1:
+            raise UserError(f"resamples must be at least 1, got {self.resamples}")
+        if self.seed < 0:
+            raise UserError(f"seed must be 0 or more, got {self.seed}")
+
+    def bootstrap(self) -> tuple[np.random.Generator, float, int]:
+        """Return a fresh generator, the confidence and the number of resamples: equal scores give equal intervals."""
+        return np.random.default_rng(self.seed), self.confidence, self.resamples
 
 
 def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = None) -> Path:
     """Write a report of every run below the paths.
 
     Args:
-        paths: run directories, or directories that hold some.
-        out: folder to make, or a report's to replace.
-        settings: of the statistics.
+        paths: Run directories, or directories that contain some.
+        out: Folder to create, or an earlier report to replace.
+        settings: Settings of the statistics; None for the defaults.
 
     Returns:
         The page.
 
     Raises:
-        UserError: there are no runs, one cannot be read, protocols are mixed, or the folder cannot be written; nothing
-            was.
+        UserError: There are no runs, one cannot be read, protocols are mixed, or the folder cannot be written. Nothing
+            was written.
+        MissingDependency: matplotlib or plotly is not installed.
+        RunFailure: The disk is full or broken.
     """
     settings = settings or Settings()
-    _check_settings(settings)
     for package in ("matplotlib", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependency(package, "report", "a report")
     out = Path(os.path.abspath(out))
-    _check_free(out)
+    _validate_out(out)
     groups = label_runs(load_runs(paths))
     styles = make_styles(groups)
     views = make_views(groups, settings)
-    diagnostics, layers = make_diagnostics(views, groups), make_layers(views, groups)
-    rows = runs_table(groups)
+    tables = _tables(views, groups)
+    notes = label_notes(groups) + list(dict.fromkeys(note for view in views for note in view.notes))
     interval = f"{settings.confidence:.0%} stratified bootstrap interval, {settings.resamples} resamples"
-    tables = make_tables(views, rows)
-    page = make_page(views, diagnostics, layers, styles, tables, label_notes(groups) + notes(views), interval)
+    page = make_page(views, styles, tables["runs"], notes, interval)
     with output_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{out.name}-", dir=out.parent) as beside:
-            partial = Path(beside) / "report"
+        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{out.name}-", dir=out.parent) as temporary:
+            partial = Path(temporary) / "report"
             _write(partial, page, tables)
-            jobs = make_jobs(views, diagnostics, layers)
-            draw_at_once(partial / "figures", jobs, styles, f"{settings.confidence:.0%} interval")
-            _replace(out, partial, Path(beside) / "earlier")
+            draw_all(partial / "figures", views, styles, f"{settings.confidence:.0%} interval")
+            _replace(out, partial, Path(temporary) / "earlier")
     return out / PAGE
 
 
-def notes(views: Sequence[View]) -> list[str]:
-    """Return what a reader of the report must know, each line once."""
-    return list(dict.fromkeys(note for view in views for note in view.notes))
-
-
-def make_tables(views: Sequence[View], runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return every table's rows by the name of its files."""
-    tasks = [view for view in views if len(view.tasks) == 1]
-    tables = {"runs": runs, "tasks": [{"task": view.tasks[0], **row} for view in tasks for row in view.table]}
+def _tables(views: Sequence[View], groups: Mapping[str, list[ReportRun]]) -> dict[str, list[Row]]:
+    """Return the rows of every table by the stem of its files' names."""
+    tables = {
+        "runs": _runs_table(groups),
+        "tasks": [{"task": view.tasks[0], **row} for view in views if not view.parts for row in view.table],
+    }
     for view in views:
-        if len(view.tasks) > 1:
-            tables[f"{view.name}-by-task"] = task_table(view, tasks)
-        if view.table:
-            tables[f"{view.name}-aggregates"] = view.table
-        if view.improvement:
-            tables[f"{view.name}-improvement"] = view.improvement
+        tables[f"{view.name}-by-task"] = view.by_task
+        tables[f"{view.name}-aggregates"] = view.table
+        tables[f"{view.name}-improvement"] = view.improvement
     return {name: rows for name, rows in tables.items() if rows}
 
 
-def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
-    """Return a row for each run."""
+def _runs_table(groups: Mapping[str, list[ReportRun]]) -> list[Row]:
     return [
         {
             "run": str(run.path),
@@ -102,7 +121,7 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
             "env steps": run.last_env_step or 0,
             "of": run.total_env_steps,
             "state": str(run.state),
-            "score": Number(run.last_score),
+            "score": Number(_last_score(run)),
             "wall-clock": duration(run.elapsed_seconds),
             "parameters": run.parameters or "–",
             "device": run.device,
@@ -113,40 +132,45 @@ def runs_table(groups: dict[str, list[ReportRun]]) -> list[dict[str, Any]]:
     ]
 
 
-def _write(folder: Path, page: str, tables: Mapping[str, list[dict[str, Any]]]) -> None:
-    for made in (folder, folder / "figures", folder / "tables"):
-        made.mkdir()
+def _last_score(run: ReportRun) -> float:
+    """Return the mean over the seeds with a score at the last evaluation; NaN where none has."""
+    if not len(run.env_steps) or np.isnan(run.scores[:, -1]).all():
+        return float("nan")
+    return float(np.nanmean(run.scores[:, -1]))
+
+
+def _write(folder: Path, page: str, tables: Mapping[str, list[Row]]) -> None:
+    for new in (folder, folder / "figures", folder / "tables"):
+        new.mkdir()
     (folder / PAGE).write_text(page, encoding="utf-8")
     for name, rows in tables.items():
         (folder / "tables" / f"{name}.csv").write_text(to_csv(rows), encoding="utf-8")
         (folder / "tables" / f"{name}.tex").write_text(to_latex(rows), encoding="utf-8")
 
 
-def _check_settings(settings: Settings) -> None:
-    if not 0.0 < settings.confidence < 1.0:
-        raise UserError(f"interval must be between 0 and 100 percent, got {settings.confidence:.0%}")
-    if settings.resamples < 1:
-        raise UserError(f"resamples must be at least 1, got {settings.resamples}")
-    if settings.seed < 0:
-        raise UserError(f"seed must be 0 or more, got {settings.seed}")
-
-
-def _check_free(out: Path) -> None:
-    """Refuse a folder that is something else than a report, before the work."""
+def _validate_out(out: Path) -> None:
+    """Validate that the folder is new, empty or an earlier report."""
     with output_errors(out):
         if out.is_symlink() or (out.exists() and not out.is_dir()):
-            raise UserError(
-                f"cannot write {out}: it is {'a link' if out.is_symlink() else 'a file'}, expected a folder"
-            )
+            kind = "a link" if out.is_symlink() else "a file"
+            raise UserError(f"cannot write {out}: it is {kind}, expected a folder")
         names = {entry.name for entry in out.iterdir()} if out.exists() else set()
-        if others := names - set(_OWN):
-            raise UserError(f"{out} is not a report's folder: it holds {min(others)!r}; choose a new or empty one")
+        if others := names - set(_CONTENT):
+            raise UserError(f"{out} is not a report's folder: it contains {min(others)!r}; choose a new or empty one")
         if names and not _is_page(out / PAGE):
             raise UserError(f"{out} is not a report's folder: it has no {PAGE} of a report; choose a new or empty one")
 
 
+def _is_page(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return b"<title>surefoot report" in stream.read(1000)
+    except OSError:
+        return False
+
+
 def _replace(out: Path, partial: Path, earlier: Path) -> None:
-    """Move the finished folder into its place; an earlier report steps aside first, and comes back if that fails."""
+    """Move the finished folder to its place; an earlier report is moved away first, and back if that fails."""
     replaced = out.exists()
     if replaced:
         out.rename(earlier)
@@ -156,12 +180,3 @@ def _replace(out: Path, partial: Path, earlier: Path) -> None:
         if replaced:
             earlier.rename(out)
         raise
-
-
-def _is_page(path: Path) -> bool:
-    """Say whether a file is a report's page, so that nobody's own folders are replaced."""
-    try:
-        with path.open("rb") as stream:
-            return b"<title>surefoot report" in stream.read(1000)
-    except OSError:
-        return False

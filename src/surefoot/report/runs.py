@@ -1,4 +1,4 @@
-"""Run directories as scores: what is there, what is missing, and what cannot be read."""
+"""Scores and diagnostics of run directories."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from surefoot.runs.progress import RunReader, RunState, find_runs
 from surefoot.runs.untrusted import quoted
 
 SCORED_SUITES = ("dmc", "myosuite")
-"""Suites whose scores lie between 0 and 1, so that tasks may be averaged."""
+"""Suites with scores between 0 and 1, so that tasks may be averaged."""
 
 _SEARCH_DEPTH = 5
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What must be equal for scores to be of one kind.
+    """Settings that must be equal for scores to be comparable.
 
     Attributes:
-        action_repeat: env steps per agent step.
-        discount: per agent step.
-        episodes: per evaluation and seed.
+        action_repeat: Env steps per agent step.
+        discount: Discount per agent step.
+        episodes: Episodes per evaluation and seed.
     """
 
     action_repeat: int
@@ -37,7 +37,7 @@ class Protocol:
     episodes: int
 
     def __str__(self) -> str:
-        """Return it for a person."""
+        """Return the settings as text."""
         return f"action repeat {self.action_repeat}, discount {self.discount}, {self.episodes} episodes"
 
 
@@ -46,19 +46,19 @@ class ReportRun:
     """One run directory.
 
     Attributes:
-        path: as it was found.
-        task: its name.
-        suite: the task's.
-        algorithm: the description in config.json, its name and UTD among it, and a warm start or bf16 if used.
-        protocol: how it was trained and evaluated.
-        seeds: S training seeds.
-        env_steps: [T] at which it was evaluated.
-        scores: [S, T], means over the episodes of an evaluation; NaN where one is missing.
-        wall_seconds: [T].
-        total_env_steps: at the run's end.
-        state: as ``surefoot watch`` tells it.
-        device: what it ran on.
-        diagnostics: columns of diagnostics.csv, or of training.csv where that is missing.
+        path: Path as it was found.
+        task: Name of the task.
+        suite: The task's suite.
+        algorithm: Description in config.json, including name and UTD, and the warm start or precision if set.
+        protocol: Protocol of training and evaluation.
+        seeds: Training seeds, S of them.
+        env_steps: Env steps of the evaluations [T].
+        scores: Means over the episodes of an evaluation [S, T]; NaN where one is missing.
+        wall_seconds: Wall-clock of the evaluations [T], in seconds.
+        total_env_steps: Env steps of the finished run.
+        state: State, as in ``surefoot watch``.
+        device: Device it ran on.
+        diagnostics: Columns of diagnostics.csv, or of training.csv where that is missing.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class ReportRun:
 
     @property
     def name(self) -> str:
-        """The algorithm's name."""
+        """Name of the algorithm."""
         return str(self.algorithm["name"])
 
     @property
@@ -92,65 +92,57 @@ class ReportRun:
 
     @property
     def last_env_step(self) -> int | None:
-        """Env step of its last evaluation, None before the first."""
+        """Env step of the last evaluation, None before the first."""
         return int(self.env_steps[-1]) if len(self.env_steps) else None
 
     @property
     def parameters(self) -> int | None:
-        """Of one seed's networks, None where it was not logged."""
+        """Number of parameters of one seed's networks, None where it was not logged."""
         logged = self.diagnostics.get("parameters", np.zeros(0))
         return int(logged[-1]) if len(logged) and np.isfinite(logged[-1]) else None
 
     @property
-    def last_score(self) -> float:
-        """Mean over the seeds that have a score at the last evaluation; NaN where none has."""
-        if not len(self.env_steps) or np.isnan(self.scores[:, -1]).all():
-            return float("nan")
-        return float(np.nanmean(self.scores[:, -1]))
-
-    @property
     def elapsed_seconds(self) -> float:
-        """Wall-clock up to its last evaluation, resumed parts added up; 0 before the first."""
+        """Wall-clock up to the last evaluation, added up over resumes; 0 before the first."""
         return float(self.wall_seconds[-1]) if len(self.wall_seconds) else 0.0
 
     @property
     def env_steps_per_second(self) -> float:
-        """All seeds together, over the whole run, evaluations included."""
+        """Throughput of all seeds together over the whole run, including evaluations."""
         steps = len(self.seeds) * float(self.last_env_step or 0)
         return steps / self.elapsed_seconds if steps and self.elapsed_seconds else float("nan")
 
 
 def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
-    """Read every run below the paths.
+    """Read every run below the paths, each once.
 
     Args:
-        paths: run directories, or directories that hold some.
+        paths: Run directories, or directories that contain some.
 
     Raises:
-        UserError: a path is missing or holds no runs, or a run cannot be read.
+        UserError: A path is missing or contains no runs, or a run cannot be read.
     """
     found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path} does not exist: expected a run directory, or one that holds some")
+            raise UserError(f"{path} does not exist: expected a run directory, or one that contains some")
         below = sorted(find_runs(path, _SEARCH_DEPTH))
         if not below:
-            raise UserError(f"{path} holds no runs: expected a run directory, or one that holds some")
+            raise UserError(f"{path} contains no runs: expected a run directory, or one that contains some")
         found |= {run.resolve(): run for run in below}
     return [_load(run) for run in found.values()]
 
 
 def shared_steps(every: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the env steps that all runs which had not ended by then have in common.
+    """Return the env steps shared by all runs that had not ended by then.
 
-    Where runs are measured at different intervals, a mean over those that happen to be there would jump to and fro.
+    With runs measured at different intervals, a mean over a varying subset of them would oscillate.
 
     Args:
-        every: ascending env steps of each run, at least one.
+        every: Ascending env steps of each run, at least one.
     """
     steps = np.unique(np.concatenate(every))
-    there = [np.isin(steps, own) | (steps > own[-1]) for own in every]
-    return steps[np.all(there, axis=0)]
+    return steps[np.all([np.isin(steps, own) | (steps > own[-1]) for own in every], axis=0)]
 
 
 def _load(path: Path) -> ReportRun:
@@ -171,9 +163,9 @@ def _load(path: Path) -> ReportRun:
         task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
         name = str(algorithm["name"])
         if repeat < 1 or not 0 < total < 2**63 or utd < 1 or not seeds or len(set(seeds)) < len(seeds):
-            raise ValueError("counts that no run has")
+            raise ValueError("counts out of range")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path / CONFIG} lacks what a run's has: {quoted(repr(error), 100)}") from error
+        raise UserError(f"{path / CONFIG} is not a run's: {quoted(repr(error), 100)}") from error
     env_steps, scores, wall_seconds = _evaluations(path, {"task": task, "algorithm": name, "utd": utd}, seeds)
     finished = bool(len(env_steps)) and int(env_steps[-1]) >= total
     return ReportRun(
@@ -198,13 +190,13 @@ def _evaluations(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return env steps [T], mean scores [S, T] and wall seconds [T]; T is 0 before the first evaluation."""
     file = path / "evaluations.csv"
-    if not os.path.lexists(file):  # a run makes it soon after its config
+    if not os.path.lexists(file):  # written soon after config.json
         return np.zeros(0, np.int64), np.zeros((len(seeds), 0)), np.zeros(0)
     log = read_evaluations(path)
-    if _is_cut(file) and RunReader(path).read().state is not RunState.RUNNING:
+    if _is_truncated(file) and RunReader(path).read().state is not RunState.RUNNING:
         raise UserError(
-            f"{file} is truncated: its last row is cut short, and no process is writing it; `surefoot resume {path}` "
-            "goes on from the last checkpoint"
+            f"{file} is truncated: its last row is incomplete, and no process is writing it; `surefoot resume "
+            f"{path}` continues from the last checkpoint"
         )
     for column, expected in about.items():
         if others := set(log[column].tolist()) - {expected}:
@@ -212,18 +204,18 @@ def _evaluations(
                 f"{file} mixes runs: {column} {quoted(repr(min(others)), 100)}, where {CONFIG} has "
                 f"{quoted(repr(expected), 100)}"
             )
-    if strangers := set(log["seed"].tolist()) - set(seeds):
-        told = quoted(", ".join(map(str, seeds)), 100)
-        raise UserError(f"{file} mixes runs: seed {min(strangers)}, where {CONFIG} has {told}")
+    if others := set(log["seed"].tolist()) - set(seeds):
+        expected = quoted(", ".join(map(str, seeds)), 100)
+        raise UserError(f"{file} mixes runs: seed {min(others)}, where {CONFIG} has {expected}")
     keys = np.stack([log[name] for name in ("seed", "env_steps", "episode")])
     ordered = keys[:, np.lexsort(keys)]
     if (ordered[:, 1:] == ordered[:, :-1]).all(axis=0).any():
-        raise UserError(f"{file} holds an episode of a seed and env step twice")
+        raise UserError(f"{file} contains an episode of a seed and env step twice")
     return _by_seed(log, seeds)
 
 
-def _is_cut(file: Path) -> bool:
-    """Say whether the last row lacks its end, as it does for a moment while it is written."""
+def _is_truncated(file: Path) -> bool:
+    """Return whether the last row is incomplete, as it is for a moment while it is written."""
     with file.open("rb") as stream:
         stream.seek(-1, os.SEEK_END)
         return stream.read(1) != b"\n"

@@ -1,39 +1,79 @@
-"""Tables as rows of cells, and the same rows as HTML, CSV and LaTeX."""
+"""Tables as rows of cells, rendered as HTML, CSV and LaTeX, and the format of their cells."""
 
 from __future__ import annotations
 
 import csv
 import html
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from surefoot.report.wording import Number
-
 type Row = dict[str, Any]
+"""Cells by the names of their columns."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }
 
 
+@dataclass(frozen=True)
+class Number:
+    """A value, optionally with its interval; NaN is printed as a dash."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Return the value as in a table: three decimals of a score between 0 and 1, fewer of a return."""
+        if math.isnan(self.value):
+            return "–"
+        value = _digits(self.value)
+        return (
+            value if self.low is None or self.high is None else f"{value} [{_digits(self.low)}, {_digits(self.high)}]"
+        )
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10.0 else f"{value:.1f}" if abs(value) < 1000.0 else f"{value:,.0f}"
+
+
+def counted(count: int | str, noun: str) -> str:
+    """Return "1 seed", "3 seeds", "3 to 5 seeds"."""
+    return f"{count} {noun}{'' if str(count) == '1' else 's'}"
+
+
+def count_range(counts: Sequence[int]) -> str:
+    """Return "5", or "3 to 5" where the counts differ."""
+    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours."""
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else f"{seconds / 3600:.1f} h"
+
+
+def joined(values: Iterable[Any]) -> str:
+    """Return the distinct values in ascending order."""
+    return ", ".join(str(value) for value in sorted(set(values)))
+
+
 def to_html(rows: Sequence[Row]) -> str:
-    """Return a table; names that come from files are escaped."""
+    """Return a table; all text is escaped."""
     if not rows:
         return "<p>nothing to show</p>"
-    kinds = [_kind(value) for value in rows[0].values()]
-    head = "".join(f"<th{kind}>{html.escape(name)}</th>" for name, kind in zip(rows[0], kinds, strict=True))
-    body = "".join(f"<tr>{''.join(_html_cell(value) for value in row.values())}</tr>" for row in rows)
+    head = "".join(f"<th{_html_class(value)}>{html.escape(name)}</th>" for name, value in rows[0].items())
+    cells = (
+        "".join(f"<td{_html_class(value)}>{html.escape(_text(value))}</td>" for value in row.values()) for row in rows
+    )
+    body = "".join(f"<tr>{own}</tr>" for own in cells)
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
@@ -51,24 +91,17 @@ def to_latex(rows: Sequence[Row]) -> str:
     """Return a tabular in the style of booktabs."""
     if not rows:
         return "% nothing to show\n"
-    numbers = [isinstance(value, int | Number) for value in rows[0].values()]
-    columns = "".join("r" if number else "l" for number in numbers)
-    lines = [" & ".join(_latex(text(value)) for value in row.values()) + r" \\" for row in rows]
-    head = " & ".join(_latex(name) for name in rows[0]) + r" \\"
-    inside = "\n".join((rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"))
-    return f"% needs \\usepackage{{booktabs}}\n{inside}\n\\end{{tabular}}\n"
+    columns = "".join("r" if isinstance(value, int | Number) else "l" for value in rows[0].values())
+    lines = [" & ".join(map(_latex, cells)) + r" \\" for cells in (rows[0], *(row.values() for row in rows))]
+    inside = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join(("% needs \\usepackage{booktabs}", *inside, r"\end{tabular}", ""))
 
 
-def text(value: Any) -> str:
-    """Return a cell for a person."""
+def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _html_cell(value: Any) -> str:
-    return f"<td{_kind(value)}>{html.escape(text(value))}</td>"
-
-
-def _kind(value: Any) -> str:
+def _html_class(value: Any) -> str:
     return " class='number'" if isinstance(value, int | Number) else ""
 
 
@@ -76,12 +109,13 @@ def _flat(row: Row) -> Row:
     flat: Row = {}
     for name, value in row.items():
         if isinstance(value, Number):
-            interval = {} if value.low is None else {f"{name} low": value.low, f"{name} high": value.high}
-            flat |= {name: value.value} | interval
+            flat[name] = value.value
+            if value.low is not None:
+                flat |= {f"{name} low": value.low, f"{name} high": value.high}
         else:
             flat[name] = value
     return flat
 
 
-def _latex(words: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in words if letter.isprintable())
+def _latex(value: Any) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in _text(value) if letter.isprintable())

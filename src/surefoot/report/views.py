@@ -1,40 +1,57 @@
-"""From labelled runs to the numbers of every figure and table: plain data, drawn elsewhere for page and paper."""
+"""Statistics of every figure and table: one view per suite and per task."""
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.report.comparisons import improvement_rows, profile
+from surefoot.report.diagnostics import Diagnostic, layer_diagnostics, network_diagnostics
 from surefoot.report.labels import family
 from surefoot.report.notes import left_out, remarks, unequal_seeds
 from surefoot.report.published import PublishedCurve, published_curves
 from surefoot.report.runs import SCORED_SUITES, ReportRun, shared_steps
-from surefoot.report.settings import Settings
-from surefoot.report.statistics import AGGREGATES, Estimate, Scores, iqm, mean
-from surefoot.report.wording import Number, duration, file_names, joined, seeds_text
+from surefoot.report.statistics import (
+    AGGREGATES,
+    Aggregate,
+    Estimate,
+    Scores,
+    estimate_all,
+    iqm,
+    mean,
+    performance_profile,
+    probability_of_improvement,
+)
+from surefoot.report.tables import Number, Row, count_range, duration, joined
 
-SUITE_TITLES = {"dmc": "DM Control", "myosuite": "MyoSuite"}
+if TYPE_CHECKING:
+    from surefoot.report.report import Settings
+
+_SUITE_TITLES = {"dmc": "DM Control", "myosuite": "MyoSuite"}
 CURVES = {"IQM": iqm, "mean": mean}
-"""The aggregates that learning curves show, by name."""
+"""Aggregates shown as learning curves, by name."""
+
+THRESHOLDS = np.linspace(0.0, 1.0, 51)
+"""Scores at which performance profiles are computed."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; all arrays are [T].
+    """One learning curve; all arrays are [T].
 
     Attributes:
-        label: of whom.
-        env_steps: of its points.
-        wall_seconds: the same points by the clock, mean over runs.
-        curves: value and interval by the names of ``CURVES``.
-        runs: how many entered each point.
-        seeds: how many each task has, for a person.
+        label: Label of its runs.
+        env_steps: Env steps of the points.
+        wall_seconds: Wall-clock of the points, mean over runs.
+        curves: Estimates by the names of ``CURVES``.
+        runs: Number of runs at each point.
+        seeds: Number of seeds per task, as text.
     """
 
     label: str
@@ -47,16 +64,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Final:
-    """What a label ends with: at the last env step at which all its runs, or most, were evaluated.
+    """A label's score at the last env step at which all its runs, or most, were evaluated.
 
     Attributes:
-        label: of whom.
-        family: its label without the UTD.
-        utd: gradient updates per agent step.
+        label: Label of its runs.
+        family: The label without the UTD.
+        utd: Gradient updates per agent step.
         score: IQM with its interval.
-        seeds: how many each task has, for a person.
-        wall_seconds: until then, mean over runs.
-        env_steps_per_second: all seeds of a run together, mean over runs.
+        seeds: Number of seeds per task, as text.
+        wall_seconds: Wall-clock until then, mean over runs.
+        env_steps_per_second: Throughput of all seeds of a run, mean over runs.
     """
 
     label: str
@@ -70,58 +87,99 @@ class Final:
 
 @dataclass(frozen=True)
 class View:
-    """A suite or a task.
+    """The results on a suite or on a task.
 
     Attributes:
-        name: of its files.
-        title: for a person.
-        tasks: that it is made of.
-        lines: one for each label that has runs of all or some of them.
-        finals: the same labels at their ends.
-        published: curves to lie beside them; tasks only.
-        table: a row of aggregates for each label.
-        profiles: share of runs above each threshold, by label; suites only.
-        improvement: rows of probability of improvement; suites only.
-        notes: what a reader must know.
+        name: Stem of its files' names.
+        title: Title.
+        tasks: Its tasks.
+        parts: The tasks' views, for a suite.
+        lines: One curve for each label with evaluated runs.
+        finals: Final scores of the same labels.
+        table: Rows of aggregates of the same labels.
+        published: Published curves, for a task.
+        diagnostics: Diagnostics of the networks.
+        layers: Diagnostics of single layers, for a task.
+        profiles: Performance profiles at ``THRESHOLDS`` by label, for a suite.
+        improvement: Rows of probability of improvement, for a suite.
+        notes: Remarks.
     """
 
     name: str
     title: str
     tasks: tuple[str, ...]
-    lines: list[Line]
-    finals: list[Final]
-    published: list[PublishedCurve]
-    table: list[dict[str, Any]]
+    parts: list[View]
+    lines: list[Line] = field(default_factory=list)
+    finals: list[Final] = field(default_factory=list)
+    table: list[Row] = field(default_factory=list)
+    published: list[PublishedCurve] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    layers: list[Diagnostic] = field(default_factory=list)
     profiles: dict[str, Estimate] = field(default_factory=dict)
-    improvement: list[dict[str, Any]] = field(default_factory=list)
+    improvement: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
-    def utd_matters(self) -> bool:
-        """Whether some algorithm is there with several UTDs."""
+    def has_several_utds(self) -> bool:
+        """Whether some algorithm was run with several UTDs."""
         return any(count > 1 for count in Counter(final.family for final in self.finals).values())
+
+    @property
+    def by_task(self) -> list[Row]:
+        """A row for each task of a suite, with a column of IQMs for each label."""
+        rows = []
+        for part in self.parts:
+            scores = {final.label: final.score for final in part.finals}
+            own = {final.label: scores.get(final.label, Number(np.nan)) for final in self.finals}
+            rows.append({"task": part.tasks[0], **own})
+        return rows
 
 
 def make_views(groups: Mapping[str, list[ReportRun]], settings: Settings) -> list[View]:
     """Return a view of each scored suite that has more than one task, then of each task.
 
     Raises:
-        UserError: no run has an evaluation yet.
+        UserError: No run has been evaluated yet.
     """
-    every = [run for runs in groups.values() for run in runs]
-    if not any(len(run.env_steps) for run in every):
-        raise UserError(f"{every[0].path} has no evaluation yet, and there is no other run: nothing to report")
+    runs = [run for own in groups.values() for run in own]
+    if not any(len(run.env_steps) for run in runs):
+        raise UserError(f"{runs[0].path} has no evaluation yet, and there is no other run: nothing to report")
+    suites = {suite: _common_tasks(suite, groups) for suite in SCORED_SUITES}
+    suites = {suite: common for suite, common in suites.items() if len(common[0]) > 1}
+    tasks = sorted({run.task for run in runs})
+    names = file_names(tasks, [f"suite-{suite}" for suite in suites])
+    by_task = {task: _view(View(names[task], task, (task,), []), groups, settings) for task in tasks}
     views = []
-    for suite in SCORED_SUITES:
-        tasks, compared = _common_tasks(suite, groups)
-        if len(tasks) > 1:
-            title = f"{SUITE_TITLES[suite]}, {len(tasks)} tasks"
-            view = _view(f"suite-{suite}", title, tasks, compared, settings)
-            view.notes.extend(left_out(suite, title, tasks, compared, groups))
-            views.append(view)
-    every_task = sorted({run.task for run in every})
-    names = file_names(every_task, [view.name for view in views])
-    return views + [_view(names[task], task, (task,), groups, settings) for task in every_task]
+    for suite, (common, compared) in suites.items():
+        title = f"{_SUITE_TITLES[suite]}, {len(common)} tasks"
+        empty = View(f"suite-{suite}", title, common, [by_task[task] for task in common])
+        views.append(_view(empty, compared, settings))
+        views[-1].notes.extend(left_out(suite, title, common, compared, groups))
+    return views + list(by_task.values())
+
+
+def file_names(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return a portable file name for each text, all distinct in a file system that ignores case."""
+    names: dict[str, str] = {}
+    used = {name.lower() for name in taken}
+    for text in texts:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:100].lstrip(".") or "unnamed"
+        candidates = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        names[text] = next(name for name in candidates if name.lower() not in used)
+        used.add(names[text].lower())
+    return names
+
+
+def improvement_matrix(rows: Sequence[Row]) -> tuple[list[str], np.ndarray]:
+    """Return L labels, and P(row > column) with its interval as [L, L, 3]; NaN on the diagonal."""
+    labels = list(dict.fromkeys(row[side] for side in ("algorithm", "compared with") for row in rows))
+    table = np.full((len(labels), len(labels), 3), np.nan)
+    for row in rows:
+        i, j = labels.index(row["algorithm"]), labels.index(row["compared with"])
+        number = row["probability of improvement"]
+        table[i, j] = number.value, number.low, number.high
+        table[j, i] = 1.0 - table[i, j, [0, 2, 1]]
+    return labels, table
 
 
 def _common_tasks(
@@ -139,48 +197,108 @@ def _common_tasks(
     return common, {label: runs for label, runs in groups.items() if label in several}
 
 
-def _view(
-    name: str, title: str, tasks: tuple[str, ...], groups: Mapping[str, list[ReportRun]], settings: Settings
-) -> View:
-    all_runs = {label: [run for run in runs if run.task in tasks] for label, runs in groups.items()}
-    view = View(name, title, tasks, [], [], published_curves(set(tasks)) if len(tasks) == 1 else [], [])
-    grids: dict[str, tuple[np.ndarray, Scores]] = {}
-    for label, everything in all_runs.items():
-        if not (runs := [run for run in everything if len(run.env_steps)]):
-            continue
-        env_steps, scores = grids[label] = _grid(runs)
-        line, wall = _line(label, runs, env_steps, scores, settings)
-        last = int(np.searchsorted(env_steps, _shared_step(runs)))
-        ends = settings.estimate_all(scores.at(last), AGGREGATES if len(tasks) > 1 and _scored(runs) else CURVES)
-        numbers = {key: Number(float(own.value[0]), float(own.low[0]), float(own.high[0])) for key, own in ends.items()}
-        speeds = [run.env_steps_per_second for run in runs]
-        speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
-        seeds = seeds_text(scores.counts[:, last].tolist())
-        utd = runs[0].utd
-        view.lines.append(line)
-        view.finals.append(Final(label, family(label, runs[0]), utd, numbers["IQM"], seeds, float(wall[last]), speed))
-        view.table.append(_row(runs, int(env_steps[last]), view.finals[-1], numbers))
-        view.notes.extend(unequal_seeds(label, scores))
-        if len(line.env_steps) < len(env_steps):
-            view.notes.append(
-                f"{label} on {title}: its runs were not all evaluated at the same env steps; the curve shows "
-                f"{len(line.env_steps)} of {len(env_steps)}, those that they share"
-            )
-        if last < len(env_steps) - 1:
-            view.notes.append(
-                f"{label} on {title}: the table stands at env step {env_steps[last]:,}, the last at which most of its "
-                f"runs were evaluated; the furthest is {env_steps[-1]:,}"
-            )
-    view.notes.extend(remarks(all_runs))
+def _view(view: View, groups: Mapping[str, list[ReportRun]], settings: Settings) -> View:
+    """Fill an empty view."""
+    own = {label: [run for run in runs if run.task in view.tasks] for label, runs in groups.items()}
+    evaluated = {label: [run for run in runs if len(run.env_steps)] for label, runs in own.items()}
+    evaluated = {label: runs for label, runs in evaluated.items() if runs}
+    grids = {label: _grid(runs) for label, runs in evaluated.items()}
+    for label, runs in evaluated.items():
+        _add_label(view, label, runs, *grids[label], settings)
+    view.notes.extend(remarks(own))
     if len({row["env steps"] for row in view.table}) > 1:
-        view.notes.append(f"{title}: the algorithms of the table stand at different env steps")
-    if len(tasks) > 1 and all(_scored(runs) for runs in all_runs.values()):
-        _compare(view, grids, settings)
+        view.notes.append(f"{view.title}: the algorithms of the table stand at different env steps")
+    if view.parts:
+        _compare(view, {label: grids[label] for label in evaluated}, settings)
+    else:
+        view.published.extend(published_curves(set(view.tasks)))
+    shown = {label: own[label] for label in evaluated}
+    view.diagnostics.extend(network_diagnostics(view.tasks, shown))
+    view.layers.extend(layer_diagnostics(view.tasks, shown))
     return view
 
 
+def _grid(runs: Sequence[ReportRun]) -> tuple[np.ndarray, Scores]:
+    """Return the env steps [T] at which any run was evaluated, and all runs' scores there, NaN where one was not."""
+    steps = np.unique(np.concatenate([run.env_steps for run in runs]))
+    by_task: dict[str, list[np.ndarray]] = {task: [] for task in sorted({run.task for run in runs})}
+    for run in runs:
+        filled = np.full((len(run.seeds), len(steps)), np.nan)
+        filled[:, np.searchsorted(steps, run.env_steps)] = run.scores
+        by_task[run.task].append(filled)
+    return steps, Scores(list(by_task), [np.concatenate(rows) for rows in by_task.values()])
+
+
+def _add_label(
+    view: View, label: str, runs: Sequence[ReportRun], steps: np.ndarray, scores: Scores, settings: Settings
+) -> None:
+    """Add the curve, the final score, the table's row and the remarks of one label."""
+    wall = _wall_seconds(runs, steps)
+    line = _line(label, runs, steps, wall, scores, settings)
+    # The last env step at which most runs were evaluated. A diverged seed counts as evaluated, so that it does not hide
+    # the scores of the others.
+    reached, counts = np.unique(np.concatenate([run.env_steps for run in runs]), return_counts=True)
+    last = int(np.searchsorted(steps, reached[counts == counts.max()][-1]))
+    aggregates: Mapping[str, Aggregate] = AGGREGATES if view.parts else CURVES
+    ends = estimate_all(scores.at(last), aggregates, *settings.bootstrap())
+    numbers = {key: Number(float(own.value[0]), float(own.low[0]), float(own.high[0])) for key, own in ends.items()}
+    speeds = [run.env_steps_per_second for run in runs]
+    speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
+    seeds, utd = count_range(scores.counts[:, last].tolist()), runs[0].utd
+    view.lines.append(line)
+    view.finals.append(Final(label, family(label, runs[0]), utd, numbers["IQM"], seeds, float(wall[last]), speed))
+    updates = sorted({run.utd / run.protocol.action_repeat for run in runs})
+    view.table.append(
+        {
+            "algorithm": label,
+            **numbers,
+            "seeds": seeds,
+            "tasks": len(scores.tasks),
+            "env steps": int(steps[last]),
+            "UTD": utd,
+            "updates per env step": ", ".join(f"{value:g}" for value in updates),
+            "wall-clock per run": duration(float(wall[last])),
+            "env steps/s": Number(speed),
+            "device": joined(run.device for run in runs),
+            "unfinished": sum(not run.finished for run in runs),
+        }
+    )
+    view.notes.extend(unequal_seeds(label, scores))
+    if len(line.env_steps) < len(steps):
+        view.notes.append(
+            f"{label} on {view.title}: its runs were not all evaluated at the same env steps; the curve shows "
+            f"{len(line.env_steps)} of {len(steps)}, those that they share"
+        )
+    if last < len(steps) - 1:
+        view.notes.append(
+            f"{label} on {view.title}: the table stands at env step {steps[last]:,}, the last at which most of its "
+            f"runs were evaluated; the furthest is {steps[-1]:,}"
+        )
+
+
+def _wall_seconds(runs: Sequence[ReportRun], steps: np.ndarray) -> np.ndarray:
+    """Return the wall-clock at some env steps [T], mean over the runs that were evaluated there."""
+    wall = np.full((len(runs), len(steps)), np.nan)
+    for row, run in zip(wall, runs, strict=True):
+        row[np.searchsorted(steps, run.env_steps)] = run.wall_seconds
+    known = np.maximum(1, np.sum(~np.isnan(wall), axis=0))
+    return np.nansum(wall, axis=0) / known
+
+
+def _line(
+    label: str, runs: Sequence[ReportRun], steps: np.ndarray, wall: np.ndarray, scores: Scores, settings: Settings
+) -> Line:
+    found = estimate_all(scores, CURVES, *settings.bootstrap())
+    counts = found["IQM"]
+    # Where a task or a run is missing, the curve would jump to the scores of the others.
+    whole = (counts.tasks == len(scores.tasks)) & np.isin(steps, shared_steps([run.env_steps for run in runs]))
+    curves = {key: Estimate(*(array[whole] for array in vars(own).values())) for key, own in found.items()}
+    seeds = count_range(scores.counts.max(axis=1).tolist())
+    return Line(label, steps[whole], wall[whole], curves, counts.runs[whole], seeds)
+
+
 def _compare(view: View, grids: Mapping[str, tuple[np.ndarray, Scores]], settings: Settings) -> None:
-    """Add what sets algorithms against one another, at one env step for all of them."""
+    """Add profiles and probabilities of improvement, at one env step for all algorithms."""
     complete = [steps[(scores.counts > 0).all(axis=0)] for steps, scores in grids.values()]
     shared = set.intersection(*(set(steps.tolist()) for steps in complete))
     if not shared:
@@ -188,82 +306,17 @@ def _compare(view: View, grids: Mapping[str, tuple[np.ndarray, Scores]], setting
         return
     step = max(shared)
     at_step = {label: scores.at(int(np.searchsorted(steps, step))) for label, (steps, scores) in grids.items()}
-    view.profiles.update({label: profile(scores, settings) for label, scores in at_step.items()})
-    view.improvement.extend(improvement_rows(at_step, step, settings))
-
-
-def _scored(runs: Sequence[ReportRun]) -> bool:
-    """Return whether all runs are of suites whose scores lie between 0 and 1."""
-    return all(run.suite in SCORED_SUITES for run in runs)
-
-
-def _grid(runs: Sequence[ReportRun]) -> tuple[np.ndarray, Scores]:
-    """Return the env steps [T] at which any run was evaluated, and all runs' scores there, NaN where one was not."""
-    steps = np.unique(np.concatenate([run.env_steps for run in runs]))
-    tasks = sorted({run.task for run in runs})
-    values = []
-    for task in tasks:
-        rows = []
-        for run in runs:
-            if run.task == task:
-                filled = np.full((len(run.seeds), len(steps)), np.nan)
-                filled[:, np.searchsorted(steps, run.env_steps)] = run.scores
-                rows.append(filled)
-        values.append(np.concatenate(rows))
-    return steps, Scores(tasks, values)
-
-
-def _line(
-    label: str, runs: Sequence[ReportRun], env_steps: np.ndarray, scores: Scores, settings: Settings
-) -> tuple[Line, np.ndarray]:
-    """Return the curve, and the wall-clock at all points [T]."""
-    found = settings.estimate_all(scores, CURVES)
-    counts = next(iter(found.values()))
-    # Where a task or a run is missing, the curve would jump to what the others reach.
-    whole = (counts.tasks == len(scores.tasks)) & np.isin(env_steps, shared_steps([run.env_steps for run in runs]))
-    wall = np.full((len(runs), len(env_steps)), np.nan)
-    for row, run in zip(wall, runs, strict=True):
-        row[np.searchsorted(env_steps, run.env_steps)] = run.wall_seconds
-    known = ~np.isnan(wall)
-    seconds = np.divide(
-        np.nansum(wall, axis=0), known.sum(axis=0), where=known.any(axis=0), out=np.zeros(len(env_steps))
-    )
-    curves = {
-        key: Estimate(own.value[whole], own.low[whole], own.high[whole], own.runs[whole], own.tasks[whole])
-        for key, own in found.items()
-    }
-    line = Line(
-        label,
-        env_steps[whole],
-        seconds[whole],
-        curves,
-        counts.runs[whole],
-        seeds_text(scores.counts.max(axis=1).tolist()),
-    )
-    return line, seconds
-
-
-def _shared_step(runs: Sequence[ReportRun]) -> int:
-    """Return the last env step at which most runs were evaluated: all of them, where there is such a step.
-
-    A seed that diverged counts as evaluated, so that it does not hide what became of the others.
-    """
-    steps, counts = np.unique(np.concatenate([run.env_steps for run in runs]), return_counts=True)
-    return int(steps[counts == counts.max()][-1])
-
-
-def _row(runs: Sequence[ReportRun], env_steps: int, final: Final, numbers: Mapping[str, Number]) -> dict[str, Any]:
-    per_env_step = sorted({run.utd / run.protocol.action_repeat for run in runs})
-    return {
-        "algorithm": final.label,
-        **numbers,
-        "seeds": final.seeds,
-        "tasks": len({run.task for run in runs}),
-        "env steps": env_steps,
-        "UTD": final.utd,
-        "updates per env step": ", ".join(f"{value:g}" for value in per_env_step),
-        "wall-clock per run": duration(final.wall_seconds),
-        "env steps/s": Number(final.env_steps_per_second),
-        "device": joined(run.device for run in runs),
-        "unfinished": sum(not run.finished for run in runs),
-    }
+    for label, scores in at_step.items():
+        view.profiles[label] = performance_profile(scores, THRESHOLDS, *settings.bootstrap())
+    for first, second in itertools.combinations(at_step, 2):
+        found = probability_of_improvement(at_step[first], at_step[second], *settings.bootstrap())
+        view.improvement.append(
+            {
+                "algorithm": first,
+                "compared with": second,
+                "probability of improvement": Number(float(found.value[0]), float(found.low[0]), float(found.high[0])),
+                "env steps": step,
+                "tasks": int(found.tasks[0]),
+                "runs of both": int(found.runs[0]),
+            }
+        )

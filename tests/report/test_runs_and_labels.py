@@ -1,0 +1,165 @@
+"""Loading runs, and the labels of their curves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import surefoot
+from surefoot.cli.main import main
+from surefoot.errors import UserError
+from surefoot.report.labels import label_notes, label_runs
+from surefoot.report.runs import load_runs
+from surefoot.runs import RunDirectory
+from tests.report.support import STEPS, make_run
+
+
+def labels(*paths: Path) -> list[str]:
+    return list(label_runs(load_runs(paths)))
+
+
+def edit_config(path: Path, **changes: object) -> None:
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_scores_are_means_over_episodes_by_seed(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", seeds=(7, 3))
+    (run,) = load_runs([tmp_path])
+    assert run.seeds == (7, 3)
+    np.testing.assert_array_equal(run.env_steps, STEPS)
+    np.testing.assert_allclose(run.scores, [[0.0, 0.2, 0.4], [0.1, 0.3, 0.5]], atol=1e-12)
+    np.testing.assert_array_equal(run.wall_seconds, [0, 100, 200])
+    assert run.finished
+    assert run.env_steps_per_second == 2 * 20_000 / 200
+
+
+def test_run_found_twice_is_loaded_once(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    assert len(load_runs([tmp_path, tmp_path / "a"])) == 1
+
+
+def test_labels_contain_exactly_the_settings_that_differ(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    make_run(tmp_path / "2", preset="crossq-wn", utd=1)
+    assert labels(tmp_path) == ["crossq-wn", "sac"]
+    make_run(tmp_path / "3", preset="crossq-wn", utd=5)
+    assert labels(tmp_path) == ["crossq-wn, UTD 1", "crossq-wn, UTD 5", "sac"]
+    make_run(tmp_path / "4", preset="crossq-wn", utd=5, weight_constraint=None)
+    assert labels(tmp_path) == [
+        "crossq-wn, UTD 1, weight_constraint=UnitNorm",
+        "crossq-wn, UTD 5, weight_constraint=UnitNorm",
+        "crossq-wn, UTD 5, weight_constraint=none",
+        "sac",
+    ]
+
+
+def test_labels_contain_network_settings_that_differ_between_utds(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="crossq-wn", utd=1)
+    narrow = dataclasses.replace(surefoot.crossq_wn().critic, widths=(128, 128))
+    make_run(tmp_path / "2", preset="crossq-wn", utd=5, critic=narrow)
+    assert labels(tmp_path) == ["crossq-wn, UTD 1, critic.widths=512x512", "crossq-wn, UTD 5, critic.widths=128x128"]
+
+
+def test_settings_that_follow_the_utd_are_not_in_labels(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="bro", utd=2)
+    make_run(tmp_path / "2", preset="bro", utd=10)
+    assert labels(tmp_path) == ["bro, UTD 2", "bro, UTD 10"]
+
+
+def test_long_labels_become_numbers_explained_in_notes(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    make_run(tmp_path / "2", preset="sac", discount=0.9, batch_size=64, policy_delay=7, warmup_transitions=300)
+    groups = label_runs(load_runs([tmp_path]))
+    assert list(groups) == ["sac #1", "sac #2"]
+    assert label_notes(groups) == [
+        "sac #1: batch_size=256, discount=none, policy_delay=1, warmup_transitions=10000",
+        "sac #2: batch_size=64, discount=0.9, policy_delay=7, warmup_transitions=300",
+    ]
+
+
+def test_descriptions_with_other_fields_are_separate_curves(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    path = make_run(tmp_path / "2", preset="sac") / "config.json"
+    config = json.loads(path.read_text())
+    config["algorithm"]["removed_field"] = config["algorithm"].pop("update_order")
+    path.write_text(json.dumps(config))
+    groups = label_runs(load_runs([tmp_path]))
+    assert list(groups) == ["sac #1", "sac #2"]
+    assert all("has other fields" in line for line in label_notes(groups))
+
+
+def test_warm_started_runs_are_a_separate_curve(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    path = make_run(tmp_path / "2", preset="sac") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "warm_start": {"source": "runs/dog"}}))
+    assert len(labels(tmp_path)) == 2
+
+
+def test_mixed_protocols_are_rejected(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", seeds=(5, 6))
+    edit_config(tmp_path / "b", resolved={"action_repeat": 1, "discount": 0.99, "agent_steps": 20_000})
+    with pytest.raises(UserError, match=r"mixed protocols of sac on cheetah-run: .*action repeat 2.*action repeat 1"):
+        label_runs(load_runs([tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "evaluations.csv").write_text("a,b\n1,2\n"), "evaluations.csv has columns a, b, expected"),
+        (lambda run: (run / "evaluations.csv").write_bytes(b"\xff\xfe\n"), "not a CSV file"),
+        (
+            lambda run: (run / "evaluations.csv").write_text(
+                (run / "evaluations.csv").read_text().replace("cheetah-run", "dog-run", 1)
+            ),
+            "evaluations.csv mixes runs: task 'dog-run'",
+        ),
+        (
+            lambda run: (run / "evaluations.csv").write_text(
+                (run / "evaluations.csv").read_text().replace(",0.0,1000", ",0.0", 1)
+            ),
+            "line 2 has 14 cells, expected 15",
+        ),
+        (lambda run: edit_config(run, resolved={}), "config.json is not a run's"),
+        (lambda run: edit_config(run, seeds=[]), "config.json is not a run's"),
+        (
+            lambda run: edit_config(run, resolved={"action_repeat": 0, "discount": 0.99, "agent_steps": 10}),
+            "config.json is not a run's",
+        ),
+        (
+            lambda run: (run / "evaluations.csv").write_text(
+                (lambda lines: "\n".join([*lines, lines[-1], ""]))((run / "evaluations.csv").read_text().splitlines())
+            ),
+            "contains an episode of a seed and env step twice",
+        ),
+        (
+            lambda run: (run / "evaluations.csv").write_text((run / "evaluations.csv").read_text()[:-20]),
+            "evaluations.csv is truncated: its last row is incomplete, and no process is writing it",
+        ),
+        (lambda run: (run / "diagnostics.csv").write_text("a,b\n1,2\n"), "diagnostics.csv has no column 'env_steps'"),
+    ],
+)
+def test_unreadable_run_is_one_line_and_nothing_is_written(
+    damage: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "run")
+    damage(run)  # type: ignore[operator]
+    assert main(["report", str(run), "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_row_still_being_written_is_ignored(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    log = run / "evaluations.csv"
+    log.write_text(log.read_text()[:-20])
+    with RunDirectory.open(run).lock():
+        (read,) = load_runs([run])
+    assert not np.isnan(read.scores).any()  # its seed's other episode of that evaluation is there
