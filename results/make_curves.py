@@ -1,4 +1,4 @@
-"""Draw docs/assets/curves/PRESET.png of every run in results/presets and write what it was into the preset's page.
+"""Learning curves of every preset, drawn from results/presets, and the table on its page.
 
 .venv/bin/python results/make_curves.py
 """
@@ -21,11 +21,11 @@ DOCS = HERE.parent / "docs"
 PUBLISHED = {"bro": "BRO", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 END = "([Evidence](../evidence.md#every-preset))."
-"""Ends what this script writes into a page; the picture begins it."""
+"""End of the block that this script writes into a page; it starts with the picture."""
 
 
 def main() -> None:
-    """Draw and write, preset by preset."""
+    """Draw the picture and write the table of every preset."""
     presets: dict[str, list[ReportRun]] = defaultdict(list)
     for run in load_runs([HERE / "presets"]):
         presets[run.name].append(run)
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def draw(name: str, runs: list[ReportRun]) -> None:
-    """Draw a preset's runs, task by task, beside its authors' own curves where they are published."""
+    """Draw a preset's runs, task by task, with its authors' published curves."""
     tasks = sorted({run.task for run in runs})
     figure, grid = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 2.8), squeeze=False, constrained_layout=True)
     for axes, task in zip(grid[0], tasks, strict=True):
@@ -66,7 +66,7 @@ def draw(name: str, runs: list[ReportRun]) -> None:
 
 
 def networks(run: ReportRun) -> str:
-    """Return how large a run's networks are."""
+    """Return the sizes of a run's networks."""
     default = to_data(get_preset(run.name, utd=run.utd))
     if all(shape(run.algorithm[key]) == shape(default[key]) for key in ("actor", "critic")):
         return "the preset's networks"
@@ -81,7 +81,7 @@ def shape(torso: dict[str, object]) -> str:
 
 
 def block(name: str, runs: list[ReportRun]) -> str:
-    """Return the picture and a table of what was run."""
+    """Return the picture and the table of a preset's runs."""
     rows = [
         f"| {run.task} | {run.utd} | {networks(run)} | {len(run.seeds)} | {int(run.env_steps[-1]):,} | "
         f"{run.scores[:, 0].mean() * 1000:.0f} | {run.scores[:, -1].mean() * 1000:.0f} | "
@@ -96,8 +96,7 @@ def block(name: str, runs: list[ReportRun]) -> str:
             "|---|---|---|---|---|---|---|---|",
             *rows,
             "",
-            "Deterministic policy, 5 episodes per point; files under `results/presets/`. Short runs on a CPU core",
-            f"each: they say that it learns, and no more {END}",
+            f"Deterministic policy, 5 episodes per point; short runs only {END}",
         ]
     )
 
