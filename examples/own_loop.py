@@ -1,7 +1,7 @@
-"""A loop of your own over any Gymnasium environment, with its actions and observations in their own units.
+"""A training loop of your own over any Gymnasium environment.
 
-The loop below does what `surefoot.train` does for one seed, and can be stopped and taken up again: run it twice with
-`--save FOLDER` and the second run goes on where the first one ended.
+The loop does what `surefoot.train` does for one seed. Actions and observations are in the environment's own units. With
+`--save FOLDER` the agent is saved at the end, and a second call continues from it.
 """
 
 import argparse
@@ -14,9 +14,9 @@ import surefoot
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--env", default="Pendulum-v1", help="a registered Gymnasium id")
-parser.add_argument("--agent-steps", type=int, default=6_000, help="decisions of this run")
-parser.add_argument("--save", type=Path, help="a folder for the agent; where it exists, the run goes on from it")
-parser.add_argument("--fast", action="store_true", help="a few hundred decisions with small networks")
+parser.add_argument("--agent-steps", type=int, default=6_000, help="agent steps of this call")
+parser.add_argument("--save", type=Path, help="folder of the agent; if it exists, training continues from it")
+parser.add_argument("--fast", action="store_true", help="a few hundred agent steps with small networks")
 args = parser.parse_args()
 
 algorithm = surefoot.crossq_wn_code(utd=1).replace(warmup_transitions=1_000)
@@ -37,7 +37,7 @@ for _ in range(args.agent_steps):
     action = agent.act(obs)
     next_obs, reward, terminated, truncated, _ = env.step(action)
     agent.observe(obs, action, reward, next_obs, terminated, truncated)
-    metrics = agent.update()  # algorithm.utd gradient updates; None during the warm-up
+    metrics = agent.update()  # algorithm.utd gradient updates; None during warm-up
     obs, total = next_obs, total + reward
     if terminated or truncated:
         loss = f", critic loss {metrics.critic.critic_loss:.3f}" if metrics else ", warm-up"
@@ -45,7 +45,7 @@ for _ in range(args.agent_steps):
         obs, _ = env.reset()
         total = 0.0
 
-policy = agent.policy()  # NumPy alone; agent.save_policy writes it for surefoot.load_policy
-print(f"the policy's action in the last observation: {policy(obs)}")
+policy = agent.policy()  # needs only NumPy; agent.save_policy writes it for surefoot.load_policy
+print(f"action at the last observation: {policy(obs)}")
 if args.save:
     agent.save(args.save)

@@ -1,7 +1,7 @@
-"""Train from what a scripted controller has already done: record its transitions, then begin with them.
+"""Warm start from the transitions of a scripted controller.
 
-The file has one row per decision, in the environment's own units; `docs/warm-start.md` describes it. The command line
-takes it too: `surefoot train Pendulum-v1 --prefill pendulum.npz`.
+The file has one row per agent step, in the environment's own units; `docs/warm-start.md` describes it. The equivalent
+command is `surefoot train Pendulum-v1 --prefill pendulum.npz`.
 """
 
 import argparse
@@ -13,8 +13,8 @@ import numpy as np
 import surefoot
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--episodes", type=int, default=25, help="recorded episodes, of 200 decisions each")
-parser.add_argument("--env-steps", type=int, default=4_000, help="steps of training after that")
+parser.add_argument("--episodes", type=int, default=25, help="recorded episodes of 200 agent steps")
+parser.add_argument("--env-steps", type=int, default=4_000, help="environment steps of training")
 parser.add_argument("--fast", action="store_true", help="one recorded episode, small networks")
 args = parser.parse_args()
 
@@ -26,9 +26,9 @@ if args.fast:
 
 
 def swing_up(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bring the pendulum to the energy it has upright, then hold it there; imperfectly, on purpose."""
+    """Bring the pendulum to its upright energy, then hold it there; noisy, so that the data is diverse."""
     cosine, sine, speed = obs
-    missing = 15.0 * (1.0 - cosine) - 0.5 * speed**2  # energy, per moment of inertia
+    missing = 15.0 * (1.0 - cosine) - 0.5 * speed**2  # energy / moment of inertia
     torque = -(12.0 * np.arctan2(sine, cosine) + 3.0 * speed) if cosine > 0.9 else 2.0 * np.sign(speed * missing)
     return np.clip([torque + rng.normal(scale=0.3)], -2.0, 2.0).astype(np.float32)
 
@@ -49,9 +49,9 @@ np.savez("pendulum.npz", **{name: np.array(column) for name, column in columns.i
 rewards = columns["rewards"]
 print(f"recorded {len(rewards):,} transitions, mean return {sum(rewards) / args.episodes:.0f}")
 
-# They count towards the warm-up: with enough of them, training begins at the first step.
+# These transitions count towards the warm-up: with enough of them, training starts at the first step.
 settings = {"env_steps": args.env_steps, "evaluate_every": args.env_steps // 4, "overwrite": True}
 run = surefoot.train("Pendulum-v1", algorithm=algorithm, prefill="pendulum.npz", out="runs/prefilled", **settings)
 log = run.evaluations()
 last = log["return"][log["env_steps"] == args.env_steps].mean()
-print(f"after {args.env_steps:,} env steps of its own: {last:.0f}")
+print(f"after {args.env_steps:,} env steps of training: return {last:.0f}")

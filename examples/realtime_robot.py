@@ -1,7 +1,7 @@
-"""A robot that will not wait: a control step every 50 ms by the wall clock, and a thread that learns beside it.
+"""Learning in a background thread while a robot is controlled at 20 Hz.
 
-The robot is a simulated cartpole that has to swing up (pip install 'surefoot[dmc]'), in real time: a control step takes
-the physics 50 ms further. On a real one, `env.step` sends the action and reads the sensors. Ctrl-C ends it in order.
+The robot is a cartpole swing-up simulated in real time (pip install 'surefoot[dmc]'): one control step advances the
+physics by 50 ms. On hardware, `env.step` sends the action and reads the sensors. Ctrl-C stops the loop cleanly.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from surefoot.algorithms import AdamW
 HZ = 20
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--seconds", type=float, default=480.0, help="how long, by the wall clock")
-parser.add_argument("--save", help="a folder for the agent when the time is up")
-parser.add_argument("--fast", action="store_true", help="12 seconds with small networks, to see that it runs")
+parser.add_argument("--seconds", type=float, default=480.0, help="wall-clock duration")
+parser.add_argument("--save", help="folder in which the agent is saved at the end")
+parser.add_argument("--fast", action="store_true", help="12 seconds with small networks")
 args = parser.parse_args()
 
-# Narrower and faster than the preset: two cores have 50 ms for two updates, and the lesson has minutes, not hours.
+# Smaller networks and larger learning rates than the preset: two updates have to fit into 50 ms on two cores.
 base, width, warmup = surefoot.crossq_wn_code(utd=2), 256, 400
 if args.fast:
     args.seconds, width, warmup = 12.0, 32, 100
@@ -50,10 +50,10 @@ with surefoot.AsyncLearner(agent, realtime=True) as learner, contextlib.suppress
             print(f"episode {episode}: return {total:.0f} of 1000, UTD {learner.stats().utd:.2f}", flush=True)
             (obs, _), total = env.reset(), 0.0
 
-learned, kept = learner.stats(), clock.stats()
-print(f"real-time priority: {learned.realtime}, latest wake-up {kept.latest_wake_seconds:.4f} s")
-print(f"deadlines: {kept.missed} of {kept.steps} missed ({kept.missed_share:.2%})")
-print(f"learning:  UTD {learned.utd:.2f} of {algorithm.utd}, {learned.grad_steps} gradient updates")
-print(f"staleness: {learned.stale_agent_steps:.1f} control steps, {learned.stale_seconds:.3f} s (means)")
+learner_stats, clock_stats = learner.stats(), clock.stats()
+print(f"real-time priority: {learner_stats.realtime}, latest wake-up {clock_stats.latest_wake_seconds:.4f} s")
+print(f"deadlines: {clock_stats.missed} of {clock_stats.steps} missed ({clock_stats.missed_share:.2%})")
+print(f"learning:  UTD {learner_stats.utd:.2f} of {algorithm.utd}, {learner_stats.grad_steps} gradient updates")
+print(f"staleness: {learner_stats.stale_agent_steps:.1f} control steps, {learner_stats.stale_seconds:.3f} s (means)")
 if args.save:
     agent.save(args.save)

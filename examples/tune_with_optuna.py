@@ -1,7 +1,7 @@
-"""Tune two hyperparameters with Optuna, and end trials that fall behind (`pip install optuna`).
+"""Hyperparameter tuning with Optuna and pruning of weak trials (`pip install optuna`).
 
-A callback tells Optuna of every evaluation. Where Optuna would rather try something else, the callback raises Optuna's
-own exception: it ends the run and comes out of `surefoot.train` as it went in.
+A callback reports every evaluation to Optuna. To prune a trial, it raises Optuna's exception, which stops the run and
+propagates out of `surefoot.train`.
 """
 
 import argparse
@@ -29,13 +29,13 @@ if args.fast:
 
 
 class Prune(surefoot.Callback):
-    """Reports the mean return over seeds, and ends the trial where Optuna says so."""
+    """Reports the mean return over seeds and stops trials that Optuna prunes."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial, self.score = trial, -np.inf
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """Every seed's mean return is in."""
+        """Report the mean over seeds."""
         self.score = float(np.mean(event.returns))
         self.trial.report(self.score, event.env_steps)
         if self.trial.should_prune():
@@ -43,7 +43,7 @@ class Prune(surefoot.Callback):
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Train with what Optuna suggests; return the last evaluation's score."""
+    """Train with the suggested values; return the mean return of the last evaluation."""
     rate = trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True)
     adamw = dataclasses.replace(base.critic_optimizer, learning_rate=rate)
     temperature = dataclasses.replace(base.temperature, target_entropy=trial.suggest_float("target_entropy", -1.5, 0.0))
@@ -55,6 +55,6 @@ def objective(trial: optuna.Trial) -> float:
 
 pruner = optuna.pruners.MedianPruner(n_startup_trials=4)
 study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0), pruner=pruner)
-study.optimize(objective, n_trials=args.trials, catch=surefoot.RunFailure)  # such as: every seed diverged
+study.optimize(objective, n_trials=args.trials, catch=surefoot.RunFailure)  # for example, if every seed diverged
 pruned = study.get_trials(states=[optuna.trial.TrialState.PRUNED])
 print(f"best return {study.best_value:.1f} with {study.best_params}; {len(pruned)} of {args.trials} trials pruned")

@@ -1,10 +1,10 @@
-"""Write src/surefoot/report/published.csv from a table of published learning curves.
+"""Conversion of a table of published learning curves to src/surefoot/report/published.csv.
 
     python scripts/make_published.py TABLE.csv
 
-The table has one row per algorithm, UTD, task and number of environment steps, with the columns named below; each row
-says whose released evaluation files it was aggregated from. Only tasks of the report's scored suites are kept, and of
-each curve at most 41 points.
+The table has one row per algorithm, UTD, task and number of environment steps, with the columns below; `source` names
+the released evaluation files from which the row was aggregated. Only tasks of the suites that the report scores are
+kept, with at most 41 points per curve.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ COLUMNS = (
     "iqm_ci90_high",
     "source",
 )
-MOST_POINTS = 41
+MAX_POINTS = 41
 
 
 def main(table: str) -> None:
-    """Filter, thin out and write."""
+    """Filter the rows, thin out the curves and write the file."""
     curves = defaultdict(list)
     with Path(table).open(newline="") as stream:
         for row in csv.DictReader(stream):
@@ -43,7 +43,7 @@ def main(table: str) -> None:
         writer.writeheader()
         for key in sorted(curves):
             rows = sorted(curves[key], key=lambda row: int(row["env_steps"]))
-            writer.writerows(rows[:: -(-len(rows) // MOST_POINTS)])
+            writer.writerows(rows[:: -(-len(rows) // MAX_POINTS)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The SLURM recipe of docs/cluster.md, run with stand-ins for SLURM and Ray."""
+"""The SLURM script in docs/cluster.md, with fakes for SLURM and Ray."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "cluster.md"
 
-STANDINS = {
+FAKES = {
     "srun": 'echo "srun $*" >> "$CALLS"',
     "scontrol": 'echo "scontrol $*" >> "$CALLS"; [ "$1" = show ] && printf "n1\\nn2\\nn3\\n" || true',
     "sleep": ":",
@@ -30,7 +30,7 @@ def recipe() -> str:
 def start(folder: Path, code: int) -> tuple[subprocess.Popen[str], Path]:
     tools = folder / "bin"
     tools.mkdir()
-    for name, body in STANDINS.items():
+    for name, body in FAKES.items():
         (tools / name).write_text(f"#!/bin/bash\n{body}\n")
         (tools / name).chmod(0o755)
     calls = folder / "calls"
@@ -57,20 +57,20 @@ def start(folder: Path, code: int) -> tuple[subprocess.Popen[str], Path]:
     return process, calls
 
 
-def test_it_starts_a_head_and_its_workers_and_the_grid_on_them(tmp_path: Path) -> None:
+def test_job_starts_ray_on_every_node_and_the_grid_on_ray(tmp_path: Path) -> None:
     process, calls = start(tmp_path, code=1)
     (tmp_path / "done").touch()
     assert process.wait(timeout=60) == 1
-    said = calls.read_text()
-    assert said.count("--cpus-per-task=12 ") == 3
-    assert "--nodelist=n1 ray start --block --num-cpus=12 --head --port=20077" in said
+    called = calls.read_text()
+    assert called.count("--cpus-per-task=12 ") == 3
+    assert "--nodelist=n1 ray start --block --num-cpus=12 --head --port=20077" in called
     for node in ("n2", "n3"):
-        assert f"--nodelist={node} ray start --block --num-cpus=12 --address=n1:20077" in said
-    assert f"surefoot bench paper-utd --launcher ray --address n1:20077 --out {tmp_path}/utd" in said
-    assert "requeue" not in said
+        assert f"--nodelist={node} ray start --block --num-cpus=12 --address=n1:20077" in called
+    assert f"surefoot bench paper-utd --launcher ray --address n1:20077 --out {tmp_path}/utd" in called
+    assert "requeue" not in called
 
 
-def test_a_time_limit_requeues_the_job(tmp_path: Path) -> None:
+def test_time_limit_requeues_the_job(tmp_path: Path) -> None:
     process, calls = start(tmp_path, code=0)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)

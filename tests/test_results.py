@@ -1,4 +1,4 @@
-"""The results that are committed are those of compositions which the library still makes."""
+"""Committed results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRIDS = sorted((RESULTS / "grids").glob("*.toml"))
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=lambda path: path.stem)
-def test_a_grids_results_are_of_its_algorithms(grid: Path) -> None:
+def test_results_of_a_grid_used_its_algorithms(grid: Path) -> None:
     cells = {(cell.task, cell.label, cell.algorithm().utd): cell.algorithm() for cell in load_grid(str(grid)).cells}
     runs = sorted((RESULTS / grid.stem).glob("*/config.json"))
     assert runs
@@ -27,7 +27,7 @@ def test_a_grids_results_are_of_its_algorithms(grid: Path) -> None:
         assert trained == json.loads(json.dumps(to_data(algorithm))), path
 
 
-def test_every_result_can_be_read() -> None:
+def test_results_load() -> None:
     runs = load_runs([RESULTS])
     assert len(runs) >= 10
     assert all(len(run.env_steps) > 1 for run in runs)

@@ -1,4 +1,4 @@
-"""Every example runs as a reader runs it, in seconds, and is short enough to be read."""
+"""Examples: length, docstring and a run with ``--fast``."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.py"))
-MOST_LINES = 60
+MAX_LINES = 60
 
 
-def test_there_are_examples() -> None:
-    assert {"own_loop.py", "realtime_robot.py"} <= {file.name for file in FILES}
+FAST = "own_loop"
+"""Runs in the fast tier."""
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_example_is_short_and_says_what_it_is(file: Path) -> None:
-    text = file.read_text()
-    assert len(text.splitlines()) <= MOST_LINES
-    assert ast.get_docstring(ast.parse(text))
+def test_examples_are_short_and_have_docstrings() -> None:
+    texts = {file.stem: file.read_text() for file in FILES}
+    assert FAST in texts
+    assert [name for name, text in texts.items() if len(text.splitlines()) > MAX_LINES] == []
+    assert [name for name, text in texts.items() if not ast.get_docstring(ast.parse(text))] == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, marks=[] if file.stem == FAST else pytest.mark.slow, id=file.stem) for file in FILES]
+)
 def test_example_runs(file: Path, tmp_path: Path) -> None:
-    # In a folder of its own, because an example may write beside itself.
     command = [sys.executable, str(file), "--fast"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-2000:]
