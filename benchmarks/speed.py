@@ -28,7 +28,7 @@ from benchmarks.sbx_peer import SbxPeer, open_peer
 from surefoot.algorithms.presets import get_preset, list_presets
 from surefoot.benchmark.train_step import TrainStep, flop_per_update
 from surefoot.errors import UserError
-from surefoot.machine import PRECISIONS, check_precision, device_name
+from surefoot.machine import PRECISIONS, device_name, resolve_precision
 from surefoot.tasks import get_task
 from surefoot.types import EnvSpec
 
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     if task.observation_size is None or task.action_size is None:
         raise UserError(f"{task.name} does not declare its sizes: choose a task of DM Control or MyoSuite")
     for precision in args.precisions:
-        check_precision(precision)
+        resolve_precision(precision)
     spec = EnvSpec(task.observation_size, task.action_size)
     data: dict[str, Any] = {"device": device_name(), "task": task.name, "utd": args.utd, "rows": []}
     print(f"{data['device']}, sizes of {task.name}, UTD {args.utd}\n{_HEADER}", flush=True)

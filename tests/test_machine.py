@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from surefoot.machine import free_host_memory, usable_cores
+from surefoot import machine
+from surefoot.errors import UserError
+from surefoot.machine import fastest_precision, free_host_memory, resolve_precision, usable_cores
 
 
 def test_usable_cores_follow_the_affinity_mask_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,6 +17,26 @@ def test_usable_cores_follow_the_affinity_mask_where_there_is_one(monkeypatch: p
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert usable_cores() == 6
+
+
+@pytest.mark.parametrize(("speedup", "precision"), [(1.9, "bf16"), (1.1, "float32"), (0.02, "float32")])
+def test_auto_precision_on_cpu_follows_the_measured_speedup(
+    speedup: float, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fastest_precision.cache_clear()
+    monkeypatch.setattr(machine, "_bf16_speedup", lambda: speedup)
+    assert resolve_precision("auto") == precision
+    fastest_precision.cache_clear()
+
+
+def test_given_precision_is_kept_where_the_device_has_it() -> None:
+    assert resolve_precision("float32") == "float32"
+    with pytest.raises(UserError, match="tf32 needs an NVIDIA GPU"):
+        resolve_precision("tf32")
+
+
+def test_measured_speedup_is_finite() -> None:
+    assert 0 < machine._bf16_speedup(repeats=1) < float("inf")
 
 
 def test_free_host_memory_is_positive() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import math
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +21,12 @@ Precision = Literal["float32", "tf32", "bf16"]
 """Precision of the factors of matrix products in layers; products are summed in float32."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+PrecisionChoice = Literal["auto", "float32", "tf32", "bf16"]
+"""Precision as a setting; auto is the fastest one of the device."""
+
+_MIN_BF16_SPEEDUP = 1.2
+"""Ratio of product times below which bf16 is not worth its rounding."""
 
 _PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
 _GL_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")}
@@ -49,18 +58,56 @@ def device_name() -> str:
     return f"{device.device_kind} ({device.platform}:{device.id})"
 
 
-def check_precision(precision: Precision) -> None:
-    """Validate that the default device has a precision.
+def resolve_precision(precision: PrecisionChoice) -> Precision:
+    """Return the precision to compute in: the fastest one for auto, otherwise the given one.
 
     Raises:
-        UserError: It does not.
+        UserError: The default device does not have it.
     """
     import jax
 
+    if precision == "auto":
+        return fastest_precision()
     if precision not in PRECISIONS:
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "tf32" and jax.default_backend() != "gpu":
         raise UserError(f"precision tf32 needs an NVIDIA GPU, but the device is {device_name()}: use float32 or bf16")
+    return precision
+
+
+@functools.cache
+def fastest_precision() -> Precision:
+    """Return the fastest precision of the default device.
+
+    On an NVIDIA GPU of compute capability 8.0 or later, tf32. On a CPU, bf16 if a product in bfloat16 takes less time
+    than one in float32: the processor's features do not decide, because emulated products are slower.
+    """
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "gpu":
+        return "tf32" if float(getattr(device, "compute_capability", None) or 0) >= 8.0 else "float32"
+    return "bf16" if device.platform == "cpu" and _bf16_speedup() >= _MIN_BF16_SPEEDUP else "float32"
+
+
+def _bf16_speedup(repeats: int = 20) -> float:
+    """Return the time of a float32 product divided by that of a bfloat16 product, at a hidden layer's sizes."""
+    import jax
+    import jax.numpy as jnp
+
+    product = jax.jit(lambda a, b: jax.lax.dot(a, b, preferred_element_type=jnp.float32))
+    factors = {
+        dtype: (jnp.ones((256, 512), dtype), jnp.ones((512, 512), dtype)) for dtype in (jnp.float32, jnp.bfloat16)
+    }
+    for pair in factors.values():
+        product(*pair).block_until_ready()
+    shortest = dict.fromkeys(factors, math.inf)
+    for _ in range(repeats):  # alternating, because other processes take turns on the same cores
+        for dtype, pair in factors.items():
+            start = time.perf_counter()
+            product(*pair).block_until_ready()
+            shortest[dtype] = min(shortest[dtype], time.perf_counter() - start)
+    return shortest[jnp.float32] / shortest[jnp.bfloat16]
 
 
 def jax_devices() -> tuple[str | None, tuple[str, ...], str | None]:

@@ -40,7 +40,7 @@ def test_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> None
     for part in (
         "crossq-wn on myo-reach",
         "UTD 5",
-        "CPU, 2 cores",
+        "float32 on CPU, 2 cores",
         "replay 3.0 GiB",
         "environments in 2 worker processes",
         "runs/[x]",

@@ -110,8 +110,8 @@ def test_resume_passes_only_what_is_given(api: FakeApi) -> None:
 def test_plain_output_of_a_run(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "cheetah-run"])
     assert capsys.readouterr().out.splitlines() == [
-        "training crossq-wn on cheetah-run, UTD 2, seeds 3 to 4, 2,000 env steps; CPU, 2 cores; replay 1 MiB; "
-        "environments in this process; runs/cheetah-run-crossq-wn-1",
+        "training crossq-wn on cheetah-run, UTD 2, seeds 3 to 4, 2,000 env steps; float32 on CPU, 2 cores; "
+        "replay 1 MiB; environments in this process; runs/cheetah-run-crossq-wn-1",
         "env steps 2,000/2,000  return 200.0 (seeds 100.0 to 300.0)  250 env steps/s  130 updates/s  4s left",
         "checkpoint 1000 is damaged: the one before it is used",
         "done: 2,000 env steps in 1m 01s",

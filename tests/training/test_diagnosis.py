@@ -217,7 +217,7 @@ def test_a_seed_that_diverged_leaves_the_others_measured(tmp_path: Path) -> None
     [
         ({"diagnose_every": -1}, r"diagnose_every must be 0 \(never\) or more, got -1"),
         ({"diagnose_every": 2.5}, "diagnose_every must be a whole number, got 2.5"),
-        ({"precision": "half"}, "precision must be one of float32, tf32, bf16, got 'half'"),
+        ({"precision": "half"}, "precision must be one of auto, float32, tf32, bf16, got 'half'"),
         ({"curvature": "yes"}, "curvature must be True or False, got 'yes'"),
     ],
 )

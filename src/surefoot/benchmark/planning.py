@@ -20,6 +20,7 @@ from surefoot.algorithms import Algorithm, Learner
 from surefoot.benchmark.grid import Cell
 from surefoot.benchmark.train_step import TrainStep, flop_per_update
 from surefoot.errors import RunFailure, UserError
+from surefoot.machine import resolve_precision
 from surefoot.tasks import Task, get_task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
@@ -217,7 +218,7 @@ def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Cal
 
 def _flop_rate(cell: Cell) -> float:
     config, task = cell.config(Path(cell.name)), get_task(cell.task)
-    step = TrainStep(config.algorithm, _sizes(task), config.num_seeds, config.precision)
+    step = TrainStep(config.algorithm, _sizes(task), config.num_seeds, resolve_precision(config.precision))
     return step.updates_per_second(_SECONDS_PER_SHAPE) * flop_per_update(step.population.learner)
 
 

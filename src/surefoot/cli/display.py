@@ -46,8 +46,8 @@ class PlainDisplay:
         verb = "training" if event.start_env_steps == 0 else f"resuming at env step {event.start_env_steps:,}:"
         self.print(
             f"{verb} {event.algorithm} on {event.task}, UTD {event.utd}, {seeds_text(event.seeds)}, "
-            f"{event.env_steps:,} env steps; {event.device}; replay {bytes_text(event.replay_bytes)}; "
-            f"{workers_text(event.env_workers)}; {path_text(event.path)}"
+            f"{event.env_steps:,} env steps; {event.precision} on {event.device}; "
+            f"replay {bytes_text(event.replay_bytes)}; {workers_text(event.env_workers)}; {path_text(event.path)}"
         )
 
     def on_progress(self, event: Progress) -> None:

@@ -92,7 +92,7 @@ def _facts(started: RunStarted) -> RenderableType:
     facts = (
         f"UTD {started.utd}",
         seeds_text(started.seeds),
-        started.device,
+        f"{started.precision} on {started.device}",
         f"replay {bytes_text(started.replay_bytes)}",
         workers_text(started.env_workers),
     )

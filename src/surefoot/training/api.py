@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.errors import UserError
+from surefoot.machine import resolve_precision
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
@@ -93,6 +95,7 @@ def train(
     use_compile_cache()
     watchers = EventDispatcher(observer or PlainObserver(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
+    config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = get_task(task)
     RunDirectory.check_free(config.out or next(_free_paths(resolved, config.algorithm)), overwrite=config.overwrite)
     warm_start = WarmStart(config)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from surefoot.errors import UserError, suggest
-from surefoot.machine import PRECISIONS, Precision
+from surefoot.machine import PrecisionChoice
 
 if TYPE_CHECKING:
     from surefoot.algorithms.config import Algorithm
@@ -27,7 +27,7 @@ class Setting:
 
     Attributes:
         name: Field of ``TrainConfig``.
-        kind: Type of its values: int, bool, str, Path or ``Precision``.
+        kind: Type of its values: int, bool, str, Path or ``PrecisionChoice``.
         default: Value of a run that does not set it.
         optional: Whether None is allowed.
         meaning: Meaning, as one phrase or sentence.
@@ -63,8 +63,8 @@ class Setting:
                 raise UserError(f"{self.name} must be at least {self.minimum}, got {value}")
         elif self.kind is bool and not isinstance(value, bool):
             raise UserError(f"{self.name} must be True or False, got {value!r:.200}")
-        elif self.kind is Precision and value not in PRECISIONS:
-            raise UserError(f"{self.name} must be one of {', '.join(PRECISIONS)}, got {value!r:.200}")
+        elif self.kind is PrecisionChoice and value not in (choices := get_args(PrecisionChoice)):
+            raise UserError(f"{self.name} must be one of {', '.join(choices)}, got {value!r:.200}")
         elif self.kind in (Path, str):
             try:
                 return self.kind(os.fspath(value))
@@ -147,10 +147,11 @@ class TrainConfig:
         minimum=0,
         resume=True,
     )
-    precision: Precision = _setting(
+    precision: PrecisionChoice = _setting(
         "float32",
         "Precision of the factors of matrix products in updates. bf16 (hidden layers) and, on NVIDIA GPUs, "
-        "tf32 (all layers) are faster; sums and everything else stay in float32.",
+        "tf32 (all layers) are faster; sums and everything else stay in float32. auto chooses the fastest of the "
+        "device when the run is created, and the run keeps it.",
     )
     overlap: bool = _setting(
         False,

@@ -22,6 +22,7 @@ class RunStarted:
         device: for a person: "NVIDIA H100 80GB HBM3 (gpu:0)" or "CPU, 2 cores".
         replay_bytes: what the replay buffers of all seeds occupy on the device.
         env_workers: processes that step environments; 0 for this one.
+        precision: Precision of matrix products in updates.
         beside_every: env_steps between evaluations where these are played beside training, so that rows of training.csv
             come before those of an evaluation at an earlier step; None where training waits for them.
     """
@@ -36,6 +37,7 @@ class RunStarted:
     device: str
     replay_bytes: int
     env_workers: int
+    precision: str = "float32"
     beside_every: int | None = None
 
 

@@ -151,6 +151,7 @@ class TrainingLoop:
             device=device_name(),
             replay_bytes=replay_bytes(self._plan, self._task, spec),
             env_workers=self._vector.num_workers,
+            precision=self._config.precision,
             beside_every=self._config.evaluate_every if self._evaluations.beside else None,
         )
         self._watchers.on_start(started)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from surefoot.algorithms import Learner
-from surefoot.machine import check_precision
+from surefoot.machine import resolve_precision
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.config import TrainConfig
 from surefoot.training.memory import check_memory, replay_frames
@@ -18,8 +18,8 @@ def make_population(config: TrainConfig, plan: Plan, task: Task, vector: VectorE
     Raises:
         UserError: The replay buffers do not fit into the device's free memory, or it lacks the precision.
     """
-    check_precision(config.precision)
+    precision = resolve_precision(config.precision)
     spec = EnvSpec(vector.observation_size, vector.action_size)
     check_memory(plan, task, spec)
-    learner = Learner(config.algorithm, spec, plan.discount, config.precision)
+    learner = Learner(config.algorithm, spec, plan.discount, precision)
     return Population(learner, plan.seeds, plan.capacity, replay_frames(plan, task))
