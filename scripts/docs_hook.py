@@ -1,12 +1,11 @@
-"""What the documentation's build adds to MkDocs; called by MkDocs and by the tests.
+"""MkDocs hook: a check that everything public is documented, and tables generated from the code.
 
-It fails when something public is not documented. Public is what an ``__all__`` in the package names. Each such name
-needs a place in the reference (a line ``::: its.name``), a docstring, and there a word about every parameter, field,
-method and property. For this the sources are read and not imported.
+Public names are those in an ``__all__`` of the package. Each needs an entry in the reference (a line
+``::: full.name``) and a docstring that describes every parameter, field, method and property. The sources are parsed,
+not imported.
 
-It fills tables from the code, one for each line such as ``<!-- options: train -->``: a command's options, the
-``settings`` of a run, the ``values: NAME`` of a preset with their sources, its ``size: NAME`` and cost, and all
-``presets``.
+Tables replace lines such as ``<!-- options: train -->``: the ``options`` of a command, the ``settings`` of a run, the
+``values`` of a preset with their sources, its ``size`` and cost, and all ``presets``.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ _SECTIONS = {griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind
 
 
 def on_pre_build(config: object) -> None:
-    """MkDocs calls this before it builds; in a strict build every warning is an error."""
+    """Warn about everything undocumented; in a strict build a warning is an error."""
     log = logging.getLogger("mkdocs.hooks.docs_hook")
     for problem in find_problems():
         log.warning(problem)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """MkDocs calls this with each page's text; return it with its tables of algorithms filled in."""
-    return _MARKER.sub(_filled, markdown)
+    """Return the text of a page with its tables filled in."""
+    return _MARKER.sub(_fill, markdown)
 
 
-def _filled(marker: re.Match[str]) -> str:
+def _fill(marker: re.Match[str]) -> str:
     kind, name = marker.groups()
     if kind == "options":
         return options_table(name or "")
@@ -101,7 +100,7 @@ def values_table(preset: PresetInfo) -> str:
 
 
 def size_table(preset: PresetInfo) -> str:
-    """Return how much a preset computes: its update-to-data ratio, its size, and what that makes."""
+    """Return the update-to-data ratio, the number of parameters and the cost of a preset."""
     algorithm = preset.build()
     repeat = "the task's: 2 on DM Control and MyoSuite" if algorithm.action_repeat is None else algorithm.action_repeat
     rows = [
@@ -112,14 +111,14 @@ def size_table(preset: PresetInfo) -> str:
             "policy updates",
             "every update" if algorithm.policy_delay == 1 else f"every {algorithm.policy_delay} updates",
         ),
-        ("trained parameters on cheetah-run, targets left out", f"{preset.parameters:,}"),
+        ("trained parameters on cheetah-run, without targets", f"{preset.parameters:,}"),
         ("parameters x UTD, over `crossq-wn`'s", f"{_cost(preset):.2f}"),
     ]
-    return _table(("on DM Control, unless told otherwise", "value"), rows)
+    return _table(("on DM Control unless stated otherwise", "value"), rows)
 
 
 def presets_table(presets: Sequence[PresetInfo]) -> str:
-    """Return one line for each preset, with a link to its page."""
+    """Return one row per preset, with a link to its page."""
     rows = [
         (
             f"[`{preset.name}`]({preset.name}.md)",
@@ -131,7 +130,7 @@ def presets_table(presets: Sequence[PresetInfo]) -> str:
         )
         for preset in presets
     ]
-    return _table(("algorithm", "what it is", "UTD", "updates per env step", "parameters", "cost"), rows)
+    return _table(("algorithm", "description", "UTD", "updates per env step", "parameters", "cost"), rows)
 
 
 def _per_env_step(preset: PresetInfo) -> float:
@@ -166,14 +165,14 @@ def find_problems(source: Path = ROOT / "src", docs: Path = ROOT / "docs", packa
     """Return one line for everything public that is not documented.
 
     Args:
-        source: the folder that holds the package.
-        docs: the folder of the documentation's pages.
-        package: the package's name.
+        source: Folder that contains the package.
+        docs: Folder of the documentation.
+        package: Name of the package.
     """
     root = griffe.load(package, search_paths=[source], resolve_aliases=True, docstring_parser="google")
     assert isinstance(root, griffe.Module)
     placed, unknown = {}, []
-    for name in _placed(docs):
+    for name in _reference_names(docs):
         try:
             target = _target(root, name)
             placed[target.path] = target
@@ -184,24 +183,24 @@ def find_problems(source: Path = ROOT / "src", docs: Path = ROOT / "docs", packa
     shown = {target.path: target for target in public.values()} | placed
     return [
         *unknown,
-        *(f"{name} is public and has no place in docs/reference: add a line '::: {name}'" for name in missing),
+        *(f"{name} is public but not in docs/reference: add a line '::: {name}'" for name in missing),
         *(f"{path}: {what}" for path, target in shown.items() for what in _undocumented(target)),
     ]
 
 
-def _placed(docs: Path) -> Iterator[str]:
+def _reference_names(docs: Path) -> Iterator[str]:
     for page in sorted(docs.rglob("*.md")):
         yield from _REFERENCE.findall(page.read_text(encoding="utf-8"))
 
 
 def _target(root: griffe.Module, name: str) -> griffe.Object:
-    """The object of a full name, looked for where it is defined."""
+    """Return the object with a full name, from the module that defines it."""
     return _resolve(root[name.partition(".")[2]], name.rpartition(".")[2])
 
 
 def _resolve(found: griffe.Object | griffe.Alias, name: str) -> griffe.Object:
     target = found.final_target if isinstance(found, griffe.Alias) else found
-    # A function that its package exports under the very name of the module it is defined in.
+    # A package exports a function that has the name of its module.
     if isinstance(target, griffe.Module) and name in target.members and target.name == name:
         return _resolve(target.members[name], name)
     assert isinstance(target, griffe.Object)
@@ -209,22 +208,22 @@ def _resolve(found: griffe.Object | griffe.Alias, name: str) -> griffe.Object:
 
 
 def _public(module: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:
-    """Every name in an ``__all__``, of this module and those below it."""
+    """Yield the names in the ``__all__`` of a module and its submodules."""
     for name in map(str, module.exports or ()):
         if name != "__version__":
             yield f"{module.path}.{name}", _resolve(module.members[name], name)
-    for below in module.members.values():
-        if isinstance(below, griffe.Module):
-            yield from _public(below)
+    for member in module.members.values():
+        if isinstance(member, griffe.Module):
+            yield from _public(member)
 
 
 def _undocumented(public: griffe.Object) -> Iterator[str]:
-    """What of one public object nobody documented, in words."""
+    """Describe what is undocumented about a public object."""
     if not public.has_docstring:
         yield "no docstring"
     elif isinstance(public, griffe.Function):
         yield from (
-            f"parameter {name!r} is not documented" for name in _parameters(public) if name not in _told(public)
+            f"parameter {name!r} is not documented" for name in _parameters(public) if name not in _described(public)
         )
     elif isinstance(public, griffe.Class):
         yield from _undocumented_members(public)
@@ -232,12 +231,16 @@ def _undocumented(public: griffe.Object) -> Iterator[str]:
 
 def _undocumented_members(public: griffe.Class) -> Iterator[str]:
     parents = [parent for parent in public.mro() if isinstance(parent, griffe.Class)]
-    told = _told(public).union(*map(_told, parents))
+    described = _described(public).union(*map(_described, parents))
     constructor = public.members.get("__init__")
-    # A dataclass's constructor takes its fields, which are looked at below.
-    if isinstance(constructor, griffe.Function) and not _made_elsewhere(public) and "dataclass" not in public.labels:
+    # The parameters of a dataclass's constructor are its fields, which are checked below.
+    if (
+        isinstance(constructor, griffe.Function)
+        and not _constructed_by_function(public)
+        and "dataclass" not in public.labels
+    ):
         for name in _parameters(constructor):
-            if name not in told | _told(constructor):
+            if name not in described | _described(constructor):
                 yield f"parameter {name!r} is not documented"
     for name, member in public.members.items():
         documented = [one for one in (public, *parents) if name in one.members and one.members[name].has_docstring]
@@ -245,12 +248,12 @@ def _undocumented_members(public: griffe.Class) -> Iterator[str]:
             continue
         if isinstance(member, griffe.Function):
             yield f"method {name!r} has no docstring"
-        elif isinstance(member, griffe.Attribute) and name not in told:
+        elif isinstance(member, griffe.Attribute) and name not in described:
             yield f"attribute {name!r} is not documented"
 
 
-def _made_elsewhere(public: griffe.Class) -> bool:
-    """Whether users get it from a function, "Made by `load_policy`", so that its constructor is nobody's business."""
+def _constructed_by_function(public: griffe.Class) -> bool:
+    """Whether users do not call the constructor: the docstring says, for example, "Made by `load_policy`"."""
     return public.docstring is not None and "Made by " in public.docstring.value
 
 
@@ -258,8 +261,8 @@ def _parameters(function: griffe.Function) -> list[str]:
     return [parameter.name for parameter in function.parameters if parameter.name not in ("self", "cls")]
 
 
-def _told(documented: griffe.Object) -> set[str]:
-    """Names under Args and Attributes; "a, b: both" tells of a and b."""
+def _described(documented: griffe.Object) -> set[str]:
+    """Names in the Args and Attributes sections; an entry may list several, separated by commas."""
     if documented.docstring is None:
         return set()
     names: set[str] = set()

@@ -1,8 +1,9 @@
-"""The documentation is whole: every public name, page, command and snippet; the site's build checks the links."""
+"""Completeness of the documentation: public names, pages, commands and snippets; `make docs` checks the links."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import re
 import shlex
@@ -21,11 +22,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
 RUNNABLE = "<!-- runnable -->"
-"""Stands on the line before a snippet that is run; snippets of a page share their names, as a reader's session does."""
+"""On the line before a snippet, marks it as executed by the tests; the snippets of a page share one namespace."""
 
 _SNIPPET = re.compile(rf"^( *)(?:({RUNNABLE})\n\1)?```python[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
+@functools.cache
 def load_hook() -> ModuleType:
     spec = importlib.util.spec_from_file_location("docs_hook", ROOT / "scripts" / "docs_hook.py")
     assert spec is not None
@@ -40,11 +42,11 @@ def name_of(page: Path) -> str:
 
 
 def snippets(page: Path) -> list[tuple[bool, str]]:
-    """Every Python snippet of a page, and whether it is to be run."""
+    """Every Python snippet of a page, with whether it is executed."""
     return [(bool(run), textwrap.dedent(code)) for _, run, code in _SNIPPET.findall(page.read_text(encoding="utf-8"))]
 
 
-def test_everything_public_is_documented() -> None:
+def test_public_names_are_documented() -> None:
     assert load_hook().find_problems() == []
 
 
@@ -63,7 +65,7 @@ def run(task: str) -> None:
 
 
 def made() -> None:
-    """Nothing to tell."""
+    """Return nothing."""
 
 
 class Options:
@@ -87,46 +89,46 @@ class Options:
 '''
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "problem"),
-    [
-        ("", "", None),
-        ('"made", ', "", None),
-        ("    Args:\n        task: what.\n", "", "toy.run: parameter 'task' is not documented"),
-        ("task: str)", "task: str, seed: int)", "toy.run: parameter 'seed' is not documented"),
-        ('    """Nothing to tell."""', "    pass", "toy.made: no docstring"),
-        ("depth: how deep", "width: how wide", "toy.Options: attribute 'depth' is not documented"),
-        ("size: how big", "width: how wide", "toy.Options: parameter 'size' is not documented"),
-        ('        """Go."""', "        pass", "toy.Options: method 'go' has no docstring"),
-        (
-            '"run"]',
-            '"run", "left"]\n\nleft = 1\n"""Over."""',
-            "toy.left is public and has no place in docs/reference: add a line '::: toy.left'",
-        ),
-    ],
-)
-def test_what_is_not_documented_is_found(old: str, new: str, problem: str | None, tmp_path: Path) -> None:
-    assert old in PACKAGE
+CHANGES: list[tuple[str, str, list[str]]] = [
+    ("", "", []),
+    ('"made", ', "", []),
+    ("    Args:\n        task: what.\n", "", ["toy.run: parameter 'task' is not documented"]),
+    ("task: str)", "task: str, seed: int)", ["toy.run: parameter 'seed' is not documented"]),
+    ('    """Return nothing."""', "    pass", ["toy.made: no docstring"]),
+    ("depth: how deep", "width: how wide", ["toy.Options: attribute 'depth' is not documented"]),
+    ("size: how big", "width: how wide", ["toy.Options: parameter 'size' is not documented"]),
+    ('        """Go."""', "        pass", ["toy.Options: method 'go' has no docstring"]),
+    (
+        '"run"]',
+        '"run", "left"]\n\nleft = 1\n"""Over."""',
+        ["toy.left is public but not in docs/reference: add a line '::: toy.left'"],
+    ),
+]
+"""Replacements in PACKAGE, and the problems that they cause."""
+
+
+def test_undocumented_names_are_reported(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "__init__.py").write_text(PACKAGE.replace(old, new, 1).lstrip())
     (tmp_path / "page.md").write_text("# Toy\n\n::: toy.run\n\n::: toy.made\n\n::: toy.Options\n")
-    assert load_hook().find_problems(tmp_path, tmp_path, "toy") == ([] if problem is None else [problem])
+    for old, new, problems in CHANGES:
+        assert old in PACKAGE
+        (tmp_path / "toy" / "__init__.py").write_text(PACKAGE.replace(old, new, 1).lstrip())
+        assert load_hook().find_problems(tmp_path, tmp_path, "toy") == problems, new
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_python_snippets_are_python(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    found = snippets(page)
-    assert len(found) == text.count("```python"), "a fence is not closed, or not where its opening is"
-    assert sum(run for run, _ in found) == text.count(RUNNABLE), "the mark stands on the line before the fence"
-    for _, code in found:
-        compile(code, name_of(page), "exec")
+def test_python_snippets_compile() -> None:
+    for page in PAGES:
+        text, found = page.read_text(encoding="utf-8"), snippets(page)
+        assert len(found) == text.count("```python"), f"{name_of(page)}: unbalanced or badly indented fence"
+        assert sum(run for run, _ in found) == text.count(RUNNABLE), f"{name_of(page)}: marker without a snippet"
+        for _, code in found:
+            compile(code, name_of(page), "exec")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if RUNNABLE in page.read_text(encoding="utf-8")], ids=name_of)
 def test_runnable_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "results").symlink_to(ROOT / "results")
-    monkeypatch.chdir(tmp_path)  # where a picture may be left
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     names: dict[str, object] = {"__name__": "__main__"}
     for run, code in snippets(page):
@@ -134,11 +136,11 @@ def test_runnable_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.M
             exec(compile(code, name_of(page), "exec"), names)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=name_of)
-def test_every_page_is_in_the_navigation_and_on_the_first_page(page: Path) -> None:
-    assert re.search(rf": {re.escape(page.name)}$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
-    if page.name != "index.md":
-        assert f"({page.name})" in (DOCS / "index.md").read_text(encoding="utf-8")
+def test_guides_are_in_the_navigation_and_linked_from_the_home_page() -> None:
+    pages = {page.name for page in DOCS.glob("*.md")}
+    navigation, home = (ROOT / "mkdocs.yml").read_text(), (DOCS / "index.md").read_text(encoding="utf-8")
+    assert pages - set(re.findall(r": (.+\.md)$", navigation, re.MULTILINE)) == set()
+    assert pages - set(re.findall(r"\(([^)]+\.md)\)", home)) == {"index.md"}
 
 
 ALGORITHMS = DOCS / "algorithms"
@@ -146,23 +148,40 @@ _TRAIN = re.compile(r"^surefoot train .*$", re.MULTILINE)
 NAMES = [preset.name for preset in list_presets()]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_algorithm_has_a_page_whose_tables_the_build_fills(name: str) -> None:
-    page = ALGORITHMS / f"{name}.md"
-    text = page.read_text(encoding="utf-8")
-    for marker in (f"<!-- values: {name} -->", f"<!-- size: {name} -->"):
-        assert text.splitlines().count(marker) == 1, marker
-    for section in ("Deviations", "Where paper and code differ"), ("Run it",), ("Curves",):
-        assert any(f"\n## {title}" in text for title in section), section
-    assert text.count("\n$$\n") >= 2, "no equations"
-    assert f"algorithms/{page.name}\n" in (ROOT / "mkdocs.yml").read_text()
+def test_algorithms_and_their_pages_agree() -> None:
+    assert sorted(page.stem for page in ALGORITHMS.glob("*.md")) == sorted(["index", *NAMES])
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert [name for name in NAMES if f"algorithms/{name}.md\n" not in navigation] == []
 
-    built = load_hook().on_page_markdown(text)
-    assert "<!--" not in built
-    values = list(find_preset(name).values())
-    assert values
-    for path, _, source in values:
-        assert re.search(rf"^\| `{re.escape(path)}` \| [^|]+ \| {re.escape(source)} \|$", built, re.MULTILINE), path
+
+def test_algorithm_pages_are_complete() -> None:
+    sections = [("Deviations", "Where paper and code differ"), ("Run it",), ("Curves",)]
+    problems = []
+    for name in NAMES:
+        text = (ALGORITHMS / f"{name}.md").read_text(encoding="utf-8")
+        markers = (f"<!-- values: {name} -->", f"<!-- size: {name} -->")
+        problems += [f"{name}: not exactly one {marker}" for marker in markers if text.splitlines().count(marker) != 1]
+        problems += [
+            f"{name}: no section {' or '.join(titles)}"
+            for titles in sections
+            if not any(f"\n## {title}" in text for title in titles)
+        ]
+        problems += [f"{name}: no equations"] * (text.count("\n$$\n") < 2)
+    assert problems == []
+
+
+def test_algorithm_pages_show_every_value_with_its_source() -> None:
+    missing = []
+    for name in NAMES:
+        built = load_hook().on_page_markdown((ALGORITHMS / f"{name}.md").read_text(encoding="utf-8"))
+        assert "<!--" not in built, name
+        values = list(find_preset(name).values())
+        assert values, name
+        for path, _, source in values:
+            row = rf"^\| `{re.escape(path)}` \| [^|]+ \| {re.escape(source)} \|$"
+            if not re.search(row, built, re.MULTILINE):
+                missing.append(f"{name}: {path}")
+    assert missing == []
 
 
 def test_tables_of_algorithms() -> None:
@@ -176,13 +195,9 @@ def test_tables_of_algorithms() -> None:
     assert "| `discount` | the task's | neutral |" in load_hook().on_page_markdown("<!-- values: sac -->")
 
 
-def test_a_table_of_an_unknown_algorithm_fails_the_build() -> None:
+def test_table_of_an_unknown_algorithm_is_an_error() -> None:
     with pytest.raises(UserError, match="unknown algorithm 'brow'"):
         load_hook().on_page_markdown("<!-- values: brow -->")
-
-
-def test_every_page_of_an_algorithm_is_one() -> None:
-    assert sorted(page.stem for page in ALGORITHMS.glob("*.md")) == sorted(["index", *NAMES])
 
 
 def test_training_commands_of_the_docs_are_valid() -> None:
@@ -193,7 +208,7 @@ def test_training_commands_of_the_docs_are_valid() -> None:
     assert sum(len(command.set) for command in commands) >= 8, "the overview shows how to replace settings"
 
 
-def test_the_page_of_commands_lists_every_option_of_every_command() -> None:
+def test_command_reference_lists_every_option() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     built = load_hook().on_page_markdown(text)
     for name, location in COMMANDS.items():
@@ -205,6 +220,6 @@ def test_the_page_of_commands_lists_every_option_of_every_command() -> None:
             assert any(place in section[0] for place in places), option
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
-    assert not re.search(r"@@|\bTODO\b|\bTBD\b|\bFIXME\b", page.read_text())
+def test_pages_have_no_placeholders() -> None:
+    pattern = re.compile(r"@@|\bTODO\b|\bTBD\b|\bFIXME\b")
+    assert [name_of(page) for page in PAGES if pattern.search(page.read_text(encoding="utf-8"))] == []
