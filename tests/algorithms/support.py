@@ -150,6 +150,12 @@ def fixed_state(algorithm: Algorithm) -> LearnerState:
     )
 
 
+def next_action_key(update_key: jax.Array) -> jax.Array:
+    """Return the key of an update's next actions."""
+    critic_key, _, _ = jax.random.split(update_key, 3)
+    return jax.random.split(critic_key, 4)[0]
+
+
 def fixed_batch(seed: int = 0, size: int = BATCH) -> Batch:
     """Return a float64 batch whose first transition is terminal; next observations are distributed differently."""
     rng = np.random.default_rng(seed)

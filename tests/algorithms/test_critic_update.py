@@ -23,6 +23,7 @@ from tests.algorithms.support import (
     fresh_state,
     learner,
     named_leaves,
+    next_action_key,
     tiny,
 )
 
@@ -51,7 +52,7 @@ def take_step(algorithm: Algorithm, state: LearnerState | None = None, batch: Ba
     key = jax.random.key(KEY)
     after, metrics, _ = compiled_update(algorithm)(state, batch, key, jnp.bool_(False))
     policy = learner(algorithm).actor.evaluate(state.actor, batch.next_observation)
-    return Step(state, batch, *sample_with_log_prob(*policy, jax.random.split(key)[0]), after, metrics)
+    return Step(state, batch, *sample_with_log_prob(*policy, next_action_key(key)), after, metrics)
 
 
 @pytest.fixture(scope="module")

@@ -51,26 +51,23 @@ def test_quantiles_settle_at_those_of_the_target() -> None:
     assert float(part.loss(jnp.array([[[0.0, 1.0]]]), target)) < min(at.values())
 
 
-def test_quantile_target_value_and_description() -> None:
-    target = QUANTILES.target(
-        reward=jnp.array([1.0, 2.0]),
-        discount=jnp.array([0.5, 0.0]),
-        description=jnp.array([[2.0, 4.0], [8.0, 9.0]]),
-        bonus=jnp.array([2.0, 3.0]),
-    )
-    np.testing.assert_allclose(target, [[3.0, 4.0], [2.0, 2.0]], rtol=1e-14)
-    np.testing.assert_allclose(QUANTILES.target_value(target), [3.5, 2.0], rtol=1e-14)
+def test_quantile_mixture_target_and_value() -> None:
+    outputs = jnp.array([[[2.0, 4.0], [8.0, 9.0]], [[6.0, 6.0], [0.0, 1.0]]])  # two critics, two samples
+    values, probabilities = QUANTILES.mixture(outputs, jnp.array([[0.5, 1.0], [0.5, 0.0]]))
+    np.testing.assert_array_equal(values, [[4.0, 5.0], [8.0, 9.0]])
+    target = QUANTILES.target(values, probabilities)
+    np.testing.assert_array_equal(target, values)
+    np.testing.assert_allclose(QUANTILES.target_value(target), [4.5, 8.5], rtol=1e-14)
     np.testing.assert_allclose(QUANTILES.value(jnp.array([[[1.0, 5.0]]])), [[3.0]], rtol=1e-14)
-    np.testing.assert_array_equal(QUANTILES.describe(target), target)
     assert QUANTILES.num_outputs == 2
 
 
 # -------------------------------------------------------------------- a distribution over atoms
 
 
-def project(probabilities: list[float], reward: float, discount: float, bonus: float = 0.0) -> np.ndarray:
-    one = (jnp.array([reward]), jnp.array([discount]), jnp.array([probabilities]), jnp.array([bonus]))
-    return np.asarray(ATOMS.target(*one))[0]
+def project(probabilities: list[float], shift: float, scale: float) -> np.ndarray:
+    """Return the projection of the distribution whose atoms are moved to shift + scale x atom."""
+    return np.asarray(ATOMS.target(shift + scale * ATOMS.atoms[None], jnp.array([probabilities])))[0]
 
 
 def test_projection_by_hand() -> None:
@@ -78,8 +75,6 @@ def test_projection_by_hand() -> None:
     # -0.25 gives 1/4 to -1 and 3/4 to 0; 0.25 gives 3/4 to 0 and 1/4 to 1; 0.75 gives 1/4 to 0 and 3/4 to 1.
     expected = [0.2 * 0.25, 0.2 * 0.75 + 0.3 * 0.75 + 0.5 * 0.25, 0.3 * 0.25 + 0.5 * 0.75]
     np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.25, 0.5), expected, rtol=1e-14)
-    # The bonus is discounted with what follows: 0.15 + 0.5 x 0.2 = 0.25.
-    np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.15, 0.5, bonus=0.2), expected, rtol=1e-14)
 
 
 def test_an_atom_that_lands_on_an_atom_stays_whole() -> None:
@@ -98,13 +93,13 @@ def test_what_leaves_the_support_is_clipped_to_its_ends(reward: float, expected:
 def test_projection_keeps_mass_and_inside_the_support_the_mean() -> None:
     part, rng = CategoricalCrossEntropy(11, -5.0, 5.0), np.random.default_rng(1)
     p = rng.dirichlet(np.ones(11), size=64)
-    reward, discount, bonus = rng.uniform(-0.5, 0.5, 64), rng.uniform(0.0, 0.8, 64), rng.uniform(-0.5, 0.5, 64)
-    target = np.asarray(part.target(*map(jnp.asarray, (reward, discount, p, bonus))))
+    values = rng.uniform(-0.5, 0.5, (64, 1)) + rng.uniform(0.0, 0.8, (64, 1)) * np.linspace(-5.0, 5.0, 11)[None]
+    target = np.asarray(part.target(jnp.asarray(values), jnp.asarray(p)))
     np.testing.assert_allclose(target.sum(axis=1), 1.0, rtol=1e-12)
     assert (target >= 0.0).all()
-    mean = reward + discount * (p @ np.linspace(-5.0, 5.0, 11) + bonus)
+    mean = (p * values).sum(axis=1)
     np.testing.assert_allclose(part.target_value(jnp.asarray(target)), mean, rtol=1e-10, atol=1e-12)
-    outside = part.target(*map(jnp.asarray, (reward + 100.0, discount, p, bonus)))
+    outside = part.target(jnp.asarray(values + 100.0), jnp.asarray(p))
     np.testing.assert_allclose(np.asarray(outside).sum(axis=1), 1.0, rtol=1e-12)
 
 
@@ -115,7 +110,9 @@ def test_cross_entropy_by_hand() -> None:
     by_hand = -(p[None] * np.log(q)).sum(axis=-1).mean(axis=-1).sum()
     logits = jnp.asarray(np.log(q) + 7.0)  # a constant added to all logits changes nothing
     assert float(ATOMS.loss(logits, jnp.asarray(p))) == pytest.approx(by_hand, rel=1e-12)
-    np.testing.assert_allclose(ATOMS.describe(logits), q, rtol=1e-12)
+    atoms, mixed = ATOMS.mixture(logits, jnp.array([[0.25, 1.0], [0.75, 0.0]]))
+    np.testing.assert_array_equal(atoms, [[-1.0, 0.0, 1.0]])
+    np.testing.assert_allclose(mixed, [0.25 * q[0, 0] + 0.75 * q[1, 0], q[0, 1]], rtol=1e-12)
     np.testing.assert_allclose(ATOMS.value(logits), q[..., 2] - q[..., 0], rtol=1e-10)
     assert ATOMS.num_outputs == 3
 

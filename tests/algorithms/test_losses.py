@@ -9,24 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms import Min, SquaredError
+from surefoot.algorithms import SquaredError
 from surefoot.algorithms.policy_distribution import sample_with_log_prob
-from surefoot.algorithms.temperature import temperature_loss
 
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-def test_target_value_by_hand() -> None:
-    next_q = jnp.array([[10.0, 7.0, 4.0], [8.0, 9.0, 5.0]])
-    lowest = Min()(next_q[..., None], next_q, jax.random.key(0))
-    target = SquaredError().target(
-        reward=jnp.array([1.0, 2.0, -3.0]),
-        discount=0.9 * jnp.array([1.0, 0.0, 1.0]),
-        description=lowest,
-        bonus=-0.5 * jnp.array([-2.0, -1.0, 3.0]),
-    )
-    # 1 + 0.9 (8 + 0.5 * 2) = 9.1; terminated: the reward alone; -3 + 0.9 (4 - 0.5 * 3) = -0.75
-    np.testing.assert_allclose(target, [[9.1], [2.0], [-0.75]], rtol=1e-14)
+def test_scalar_mixture_and_target_by_hand() -> None:
+    outputs = jnp.array([[[10.0], [7.0]], [[8.0], [9.0]]])
+    values, probabilities = SquaredError().mixture(outputs, jnp.array([[0.0, 0.25], [1.0, 0.75]]))
+    np.testing.assert_array_equal(values, [[8.0], [8.5]])
+    assert probabilities is None
+    target = SquaredError().target(values, probabilities)
+    np.testing.assert_array_equal(target, values)
     np.testing.assert_array_equal(SquaredError().target_value(target), target[:, 0])
 
 
@@ -36,19 +31,7 @@ def test_squared_error_by_hand() -> None:
     assert float(SquaredError(0.5).loss(outputs, target)) == 6.25
     assert float(SquaredError(2.0).loss(outputs, target)) == 25.0
     np.testing.assert_array_equal(SquaredError().value(outputs), [[1.0, 2.0], [0.0, 4.0]])
-    np.testing.assert_array_equal(SquaredError().describe(outputs), outputs)
     assert SquaredError().num_outputs == 1
-
-
-def test_temperature_loss_by_hand() -> None:
-    # exp(log 0.2) (3 - (-6)) = 1.8
-    assert float(temperature_loss(jnp.log(0.2), jnp.array(3.0), -6.0)) == pytest.approx(1.8, rel=1e-14)
-
-
-def test_temperature_gradient_lowers_alpha_above_the_target_entropy_and_stops_at_the_entropy() -> None:
-    by_log_alpha, by_entropy = jax.grad(temperature_loss, argnums=(0, 1))(jnp.log(0.2), jnp.array(3.0), -6.0)
-    assert float(by_log_alpha) == pytest.approx(1.8, rel=1e-14)  # d/dx exp(x) h = exp(x) h
-    assert float(by_entropy) == 0.0
 
 
 def test_zero_noise_log_prob_by_hand() -> None:

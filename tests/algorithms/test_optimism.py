@@ -160,7 +160,7 @@ def test_the_second_policy_explores_and_the_first_is_evaluated() -> None:
         functions.act_deterministic(state, batch.observation), functions.act_deterministic(other, batch.observation)
     )
     mean, log_std = functions.actor.evaluate(state.actor, observation[None])
-    shift = functions._optimist.module.apply({"params": state.optimist.params}, observation[None], mean, False)
+    shift = functions.optimist.module.apply({"params": state.optimist.params}, observation[None], mean, False)
     noise = jax.random.normal(KEY, mean.shape, mean.dtype)
     expected = jnp.tanh(mean + shift + 0.75 * jnp.exp(log_std) * noise)[0]
     np.testing.assert_allclose(functions.act(state, observation, KEY), expected, rtol=1e-10)

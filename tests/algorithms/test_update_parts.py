@@ -12,6 +12,7 @@ import pytest
 from surefoot.algorithms import Algorithm, L2Penalty, LearnerState
 from surefoot.types import PyTree
 from tests.algorithms.support import (
+    SPEC,
     compiled_update,
     fixed_batch,
     fixed_state,
@@ -35,7 +36,7 @@ def after(algorithm: Algorithm, state: LearnerState) -> tuple[LearnerState, floa
 
 def actor_loss(algorithm: Algorithm, state: LearnerState) -> float:
     functions = learner(algorithm)
-    batch, key = functions.preprocess(state, fixed_batch()), jax.random.split(KEY)[1]
+    batch, key = functions.preprocess(state, fixed_batch()), jax.random.split(KEY, 3)[1]
     return float(functions.actor_loss(state.actor.params, state, batch, key)[0])
 
 
@@ -64,7 +65,7 @@ def test_actor_first_bootstraps_from_the_new_policy_and_temperature() -> None:
     state = fixed_state(SIMBA)
     new, _ = after(SIMBA, state)
     _, metrics, _ = compiled_update(SIMBA)(state, fixed_batch(), KEY, jnp.bool_(True))
-    key = jax.random.split(KEY)[0]
+    key = jax.random.split(KEY, 3)[0]
     with_new_policy = state._replace(actor=new.actor, log_alpha=new.log_alpha)
     assert float(metrics.critic_loss) == pytest.approx(critic_loss(SIMBA, with_new_policy, key), rel=1e-9)
     assert float(metrics.critic_loss) != pytest.approx(critic_loss(SIMBA, state, key), rel=1e-6)
@@ -127,12 +128,12 @@ def test_acting_drops_nothing() -> None:
 
 
 def test_redq_draws_its_pair_anew_in_every_update() -> None:
+    """With a constant policy of no entropy, the target depends on the key by the pair alone."""
     redq = tiny_preset("redq")
-    state = fixed_state(redq)
-    functions, batch = learner(redq), fixed_batch()
-    next_q = ((jnp.arange(8.0)[None, :] + jnp.arange(3.0)[:, None]) % 3.0)[..., None]  # each is lowest somewhere
-    targets = {
-        np.asarray(functions._target(state, batch, next_q, jnp.zeros(8), jax.random.key(i))).tobytes()
-        for i in range(40)
-    }
+    functions, batch, state = learner(redq), fixed_batch(), fixed_state(redq)
+    params = jax.tree.map(jnp.zeros_like, state.actor.params)
+    params["log_std"]["bias"] = jnp.full(SPEC.action_size, -20.0)
+    state = state._replace(actor=state.actor._replace(params=params), log_alpha=jnp.array(-40.0))
+    target = jax.jit(lambda key: functions.critic_loss(state.critic.params, state, batch, key)[1][2])
+    targets = {round(float(target(jax.random.key(i))), 5) for i in range(40)}
     assert len(targets) == 3, "of three critics there are three pairs"

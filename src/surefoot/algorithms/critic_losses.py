@@ -1,8 +1,7 @@
-"""What the critics' outputs mean, what they regress on, and how far they are from it.
+"""Critic losses: the meaning of a critic's K outputs, and the loss that trains them.
 
-A critic describes the value of a state and an action by K numbers. Each loss says how many (``num_outputs``), which
-value they stand for (``value``), what they say in a form that ensembles can be reduced in (``describe``), which target
-a reward and a discounted next description make (``target``), and the distance (``loss``).
+Shapes: C critics, B batch, K outputs per critic. Every loss describes a value by K numbers that the Bellman target can
+move: ``mixture`` returns them, ``target`` turns the moved ones into a regression target.
 """
 
 from __future__ import annotations
@@ -17,20 +16,43 @@ from surefoot.errors import UserError
 from surefoot.networks.validation import check_types
 
 
+class _EquallyWeighted:
+    """Critics whose K outputs are equally likely values: one number, or quantiles."""
+
+    def value(self, outputs: jax.Array) -> jax.Array:
+        """Return Q [...], the mean of the outputs [..., K]."""
+        return jnp.mean(outputs, axis=-1)
+
+    def mixture(self, outputs: jax.Array, weights: jax.Array) -> tuple[jax.Array, None]:
+        """Return the critics' outputs [B, K], mixed by weights [C, B], and no probabilities."""
+        return jnp.sum(weights[..., None] * outputs, axis=0), None
+
+    def target(self, values: jax.Array, probabilities: jax.Array | None) -> jax.Array:
+        """Return the target [B, K] for values [B, K]: these values."""
+        return values
+
+    def target_value(self, target: jax.Array) -> jax.Array:
+        """Return the value [B] of a target [B, K]."""
+        return self.value(target)
+
+    def disagreement(self, outputs: jax.Array) -> jax.Array:
+        """Return the critics' mean distance from their mean, [B], averaged over the K outputs (BRO's code)."""
+        return jnp.mean(_mean_deviation(outputs), axis=-1)
+
+
 @dataclass(frozen=True)
-class SquaredError:
-    """scale x (Q - y)^2, mean over the batch, summed over the critics.
+class SquaredError(_EquallyWeighted):
+    """scale x (Q - y)^2, averaged over the batch and summed over the critics; K = 1.
 
     Attributes:
-        scale: 0.5 in CrossQ's family, 1 in SAC's usual code. Adam divides a gradient by its own magnitude and nearly
-            cancels this factor, so it scales the loss that is logged and hardly the training; the learning rate is the
-            knob for that.
+        scale: 0.5 in CrossQ's family, 1 in most SAC code. Adam normalises the gradient and nearly cancels this factor,
+            so it changes the logged loss and hardly the training.
     """
 
     scale: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse a loss that is not one."""
+        """Validate the scale."""
         check_types(self)
         check_finite("SquaredError scale", self.scale, above=0.0)
 
@@ -39,48 +61,27 @@ class SquaredError:
         """K."""
         return 1
 
-    def value(self, outputs: jax.Array) -> jax.Array:
-        """Return Q [...] for outputs [..., K]."""
-        return outputs[..., 0]
-
-    def describe(self, outputs: jax.Array) -> jax.Array:
-        """Return the outputs [..., K] themselves."""
-        return outputs
-
-    def target(self, reward: jax.Array, discount: jax.Array, description: jax.Array, bonus: jax.Array) -> jax.Array:
-        """Return y = r + discount (Q' + bonus), [B, K], for reward, discount, bonus [B] and description [B, K]."""
-        return reward[:, None] + discount[:, None] * (description + bonus[:, None])
-
     def loss(self, outputs: jax.Array, target: jax.Array) -> jax.Array:
-        """Return the loss [] of outputs [C, B, K] against a constant target [B, K]."""
+        """Return the loss [] of outputs [C, B, 1] against a constant target [B, 1]."""
         return self.scale * jnp.sum(jnp.mean(jnp.square(outputs - target[None])[..., 0], axis=-1))
-
-    def target_value(self, target: jax.Array) -> jax.Array:
-        """Return the value [B] that a target [B, K] stands for."""
-        return target[..., 0]
-
-    def disagreement(self, outputs: jax.Array) -> jax.Array:
-        """Return how far the critics are apart, [B]: the mean distance from their mean."""
-        return _spread(self.value(outputs))
 
 
 @dataclass(frozen=True)
-class QuantileHuber:
-    """Quantile regression with a Huber loss (arXiv 1710.10044), at the midpoints of K equal shares.
+class QuantileHuber(_EquallyWeighted):
+    """Quantile regression with a Huber loss (arXiv 1710.10044), at the midpoints of K equal intervals.
 
-    For each critic: summed over its quantiles, mean over the target's quantiles and the batch. Then summed over the
-    critics.
+    Per critic: summed over its quantiles, averaged over the target's quantiles and the batch. Summed over the critics.
 
     Attributes:
         num_quantiles: K.
-        kappa: error at which the Huber loss turns linear, in units of the return.
+        kappa: Error at which the Huber loss becomes linear, in units of the return.
     """
 
     num_quantiles: int = 100
     kappa: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse an empty distribution."""
+        """Validate the number of quantiles and kappa."""
         check_types(self)
         if self.num_quantiles < 1:
             raise UserError(f"QuantileHuber num_quantiles must be at least 1, got {self.num_quantiles}")
@@ -91,18 +92,6 @@ class QuantileHuber:
         """K."""
         return self.num_quantiles
 
-    def value(self, outputs: jax.Array) -> jax.Array:
-        """Return Q [...], the mean of the quantiles [..., K]."""
-        return jnp.mean(outputs, axis=-1)
-
-    def describe(self, outputs: jax.Array) -> jax.Array:
-        """Return the quantiles [..., K]."""
-        return outputs
-
-    def target(self, reward: jax.Array, discount: jax.Array, description: jax.Array, bonus: jax.Array) -> jax.Array:
-        """Return the quantiles of r + discount (Z' + bonus), [B, K]."""
-        return reward[:, None] + discount[:, None] * (description + bonus[:, None])
-
     def loss(self, outputs: jax.Array, target: jax.Array) -> jax.Array:
         """Return the loss [] of quantiles [C, B, K] against constant quantiles [B, K]."""
         levels = (jnp.arange(self.num_quantiles) + 0.5) / self.num_quantiles
@@ -112,26 +101,17 @@ class QuantileHuber:
         weight = jnp.abs(levels[None, None, :, None] - (error < 0.0))
         return jnp.sum(jnp.mean(jnp.sum(weight * huber / self.kappa, axis=2), axis=(1, 2)))
 
-    def target_value(self, target: jax.Array) -> jax.Array:
-        """Return the value [B] that a target [B, K] stands for."""
-        return self.value(target)
-
-    def disagreement(self, outputs: jax.Array) -> jax.Array:
-        """Return how far the critics are apart, [B]: quantile by quantile, then the mean (BRO's code)."""
-        return jnp.mean(_spread(outputs), axis=-1)
-
 
 @dataclass(frozen=True)
 class CategoricalCrossEntropy:
-    """A distribution over fixed atoms (C51, arXiv 1707.06887), learned by cross-entropy.
+    """A distribution over K fixed atoms (C51, arXiv 1707.06887), trained by cross-entropy.
 
-    The target distribution is moved by reward, discount and bonus and projected back onto the atoms. Mean over the
-    batch, summed over the critics.
+    The moved target distribution is projected back onto the atoms. Averaged over the batch, summed over the critics.
 
     Attributes:
         num_atoms: K.
-        low: the lowest value an atom stands for, in the unit of the rewards that the learner sees.
-        high: the highest.
+        low: Lowest atom, in units of the return (after reward scaling).
+        high: Highest atom.
     """
 
     num_atoms: int = 101
@@ -139,7 +119,7 @@ class CategoricalCrossEntropy:
     high: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse a support without width."""
+        """Validate the support."""
         check_types(self)
         check_finite("CategoricalCrossEntropy low", self.low)
         check_finite("CategoricalCrossEntropy high", self.high, above=self.low)
@@ -153,42 +133,42 @@ class CategoricalCrossEntropy:
 
     @property
     def atoms(self) -> jax.Array:
-        """The values [K] that the probabilities belong to."""
+        """Values [K] of the atoms."""
         return jnp.linspace(self.low, self.high, self.num_atoms)
 
     def value(self, outputs: jax.Array) -> jax.Array:
         """Return Q [...], the expectation under logits [..., K]."""
         return jax.nn.softmax(outputs) @ self.atoms
 
-    def describe(self, outputs: jax.Array) -> jax.Array:
-        """Return the probabilities [..., K] of logits [..., K]."""
-        return jax.nn.softmax(outputs)
+    def mixture(self, outputs: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the atoms [1, K] and the probabilities [B, K] of the critics' mixture, by weights [C, B]."""
+        return self.atoms[None], jnp.sum(weights[..., None] * jax.nn.softmax(outputs), axis=0)
 
-    def target(self, reward: jax.Array, discount: jax.Array, description: jax.Array, bonus: jax.Array) -> jax.Array:
-        """Return the probabilities [B, K] of r + discount (Z' + bonus), projected onto the atoms."""
-        moved = reward[:, None] + discount[:, None] * (self.atoms[None] + bonus[:, None])
+    def target(self, values: jax.Array, probabilities: jax.Array | None) -> jax.Array:
+        """Return the probabilities [B, K] on the atoms of a distribution over other values [B, K]."""
+        assert probabilities is not None
         step = (self.high - self.low) / (self.num_atoms - 1)
-        position = (jnp.clip(moved, self.low, self.high) - self.low) / step  # [B, K'] in atoms
-        # Each moved atom shares its probability between its two neighbours: a hat function of the distance.
+        position = (jnp.clip(values, self.low, self.high) - self.low) / step  # [B, K'] in atoms
+        # Each value shares its probability between its two neighbouring atoms: a hat function of the distance.
         shares = jnp.clip(1.0 - jnp.abs(position[:, :, None] - jnp.arange(self.num_atoms)[None, None]), 0.0, 1.0)
-        return jnp.einsum("bj,bjk->bk", description, shares)
+        return jnp.einsum("bj,bjk->bk", probabilities, shares)
 
     def loss(self, outputs: jax.Array, target: jax.Array) -> jax.Array:
         """Return the cross-entropy [] of logits [C, B, K] against constant probabilities [B, K]."""
         return -jnp.sum(jnp.mean(jnp.sum(target[None] * jax.nn.log_softmax(outputs), axis=-1), axis=-1))
 
     def target_value(self, target: jax.Array) -> jax.Array:
-        """Return the value [B] that target probabilities [B, K] stand for."""
+        """Return the value [B] of target probabilities [B, K]."""
         return target @ self.atoms
 
     def disagreement(self, outputs: jax.Array) -> jax.Array:
-        """Return how far the critics are apart, [B]: the mean distance of their values from the mean."""
-        return _spread(self.value(outputs))
+        """Return the mean distance of the critics' values from their mean, [B]."""
+        return _mean_deviation(self.value(outputs))
 
 
 type CriticLoss = SquaredError | QuantileHuber | CategoricalCrossEntropy
 
 
-def _spread(values: jax.Array) -> jax.Array:
-    """Return the mean distance from the mean over the leading axis; for two, half of what lies between them."""
+def _mean_deviation(values: jax.Array) -> jax.Array:
+    """Return the mean distance from the mean over the leading axis; for two, half their distance."""
     return jnp.mean(jnp.abs(values - jnp.mean(values, axis=0, keepdims=True)), axis=0)

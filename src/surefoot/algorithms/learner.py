@@ -1,12 +1,11 @@
-"""The learner: init, act and update for one seed. Read this file first.
+"""The learner of one seed: ``init``, ``act`` and ``update`` as pure functions.
 
-Soft actor-critic with the parts of ``Algorithm``. Nothing here knows of seeds, environments or files; ``LearnerState``
-(learner_state.py) is everything a checkpoint must hold. Order of one update (arXiv 2502.07523, section 3, and the
-authors' code):
+Soft actor-critic, composed of the parts of ``Algorithm``. The order of one update (arXiv 2502.07523, section 3, and the
+authors' code) is
 
     critic -> target critic -> [every policy_delay-th update: actor -> temperature -> optimistic actor]
 
-or the policy's part first, where the algorithm says so. Parts that are absent leave no trace in the compiled update.
+with the policy first where ``update_order`` is "actor-first". An absent part adds nothing to the compiled update.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.learner_state import ActorMetrics, CriticMetrics, LearnerState
 from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.optimizers import make_optimizer
-from surefoot.algorithms.temperature import temperature_loss
 from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.machine import Precision
 from surefoot.networks.matmul import matmul_precision
@@ -29,18 +27,19 @@ from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
 
 class Learner:
-    """An algorithm for an environment of given sizes: pure functions on a ``LearnerState``.
+    """An algorithm for one environment's sizes, as pure functions on a ``LearnerState``.
 
     Args:
-        algorithm: the composition.
-        spec: sizes of the environment.
-        discount: gamma per agent step, the algorithm's own or else the task's.
-        precision: of the layers' products in updates; acting is in float32 in any case.
+        algorithm: Composition to train.
+        spec: Sizes of the environment.
+        discount: gamma per agent step.
+        precision: Precision of matrix products in updates; acting always uses float32.
 
     Attributes:
-        actor: the policy network and how it is trained.
-        critic: the ensemble of critics and how it is trained.
-        target_entropy: in nats; absent for a policy without entropy.
+        actor: Policy network and its training.
+        critic: Ensemble of critics and its training.
+        optimist: Second, optimistic policy; None where the algorithm has none.
+        target_entropy: Target of the policy's entropy in nats; absent for a policy without entropy.
     """
 
     def __init__(self, algorithm: Algorithm, spec: EnvSpec, discount: float, precision: Precision = "float32") -> None:
@@ -48,14 +47,14 @@ class Learner:
         self.precision = precision
         self.spec = spec
         self.discount = discount
-        often, seldom = algorithm.utd, algorithm.utd / algorithm.policy_delay
+        critic_rate, policy_rate = algorithm.utd, algorithm.utd / algorithm.policy_delay  # updates per agent step
         self.actor = TrainedNetwork(
             algorithm.policy.module(algorithm.actor, spec.action_size),
             algorithm.actor,
             algorithm.policy.heads,
             algorithm.weight_constraint,
             algorithm.actor_optimizer,
-            seldom,
+            policy_rate,
         )
         self.critic = TrainedNetwork(
             networks.critic_ensemble(algorithm.critic, algorithm.num_critics, algorithm.critic_loss.num_outputs),
@@ -63,23 +62,23 @@ class Learner:
             (("head",),),
             algorithm.weight_constraint,
             algorithm.critic_optimizer,
-            often,
+            critic_rate,
         )
         if algorithm.temperature is not None:
             self.target_entropy = algorithm.temperature.target_entropy * spec.action_size
-            self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer, seldom)
-        self._optimist = None if algorithm.optimism is None else Optimist(algorithm.optimism, spec, seldom)
+            self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer, policy_rate)
+        self.optimist = None if algorithm.optimism is None else Optimist(algorithm.optimism, spec, policy_rate)
 
-    # ---------------------------------------------------------------- init, act and observe
+    # ---------------------------------------------------------------- init and act
 
     def init(self, key: jax.Array) -> LearnerState:
-        """Return a fresh state; ``key`` is the seed's root key."""
+        """Return the initial state; ``key`` is the seed's root key."""
         algorithm = self.algorithm
-        actor_key, critic_key, key = jax.random.split(key, 3)
+        actor_key, critic_key, optimist_key, key = jax.random.split(key, 4)
         observation = jnp.zeros((1, self.spec.observation_size))
         action = jnp.zeros((1, self.spec.action_size))
         critic = self.critic.init(critic_key, observation, action)
-        # Of a stated type: a weak one would turn into it in the first updates, and each time all would compile anew.
+        # With an explicit dtype: a weakly typed value would change type in the first update and cause a recompilation.
         log_alpha = (
             None if algorithm.temperature is None else jnp.log(jnp.asarray(algorithm.temperature.initial, float))
         )
@@ -91,49 +90,31 @@ class Learner:
             log_alpha=log_alpha,
             temperature_opt_state=None if log_alpha is None else self._temperature_optimizer.init(log_alpha),
             key=key,
-            optimist=None if self._optimist is None else self._optimist.init(jax.random.fold_in(actor_key, 1)),
+            optimist=None if self.optimist is None else self.optimist.init(optimist_key),
             observations=None if algorithm.observation_norm is None else statistics.init_moments(observation.shape[1:]),
             returns=None if algorithm.reward_scaling is None else statistics.init_return_moments(),
         )
 
     def reset(self, state: LearnerState) -> LearnerState:
-        """Return fresh networks, optimisers and temperature, from the seed's own key; what it has seen stays."""
-        key, fresh_key = jax.random.split(state.key)
-        return self.init(fresh_key)._replace(key=key, observations=state.observations, returns=state.returns)
+        """Return new networks, optimisers and temperature, from the seed's own key; running statistics stay."""
+        key, init_key = jax.random.split(state.key)
+        return self.init(init_key)._replace(key=key, observations=state.observations, returns=state.returns)
 
     @matmul_precision("float32")
     def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
         """Draw an exploring action [A] in [-1, 1] for one observation [O]."""
-        seen = self.normalize(state, observation[None])
-        outputs = self.actor.evaluate(state.actor, seen)
-        if self._optimist is not None:
+        normalized = self.normalize(state, observation[None])
+        outputs = self.actor.evaluate(state.actor, normalized)
+        if self.optimist is not None:
             assert state.optimist is not None
             mean, log_std = outputs
-            return self._optimist.explore(state.optimist, seen, mean, log_std, key)[0]
+            return self.optimist.explore(state.optimist, normalized, mean, log_std, key)[0]
         return self.algorithm.policy.explore(outputs, key)[0]
 
     @matmul_precision("float32")
     def act_deterministic(self, state: LearnerState, observation: jax.Array) -> jax.Array:
         """Return tanh(mean) [B, A] for observations [B, O]."""
         return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))
-
-    def update_moments(self, state: LearnerState, observation: Array) -> LearnerState:
-        """Take note of an observation [O] that will be acted on."""
-        if state.observations is None:
-            return state
-        return state._replace(observations=statistics.update_moments(state.observations, observation))
-
-    def update_return_moments(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
-        """Take note of a reward [], and of whether the episode ended with it [], as they enter the replay buffer."""
-        if state.returns is None:
-            return state
-        return state._replace(returns=statistics.update_return_moments(state.returns, reward, ended, self.discount))
-
-    def update_statistics(self, state: LearnerState, transition: Transition) -> LearnerState:
-        """Take note of a transition as it enters the replay buffer."""
-        return self.update_return_moments(
-            self.update_moments(state, transition.observation), transition.reward, transition.ended
-        )
 
     # ---------------------------------------------------------------- update
 
@@ -143,33 +124,191 @@ class Learner:
         """Do one gradient update.
 
         Args:
-            state: of one seed.
+            state: State of one seed.
             batch: [B, ...] transitions.
-            key: for the policy's noise in this update.
-            update_policy: [] bool, shared by all seeds: whether actor and temperature change too. Where it is false
-                their computation does not happen, their parameters and statistics stay, and their metrics are NaN.
+            key: Random key of this update.
+            update_policy: [] bool, shared by all seeds: whether actor and temperature are updated as well. Where it is
+                false their update is not computed, their state stays, and their metrics are NaN.
 
         Returns:
-            The new state and what the update saw.
+            The new state and the metrics of the update.
         """
-        critic_key, actor_key = jax.random.split(key)
+        critic_key, actor_key, optimist_key = jax.random.split(key, 3)
         batch = self.preprocess(state, batch)
+        critic_first = self.algorithm.update_order == "critic-first"
         with matmul_precision(self.precision):
-            return self._update(state, batch, critic_key, actor_key, update_policy)
-
-    def _update(
-        self, state: LearnerState, batch: Batch, critic_key: jax.Array, actor_key: jax.Array, update_policy: jax.Array
-    ) -> tuple[LearnerState, CriticMetrics, ActorMetrics]:
-        if self.algorithm.update_order == "actor-first":
-            state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
-            state, critic_metrics = self._update_critic(state, batch, critic_key)
-        else:
-            state, critic_metrics = self._update_critic(state, batch, critic_key)
-            state, actor_metrics = self._maybe_update_policy(state, batch, actor_key, update_policy)
+            if critic_first:
+                state, critic_metrics = self.update_critic(state, batch, critic_key)
+            if self.algorithm.policy_delay == 1:
+                state, actor_metrics = self.update_policy(state, batch, actor_key, optimist_key)
+            else:
+                skipped = ActorMetrics(*[jnp.full((), jnp.nan, batch.reward.dtype)] * len(ActorMetrics._fields))
+                state, actor_metrics = jax.lax.cond(
+                    update_policy,
+                    lambda state: self.update_policy(state, batch, actor_key, optimist_key),
+                    lambda state: (state, skipped),
+                    state,
+                )
+            if not critic_first:
+                state, critic_metrics = self.update_critic(state, batch, critic_key)
         return state, critic_metrics, actor_metrics
 
+    def update_critic(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, CriticMetrics]:
+        """Update the critics, then their target, on a preprocessed batch."""
+        (loss, (batch_stats, q_mean, target_mean)), grads = jax.value_and_grad(self.critic_loss, has_aux=True)(
+            state.critic.params, state, batch, key
+        )
+        critic = self.critic.step(state.critic, grads, batch_stats)
+        target_critic = state.target_critic
+        if self.algorithm.target is not None:
+            # An average of projected weights that is itself never projected.
+            target_critic = optax.incremental_update(critic.params, target_critic, self.algorithm.target.tau)
+        metrics = CriticMetrics(loss, q_mean, target_mean, optax.tree.norm(grads))
+        return state._replace(critic=critic, target_critic=target_critic), metrics
+
+    def critic_loss(
+        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array, jax.Array]]:
+        """Return the critics' loss, [], on a preprocessed batch.
+
+        Args:
+            params: Parameters of the critics.
+            state: Everything else.
+            batch: [B, ...], from ``preprocess``.
+            key: Random key of the loss.
+
+        Returns:
+            The loss, and (new running statistics, mean Q, mean target).
+        """
+        next_action_key, dropout_key, target_dropout_key, reduction_key = jax.random.split(key, 4)
+        loss, gamma, alpha = self.algorithm.critic_loss, self.discount, state.alpha
+        r, d = batch.reward[:, None], batch.terminated[:, None]  # a time limit truncates and leaves d at 0
+
+        # a' ~ pi(. | s'), with the actor in evaluation mode.
+        actor_outputs = self.actor.evaluate(state.actor, batch.next_observation)
+        next_action, log_pi_next = self.algorithm.policy.next_action(actor_outputs, next_action_key)
+        log_pi_next = log_pi_next[:, None]
+
+        # Q(s, a) and Q(s', a'), both [C, B, K]. A target critic is applied in training mode as well.
+        outputs, next_outputs, batch_stats = self._critic_pass(params, state, batch, next_action, dropout_key)
+        if state.target_critic is not None:
+            _, next_outputs, _ = self._critic_pass(state.target_critic, state, batch, next_action, target_dropout_key)
+
+        # The Bellman target moves each of K values (one number, quantiles, or atoms with probabilities) alike.
+        weights = self.algorithm.target_reduction(loss.value(next_outputs), reduction_key)
+        q_next, probabilities = loss.mixture(next_outputs, weights)
+        y = r + gamma * (1.0 - d) * (q_next - alpha * log_pi_next)
+
+        # Without a target critic only y is constant: the gradient still reaches Q(s, a) through the batch statistics
+        # that it shares with Q(s', a') in a joint pass.
+        target = jax.lax.stop_gradient(loss.target(y, probabilities))
+        total = loss.loss(outputs, target) + self.critic.penalty(params)
+        return total, (batch_stats, jnp.mean(loss.value(outputs)), jnp.mean(loss.target_value(target)))
+
+    def _critic_pass(
+        self, params: PyTree, state: LearnerState, batch: Batch, next_action: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array, PyTree]:
+        """Return the outputs at (s, a) and (s', a'), both [C, B, K], and the new running statistics."""
+        batch_stats = state.critic.batch_stats
+        if self.algorithm.critic_pass == "joint":
+            observation = jnp.concatenate([batch.observation, batch.next_observation])
+            action = jnp.concatenate([batch.action, next_action])
+            both, batch_stats = self.critic.train(params, batch_stats, observation, action, key=key)
+            outputs, next_outputs = jnp.split(both, 2, axis=1)
+            return outputs, next_outputs, batch_stats
+        key, next_key = jax.random.split(key)
+        outputs, new_stats = self.critic.train(params, batch_stats, batch.observation, batch.action, key=key)
+        next_outputs, _ = self.critic.train(params, batch_stats, batch.next_observation, next_action, key=next_key)
+        return outputs, next_outputs, new_stats
+
+    def update_policy(
+        self, state: LearnerState, batch: Batch, actor_key: jax.Array, optimist_key: jax.Array
+    ) -> tuple[LearnerState, ActorMetrics]:
+        """Update actor, temperature and optimistic actor, on a preprocessed batch."""
+        (loss, (batch_stats, entropy)), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
+            state.actor.params, state, batch, actor_key
+        )
+        state = state._replace(actor=self.actor.step(state.actor, grads, batch_stats))
+        if state.log_alpha is not None:
+            # J(alpha) = alpha (H - target H), minimised over log alpha.
+            gradient = jax.grad(lambda log_alpha: jnp.exp(log_alpha) * (entropy - self.target_entropy))(state.log_alpha)
+            change, opt_state = self._temperature_optimizer.update(
+                gradient, state.temperature_opt_state, state.log_alpha
+            )
+            state = state._replace(log_alpha=state.log_alpha + change, temperature_opt_state=opt_state)
+        if self.optimist is not None:
+            state = self._update_optimist(state, batch, optimist_key)
+        metrics = ActorMetrics(loss, entropy, jnp.asarray(state.alpha, loss.dtype), optax.tree.norm(grads))
+        return state, metrics
+
+    def actor_loss(
+        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
+        """Return the policy's loss, [], on a preprocessed batch.
+
+        Args:
+            params: Parameters of the actor.
+            state: Everything else.
+            batch: [B, ...], from ``preprocess``.
+            key: Random key of the loss.
+
+        Returns:
+            The loss, and (new running statistics, entropy in nats).
+        """
+        action_key, actor_dropout_key, critic_dropout_key, reduction_key = jax.random.split(key, 4)
+        outputs, batch_stats = self.actor.train(
+            params, state.actor.batch_stats, batch.observation, key=actor_dropout_key
+        )
+        action, log_pi = self.algorithm.policy.policy_action(outputs, action_key)
+        # The critic is in evaluation mode, except that dropout stays on (DroQ).
+        critic_outputs = self.critic.evaluate(state.critic, batch.observation, action, key=critic_dropout_key)
+        q = self.algorithm.critic_loss.value(critic_outputs)  # [C, B]
+        q = jnp.sum(self.algorithm.policy_reduction(q, reduction_key) * q, axis=0)
+        loss = jnp.mean(state.alpha * log_pi - q) + self.actor.penalty(params)
+        return loss, (batch_stats, -jnp.mean(log_pi))
+
+    def _update_optimist(self, state: LearnerState, batch: Batch, key: jax.Array) -> LearnerState:
+        assert self.optimist is not None
+        assert state.optimist is not None
+        action_key, dropout_key = jax.random.split(key)
+        loss = self.algorithm.critic_loss
+
+        def upper_bound(action: jax.Array, optimism: jax.Array) -> jax.Array:
+            outputs = self.critic.evaluate(state.critic, batch.observation, action, key=dropout_key)
+            return jnp.mean(loss.value(outputs), axis=0) + optimism * loss.disagreement(outputs)
+
+        mean, log_std = self.actor.evaluate(state.actor, batch.observation)
+        optimist = self.optimist.update(state.optimist, batch.observation, mean, log_std, upper_bound, action_key)
+        return state._replace(optimist=optimist)
+
+    # ---------------------------------------------------------------- running statistics
+
+    def update_moments(self, state: LearnerState, observation: Array) -> LearnerState:
+        """Update the observation statistics with an observation [O] to act on."""
+        if state.observations is None:
+            return state
+        return state._replace(observations=statistics.update_moments(state.observations, observation))
+
+    def update_return_moments(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
+        """Update the return statistics with a reward [] and whether its step ended the episode []."""
+        if state.returns is None:
+            return state
+        return state._replace(returns=statistics.update_return_moments(state.returns, reward, ended, self.discount))
+
+    def update_statistics(self, state: LearnerState, transition: Transition) -> LearnerState:
+        """Update all running statistics with a transition that enters the replay buffer."""
+        state = self.update_moments(state, transition.observation)
+        return self.update_return_moments(state, transition.reward, transition.ended)
+
+    def normalize(self, state: LearnerState, observation: Array) -> jax.Array:
+        """Return observations [B, O] as network inputs."""
+        if (norm := self.algorithm.observation_norm) is None:
+            return jnp.asarray(observation)
+        assert state.observations is not None
+        return statistics.normalize(state.observations, observation, norm.epsilon)
+
     def preprocess(self, state: LearnerState, batch: Batch) -> Batch:
-        """Return the batch as the losses take it: observations normalised, rewards scaled, where that is wanted."""
+        """Return the batch as the losses take it: observations normalised and rewards scaled, where configured."""
         if self.algorithm.observation_norm is not None:
             batch = batch._replace(
                 observation=self.normalize(state, batch.observation),
@@ -179,158 +318,3 @@ class Learner:
             assert state.returns is not None
             batch = batch._replace(reward=statistics.scale_reward(state.returns, batch.reward, scaling.epsilon))
         return batch
-
-    def critic_loss(
-        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[PyTree, jax.Array, jax.Array]]:
-        """Return what the critics minimise, [], on a preprocessed batch.
-
-        Args:
-            params: of the critics.
-            state: everything else.
-            batch: [B, ...], from ``preprocess``.
-            key: for the next actions.
-
-        Returns:
-            The loss; the running statistics that the pass leaves, the outputs [C, B, K] and their target [B, K].
-        """
-        part, stats = self.algorithm.critic_loss, state.critic.batch_stats
-        # Next actions come from the actor in evaluation mode.
-        actor_outputs = self.actor.evaluate(state.actor, batch.next_observation)
-        next_action, next_log_prob = self.algorithm.policy.next_action(actor_outputs, key)
-        outputs, next_outputs, new_stats = self._critic_outputs(params, stats, batch, next_action, key)
-        target_key = jax.random.fold_in(key, 2)
-        if state.target_critic is not None:
-            # The target makes the same pass, in training mode, with parameters of its own.
-            _, next_outputs, _ = self._critic_outputs(state.target_critic, stats, batch, next_action, target_key)
-        # Without a target, only this output is constant: the gradient still reaches Q(s, a) through the batch
-        # statistics that both halves share.
-        target = jax.lax.stop_gradient(self._target(state, batch, next_outputs, next_log_prob, target_key))
-        return part.loss(outputs, target) + self.critic.penalty(params), (new_stats, outputs, target)
-
-    def _update_critic(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, CriticMetrics]:
-        (loss, (new_stats, outputs, target)), grads = jax.value_and_grad(self.critic_loss, has_aux=True)(
-            state.critic.params, state, batch, key
-        )
-        critic = self.critic.step(state.critic, grads, new_stats)
-        target_critic = state.target_critic
-        if self.algorithm.target is not None:
-            # An average of projected weights, itself never projected.
-            target_critic = optax.incremental_update(critic.params, target_critic, self.algorithm.target.tau)
-        part = self.algorithm.critic_loss
-        q, target_value = part.value(outputs), part.target_value(target)
-        metrics = CriticMetrics(loss, jnp.mean(q), jnp.mean(target_value), optax.tree.norm(grads))
-        return state._replace(critic=critic, target_critic=target_critic), metrics
-
-    def _target(
-        self, state: LearnerState, batch: Batch, next_outputs: jax.Array, next_log_prob: jax.Array, key: jax.Array
-    ) -> jax.Array:
-        """Return what the critics regress on, [B, K]: r + gamma (1 - terminated) (Q(s', a') - alpha log pi(a' | s')).
-
-        Termination alone stops the bootstrap; an episode that a time limit cut goes on in the eyes of the value.
-        """
-        loss_part = self.algorithm.critic_loss
-        next_value = self.algorithm.target_reduction(
-            loss_part.describe(next_outputs), loss_part.value(next_outputs), key
-        )
-        discount = self.discount * (1.0 - batch.terminated)
-        return loss_part.target(batch.reward, discount, next_value, -temperature(state) * next_log_prob)
-
-    def _critic_outputs(
-        self, params: PyTree, stats: PyTree, batch: Batch, next_action: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array, PyTree]:
-        """Return the outputs at (s, a) and (s', a'), both [C, B, K], and the statistics that the pass leaves behind."""
-        if self.algorithm.critic_pass == "joint":
-            observation = jnp.concatenate([batch.observation, batch.next_observation])
-            action = jnp.concatenate([batch.action, next_action])
-            both, stats = self.critic.train(params, stats, observation, action, key=key)
-            outputs, next_outputs = jnp.split(both, 2, axis=1)
-            return outputs, next_outputs, stats
-        outputs, new_stats = self.critic.train(params, stats, batch.observation, batch.action, key=key)
-        next_key = jax.random.fold_in(key, 3)
-        next_outputs, _ = self.critic.train(params, stats, batch.next_observation, next_action, key=next_key)
-        return outputs, next_outputs, new_stats
-
-    def _maybe_update_policy(
-        self, state: LearnerState, batch: Batch, key: jax.Array, update_policy: jax.Array
-    ) -> tuple[LearnerState, ActorMetrics]:
-        if self.algorithm.policy_delay == 1:
-            return self._update_policy(state, batch, key)
-        dtype = batch.reward.dtype
-        skipped = ActorMetrics(*[jnp.full((), jnp.nan, dtype)] * len(ActorMetrics._fields))
-        return jax.lax.cond(
-            update_policy,
-            lambda state: self._update_policy(state, batch, key),
-            lambda state: (state, skipped),
-            state,
-        )
-
-    def actor_loss(
-        self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
-        """Return what the policy minimises, [], on a preprocessed batch.
-
-        Args:
-            params: of the actor.
-            state: everything else.
-            batch: [B, ...], from ``preprocess``.
-            key: for the actions.
-
-        Returns:
-            The loss; the running statistics that the pass leaves, and the entropy [].
-        """
-        part, algorithm = self.algorithm.critic_loss, self.algorithm
-        outputs, new_stats = self.actor.train(
-            params, state.actor.batch_stats, batch.observation, key=jax.random.fold_in(key, 1)
-        )
-        action, log_prob = algorithm.policy.policy_action(outputs, key)
-        # The critic is in evaluation mode here; dropout, where there is any, stays on (DroQ).
-        critic_key = jax.random.fold_in(key, 2)
-        q = part.value(self.critic.evaluate(state.critic, batch.observation, action, key=critic_key))
-        value = algorithm.policy_reduction(q[..., None], q, jax.random.fold_in(key, 3))[:, 0]
-        loss = jnp.mean(temperature(state) * log_prob - value) + self.actor.penalty(params)
-        return loss, (new_stats, -jnp.mean(log_prob))
-
-    def _update_policy(self, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[LearnerState, ActorMetrics]:
-        (loss, (new_stats, entropy)), grads = jax.value_and_grad(self.actor_loss, has_aux=True)(
-            state.actor.params, state, batch, key
-        )
-        state = state._replace(actor=self.actor.step(state.actor, grads, new_stats))
-        state = self._update_temperature(state, entropy)
-        metrics = ActorMetrics(loss, entropy, jnp.asarray(temperature(state), loss.dtype), optax.tree.norm(grads))
-        return self._update_optimist(state, batch, jax.random.fold_in(key, 4)), metrics
-
-    def _update_temperature(self, state: LearnerState, entropy: jax.Array) -> LearnerState:
-        if state.log_alpha is None:
-            return state
-        gradient = jax.grad(temperature_loss)(state.log_alpha, entropy, self.target_entropy)
-        change, opt_state = self._temperature_optimizer.update(gradient, state.temperature_opt_state, state.log_alpha)
-        return state._replace(log_alpha=state.log_alpha + change, temperature_opt_state=opt_state)
-
-    def _update_optimist(self, state: LearnerState, batch: Batch, key: jax.Array) -> LearnerState:
-        if self._optimist is None:
-            return state
-        assert state.optimist is not None
-        loss_part = self.algorithm.critic_loss
-
-        def upper_bound(action: jax.Array, optimism: jax.Array) -> jax.Array:
-            outputs = self.critic.evaluate(state.critic, batch.observation, action, key=jax.random.fold_in(key, 1))
-            return jnp.mean(loss_part.value(outputs), axis=0) + optimism * loss_part.disagreement(outputs)
-
-        mean, log_std = self.actor.evaluate(state.actor, batch.observation)
-        optimist = self._optimist.update(state.optimist, batch.observation, mean, log_std, upper_bound, key)
-        return state._replace(optimist=optimist)
-
-    # ---------------------------------------------------------------- shared steps
-
-    def normalize(self, state: LearnerState, observation: Array) -> jax.Array:
-        """Return observations [B, O] as the networks see them."""
-        if (norm := self.algorithm.observation_norm) is None:
-            return jnp.asarray(observation)
-        assert state.observations is not None
-        return statistics.normalize(state.observations, observation, norm.epsilon)
-
-
-def temperature(state: LearnerState) -> jax.Array | float:
-    """Return alpha, []; zero for a policy without entropy."""
-    return 0.0 if state.log_alpha is None else jnp.exp(state.log_alpha)

@@ -1,10 +1,11 @@
-"""What one seed has learned, and what an update tells of itself."""
+"""The learner's state and the metrics of an update."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from surefoot.algorithms.optimism import OptimistState
 from surefoot.algorithms.statistics import Moments, ReturnMoments
@@ -13,33 +14,38 @@ from surefoot.types import PyTree
 
 
 class LearnerState(NamedTuple):
-    """All that one seed has learned. The count of updates is shared by all seeds and therefore not in here."""
+    """Everything that one seed has learned. The update count is shared by all seeds and therefore kept elsewhere."""
 
     actor: NetworkState
-    """The policy."""
+    """Policy network."""
     critic: NetworkState
-    """Every leaf has a leading axis C."""
+    """Critics; every leaf has a leading axis C."""
     target_critic: PyTree | None
-    """Parameters of the target critic, which reads no running statistics; None where the algorithm has no target."""
+    """Parameters of the target critic, which uses no running statistics; None without a target."""
     log_alpha: jax.Array | None
     """[] logarithm of the entropy temperature; None for a policy without entropy."""
     temperature_opt_state: PyTree
-    """Its optimiser's; None likewise."""
+    """State of the temperature's optimiser; None for a policy without entropy."""
     key: jax.Array
-    """The seed's own random key, for exploration, replay indices and policy noise alike."""
+    """The seed's random key, for exploration, replay indices and policy noise."""
     optimist: OptimistState | None = None
-    """The second policy, where there is one."""
+    """Optimistic second policy; None without one."""
     observations: Moments | None = None
-    """Of the observations acted on [O], where they are normalised."""
+    """Statistics of the observations acted on [O]; None where observations are not normalised."""
     returns: ReturnMoments | None = None
-    """Of the running returns, where rewards are scaled."""
+    """Statistics of the running returns; None where rewards are not scaled."""
+
+    @property
+    def alpha(self) -> jax.Array | float:
+        """The entropy temperature []; zero for a policy without entropy."""
+        return 0.0 if self.log_alpha is None else jnp.exp(self.log_alpha)
 
 
 class CriticMetrics(NamedTuple):
-    """Of one critic update; all []."""
+    """Metrics of one critic update; all []."""
 
     critic_loss: jax.Array
-    """As minimised: summed over the critics, any penalty included."""
+    """Minimised loss: summed over the critics, any penalty included."""
     q_mean: jax.Array
     """Mean over critics and batch of Q(s, a)."""
     target_mean: jax.Array
@@ -49,12 +55,12 @@ class CriticMetrics(NamedTuple):
 
 
 class ActorMetrics(NamedTuple):
-    """Of one update of actor and temperature; all []."""
+    """Metrics of one update of actor and temperature; all []."""
 
     actor_loss: jax.Array
-    """As minimised, any penalty included."""
+    """Minimised loss, any penalty included."""
     entropy: jax.Array
-    """-mean log pi of the actor's batch, in nats; zero for a policy without entropy."""
+    """-mean log pi of the batch's actions, in nats; zero for a policy without entropy."""
     temperature: jax.Array
     """alpha after the update; zero for a policy without entropy."""
     actor_grad_norm: jax.Array

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot.algorithms import Learner, LearnerState
-from surefoot.algorithms.learner import temperature
 from surefoot.algorithms.statistics import scale_reward
 from surefoot.diagnostics import (
     PAIRS,
@@ -157,7 +156,7 @@ class Diagnosis:
             critic=diagnose_critic(learner, state, batch, critic_key),
             actor=diagnose_actor(learner, state, batch, actor_key),
             curvature=critic_curvature(learner, state, batch, curvature_key) if self._curvature else None,
-            temperature=jnp.asarray(temperature(state)),
+            temperature=jnp.asarray(state.alpha),
             reward_scale=scale,
         )
 
