@@ -34,7 +34,7 @@ def test_own_loop_learns_what_the_trainer_learns_bit_for_bit(task_name: str, tmp
         task_name, algorithm=algorithm, seed=seed, env_steps=steps, evaluate_every=steps, checkpoint_every=steps,
         evaluation_episodes=1, log_every=7, out=tmp_path / "run",
     )  # fmt: skip
-    trained = RunDirectory.open(tmp_path / "run").load_checkpoint().arrays["learner"]
+    trained = RunDirectory.open(tmp_path / "run").checkpoints.load().arrays["learner"]
 
     task = get_task(task_name)
     env = task.make()

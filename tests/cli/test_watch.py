@@ -17,7 +17,7 @@ from surefoot.cli import watch
 from surefoot.cli.main import main
 from surefoot.cli.runs_table import ASCII_BLOCKS, BLOCKS, count_text, make_table, number_text, sparkline
 from surefoot.errors import UserError
-from surefoot.runs import EVALUATION_COLUMNS
+from surefoot.runs import EVALUATION_COLUMNS, CsvLog
 from surefoot.runs.directory import RunDirectory
 from surefoot.runs.progress import RunProgress, RunReader, RunsReader, RunState
 
@@ -40,7 +40,7 @@ class FakeRun:
 
     def evaluate(self, env_steps: int, returns: tuple[float, ...], wall_seconds: float = 0.0) -> None:
         """Log two episodes per seed, one unit below and one above its mean return; scores are returns / 1000."""
-        log = self.directory.evaluations()
+        log = CsvLog(self.path / "evaluations.csv", EVALUATION_COLUMNS)
         log.append(
             [
                 {"seed": seed, "env_steps": env_steps, "episode": episode, "return": value + side}
@@ -53,7 +53,7 @@ class FakeRun:
 
     def train(self, env_steps: int, grad_steps: int, wall_seconds: float) -> None:
         """Log one row per seed."""
-        log = self.directory.training(TRAINING_COLUMNS)
+        log = CsvLog(self.path / "training.csv", TRAINING_COLUMNS)
         counts = {"env_steps": env_steps, "grad_steps": grad_steps, "wall_seconds": wall_seconds}
         log.append([{"seed": seed, **counts} for seed in self.seeds])
         log.close()
@@ -90,8 +90,8 @@ def test_a_run_whose_lock_is_held_runs_and_stays_lockable(tmp_path: Path) -> Non
     with run.directory.lock():
         assert reader.read().state is RunState.RUNNING
     assert reader.read().state is RunState.STOPPED
-    run.directory.acquire()  # looking left no lock behind
-    run.directory.release()
+    with run.directory.lock():  # reading left no lock behind
+        pass
 
 
 def test_a_run_stopped_in_good_order_is_told_from_one_that_lost_rows(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_diverged_seed_is_left_out_of_the_mean_and_told(tmp_path: Path) -> Non
 
 def test_a_long_training_log_is_read_from_its_end(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog", seeds=(0,), env_steps=100_000)
-    log = run.directory.training(TRAINING_COLUMNS)
+    log = CsvLog(run.path / "training.csv", TRAINING_COLUMNS)
     log.append([{"seed": 0, "env_steps": n, "grad_steps": n, "wall_seconds": n / 10} for n in range(1, 20_000)])
     log.close()
     assert os.path.getsize(run.path / "training.csv") > 4 * 64 * 1024
@@ -252,7 +252,7 @@ def test_a_directory_without_runs_is_one_line_and_exit_code_2(
     ("name", "content", "problem"),
     [
         ("config.json", "{", "config.json is damaged"),
-        ("config.json", '{"format": 1}', "config.json lacks what a run's has"),
+        ("config.json", '{"format": 1}', "config.json lacks an entry"),
         ("config.json", json.dumps({"format": 1, "task": "x", "algorithm": 3, "seeds": 4, "resolved": {}}), "lacks"),
         (
             "config.json",
@@ -263,9 +263,13 @@ def test_a_directory_without_runs_is_one_line_and_exit_code_2(
             "lacks",
         ),
         ("evaluations.csv", "a,b\n1,2\n", "evaluations.csv has no column 'seed'"),
-        ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y\n", "a row that is not a run's: 'x,y'"),
-        ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y,2,,,,,,,,,,,,\n", "a row that is not a run's"),
-        ("training.csv", "seed,env_steps,grad_steps,wall_seconds\n0,inf,0,0\n", "a row that is not a run's"),
+        ("evaluations.csv", ",".join(EVALUATION_COLUMNS) + "\nx,y\n", "line 2 has 2 cells, expected 15"),
+        (
+            "evaluations.csv",
+            ",".join(EVALUATION_COLUMNS) + "\nx,y,2,,,,,,,,,,,,\n",
+            "line 2: seed is nan, expected a finite number",
+        ),
+        ("training.csv", "seed,env_steps,grad_steps,wall_seconds\n0,inf,0,0\n", "line 2: env_steps is inf"),
         ("training.csv", "\udcff\n", "is not a CSV file"),
     ],
 )

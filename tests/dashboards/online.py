@@ -113,7 +113,7 @@ def main(folder: Path) -> None:
 
     for _ in range(2):
         done = WandB().sync(run.path)
-        story.append([done.moments, done.written])
+        story.append([done.points, done.written])
         tell()
     print(json.dumps(story), flush=True)
 

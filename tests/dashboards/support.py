@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from surefoot.runs import RunDirectory
+from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory
 from surefoot.training.callbacks import Callback
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 
@@ -27,8 +27,8 @@ class FakeRun:
         config = {"task": "cheetah-run", "seeds": list(seeds), "started": STARTED, "command": ["surefoot", "train"]}
         self.directory = RunDirectory.create(path, config, overwrite=overwrite)
         self.path, self.seeds = self.directory.path, seeds
-        self._evaluations = self.directory.evaluations()
-        self._training = self.directory.training(TRAINING)
+        self._evaluations = CsvLog(self.path / "evaluations.csv", EVALUATION_COLUMNS)
+        self._training = CsvLog(self.path / "training.csv", TRAINING)
         self._checkpoint = (0, self._evaluations.offset(), self._training.offset())
 
     def counts(self, env_steps: int) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_sync_rebuilds_the_same_from_the_files_alone(tmp_path: Path) -> None:
     for path in (run.path / "tensorboard").rglob("*events*"):
         path.unlink()
     done = TensorBoard().sync(run.path)
-    assert (done.moments, done.written) == (4, 4)
+    assert (done.points, done.written) == (4, 4)
     assert done.look == f"tensorboard --logdir {run.path / 'tensorboard'}"
     assert contents(run) == live
     TensorBoard().sync(run.path)
@@ -120,7 +120,7 @@ def test_sync_refuses_what_it_cannot_export(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run"):
         TensorBoard().sync(tmp_path / "nothing")
     run = FakeRun(tmp_path / "run")
-    with pytest.raises(UserError, match="nothing to export yet"):
+    with pytest.raises(UserError, match="nothing to show yet"):
         TensorBoard().sync(run.path)
     run.evaluate(0, {3: [1.0], 4: [2.0]})
     with run.directory.lock(), pytest.raises(UserError, match="in use by process"):
@@ -144,5 +144,5 @@ def test_a_strangers_link_leads_nothing_astray(tmp_path: Path, capsys: pytest.Ca
     dashboard = TensorBoard()
     dashboard.on_start(run.started())
     dashboard.close()
-    assert f"no more export to TensorBoard: {link} is a symbolic link" in capsys.readouterr().err
+    assert f"TensorBoard failed: {link} is a symbolic link" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -81,7 +81,7 @@ def test_sync_says_what_it_did_and_where_to_look(tmp_path: Path, capsys: pytest.
     run.evaluate(0, {3: [1.0], 4: [2.0]})
     assert main(["sync", str(run.path), "--to", "tensorboard"]) == 0
     assert capsys.readouterr().out == (
-        f"TensorBoard: exported 1 of 1 points in time\n  look at them  tensorboard --logdir '{run.path}/tensorboard'\n"
+        f"TensorBoard: wrote 1 of 1 points\n  tensorboard --logdir '{run.path}/tensorboard'\n"
     )
     assert curve(run.path / "tensorboard" / "mean") == [(0, 1.5)]
 

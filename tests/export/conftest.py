@@ -63,8 +63,8 @@ def make_run(tmp_path: Path, actors: NetworkState) -> MakeRun:
         run = RunDirectory.create(tmp_path / "run", _config(to_data(algorithm)))
         rng = np.random.default_rng(1)
         frames = (offset + rng.normal(size=(30, OBSERVATION))).astype(np.float32)
-        segment = run.write_segment(0, 14, {"frames": frames, "frame_count": np.array([10, 20])})
-        run.save_checkpoint(
+        segment = run.checkpoints.write_segment(0, 14, {"frames": frames, "frame_count": np.array([10, 20])})
+        run.checkpoints.save(
             ENV_STEPS,
             {
                 "learner": {f".actor{name}": array for name, array in tree_to_arrays(actors).items()},

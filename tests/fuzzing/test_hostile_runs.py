@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surefoot.dashboards import Follower
-from surefoot.dashboards.rows import COUNTERS
+from surefoot.dashboards import LogFollower
 from surefoot.errors import UserError
 from surefoot.policy import load_policy, save_policy
-from surefoot.runs import RunDirectory, read_evaluations, read_training
+from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory, read_evaluations, read_training
 from surefoot.runs.arrays import read_arrays
 from surefoot.runs.atomic import digest_of
 from surefoot.runs.checkpoints import _checksum as manifest_checksum
+from surefoot.runs.csvread import COUNTERS
 from surefoot.runs.untrusted import parse_json
 from tests.fuzzing.hostile import (
     HOSTILE_JSON,
@@ -69,16 +69,16 @@ def make_policy(folder: Path, bias: float = 0.5) -> None:
 def make_run(path: Path, bias: float = 0.5) -> RunDirectory:
     run = RunDirectory.create(path, {"task": "cheetah-run", "seeds": [3, 4], "resolved": {"discount": 0.99}})
     with run.lock():
-        log = run.evaluations()
+        log = CsvLog(run.path / "evaluations.csv", EVALUATION_COLUMNS)
         log.append([EVALUATION, EVALUATION | {"seed": 4, "episode": 1}])
         log.close()
-        log = run.training(("seed", "env_steps", "loss"))
+        log = CsvLog(run.path / "training.csv", ("seed", "env_steps", "loss"))
         log.append([{"seed": 3, "env_steps": 5, "loss": 0.25}])
         log.close()
         arrays = {"learner": {"w": np.full(5, bias), "done": np.array([True, False])}}
         for step in (10, 20):
-            segment = run.write_segment(step, step + 10, {"rewards": np.full((2, 10), bias)})
-            run.save_checkpoint(step, arrays, {"wall_seconds": 1.5, "scores": [None, 2]}, [segment])
+            segment = run.checkpoints.write_segment(step, step + 10, {"rewards": np.full((2, 10), bias)})
+            run.checkpoints.save(step, arrays, {"wall_seconds": 1.5, "scores": [None, 2]}, [segment])
     make_policy(run.policy_path, bias)
     return run
 
@@ -107,9 +107,9 @@ def act(path: Path) -> None:
 
 def checkpoint(path: Path) -> None:
     run = RunDirectory.open(path)
-    loaded = run.load_checkpoint()
+    loaded = run.checkpoints.load()
     for segment in loaded.segments:
-        run.read_segment(segment)
+        run.checkpoints.read_segment(segment)
 
 
 LOADERS: dict[str, Callable[[Path], Any]] = {
@@ -268,7 +268,10 @@ def test_any_bytes_at_all(tmp_path_factory: pytest.TempPathFactory, content: byt
 @pytest.mark.parametrize("name", ["evaluations.csv", "training.csv"])
 def test_logs_that_a_dashboard_follows(tmp_path: Path, name: str) -> None:
     run = RunDirectory.create(tmp_path / "run", {"task": "t"})
-    rows = {"evaluations.csv": run.evaluations(), "training.csv": run.training((*COUNTERS, "critic_loss"))}
+    rows = {
+        "evaluations.csv": CsvLog(run.path / "evaluations.csv", EVALUATION_COLUMNS),
+        "training.csv": CsvLog(run.path / "training.csv", (*COUNTERS, "critic_loss")),
+    }
     for log in rows.values():
         log.append([{key: EVALUATION[key] for key in log.columns if key in EVALUATION}] * 3)
         log.close()
@@ -276,8 +279,8 @@ def test_logs_that_a_dashboard_follows(tmp_path: Path, name: str) -> None:
     def follow() -> None:
         assert all(
             seed == "mean" or seed[:5] == "seed_"
-            for moment in Follower(run.path).new_moments()
-            for seed in moment.series
+            for point in LogFollower(run.path).new_points()
+            for seed in point.series
         )
 
     assert not survives(follow, run.path)

@@ -14,7 +14,7 @@ from surefoot.report.labels import label_runs
 from surefoot.report.report import Settings
 from surefoot.report.runs import load_runs
 from surefoot.report.views import View, make_views
-from surefoot.runs import RunDirectory
+from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory
 
 QUICK = Settings(resamples=50)
 STEPS = (0, 10_000, 20_000)
@@ -50,7 +50,7 @@ def make_run(
         "machine": {"device": "CPU, 1 core"},
     }
     directory = RunDirectory.create(path, config)
-    log = directory.evaluations()
+    log = CsvLog(directory.path / "evaluations.csv", EVALUATION_COLUMNS)
     for at, step in enumerate(steps[: len(curves[0])]):
         for seed, curve in zip(numbers, curves, strict=True):
             if np.isnan(curve[at]):
@@ -72,7 +72,7 @@ def make_run(
             )
     log.close()
     if diagnostics is not None:
-        table = directory.diagnostics(("seed", "env_steps", *diagnostics))
+        table = CsvLog(directory.path / "diagnostics.csv", ("seed", "env_steps", *diagnostics))
         for step in STEPS[1:]:
             table.append([{"seed": seed, "env_steps": step, **diagnostics} for seed in numbers])
         table.close()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from surefoot.errors import RunFailure, UserError
-from surefoot.runs import RunDirectory
+from surefoot.runs import CsvLog, RunDirectory
 
 ROOTS = ("checkpoints", "replay")
 
@@ -27,10 +27,10 @@ def run(tmp_path):
 
 def save(run, step, segments=1):
     """One more segment, and a checkpoint that needs the last `segments` of them."""
-    run.write_segment(10 * (step - 1), 10 * step, {"reward": np.full(10, step, np.float32)})
+    run.checkpoints.write_segment(10 * (step - 1), 10 * step, {"reward": np.full(10, step, np.float32)})
     needed = [f"segment_{10 * (s - 1):012d}_{10 * s:012d}.npz" for s in range(max(1, step - segments + 1), step + 1)]
     arrays = {"learner": {"w": np.full((2, 3), step, np.float32)}, "loop": {"key": np.array([step], np.uint32)}}
-    return run.save_checkpoint(1000 * step, arrays, {"offset": step, "nested": {"a": [1.5, None]}}, needed)
+    return run.checkpoints.save(1000 * step, arrays, {"offset": step, "nested": {"a": [1.5, None]}}, needed)
 
 
 def names(run):
@@ -45,26 +45,29 @@ def test_a_checkpoint_comes_back_as_it_was(run):
     save(run, 1)
     folder = save(run, 2, segments=2)
     assert folder.name == "env_steps_000000002000"
-    checkpoint = reopened(run).load_checkpoint()
+    checkpoint = reopened(run).checkpoints.load()
     assert checkpoint.env_steps == 2000
     assert checkpoint.meta == {"offset": 2, "nested": {"a": [1.5, None]}}
     assert checkpoint.skipped == []
     np.testing.assert_array_equal(checkpoint.arrays["learner"]["w"], np.full((2, 3), 2, np.float32))
     assert checkpoint.arrays["loop"]["key"].dtype == np.uint32
-    rewards = [run.read_segment(segment)["reward"][0] for segment in checkpoint.segments]
+    rewards = [run.checkpoints.read_segment(segment)["reward"][0] for segment in checkpoint.segments]
     assert rewards == [1, 2]
-    assert reopened(run).latest_verified() == 2000
+    assert reopened(run).checkpoints.latest_verified() == 2000
 
 
 def test_segments_keep_the_order_they_were_given_in(run):
-    later, earlier = run.write_segment(5, 9, {"x": np.ones(4)}), run.write_segment(0, 5, {"x": np.ones(5)})
-    run.save_checkpoint(1, {}, {}, [later, earlier])
-    assert [path.name for path in reopened(run).load_checkpoint().segments] == [later, earlier]
+    later, earlier = (
+        run.checkpoints.write_segment(5, 9, {"x": np.ones(4)}),
+        run.checkpoints.write_segment(0, 5, {"x": np.ones(5)}),
+    )
+    run.checkpoints.save(1, {}, {}, [later, earlier])
+    assert [path.name for path in reopened(run).checkpoints.load().segments] == [later, earlier]
 
 
 def test_meta_with_integer_keys_and_tuples_still_verifies(run):
-    run.save_checkpoint(1, {}, {"by_seed": {10: (1, 2), 9: "é"}, "nan": float("nan")}, [])
-    checkpoint = reopened(run).load_checkpoint()
+    run.checkpoints.save(1, {}, {"by_seed": {10: (1, 2), 9: "é"}, "nan": float("nan")}, [])
+    checkpoint = reopened(run).checkpoints.load()
     assert checkpoint.meta["by_seed"] == {"10": [1, 2], "9": "é"}
 
 
@@ -83,8 +86,8 @@ def test_the_last_two_are_kept_with_the_segments_they_need(run):
 def test_saving_the_same_step_again_replaces_it(run):
     save(run, 1)
     save(run, 2)
-    run.save_checkpoint(2000, {"learner": {"w": np.zeros(1)}}, {"again": True}, [])
-    assert reopened(run).load_checkpoint().meta == {"again": True}
+    run.checkpoints.save(2000, {"learner": {"w": np.zeros(1)}}, {"again": True}, [])
+    assert reopened(run).checkpoints.load().meta == {"again": True}
     assert [name for name in names(run) if name.startswith("env")] == [
         "env_steps_000000001000",
         "env_steps_000000002000",
@@ -105,15 +108,15 @@ def test_a_save_reads_no_segment_that_is_known(run, monkeypatch):
     for step in (1, 2):
         save(run, step, segments=2)
     resumed = reopened(run)
-    resumed.load_checkpoint()
+    resumed.checkpoints.load()
     monkeypatch.setattr("surefoot.runs.checkpoints.digest_of", lambda path: pytest.fail(f"read {path} again"))
     save(resumed, 3, segments=3)
 
 
 def test_a_save_hashes_a_segment_it_does_not_know(run):
-    name = run.write_segment(0, 3, {"x": np.ones(3)})
-    reopened(run).save_checkpoint(1, {}, {}, [name])
-    assert reopened(run).load_checkpoint().segments[0].name == name
+    name = run.checkpoints.write_segment(0, 3, {"x": np.ones(3)})
+    reopened(run).checkpoints.save(1, {}, {}, [name])
+    assert reopened(run).checkpoints.load().segments[0].name == name
 
 
 def truncate(path):
@@ -137,31 +140,31 @@ def test_a_damaged_checkpoint_is_skipped_with_a_reason_and_gone_after_the_next_s
         save(run, step)
     damage(run.path / victim)
     resumed = reopened(run)
-    checkpoint = resumed.load_checkpoint()
+    checkpoint = resumed.checkpoints.load()
     assert checkpoint.env_steps == 2000
     (reason,) = checkpoint.skipped
     assert "env_steps_000000003000" in reason
     assert os.path.basename(victim) in reason
     assert "\n" not in reason
-    assert resumed.latest_verified() == 2000
-    resumed.save_checkpoint(2500, {"learner": {}}, {}, checkpoint.segments)
+    assert resumed.checkpoints.latest_verified() == 2000
+    resumed.checkpoints.save(2500, {"learner": {}}, {}, checkpoint.segments)
     assert [name for name in names(run) if name.startswith("env")] == [
         "env_steps_000000002000",
         "env_steps_000000002500",
     ]
-    assert reopened(run).load_checkpoint().skipped == []
+    assert reopened(run).checkpoints.load().skipped == []
 
 
 def test_no_usable_checkpoint_lists_every_reason(run):
     with pytest.raises(UserError, match=r"no usable checkpoint in .*: it holds none"):
-        run.load_checkpoint()
+        run.checkpoints.load()
     save(run, 1)
     save(run, 2)
     for folder in (run.path / "checkpoints").iterdir():
         (folder / "loop.npz").unlink()
     with pytest.raises(UserError, match=r"no usable .*2000: loop\.npz is missing; env_steps_000000001000: loop\.npz"):
-        run.load_checkpoint()
-    assert run.latest_verified() is None
+        run.checkpoints.load()
+    assert run.checkpoints.latest_verified() is None
 
 
 def rewrite(path, change):
@@ -192,7 +195,7 @@ def rewrite(path, change):
 def test_a_manifest_with_a_right_checksum_is_still_not_believed(run, change):
     rewrite(save(run, 1) / "manifest.json", change)
     with pytest.raises(UserError, match=r"no usable checkpoint.*manifest\.json") as caught:
-        reopened(run).load_checkpoint()
+        reopened(run).checkpoints.load()
     assert "\n" not in str(caught.value)
 
 
@@ -207,7 +210,7 @@ def test_mutated_checkpoints_give_the_one_before_or_are_unchanged(run):
         content = bytearray(original[path])
         content[generator.randrange(len(content))] = generator.randrange(256)
         path.write_bytes(content if case % 5 else content[: generator.randrange(len(content))])
-        checkpoint = reopened(run).load_checkpoint()
+        checkpoint = reopened(run).checkpoints.load()
         same_meaning = path.read_bytes() == original[path] or path.name == "manifest.json"
         assert checkpoint.env_steps == 1000 or same_meaning
         if checkpoint.env_steps == 2000:
@@ -218,26 +221,26 @@ def test_mutated_checkpoints_give_the_one_before_or_are_unchanged(run):
 def test_discard_after_forgets_the_future(run):
     for step in (1, 2):
         save(run, step)
-    older = reopened(run).load_checkpoint()
-    run.write_segment(20, 25, {"x": np.ones(5)})
+    older = reopened(run).checkpoints.load()
+    run.checkpoints.write_segment(20, 25, {"x": np.ones(5)})
     save(run, 3)
     (run.path / "checkpoints" / "env_steps_000000003000" / "loop.npz").unlink()
     resumed = reopened(run)
-    checkpoint = resumed.load_checkpoint()
+    checkpoint = resumed.checkpoints.load()
     assert checkpoint.env_steps == older.env_steps == 2000
-    run.write_segment(20, 25, {"x": np.ones(5)})
-    resumed.discard_after(checkpoint)
+    run.checkpoints.write_segment(20, 25, {"x": np.ones(5)})
+    resumed.checkpoints.discard_after(checkpoint)
     assert names(run) == ["env_steps_000000002000", "segment_000000000010_000000000020.npz"]
 
 
 def test_names_that_are_no_segments_are_refused(run):
     for name in ("../config.json", "segment_1_2.npz", ""):
         with pytest.raises(UserError, match="not a replay segment"):
-            run.read_segment(name)
+            run.checkpoints.read_segment(name)
     with pytest.raises(ValueError, match="0 <= start < stop"):
-        run.write_segment(5, 5, {})
+        run.checkpoints.write_segment(5, 5, {})
     with pytest.raises(ValueError, match="lower-case"):
-        run.save_checkpoint(1, {"../x": {}}, {}, [])
+        run.checkpoints.save(1, {"../x": {}}, {}, [])
 
 
 def tree(path):
@@ -267,7 +270,7 @@ def test_a_full_disk_at_any_sync_leaves_a_usable_checkpoint_and_no_litter(run, m
                 outcomes.add("saved")
             except RunFailure as error:
                 outcomes.add(str(error).rpartition(": ")[2])
-        checkpoint = reopened(trial).load_checkpoint()
+        checkpoint = reopened(trial).checkpoints.load()
         assert checkpoint.skipped == []
         left = tree(trial.path)
         assert not [name for name in left if ".tmp-" in name]
@@ -286,8 +289,8 @@ def test_a_real_write_that_the_kernel_refuses_is_a_run_failure(run):
         run = RunDirectory.open(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         big = {"x": np.zeros(1_000_000)}
-        for attempt in (lambda: run.write_segment(10, 20, big),
-                        lambda: run.save_checkpoint(2000, {"learner": big}, {}, [])):
+        for attempt in (lambda: run.checkpoints.write_segment(10, 20, big),
+                        lambda: run.checkpoints.save(2000, {"learner": big}, {}, [])):
             try:
                 attempt()
             except RunFailure as error:
@@ -308,38 +311,39 @@ def test_a_kill_while_one_checkpoint_replaces_another_loses_neither(run, monkeyp
         run.path / "checkpoints" / ".old-env_steps_000000001000"
     )
     with reopened(run).lock() as resumed:
-        assert resumed.load_checkpoint().env_steps == 1000
+        assert resumed.checkpoints.load().env_steps == 1000
         save(resumed, 2)
-    assert reopened(run).load_checkpoint().env_steps == 2000
+    assert reopened(run).checkpoints.load().env_steps == 2000
 
 
 WRITER = """
     import sys
     import numpy as np
-    from surefoot.runs import RunDirectory
+    from surefoot.runs import CsvLog, RunDirectory
     run = RunDirectory.open(sys.argv[1])
-    run.acquire()
-    checkpoint = run.load_checkpoint()
-    run.discard_after(checkpoint)
+    lock = run.lock()
+    lock.__enter__()
+    checkpoint = run.checkpoints.load()
+    run.checkpoints.discard_after(checkpoint)
     step, segments = checkpoint.env_steps, list(checkpoint.segments)
-    log = run.training(["env_steps", "value"])
+    log = CsvLog(run.path / "training.csv", ["env_steps", "value"])
     log.truncate(checkpoint.meta["offset"])
     print("writing", flush=True)
     while True:
         step += 1
-        segments = [*segments, run.write_segment(step - 1, step, {"x": np.full(2000, step)})][-3:]
+        segments = [*segments, run.checkpoints.write_segment(step - 1, step, {"x": np.full(2000, step)})][-3:]
         log.append([{"env_steps": step, "value": step / 3}])
         arrays = {"learner": {"w": np.full(5000, step)}, "loop": {"step": np.int64(step)}}
-        run.save_checkpoint(step, arrays, {"offset": log.offset()}, segments)
+        run.checkpoints.save(step, arrays, {"offset": log.offset()}, segments)
         if step % 3 == 0:
-            run.save_checkpoint(step, arrays, {"offset": log.offset()}, segments)
+            run.checkpoints.save(step, arrays, {"offset": log.offset()}, segments)
 """
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_checkpoint_that_verifies(run):
-    log = run.training(["env_steps", "value"])
+    log = CsvLog(run.path / "training.csv", ["env_steps", "value"])
     arrays = {"learner": {"w": np.zeros(5000)}, "loop": {"step": np.int64(0)}}
-    run.save_checkpoint(0, arrays, {"offset": log.offset()}, [])
+    run.checkpoints.save(0, arrays, {"offset": log.offset()}, [])
     log.close()
     command = [sys.executable, "-c", textwrap.dedent(WRITER), str(run.path)]
     generator, reached, began = random.Random(os.getpid()), [], time.monotonic()
@@ -351,10 +355,10 @@ def test_a_writer_killed_at_any_moment_leaves_a_checkpoint_that_verifies(run):
             writer.send_signal(signal.SIGKILL)
             _, errors = writer.communicate()
         assert writer.returncode == -signal.SIGKILL, errors
-        checkpoint = reopened(run).load_checkpoint()
+        checkpoint = reopened(run).checkpoints.load()
         assert (checkpoint.arrays["learner"]["w"] == checkpoint.env_steps).all()
         assert checkpoint.arrays["loop"]["step"] == checkpoint.env_steps
-        newest = [int(run.read_segment(segment)["x"][0]) for segment in checkpoint.segments]
+        newest = [int(run.checkpoints.read_segment(segment)["x"][0]) for segment in checkpoint.segments]
         assert newest == list(range(max(1, checkpoint.env_steps - 2), checkpoint.env_steps + 1))
         reached.append(checkpoint.env_steps)
     assert reached == sorted(reached)

@@ -133,7 +133,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_reopening_with_other_columns_is_refused(tmp_path):
     CsvLog(tmp_path / "training.csv", ["seed", "loss"]).close()
-    with pytest.raises(UserError, match="has columns seed, loss, expected seed, entropy"):
+    with pytest.raises(UserError, match="has columns seed,loss, expected seed,entropy"):
         CsvLog(tmp_path / "training.csv", ["seed", "entropy"])
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from surefoot.errors import RunFailure, UserError
-from surefoot.runs import RunDirectory
+from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory
+from surefoot.runs.layout import check_free
 
 CONFIG = {"task": "cheetah-run", "seeds": [0, 1], "versions": {"numpy": "2"}}
 
@@ -33,10 +34,10 @@ def run_python(code, *arguments):
 
 def fill(run):
     """Write something of everything a run holds."""
-    run.evaluations().close()
-    run.training(["seed"]).close()
-    name = run.write_segment(0, 5, {"x": np.zeros(5)})
-    run.save_checkpoint(10, {"learner": {"w": np.ones(2)}}, {}, [name])
+    CsvLog(run.path / "evaluations.csv", EVALUATION_COLUMNS).close()
+    CsvLog(run.path / "training.csv", ["seed"]).close()
+    name = run.checkpoints.write_segment(0, 5, {"x": np.zeros(5)})
+    run.checkpoints.save(10, {"learner": {"w": np.ones(2)}}, {}, [name])
     run.policy_path.mkdir()
     (run.policy_path / "policy.json").write_text("{}")
 
@@ -90,12 +91,12 @@ def test_check_free_refuses_what_create_would_and_writes_nothing(tmp_path, monke
     refusals = [("run", "already holds a run"), ("file", "is a file"), ("file/below", "is a file"), (".", "not a run")]
     for name, message in refusals:
         with pytest.raises(UserError, match=message):
-            RunDirectory.check_free(tmp_path / name)
-    RunDirectory.check_free(tmp_path / "run", overwrite=True)
-    RunDirectory.check_free(tmp_path / "new" / "deeper")
+            check_free(tmp_path / name)
+    check_free(tmp_path / "run", overwrite=True)
+    check_free(tmp_path / "new" / "deeper")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a test run as root may write anywhere
     with pytest.raises(UserError, match="no permission to write in"):
-        RunDirectory.check_free(tmp_path / "new")
+        check_free(tmp_path / "new")
     assert tree(tmp_path) == before
 
 
@@ -173,7 +174,8 @@ def test_a_second_process_is_refused_by_the_first_ones_id(tmp_path):
         from surefoot.runs import RunDirectory
         try:
             if sys.argv[2] == "lock":
-                RunDirectory.open(sys.argv[1]).acquire()
+                with RunDirectory.open(sys.argv[1]).lock():
+                    pass
             else:
                 RunDirectory.create(sys.argv[1], {}, overwrite=True)
         except UserError as error:
@@ -195,7 +197,8 @@ def test_the_lock_of_a_killed_process_is_free_though_its_forked_worker_lives(tmp
         import os, signal, sys, time
         from surefoot.runs import RunDirectory
         run = RunDirectory.open(sys.argv[1])
-        run.acquire()
+        lock = run.lock()
+        lock.__enter__()
         ready, started = os.pipe()
         worker = os.fork()
         if worker == 0:
@@ -220,8 +223,9 @@ def test_locking_a_run_that_was_replaced_meanwhile_is_refused(tmp_path):
     run = RunDirectory.create(tmp_path / "a", CONFIG)
     RunDirectory.create(tmp_path / "a", {"task": "other"}, overwrite=True)
     with pytest.raises(UserError, match="changed by another process"):
-        run.acquire()
-    RunDirectory.open(tmp_path / "a").acquire()
+        run.lock().__enter__()
+    with RunDirectory.open(tmp_path / "a").lock():
+        pass
 
 
 def test_locking_clears_what_a_killed_process_left_half_written(tmp_path):

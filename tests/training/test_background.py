@@ -13,7 +13,7 @@ import pytest
 
 import surefoot
 from surefoot.errors import RunFailure
-from surefoot.runs import RunDirectory
+from surefoot.runs import CheckpointStore, RunDirectory
 from surefoot.training.runtime.background import Background
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -90,14 +90,14 @@ class _SlowDisk(surefoot.Callback):
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.may_write, self.told_at, self._now = threading.Event(), dict[int, int](), 0
-        save = RunDirectory.save_checkpoint
+        save = CheckpointStore.save
 
-        def slow(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Any:
+        def slow(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Any:
             if env_steps == 110:
                 assert self.may_write.wait(timeout=60)
-            return save(directory, env_steps, *arguments, **named)
+            return save(store, env_steps, *arguments, **named)
 
-        patch.setattr(RunDirectory, "save_checkpoint", slow)
+        patch.setattr(CheckpointStore, "save", slow)
 
     def on_step(self, view: surefoot.StepView) -> None:
         self._now = view.env_steps
@@ -137,29 +137,29 @@ def _arrays(path: Path, env_steps: int) -> dict[str, np.ndarray]:
 def test_a_disk_that_refuses_ends_the_run_at_the_latest_with_the_next_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = RunDirectory.save_checkpoint
+    save = CheckpointStore.save
 
-    def full(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Any:
+    def full(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Any:
         if env_steps == 110:
             raise RunFailure("cannot write: No space left on device")
-        return save(directory, env_steps, *arguments, **named)
+        return save(store, env_steps, *arguments, **named)
 
-    monkeypatch.setattr(RunDirectory, "save_checkpoint", full)
+    monkeypatch.setattr(CheckpointStore, "save", full)
     with pytest.raises(RunFailure, match=r"env step 1[1-6][0-9]: cannot write: No space left .* is intact") as failure:
         surefoot.train("probe-action", out=tmp_path / "run", observer=Recording(), **SETTINGS)
     assert "\n" not in str(failure.value)
-    assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps == 0
+    assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps == 0
 
 
 def test_the_lock_is_held_until_nothing_is_written_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a callback ends the run while a checkpoint is on its way to the disk."""
     order: list[str] = []
-    save = RunDirectory.save_checkpoint
+    save = CheckpointStore.save
 
-    def slow(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Any:
+    def slow(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Any:
         if env_steps == 110:
             time.sleep(1.0)
-        saved = save(directory, env_steps, *arguments, **named)
+        saved = save(store, env_steps, *arguments, **named)
         order.append(f"written {env_steps}")
         return saved
 
@@ -171,9 +171,9 @@ def test_the_lock_is_held_until_nothing_is_written_any_more(tmp_path: Path, monk
         def close(self) -> None:
             order.append("closed")
 
-    monkeypatch.setattr(RunDirectory, "save_checkpoint", slow)
+    monkeypatch.setattr(CheckpointStore, "save", slow)
     with pytest.raises(LookupError, match="mine"):
         surefoot.train("probe-action", out=tmp_path / "run", callbacks=[Rude()], observer=Recording(), **SETTINGS)
     assert order == ["written 0", "written 110", "closed"]
     with RunDirectory.open(tmp_path / "run").lock() as directory:
-        assert directory.load_checkpoint().env_steps == 110
+        assert directory.checkpoints.load().env_steps == 110

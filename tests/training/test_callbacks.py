@@ -137,7 +137,7 @@ def test_stop_ends_in_good_order_wherever_it_is_raised(
     # The other callback misses nothing, and both hear of the end.
     assert other.calls == stopping.calls
     assert other.calls[-2:] == [("on_finish", stopped_at), ("close", 10**9)]
-    assert RunDirectory.open(out).load_checkpoint().env_steps == stopped_at
+    assert RunDirectory.open(out).checkpoints.load().env_steps == stopped_at
     assert surefoot.load_policy(out).env_steps == stopped_at
     if method == "on_step":
         surefoot.resume(out, observer=Recording())
@@ -166,7 +166,7 @@ def test_what_a_callback_raises_reaches_the_caller_as_it_is(
     with RunDirectory.open(out).lock() as directory:
         if method != "on_start":
             last = {"on_step": 0, "on_evaluation": 0, "on_checkpoint": 60}.get(method, 65)
-            assert directory.load_checkpoint().env_steps == last
+            assert directory.checkpoints.load().env_steps == last
 
 
 def test_closing_that_fails_hides_nothing(tmp_path: Path) -> None:

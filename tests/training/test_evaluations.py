@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import surefoot
-from surefoot.dashboards import Follower
+from surefoot.dashboards import LogFollower
 from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task, vector
@@ -105,7 +105,7 @@ class Dashboard(surefoot.Callback):
         self.steps: list[int] = []
 
     def on_start(self, event: Any) -> None:
-        self._follower = Follower(event.path, event.beside_every, event.start_env_steps)
+        self._follower = LogFollower(event.path)
 
     def on_step(self, view: surefoot.StepView) -> None:
         self._take()
@@ -117,7 +117,7 @@ class Dashboard(surefoot.Callback):
         self._take(last=True)
 
     def _take(self, last: bool = False) -> None:
-        self.steps += [moment.env_steps for moment in self._follower.new_moments(last)]
+        self.steps += [moment.env_steps for moment in self._follower.new_points()]
 
 
 @pytest.mark.usefixtures("cores")
@@ -182,7 +182,7 @@ def test_a_run_that_is_stopped_takes_its_evaluation_along(
     run = train(tmp_path / "run", watch, Stop())
     assert not run.completed
     assert sorted(set(run.evaluations()["env_steps"].tolist())) == [0, 60, 120]
-    assert RunDirectory.open(run.path).load_checkpoint().env_steps == 130
+    assert RunDirectory.open(run.path).checkpoints.load().env_steps == 130
     surefoot.resume(run.path, observer=Recording())
     assert_same_run(run.path, plain)
 
@@ -261,7 +261,7 @@ def test_a_run_that_breaks_keeps_the_checkpoint_that_waited(
         train(tmp_path / "run", watch, Rude())
     assert ("evaluation", 120, 130) not in watch.told
     with RunDirectory.open(tmp_path / "run").lock() as directory:
-        assert directory.load_checkpoint().env_steps == 120
+        assert directory.checkpoints.load().env_steps == 120
     surefoot.resume(tmp_path / "run", observer=Recording())
     assert_same_run(tmp_path / "run", plain)
 
@@ -273,7 +273,7 @@ def test_an_evaluation_that_fails_ends_the_run(plain: Path, tmp_path: Path, monk
     with pytest.raises(RunFailure, match=said):
         train(tmp_path / "run", watch)
     with RunDirectory.open(tmp_path / "run").lock() as directory:
-        assert directory.load_checkpoint().env_steps == 60
+        assert directory.checkpoints.load().env_steps == 60
     monkeypatch.undo()
     surefoot.resume(tmp_path / "run", observer=Recording())
     assert_same_run(tmp_path / "run", plain)

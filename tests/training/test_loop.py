@@ -15,7 +15,7 @@ import pytest
 import surefoot
 from surefoot.algorithms import ResetAt
 from surefoot.errors import RunFailure
-from surefoot.runs import RunDirectory
+from surefoot.runs import CheckpointStore, RunDirectory
 from surefoot.tasks import get_task
 from surefoot.tasks.vector import LocalVectorEnv, WorkerVectorEnv
 from surefoot.training import api
@@ -166,7 +166,7 @@ def test_environment_that_breaks_is_one_line_and_leaves_the_checkpoint(tmp_path:
     assert "\n" not in line
     for part in ("seed 0", "env step", "observation"):
         assert part in line
-    checkpoint = RunDirectory.open(out).load_checkpoint()
+    checkpoint = RunDirectory.open(out).checkpoints.load()
     assert checkpoint.env_steps > 0
     assert not checkpoint.skipped
 
@@ -224,7 +224,7 @@ def test_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(RunFailure, match=r"seed 1, env step 1\d\d: .*worker") as failure:
         surefoot.train(zoo.terminating, algorithm=ALGORITHM, out=tmp_path / "run", **settings)
     assert "\n" not in str(failure.value)
-    assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps > 0
+    assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps > 0
 
 
 def test_disk_that_fills_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +248,7 @@ def test_disk_that_fills_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, m
         )
     assert "\n" not in str(failure.value)
     monkeypatch.undo()
-    assert RunDirectory.open(tmp_path / "run").load_checkpoint().env_steps > 0
+    assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps > 0
 
 
 def test_second_process_on_one_run_is_refused(watched: tuple[Recording, surefoot.Run]) -> None:
@@ -286,18 +286,18 @@ def test_an_interrupted_run_is_locked_until_its_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The interrupt does not wait for it, and nobody else may begin to write meanwhile."""
-    save, may_end = RunDirectory.save_checkpoint, threading.Event()
+    save, may_end = CheckpointStore.save, threading.Event()
 
-    def slow(directory: RunDirectory, env_steps: int, *arguments: Any, **named: Any) -> Path:
+    def slow(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Path:
         assert env_steps == 0 or may_end.wait(timeout=60)
-        return save(directory, env_steps, *arguments, **named)
+        return save(store, env_steps, *arguments, **named)
 
     class Impatient(surefoot.Callback):
         def on_step(self, view: surefoot.StepView) -> None:
             if view.env_steps == 65:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(RunDirectory, "save_checkpoint", slow)
+    monkeypatch.setattr(CheckpointStore, "save", slow)
     out = tmp_path / "run"
     settings = {"algorithm": ALGORITHM, "observer": Recording(), "callbacks": [Impatient()], **CADENCES}
     with pytest.raises(KeyboardInterrupt):
@@ -308,7 +308,7 @@ def test_an_interrupted_run_is_locked_until_its_checkpoint_is_written(
     may_end.set()
     writing.join(timeout=60)
     with RunDirectory.open(out).lock() as directory:
-        assert directory.load_checkpoint().env_steps == 60
+        assert directory.checkpoints.load().env_steps == 60
 
 
 # ---------------------------------------------------------------- what is refused before anything is written

@@ -67,7 +67,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert str(rows_without_clock(one.evaluations())) == str(rows_without_clock(two.evaluations()))
     assert str(rows_without_clock(one.training())) == str(rows_without_clock(two.training()))
     assert str(rows_without_clock(one.diagnostics())) == str(rows_without_clock(two.diagnostics()))
-    final, other = (RunDirectory.open(path).load_checkpoint() for path in (first, second))
+    final, other = (RunDirectory.open(path).checkpoints.load() for path in (first, second))
     assert final.env_steps == other.env_steps
     for file, arrays in final.arrays.items():
         assert arrays.keys() == other.arrays[file].keys()
@@ -117,7 +117,7 @@ def test_sigterm_makes_a_checkpoint_at_once_and_the_rest_is_the_same(uninterrupt
     wait_for_rows(out, 1 + 2 * 5, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=100) == 0, out.with_suffix(".log").read_text()
-    stopped_at = RunDirectory.open(out).load_checkpoint().env_steps
+    stopped_at = RunDirectory.open(out).checkpoints.load().env_steps
     assert 0 < stopped_at < 1400
     finish(out)
     assert_same_run(uninterrupted, out)

@@ -91,7 +91,7 @@ def begun(**settings: Any) -> tuple[PopulationState, np.ndarray, Plan]:
 def test_networks_are_taken_and_all_else_is_fresh(source: Path) -> None:
     state, _, plan = begun(init_from=source)
     fresh, _, _ = begun()
-    theirs = RunDirectory.open(source).load_checkpoint().arrays["learner"]
+    theirs = RunDirectory.open(source).checkpoints.load().arrays["learner"]
     ours, new = tree_to_arrays(state.learner), tree_to_arrays(fresh.learner)
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
@@ -255,7 +255,7 @@ def test_diverged_seed_and_deeper_networks_are_named(source: Path, tmp_path: Pat
 def test_run_that_would_be_overwritten_is_refused(source: Path) -> None:
     with pytest.raises(UserError, match="is the run that overwrite would replace"):
         surefoot.train("probe-truncation", out=source, overwrite=True, init_from=source, **SETTINGS)
-    assert RunDirectory.open(source).load_checkpoint().env_steps == 160
+    assert RunDirectory.open(source).checkpoints.load().env_steps == 160
 
 
 def test_runs_that_start_at_once_get_directories_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> RunDirectory:
     directory = RunDirectory.create(tmp_path / "run", {"task": "probe-action", "resolved": {"action_repeat": 1}})
     for env_steps in (100, 200):
         arrays = tree_to_arrays(learner_state(env_steps))
-        directory.save_checkpoint(env_steps, {"learner": arrays}, {}, [])
+        directory.checkpoints.save(env_steps, {"learner": arrays}, {}, [])
     save_policy(directory.policy_path, SPEC, policy_arrays(learner_state(200).actor))
     return directory
 

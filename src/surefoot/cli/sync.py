@@ -1,4 +1,4 @@
-"""``surefoot sync``: TensorBoard's or W&B's view of a run, made again from its files."""
+"""``surefoot sync``: a run's TensorBoard or W&B dashboard, rebuilt from its files."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _NAMES: tyro.constructors.PrimitiveConstructorSpec[tuple[str, ...]] = tyro.const
     str_from_instance=list,
 )
 DashboardNames = Annotated[tuple[str, ...], _NAMES, tyro.conf.arg(help_behavior_hint="(default: none)")]
-"""Names of dashboards, at least one where the option is given; ``make_dashboards`` checks them."""
+"""Names of dashboards, at least one if the option is given; ``make_dashboards`` validates them."""
 
 
 @dataclass(frozen=True)
 class Sync:
-    """Bring TensorBoard or Weights & Biases to what a run directory holds; doing it twice does no harm."""
+    """Bring TensorBoard or Weights & Biases to the content of a run directory; repeating it changes nothing."""
 
     path: RunPath
     """The run directory."""
     to: Annotated[tuple[str, ...], _NAMES]
-    """Where to: tensorboard, wandb, or both."""
+    """Dashboards to update: tensorboard, wandb, or both."""
 
     def run(self) -> int:
-        """Export and say where to look; return the exit code."""
+        """Update the dashboards and print where to look; return the exit code."""
         from surefoot.dashboards import make_dashboards
 
         for dashboard in make_dashboards(self.to):
             done = dashboard.sync(self.path)
-            print(f"{dashboard.title}: exported {done.written:,} of {done.moments:,} points in time")
-            if done.written < done.moments:
-                print("  the others were there already")
-            print(f"  look at them  {done.look}")
+            print(f"{dashboard.title}: wrote {done.written:,} of {done.points:,} points")
+            if done.written < done.points:
+                print("  the others were already there")
+            print(f"  {done.look}")
         return 0

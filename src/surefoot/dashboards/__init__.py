@@ -1,14 +1,11 @@
-"""Dashboards beside a run: TensorBoard and Weights & Biases, both off unless asked for.
-
-The run directory is the truth; a dashboard reads its CSV files and can be run again at any time. No JAX.
-"""
+"""Optional dashboards of a run: TensorBoard and Weights & Biases, fed from its CSV logs. No JAX."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from surefoot.dashboards.base import Dashboard, Synced
-from surefoot.dashboards.moments import Follower, LogPoint
+from surefoot.dashboards.points import LogFollower, LogPoint
 from surefoot.dashboards.tensorboard import TensorBoard
 from surefoot.dashboards.wandb import WandB
 from surefoot.errors import UserError, suggest
@@ -20,11 +17,11 @@ def make_dashboards(names: Sequence[str]) -> list[Dashboard]:
     """Make one dashboard for each name, with default settings.
 
     Args:
-        names: "tensorboard", "wandb", or both; a repeated one counts once.
+        names: "tensorboard", "wandb", or both; repeated ones count once.
 
     Raises:
-        UserError: a name is unknown, or the dashboard cannot work as W&B is set up.
-        MissingDependency: its package is not installed.
+        UserError: A name is unknown, or W&B's settings do not allow its use.
+        MissingDependency: The dashboard's package is not installed.
     """
     for name in names:
         if name not in _DASHBOARDS:
@@ -33,4 +30,4 @@ def make_dashboards(names: Sequence[str]) -> list[Dashboard]:
     return [_DASHBOARDS[name]() for name in dict.fromkeys(names)]
 
 
-__all__ = ["Dashboard", "Follower", "LogPoint", "Synced", "TensorBoard", "WandB", "make_dashboards"]
+__all__ = ["Dashboard", "LogFollower", "LogPoint", "Synced", "TensorBoard", "WandB", "make_dashboards"]

@@ -1,4 +1,4 @@
-"""What every dashboard does: follow a run's files, pass on what is new, and never stand in the training's way."""
+"""Base of the dashboards: follows a run's files and never interrupts its training."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from surefoot.dashboards.moments import Follower, LogPoint
+from surefoot.dashboards.points import LogFollower, LogPoint
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import RunDirectory
 from surefoot.training.callbacks import Callback, StepView
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 
 _PUSH_SECONDS = 10.0
-"""Between two looks at training.csv while the run goes on."""
+"""Interval at which training.csv is read during training."""
 
 
 @dataclass(frozen=True)
 class Synced:
-    """What ``Dashboard.sync`` did.
+    """Result of ``Dashboard.sync``.
 
     Attributes:
-        moments: env steps at which the run has logged or evaluated.
-        written: of these, those that were not there already.
-        look: the address to look at, or the command to run.
+        points: Number of env steps with rows in the run's logs.
+        written: Number of these that the dashboard did not have yet.
+        look: Address to open, or command to run.
     """
 
-    moments: int
+    points: int
     written: int
     look: str
 
 
 class Dashboard(Callback):
-    """A dashboard's view of a run: made from the run directory, and made again from it whenever that is simpler.
+    """A dashboard's view of a run, made from the run directory and rebuilt from it when needed.
 
-    Given to ``train`` or ``resume`` it begins with the rows that are there, so a resumed run shows its whole curve also
-    where the part before was not exported, and then adds what is new after every evaluation and about every 10 seconds;
-    what comes later than an evaluation that is being played beside training waits for it.
-    What goes wrong in it is one line on standard error; the training goes on without it.
+    As a callback of ``train`` or ``resume`` it starts with the existing rows, so a resumed run shows its whole curve,
+    and adds new ones after every evaluation and about every 10 seconds. A failure of the dashboard prints one line on
+    standard error; training continues without it.
 
     Attributes:
-        name: as ``--dashboard`` and ``surefoot sync --to`` call it.
-        title: as a person calls it.
+        name: Name in ``--dashboard`` and ``surefoot sync --to``.
+        title: Display name.
     """
 
     name: ClassVar[str]
@@ -55,131 +54,123 @@ class Dashboard(Callback):
 
     def __init__(self) -> None:
         self._path = Path()
-        self._follower: Follower | None = None
+        self._follower: LogFollower | None = None
         self._due = math.inf
         self._finished = False
 
-    # ---------------------------------------------------------------- what a dashboard has to provide
+    # ---------------------------------------------------------------- implemented by each dashboard
 
     @abstractmethod
-    def _begin(self, directory: RunDirectory) -> None:
-        """Open the view of a run, whose moments then come from the first one on."""
+    def _start(self, directory: RunDirectory) -> None:
+        """Open the view of a run; its points then come from the first one on."""
 
     @abstractmethod
-    def _write(self, moments: Sequence[LogPoint]) -> int:
-        """Add moments, by rising env_steps, and return how many of them were new; there may be none to add."""
+    def _write(self, points: Sequence[LogPoint]) -> int:
+        """Add points by rising env_steps, possibly none, and return how many of them were new."""
 
     @abstractmethod
-    def _end(self, *, good: bool) -> None:
-        """Write what is still on its way and let go of everything; do no harm where nothing was begun.
+    def _stop(self, *, success: bool) -> None:
+        """Flush and release everything; do nothing if nothing was started.
 
         Args:
-            good: the run ended in good order.
+            success: Whether the run ended without a failure.
         """
 
     @abstractmethod
     def _look(self) -> str:
-        """The address to look at, or the command to run; called between `_begin` and `_end`."""
+        """Return the address to open, or the command to run; called between `_start` and `_stop`."""
 
-    # ---------------------------------------------------------------- while a run goes on
+    # ---------------------------------------------------------------- during training
 
     def on_start(self, event: RunStarted) -> None:
-        """Bring the view to where the run stands: what a resume dropped from the logs is dropped from it."""
+        """Bring the view to the run's current step; rows that a resume dropped from the logs are dropped."""
         self._finished = False
-        with self._sparing_the_run(event.path):
-            self._open(event)
-            self._push()
+        self._path = event.path
+        with self._failures_reported():
+            self._start(RunDirectory.open(event.path))
+            self._follower = LogFollower(event.path)
+        self._push()
 
     def on_step(self, view: StepView) -> None:
-        """Look at a clock; every few seconds, pass on new rows."""
+        """Add new rows every few seconds."""
         if time.monotonic() >= self._due:
-            self._push_if_open()
+            self._push()
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """Pass on new rows."""
-        self._push_if_open()
+        """Add new rows."""
+        self._push()
 
     def on_finish(self, event: RunFinished) -> None:
-        """Pass on the last rows."""
-        self._push_if_open(last=True)
+        """Add the last rows."""
+        self._push()
         self._finished = True
 
     def close(self) -> None:
-        """End the view, also where the run failed."""
-        with self._sparing_the_run(self._path):
-            self._shut(good=self._finished)
+        """Close the view, also if the run failed."""
+        with self._failures_reported():
+            self._shut(success=self._finished)
 
-    # ---------------------------------------------------------------- afterwards
+    # ---------------------------------------------------------------- after training
 
     def sync(self, path: str | Path) -> Synced:
-        """Bring the view to what a run directory holds, from its files alone; twice gives the same as once.
+        """Bring the view to the content of a run directory; syncing twice equals syncing once.
 
         Raises:
-            UserError: there is no run, it has no rows yet, they are damaged, or a process trains in it.
-            RunFailure: the dashboard did not take it.
+            UserError: There is no run, it has no rows yet, they are damaged, or a process trains in it.
+            RunFailure: The dashboard failed.
         """
         directory = RunDirectory.open(path)
         with directory.lock():
-            moments = Follower(directory.path).new_moments()
-            if not moments:
-                raise UserError(f"{directory.path} has nothing to export yet: its logs hold no rows")
+            points = LogFollower(directory.path).new_points()
+            if not points:
+                raise UserError(f"{directory.path} has nothing to show yet: its logs hold no rows")
             try:
-                self._begin(directory)
-                written, look = self._write(moments), self._look()
-                self._end(good=True)
-            except Exception as error:  # Foreign code, which may raise anything.
+                self._start(directory)
+                written, look = self._write(points), self._look()
+                self._stop(success=True)
+            except Exception as error:  # foreign code, which may raise anything
                 with contextlib.suppress(Exception):
-                    self._end(good=False)
+                    self._stop(success=False)
                 if isinstance(error, UserError | RunFailure):
                     raise
-                raise RunFailure(f"{self.title} did not take {directory.path}: {_one_line(error)}") from error
-        return Synced(len(moments), written, look)
+                raise RunFailure(f"{self.title} failed on {directory.path}: {_one_line(error)}") from error
+        return Synced(len(points), written, look)
 
-    # ---------------------------------------------------------------- inside
+    # ---------------------------------------------------------------- internals
 
-    def _open(self, event: RunStarted) -> None:
-        self._path = event.path
-        self._begin(RunDirectory.open(event.path))
-        # A checkpoint, from which a run goes on, has its evaluations.
-        self._follower = Follower(event.path, event.beside_every, event.start_env_steps)
+    def _push(self) -> None:
+        with self._failures_reported():
+            if self._follower is not None:
+                self._write(self._follower.new_points())
+                self._due = time.monotonic() + _PUSH_SECONDS
 
-    def _push_if_open(self, last: bool = False) -> None:
-        if self._follower is not None:
-            with self._sparing_the_run(self._path):
-                self._push(last)
-
-    def _push(self, last: bool = False) -> None:
-        assert self._follower is not None, "on_start comes first"
-        self._write(self._follower.new_moments(last))
-        self._due = time.monotonic() + _PUSH_SECONDS
-
-    def _shut(self, *, good: bool) -> None:
+    def _shut(self, *, success: bool) -> None:
         self._follower, self._due = None, math.inf
-        self._end(good=good)
+        self._stop(success=success)
 
     @contextlib.contextmanager
-    def _sparing_the_run(self, path: Path) -> Iterator[None]:
-        """Give up exporting at the first failure, with one line: the run directory still has everything."""
+    def _failures_reported(self) -> Iterator[None]:
+        """Close the view at the first failure, with one line on standard error; the run directory has everything."""
         try:
             yield
-        except Exception as error:  # Foreign code, which may raise anything.
+        except Exception as error:  # foreign code, which may raise anything
             print(
-                f"surefoot: warning: no more export to {self.title}: {_one_line(error)}; the run goes on, and "
-                f"`surefoot sync {path} --to {self.name}` exports all of it later",
+                f"surefoot: warning: {self.title} failed: {_one_line(error)}; training continues without it, and "
+                f"`surefoot sync {self._path} --to {self.name}` adds everything later",
                 file=sys.stderr,
                 flush=True,
             )
             with contextlib.suppress(Exception):
-                self._shut(good=False)
+                self._shut(success=False)
 
 
-def refuse_links(*paths: Path) -> None:
-    """Refuse symbolic links where a dashboard's files are written and cleared away.
+def check_links(*paths: Path) -> None:
+    """Validate that a dashboard's own files and folders are not symbolic links.
 
-    A run that a stranger packed could lead both to any other place.
+    In an untrusted run, they could direct what is written and removed here to any other place.
 
     Raises:
-        UserError: which of them is one.
+        UserError: One of them is a link.
     """
     for path in paths:
         if path.is_symlink():
@@ -187,7 +178,7 @@ def refuse_links(*paths: Path) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """What an exception says, with its kind where it is not one of ours."""
+    """Return an exception's message, with its type if it is not one of ours."""
     text = " ".join(str(error).split())[:300]
     if isinstance(error, UserError | RunFailure):
         return text

@@ -40,7 +40,7 @@ def make_reference(run: RunDirectory, spec: PolicySpec, index: int) -> Reference
     Raises:
         UserError: There is no good checkpoint, or it is of another env step than the policy.
     """
-    checkpoint = run.load_checkpoint()
+    checkpoint = run.checkpoints.load()
     if checkpoint.env_steps != spec.env_steps:
         raise UserError(
             f"the policy in {run.path} is of env step {spec.env_steps:,}, but its last good checkpoint of "
@@ -102,7 +102,7 @@ def _stored_observations(run: RunDirectory, checkpoint: Checkpoint, index: int) 
     for path in reversed(checkpoint.segments):
         if count >= _OBSERVATIONS:
             break
-        segment = run.read_segment(path)
+        segment = run.checkpoints.read_segment(path)
         start = int(segment["frame_count"][:index].sum())
         found.append(segment["frames"][start : start + int(segment["frame_count"][index])])
         count += len(found[-1])

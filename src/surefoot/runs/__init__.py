@@ -1,12 +1,14 @@
-"""What a run directory holds, and the only code that reads or writes one. NumPy and the standard library alone."""
+"""Run directories: configuration, CSV logs, checkpoints and locks. NumPy and the standard library only."""
 
-from surefoot.runs.checkpoints import Checkpoint
-from surefoot.runs.csvlog import EVALUATION_COLUMNS, CsvLog, read_diagnostics, read_evaluations, read_training
+from surefoot.runs.checkpoints import Checkpoint, CheckpointStore
+from surefoot.runs.csvlog import EVALUATION_COLUMNS, CsvLog
+from surefoot.runs.csvread import read_diagnostics, read_evaluations, read_training
 from surefoot.runs.directory import RunDirectory
 
 __all__ = [
     "EVALUATION_COLUMNS",
     "Checkpoint",
+    "CheckpointStore",
     "CsvLog",
     "RunDirectory",
     "read_diagnostics",

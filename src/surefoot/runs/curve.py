@@ -1,4 +1,4 @@
-"""The evaluation curve of a run that may still be going."""
+"""Evaluation curve of a run, which may still be running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from surefoot.runs.tail import LogTail
+from surefoot.runs.csvread import LogTail
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class EvaluationSummary:
     """One evaluation of all seeds.
 
     Attributes:
-        env_steps: simulator control steps per seed when it began.
-        returns: per seed, the mean undiscounted return over its episodes; NaN for a seed that diverged.
-        scores: per seed, the mean score over its episodes; NaN for a seed that diverged.
+        env_steps: Simulator control steps per seed at its start.
+        returns: Mean undiscounted return over the episodes of each seed; NaN for a diverged seed.
+        scores: Mean score over the episodes of each seed; NaN for a diverged seed.
     """
 
     env_steps: int
@@ -26,51 +26,51 @@ class EvaluationSummary:
 
     @property
     def diverged(self) -> int:
-        """How many seeds have no score any more."""
+        """Number of seeds without a score."""
         return sum(map(math.isnan, self.scores))
 
     @property
     def score(self) -> float:
-        """Mean score over the seeds that did not diverge; NaN where all did."""
+        """Mean score over the seeds that did not diverge; NaN if all did."""
         known = [score for score in self.scores if not math.isnan(score)]
         return sum(known) / len(known) if known else math.nan
 
 
-class Evaluations:
-    """The evaluations of one run, summed up row by row as they appear.
+class EvaluationCurve:
+    """Incremental summary of a run's evaluations.
 
     Args:
-        path: its evaluations.csv, which may appear later.
+        path: The run's evaluations.csv, which may appear later.
     """
 
     def __init__(self, path: Path) -> None:
         self._log = LogTail(path, ("seed", "env_steps", "return", "score", "wall_seconds"))
-        # env_steps -> seed -> episodes, the sum of their returns, of their scores
+        # env_steps -> seed -> number of episodes, sum of returns, sum of scores
         self._sums: dict[int, dict[int, list[float]]] = {}
         self._summaries: dict[int, EvaluationSummary] = {}
         self.wall_seconds = 0.0
-        """The run's age at its last evaluation, resumed parts added up."""
+        """Training time up to the last evaluation, resumed parts included."""
 
     @property
     def changed(self) -> float:
-        """When the file last grew, in seconds since the epoch."""
+        """Time of the last write in seconds since the epoch."""
         return self._log.changed
 
     def read(self, seeds: Sequence[int]) -> tuple[EvaluationSummary, ...]:
-        """Return all evaluations so far, in order."""
-        again, rows = self._log.read()
-        if again:
+        """Return all evaluations so far, in order of env_steps."""
+        new = self._log.read()
+        if new.restarted:
             self._sums.clear()
             self._summaries.clear()
             self.wall_seconds = 0.0
-        touched = set()
-        for seed, env_steps, episode_return, score, wall_seconds in rows:
-            sums = self._sums.setdefault(int(env_steps), {}).setdefault(int(seed), [0, 0.0, 0.0])
+        touched = {int(row["env_steps"]) for row in new.rows}
+        for row in new.rows:
+            sums = self._sums.setdefault(int(row["env_steps"]), {}).setdefault(int(row["seed"]), [0, 0.0, 0.0])
             sums[0] += 1
-            sums[1] += episode_return
-            sums[2] += score if not math.isnan(episode_return) else math.nan  # success is defined after a divergence
-            self.wall_seconds = max(self.wall_seconds, wall_seconds)
-            touched.add(int(env_steps))
+            sums[1] += row["return"]
+            # Success is logged as 0 for a diverged seed, so its score is a number.
+            sums[2] += row["score"] if not math.isnan(row["return"]) else math.nan
+            self.wall_seconds = max(self.wall_seconds, row["wall_seconds"])
         for env_steps in touched:
             self._summaries[env_steps] = _summary(env_steps, self._sums[env_steps], seeds)
         return tuple(self._summaries[env_steps] for env_steps in sorted(self._summaries))

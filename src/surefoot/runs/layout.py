@@ -1,4 +1,4 @@
-"""The files of a run directory: how one is told from other directories, made room for, and cleared."""
+"""Files of a run directory: validation, creation and removal."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ LOGS = ("evaluations.csv", "training.csv", "diagnostics.csv")
 
 
 def encode_config(config: Mapping[str, Any]) -> bytes:
-    """Return a config as strict JSON for people to read."""
+    """Return a config as indented, strict JSON."""
     return (json.dumps(config, indent=2, allow_nan=False) + "\n").encode()
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read the config.json in a directory, or refuse it with a UserError."""
+    """Read and validate the config.json of a directory.
+
+    Raises:
+        UserError: It is missing, damaged, or not that of a run.
+    """
     config = read_json(path / CONFIG)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f'{path / CONFIG} is not that of a run: expected an object with "format": {FORMAT}')
@@ -39,39 +43,57 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path / CONFIG} is damaged: it holds a number that is not finite") from error
     algorithm = config.get("algorithm")
     for name in (config.get("task"), algorithm.get("name") if isinstance(algorithm, dict) else None):
-        if isinstance(name, str) and not name.isprintable():  # names are shown in tables, where they could do harm
+        if isinstance(name, str) and not name.isprintable():  # names are printed in tables
             raise UserError(f"{path / CONFIG} is damaged: the name {quoted(name)!r} cannot be printed")
     return config
 
 
-def refuse_links(path: Path) -> None:
-    """Refuse to write in a run whose own files or folders are symbolic links.
+def check_links(path: Path) -> None:
+    """Validate that a run's own files and folders are not symbolic links.
 
-    A run that a stranger packed could lead what is written, cut back or cleared away here to any other place.
+    In an untrusted run, they could direct what is written, truncated or removed here to any other place.
 
     Raises:
-        UserError: which of them is a link.
+        UserError: One of them is a link.
     """
     for name in (CONFIG, LOCK, *LOGS, "policy", "checkpoints", "replay"):
         if (path / name).is_symlink():
             raise UserError(
-                f"{path / name} is a symbolic link; expected a run's own file or folder: put what it leads to in its "
-                "place, or make the whole run directory a link"
+                f"{path / name} is a symbolic link; expected a run's own file or folder: replace it by its target, or "
+                "make the whole run directory a link"
             )
 
 
-def refuse_unless_free(path: Path, overwrite: bool) -> None:
-    """Refuse a path where a new run would meet something it must not touch."""
+def check_free(path: Path, overwrite: bool = False) -> None:
+    """Validate that a new run can be made at a path, without writing anything.
+
+    A process that trains in a run to be overwritten is only found when its lock is taken.
+
+    Args:
+        path: Absolute path of the new run directory.
+        overwrite: Whether a run at the path may be replaced.
+
+    Raises:
+        UserError: The path holds something else, or a run without ``overwrite``, or cannot be written to.
+    """
+    nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if nearest == path:
+        _check_content(path, overwrite)
+    elif not nearest.is_dir():
+        raise UserError(f"cannot make the run directory {path}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"cannot make the run directory {path}: no permission to write in {nearest}")
+
+
+def _check_content(path: Path, overwrite: bool) -> None:
+    if not path.is_dir():
+        raise UserError(f"{path} is a file; expected a new or empty directory")
     try:
-        if not os.path.lexists(path):
-            return
-        if not path.is_dir():
-            raise UserError(f"{path} is a file; expected a new or empty directory")
         names = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise UserError(f"cannot make the run directory {path}: {error.strerror}") from error
     if all(name == LOCK or name.startswith(TEMPORARY) for name in names):
-        return  # empty, or begun by a process that was killed before it wrote the config
+        return  # empty, or left by a process that was killed before it wrote the config
     if CONFIG not in names:
         raise UserError(f"{path} is not empty and not a run; expected a new or empty directory")
     try:
@@ -82,17 +104,8 @@ def refuse_unless_free(path: Path, overwrite: bool) -> None:
         raise UserError(f"{path} already holds a run; resume it with `surefoot resume {path}`, or pass --overwrite")
 
 
-def refuse_unless_writable(path: Path) -> None:
-    """Refuse a path whose nearest existing folder cannot be written to."""
-    nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
-    if not nearest.is_dir():
-        raise UserError(f"cannot make the run directory {path}: {nearest} is a file")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"cannot make the run directory {path}: no permission to write in {nearest}")
-
-
 def make_folder(path: Path) -> list[Path]:
-    """Make a folder with its parents and return those that were missing, deepest first."""
+    """Make a folder with its parents; return those that were missing, deepest first."""
     missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -103,16 +116,16 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def unmake_folders(folders: list[Path]) -> None:
-    """Remove folders that were just made; one that something else has begun to use stays."""
+    """Remove folders that ``make_folder`` made, unless they have gained content."""
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def remove_run(path: Path) -> None:
-    """Remove what this library writes into a run directory, and nothing else.
+    """Remove the files that this library writes into a run directory, except the config.
 
-    The config stays, to be replaced in one step: without it, a kill now would leave a directory nobody dares to touch.
+    The config is replaced in one step later: without it, a kill now would leave a directory not recognised as a run.
     """
     for folder, pattern in ((path / "checkpoints", CHECKPOINT_NAME), (path / "replay", SEGMENT_NAME)):
         remove_leftovers(folder)

@@ -1,7 +1,7 @@
-"""How far runs are and how well they do, read from their files alone while they go on.
+"""Progress and scores of runs, read from their files while they train.
 
-Made for looking at many runs every few seconds: a log is read from where the last look ended, and a file that did not
-change is not opened. Nothing is written, and no run is held up, but for the instant in which its lock is tried.
+Many runs can be polled every few seconds: logs are read incrementally and unchanged files are not opened. Nothing is
+written, and a run's lock is only tried for an instant.
 """
 
 from __future__ import annotations
@@ -11,56 +11,57 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from surefoot.errors import UserError, suggest
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
-from surefoot.runs.curve import Evaluations, EvaluationSummary
+from surefoot.runs.csvread import LogTail, Signature, file_signature
+from surefoot.runs.curve import EvaluationCurve, EvaluationSummary
 from surefoot.runs.layout import CONFIG, LOCK, read_config
 from surefoot.runs.lock import is_held
-from surefoot.runs.tail import Signature, TableTail, signature
 from surefoot.runs.untrusted import quoted
 
 SEARCH_DEPTH = 3
-"""How many folders below a given one runs are looked for: deep enough for results/ALGORITHM/TASK seen from above."""
+"""Depth of the search for runs: enough for results/ALGORITHM/TASK from the folder above."""
 
 _SPEED_INTERVALS = 10
-"""Logging intervals over which speeds are taken: enough to even out an evaluation, few enough to follow a change."""
+"""Logging intervals over which speeds are averaged."""
 
 
 class RunState(enum.StrEnum):
-    """What can be said of a run from outside."""
+    """State of a run, as its files show it."""
 
     RUNNING = "running"
     """A process holds its lock."""
     FINISHED = "finished"
     """It reached its last step."""
     STOPPED = "stopped"
-    """It ended earlier, in good order as far as its files tell: resuming loses nothing."""
+    """It ended earlier, with a checkpoint of its last step: resuming loses nothing."""
     FAILED = "failed"
-    """It ended earlier and logged rows that its newest checkpoint does not cover: it was killed, or something broke."""
+    """It was killed or failed: it logged rows after its newest checkpoint."""
     UNREADABLE = "unreadable"
     """Its files cannot be read; see ``RunProgress.problem``."""
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """One run at one moment.
+    """Progress of a run.
 
     Attributes:
-        path: the run directory.
-        state: what the run does.
-        problem: why it cannot be read, in one line; None where it can.
-        task: the task's name.
-        algorithm: the algorithm's name.
-        seeds: its training seeds.
-        env_steps: simulator control steps per seed that its logs tell of.
-        total_env_steps: the same when it is done.
-        evaluations: in order of env_steps.
-        env_steps_per_second: lately, all seeds together; None where too little is logged.
-        grad_steps_per_second: the same in gradient updates; 0 during the warm-up.
-        seconds_left: until the last step at that speed; None where the run does not go on, or is in its warm-up.
-        wall_seconds: it ran so far, resumed parts added up.
-        changed: when its logs last grew, in seconds since the epoch.
+        path: Run directory.
+        state: State of the run.
+        problem: Reason why it cannot be read, in one line; None if it can.
+        task: Name of the task.
+        algorithm: Name of the algorithm.
+        seeds: Training seeds, one per agent.
+        env_steps: Simulator control steps per seed in its logs.
+        total_env_steps: Simulator control steps per seed at its end.
+        evaluations: Evaluations in order of env_steps.
+        env_steps_per_second: Recent rate of all seeds; None before enough is logged.
+        grad_steps_per_second: Recent rate of gradient updates of all seeds; 0 during the warm-up.
+        seconds_left: Estimated time until its end; None if it is not running, or in its warm-up.
+        wall_seconds: Training time so far, resumed parts included.
+        changed: Time of the last write to its logs, in seconds since the epoch.
     """
 
     path: Path
@@ -79,14 +80,22 @@ class RunProgress:
     changed: float = 0.0
 
 
+class _Interval(NamedTuple):
+    """The end of a logging interval, in counts per seed."""
+
+    env_steps: int
+    grad_steps: int
+    wall_seconds: float
+
+
 class RunsReader:
-    """Runs, and directories in which runs may appear.
+    """Incremental reader of runs, and of directories in which runs may appear.
 
     Args:
-        paths: run directories, or directories that hold some up to ``SEARCH_DEPTH`` folders down.
+        paths: Run directories, or directories with runs at most ``SEARCH_DEPTH`` folders down.
 
     Raises:
-        UserError: a path is missing, or is no run and holds none.
+        UserError: A path is missing, or is not a run and holds none.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -97,39 +106,40 @@ class RunsReader:
                 raise UserError(_no_run(path))
 
     def read(self) -> list[RunProgress]:
-        """Return every run there is now, each once, in the order of the paths and by name below each."""
+        """Return every run once, in the order of the paths and by name below each."""
         found = dict.fromkeys(run for path in self._paths for run in sorted(find_runs(path)))
         self._readers = {path: self._readers.get(path) or RunReader(path) for path in found}
         return [reader.read() for reader in self._readers.values()]
 
 
 class RunReader:
-    """One run, looked at again and again.
+    """Incremental reader of one run.
 
     Args:
-        path: its directory.
+        path: Run directory.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._config: _Config | None = None
         self._config_signature: Signature | None = None
-        self._evaluations = Evaluations(path / "evaluations.csv")
-        self._training = TableTail(path / "training.csv", ("env_steps", "grad_steps", "wall_seconds"))
+        self._evaluations = EvaluationCurve(path / "evaluations.csv")
+        self._training = LogTail(path / "training.csv", ("env_steps", "grad_steps", "wall_seconds"))
+        self._intervals: dict[int, _Interval] = {}
 
     def read(self) -> RunProgress:
-        """Return how the run stands now. What cannot be read makes the run unreadable, and raises nothing."""
+        """Return the current progress; a run whose files cannot be read has the state UNREADABLE."""
         try:
             return self._read()
         except UserError as error:
             return RunProgress(self._path, RunState.UNREADABLE, problem=quoted(str(error), 500))
 
     def _read(self) -> RunProgress:
-        running = is_locked(self._path)  # before the logs: a run that ends in between is then still told as running
+        running = is_locked(self._path)  # before the logs: a run that ends in between still counts as running
         config = self._read_config()
         evaluations = self._evaluations.read(config.seeds)
-        intervals = self._training.read(64 * 1024 + 4096 * len(config.seeds))
-        logged = int(intervals[-1][0]) if intervals else 0
+        intervals = self._read_intervals(len(config.seeds))
+        logged = intervals[-1].env_steps if intervals else 0
         env_steps = max(logged, evaluations[-1].env_steps if evaluations else 0)
         env_rate, grad_rate = _speeds(intervals, len(config.seeds))
         left = (config.total_env_steps - env_steps) * len(config.seeds)
@@ -144,14 +154,26 @@ class RunReader:
             evaluations=evaluations,
             env_steps_per_second=env_rate,
             grad_steps_per_second=grad_rate,
-            # The warm-up's speed says nothing about what comes after it.
+            # The speed of the warm-up does not predict that of the updates.
             seconds_left=left / env_rate if running and env_rate and grad_rate else None,
-            wall_seconds=max(intervals[-1][2] if intervals else 0.0, self._evaluations.wall_seconds),
+            wall_seconds=max(intervals[-1].wall_seconds if intervals else 0.0, self._evaluations.wall_seconds),
             changed=max(self._training.changed, self._evaluations.changed),
         )
 
+    def _read_intervals(self, num_seeds: int) -> list[_Interval]:
+        """Return the last logging intervals; the log of a long run is only read near its end."""
+        new = self._training.read(64 * 1024 + 4096 * num_seeds)
+        if new.restarted:
+            self._intervals.clear()
+        for row in new.rows:
+            interval = _Interval(int(row["env_steps"]), int(row["grad_steps"]), row["wall_seconds"])
+            self._intervals[interval.env_steps] = interval  # one row per seed
+        for env_steps in list(self._intervals)[: -_SPEED_INTERVALS - 1]:
+            del self._intervals[env_steps]
+        return list(self._intervals.values())
+
     def _read_config(self) -> _Config:
-        now = signature(self._path / CONFIG)
+        now = file_signature(self._path / CONFIG)
         if self._config is None or now != self._config_signature:
             self._config, self._config_signature = _parse_config(self._path), now
         return self._config
@@ -166,11 +188,11 @@ class RunReader:
 
 
 def find_runs(path: Path, depth: int = SEARCH_DEPTH) -> Iterator[Path]:
-    """Yield the path where it is a run, otherwise every run below it, at most ``depth`` folders down.
+    """Yield the path if it is a run, otherwise every run below it, at most ``depth`` folders down.
 
-    Hidden folders and links are passed over, and so is what may not be read.
+    Hidden folders, links and unreadable folders are skipped.
     """
-    # A config.json alone may be anybody's.
+    # A config.json alone may belong to another program.
     if (path / CONFIG).is_file() and ((path / LOCK).exists() or (path / "evaluations.csv").exists()):
         yield path
         return
@@ -186,13 +208,13 @@ def find_runs(path: Path, depth: int = SEARCH_DEPTH) -> Iterator[Path]:
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether a process trains in a run directory."""
+    """Return whether a process trains in a run directory."""
     return is_held(path / LOCK)
 
 
 @dataclass(frozen=True)
 class _Config:
-    """What is shown of config.json."""
+    """Entries of config.json that are displayed."""
 
     task: str
     algorithm: str
@@ -206,7 +228,7 @@ def _parse_config(path: Path) -> _Config:
         resolved = config["resolved"]
         total_env_steps = int(resolved["agent_steps"]) * int(resolved["action_repeat"])
         if total_env_steps >= 2**63:
-            raise ValueError("more than a counter holds")
+            raise ValueError("more steps than an int64 holds")
         return _Config(
             task=str(config["task"]),
             algorithm=str(config["algorithm"]["name"]),
@@ -214,20 +236,22 @@ def _parse_config(path: Path) -> _Config:
             total_env_steps=total_env_steps,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path / CONFIG} lacks what a run's has: task, algorithm, seeds, resolved") from error
+        raise UserError(
+            f"{path / CONFIG} lacks an entry or has a wrong one: expected task, algorithm, seeds and resolved"
+        ) from error
 
 
-def _speeds(intervals: Sequence[tuple[float, ...]], num_seeds: int) -> tuple[float | None, float | None]:
-    """Return env steps and updates per second over the last intervals, all seeds together.
+def _speeds(intervals: Sequence[_Interval], num_seeds: int) -> tuple[float | None, float | None]:
+    """Return env steps and updates per second over the last intervals, of all seeds.
 
-    By the wall clock, evaluations and checkpoints included: that is what the time left depends on.
+    On the wall clock, evaluations and checkpoints included, as the remaining time depends on it.
     """
-    lately = intervals[-_SPEED_INTERVALS - 1 :]
-    if lately and lately[-1][1] > 0:
-        lately = [interval for interval in lately if interval[1] > 0]  # without the warm-up
-    if len(lately) < 2 or (seconds := lately[-1][2] - lately[0][2]) <= 0:
+    if intervals and intervals[-1].grad_steps > 0:
+        intervals = [interval for interval in intervals if interval.grad_steps > 0]  # without the warm-up
+    if len(intervals) < 2 or (seconds := intervals[-1].wall_seconds - intervals[0].wall_seconds) <= 0:
         return None, None
-    env_steps, grad_steps = (lately[-1][column] - lately[0][column] for column in (0, 1))
+    first, last = intervals[0], intervals[-1]
+    env_steps, grad_steps = last.env_steps - first.env_steps, last.grad_steps - first.grad_steps
     return env_steps * num_seeds / seconds, grad_steps * num_seeds / seconds
 
 
@@ -235,19 +259,19 @@ def _newest_checkpoint(path: Path) -> int | None:
     try:
         names = os.listdir(path / "checkpoints")
     except OSError:
-        return None  # such as a copy of a run that left its checkpoints out
+        return None  # a copy of a run without its checkpoints
     steps = [int(match[1]) for name in names if (match := CHECKPOINT_NAME.fullmatch(name))]
     return max(steps, default=None)
 
 
 def _no_run(path: Path) -> str:
-    expected = "expected a run directory made by `surefoot train`, or a directory that holds some"
+    expected = "expected a run directory made by `surefoot train`, or a directory with some"
     if path.is_dir():
         return f"{path} holds no runs: {expected}"
     if path.exists():
         return f"{path} is a file: {expected}"
     try:
-        beside = os.listdir(path.parent)
+        siblings = os.listdir(path.parent)
     except OSError:
-        beside = []
-    return f"{path} does not exist: {expected}{suggest(path.name, beside)}"
+        siblings = []
+    return f"{path} does not exist: {expected}{suggest(path.name, siblings)}"

@@ -19,6 +19,7 @@ from surefoot.machine import resolve_precision
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
+from surefoot.runs.layout import check_free
 from surefoot.tasks import Task, get_task
 from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig, check_names
@@ -97,7 +98,7 @@ def train(
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = get_task(task)
-    RunDirectory.check_free(config.out or next(_free_paths(resolved, config.algorithm)), overwrite=config.overwrite)
+    check_free(Path(config.out or next(_free_paths(resolved, config.algorithm))).absolute(), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)
     # Everything that can be refused is refused before the directory is made.
@@ -150,7 +151,7 @@ def resume(
         StopSignal() as stop,
         watchers,
     ):
-        if directory.has_checkpoints():
+        if directory.checkpoints.any():
             loop.restore(directory)
         else:
             watchers.on_message("this run was stopped before its first checkpoint: it begins again")

@@ -16,7 +16,7 @@ from surefoot.errors import UserError
 from surefoot.networks.validation import one_line
 from surefoot.policy import PolicySpec, save_policy
 from surefoot.replay import ReplayState
-from surefoot.runs import Checkpoint, RunDirectory
+from surefoot.runs import EVALUATION_COLUMNS, Checkpoint, CsvLog, RunDirectory
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.checkpointing.arrays import arrays_to_tree, copy_tree, tree_to_arrays
 from surefoot.training.checkpointing.host_state import HostState
@@ -56,9 +56,9 @@ class RunWriter:
     ) -> None:
         self._directory, self._config, self._plan, self._task = directory, config, plan, task
         self._vector = vector
-        self._evaluations = directory.evaluations()
-        self._training = directory.training(TRAINING_COLUMNS)
-        self._diagnostics = directory.diagnostics(diagnostics_columns(learner))
+        self._evaluations = CsvLog(directory.path / "evaluations.csv", EVALUATION_COLUMNS)
+        self._training = CsvLog(directory.path / "training.csv", TRAINING_COLUMNS)
+        self._diagnostics = CsvLog(directory.path / "diagnostics.csv", diagnostics_columns(learner))
         self._segments: list[tuple[str, int]] = []
         self._mark = NOTHING
         self._scores: list[float] | None = None
@@ -118,7 +118,7 @@ class RunWriter:
         def save(evaluated: dict[str, Any], spec: PolicySpec) -> None:
             if new is not None:
                 self._append_segment(new.to_arrays(), oldest)
-            self._directory.save_checkpoint(
+            self._directory.checkpoints.save(
                 env_steps,
                 arrays={
                     "learner": tree_to_arrays(learner),
@@ -203,7 +203,7 @@ class RunWriter:
 
     def _append_segment(self, arrays: dict[str, np.ndarray], oldest: int) -> None:
         start, stop = int(arrays["start"]), int(arrays["stop"])
-        self._segments.append((self._directory.write_segment(start, stop, arrays), stop))
+        self._segments.append((self._directory.checkpoints.write_segment(start, stop, arrays), stop))
         # A segment that ends where the oldest transition begins still holds that transition's first frame.
         self._segments = [(name, end) for name, end in self._segments if end >= oldest]
 
@@ -217,14 +217,14 @@ class RunWriter:
         Raises:
             UserError: there is no good checkpoint, or it is of something else.
         """
-        loaded = self._directory.load_checkpoint()
+        loaded = self._directory.checkpoints.load()
         for line in loaded.skipped:
             message(line)
         with self._naming_misfits(loaded.env_steps):
             offsets = [_offset(loaded.meta[f"{name}_offset"]) for name in ("evaluations", "training", "diagnostics")]
             state, host = self._decode(loaded, population)
         # Only now is it certain that the run goes on from here.
-        self._directory.discard_after(loaded)
+        self._directory.checkpoints.discard_after(loaded)
         for log, offset in zip((self._evaluations, self._training, self._diagnostics), offsets, strict=True):
             log.truncate(offset)
         self.checkpoint_env_steps = loaded.env_steps
@@ -238,7 +238,7 @@ class RunWriter:
         fresh, _ = jax.eval_shape(population.init, host.observation)
         rings, segments, mark = ReplayRings(fresh.replay), [], NOTHING
         for path in loaded.segments:
-            segment = self._directory.read_segment(path)
+            segment = self._directory.checkpoints.read_segment(path)
             rings.write(segment)
             mark = segment_mark(segment)
             segments.append((path.name, mark.transitions))

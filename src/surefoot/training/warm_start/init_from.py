@@ -58,7 +58,7 @@ class SourceRun:
             UserError: there is no run, or no good checkpoint.
         """
         directory = RunDirectory.open(path)
-        loaded = directory.load_checkpoint()
+        loaded = directory.checkpoints.load()
         try:
             identity, counters = loaded.meta["identity"], loaded.arrays["replay_counters"]
             source = cls(
@@ -157,7 +157,7 @@ class SourceRun:
         """
         directory = RunDirectory.open(self.path)
         try:
-            return newest([directory.read_segment(path) for path in self._segments], self._oldest, most)
+            return newest([directory.checkpoints.read_segment(path) for path in self._segments], self._oldest, most)
         except (KeyError, IndexError, ValueError) as error:
             raise UserError(f"the replay log of {self.path} does not fit: {error!r}") from error
 

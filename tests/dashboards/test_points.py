@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.dashboards import Follower
+from surefoot.dashboards import LogFollower
 from surefoot.errors import UserError
 
 from .support import FakeRun
@@ -17,10 +17,10 @@ def test_seeds_and_their_mean(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.log(100, {3: 1.0, 4: 3.0})
     run.evaluate(100, {3: [10.0, 20.0], 4: [30.0, 50.0]}, success=True)
-    (moment,) = Follower(run.path).new_moments()
-    assert (moment.env_steps, moment.agent_steps, moment.grad_steps, moment.wall_seconds) == (100, 50, 100, 50.25)
+    (point,) = LogFollower(run.path).new_points()
+    assert (point.env_steps, point.agent_steps, point.grad_steps, point.wall_seconds) == (100, 50, 100, 50.25)
     common = {"evaluation/length_env_steps": 1000.0, "evaluation/success_any": 1.0, "evaluation/success_last": 0.5}
-    assert moment.series == {
+    assert point.series == {
         "seed_3": {"training/critic_loss": 1.0, "evaluation/return": 15.0, "evaluation/score": 0.015} | common,
         "seed_4": {"training/critic_loss": 3.0, "evaluation/return": 40.0, "evaluation/score": 0.04} | common,
         "mean": {"training/critic_loss": 2.0, "evaluation/return": 27.5, "evaluation/score": 0.0275} | common,
@@ -31,7 +31,7 @@ def test_what_is_not_finite_is_no_point_and_not_in_the_mean(tmp_path: Path) -> N
     run = FakeRun(tmp_path / "run", seeds=(0, 1, 2))
     run.evaluate(0, {0: [math.nan, 5.0], 1: [2.0, 4.0], 2: [6.0, 8.0]})
     run.log(10, {0: math.inf, 1: 1.0, 2: 2.0})
-    first, second = Follower(run.path).new_moments()
+    first, second = LogFollower(run.path).new_points()
     assert "evaluation/return" not in first.series["seed_0"]
     assert first.series["mean"]["evaluation/return"] == 5.0
     assert "training/critic_loss" not in second.series["seed_0"]
@@ -41,53 +41,26 @@ def test_what_is_not_finite_is_no_point_and_not_in_the_mean(tmp_path: Path) -> N
 
 def test_a_growing_run_is_read_row_by_row_exactly_once_and_in_order(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
-    follower = Follower(run.path)
-    assert follower.new_moments() == []
+    follower = LogFollower(run.path)
+    assert follower.new_points() == []
     run.evaluate(200, {0: [1.0]})
     run.log(100, {0: 1.0})
-    assert [moment.env_steps for moment in follower.new_moments()] == [100, 200]
-    assert follower.new_moments() == []
+    assert [point.env_steps for point in follower.new_points()] == [100, 200]
+    assert follower.new_points() == []
     run.log(300, {0: 2.0})
-    assert [moment.env_steps for moment in follower.new_moments()] == [300]
-
-
-def test_rows_wait_for_an_evaluation_that_is_played_beside_training(tmp_path: Path) -> None:
-    """A dashboard that takes steps in order only would drop it; the last rows wait for nothing."""
-    run = FakeRun(tmp_path / "run", seeds=(0,))
-    follower = Follower(run.path, beside_every=100)
-
-    def steps(last: bool = False) -> list[int]:
-        return [moment.env_steps for moment in follower.new_moments(last)]
-
-    run.evaluate(0, {0: [1.0]})
-    for env_steps in (50, 99, 102, 150):
-        run.log(env_steps, {0: 1.0})
-    assert steps() == [0, 50, 99]
-    run.log(200, {0: 1.0})
-    assert steps() == []
-    run.evaluate(102, {0: [2.0]})  # Begun with the first agent step at or after 100.
-    run.log(250, {0: 1.0})
-    late = follower.new_moments()
-    assert [moment.env_steps for moment in late] == [102, 150]
-    assert late[0].series["seed_0"] == {
-        "training/critic_loss": 1.0,
-        "evaluation/return": 2.0,
-        "evaluation/score": 0.002,
-        "evaluation/length_env_steps": 1000.0,
-    }
-    assert steps(last=True) == [200, 250]
+    assert [point.env_steps for point in follower.new_points()] == [300]
 
 
 def test_a_row_still_being_written_comes_when_it_is_complete(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
-    follower = Follower(run.path)
+    follower = LogFollower(run.path)
     with (run.path / "training.csv").open("a") as stream:
         stream.write("0,100,50,100,,2.5,1")
         stream.flush()
-        assert follower.new_moments() == []
+        assert follower.new_points() == []
         stream.write("0.0\n")
-    (moment,) = follower.new_moments()
-    assert (moment.wall_seconds, moment.series["seed_0"]) == (10.0, {"training/critic_loss": 2.5})
+    (point,) = follower.new_points()
+    assert (point.wall_seconds, point.series["seed_0"]) == (10.0, {"training/critic_loss": 2.5})
 
 
 @pytest.mark.parametrize(
@@ -110,4 +83,4 @@ def test_a_damaged_log_is_one_line_that_says_where(tmp_path: Path, file: str, co
     else:
         path.write_bytes((path.read_bytes() if file.startswith("+") else b"") + content.encode("latin-1"))
     with pytest.raises(UserError, match=said):
-        Follower(run.path).new_moments()
+        LogFollower(run.path).new_points()
