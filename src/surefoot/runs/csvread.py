@@ -116,7 +116,10 @@ class LogTail:
     def __init__(self, path: Path, columns: Sequence[str], *, all_columns: bool = False) -> None:
         self._path, self._required, self._all = path, columns, all_columns
         self._signature = _MISSING
-        self._restart()
+        self._header: list[str] = []
+        self._names: dict[int, str] = {}
+        self._offset, self._anchor = 0, b""
+        self._line: int | None = 1
 
     @property
     def changed(self) -> float:
@@ -162,10 +165,8 @@ class LogTail:
         return NewRows(restarted, rows)
 
     def _restart(self) -> None:
-        self._header: list[str] = []
-        self._names: dict[int, str] = {}
-        self._offset, self._anchor = 0, b""
-        self._line: int | None = 1
+        self._header, self._names = [], {}
+        self._offset, self._anchor, self._line = 0, b"", 1
 
     def _continues(self, descriptor: int) -> bool:
         """Return whether the bytes read last are still in place; a file cut back may have regrown since."""
@@ -175,8 +176,8 @@ class LogTail:
         header = (parse_csv(self._path, line) or [[]])[0]
         if missing := [name for name in self._required if name not in header]:
             raise UserError(f"{self._path} has no column {missing[0]!r}; expected a run's {self._path.name}")
-        wanted = frozenset(header) - TEXT_COLUMNS if self._all else frozenset(self._required)
-        self._names = {index: name for index, name in enumerate(header) if name in wanted}
+        wanted = [name for name in header if name not in TEXT_COLUMNS] if self._all else self._required
+        self._names = {header.index(name): name for name in wanted}
         self._header, self._offset, self._anchor = header, len(line), line[-_ANCHOR_BYTES:]
 
     def _row(self, cells: list[str]) -> dict[str, float]:
