@@ -90,7 +90,7 @@ def fastest_precision() -> Precision:
     return "bf16" if device.platform == "cpu" and _bf16_speedup() >= _MIN_BF16_SPEEDUP else "float32"
 
 
-def _bf16_speedup(repeats: int = 20) -> float:
+def _bf16_speedup(repeats: int = 100) -> float:
     """Return the time of a float32 product divided by that of a bfloat16 product, at a hidden layer's sizes."""
     import jax
     import jax.numpy as jnp
