@@ -16,6 +16,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from surefoot.report.report import make_report
 from tests.report.support import QUICK, make_run
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --window-size=1200,2000"
@@ -87,7 +89,6 @@ def test_page_draws_every_figure_and_escapes_names(opened: webdriver.Chrome) -> 
     assert "<img src=x onerror=alert(1)>" in opened.find_element(By.TAG_NAME, "body").text
 
 
-@pytest.mark.slow
 def test_task_selection_changes_curves_tables_and_published_curves(opened: webdriver.Chrome) -> None:
     assert opened.find_element(By.ID, "profile-box").is_displayed()
     suite = plot(opened, "curves", "data.length")
@@ -101,14 +102,12 @@ def test_task_selection_changes_curves_tables_and_published_curves(opened: webdr
     assert plot(opened, "curves", "data.length") == suite
 
 
-@pytest.mark.slow
 def test_unfinished_runs_are_listed_first(opened: webdriver.Chrome) -> None:
     caption = opened.find_element(By.CSS_SELECTOR, "details.notes").text
     assert caption.startswith("Runs: 4 finished, 2 stopped.")
     assert "is unfinished (stopped): evaluated up to env step 20,000 of 40,000" in caption
 
 
-@pytest.mark.slow
 def test_aggregate_selection_changes_curves(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "layout.yaxis.title.text") == "score, IQM"
     choose(opened, "aggregate", "mean")
@@ -116,7 +115,6 @@ def test_aggregate_selection_changes_curves(opened: webdriver.Chrome) -> None:
     assert "Mean over all runs" in opened.find_element(By.ID, "curves-caption").text
 
 
-@pytest.mark.slow
 def test_axis_selection_changes_to_wall_clock(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "layout.xaxis.title.text") == "env steps"
     assert plot(opened, "curves", "data[2].x") == [0, 10_000, 20_000]
@@ -125,7 +123,6 @@ def test_axis_selection_changes_to_wall_clock(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "data[2].x") == pytest.approx([0, 100 / 60, 200 / 60])
 
 
-@pytest.mark.slow
 def test_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome) -> None:
     def visible() -> list[Any]:
         return plot(
@@ -139,7 +136,6 @@ def test_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome)
     WebDriverWait(opened, 10).until(lambda _: visible() == ["legendonly"] * 3)
 
 
-@pytest.mark.slow
 def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
     choose(opened, "view", "walker-run")
     assert "walker-run, over env steps" in opened.find_element(By.ID, "diagnostics-caption").text
@@ -148,7 +144,6 @@ def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
     assert titles == ["<b>Critic weight norm</b>", "<b>Normalised Q bias, mean</b>"]
 
 
-@pytest.mark.slow
 def test_layers_are_drawn_when_opened(opened: webdriver.Chrome) -> None:
     box = opened.find_element(By.ID, "layers-box")
     assert not box.is_displayed()  # layers of several tasks are not aggregated
@@ -163,7 +158,6 @@ def test_layers_are_drawn_when_opened(opened: webdriver.Chrome) -> None:
     assert box.find_elements(By.CSS_SELECTOR, "svg.main-svg")
 
 
-@pytest.mark.slow
 def test_dark_mode_has_light_text(opened: webdriver.Chrome) -> None:
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -171,7 +165,6 @@ def test_dark_mode_has_light_text(opened: webdriver.Chrome) -> None:
     assert opened.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
 
 
-@pytest.mark.slow
 def test_print_layout_is_light_and_fits_the_paper(opened: webdriver.Chrome) -> None:
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
@@ -181,7 +174,6 @@ def test_print_layout_is_light_and_fits_the_paper(opened: webdriver.Chrome) -> N
     assert not opened.find_element(By.CSS_SELECTOR, ".controls").is_displayed()
 
 
-@pytest.mark.slow
 def test_plots_fit_a_narrow_window(opened: webdriver.Chrome) -> None:
     size = opened.get_window_size()
     opened.set_window_size(600, 1200)
@@ -192,7 +184,6 @@ def test_plots_fit_a_narrow_window(opened: webdriver.Chrome) -> None:
         opened.set_window_size(size["width"], size["height"])
 
 
-@pytest.mark.slow
 def test_page_prints_to_pdf(opened: webdriver.Chrome) -> None:
     import base64
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -55,6 +56,9 @@ def test_report_has_every_figure_and_table(tmp_path: Path, capsys: pytest.Captur
     assert r"\toprule" in (out / "tables" / "runs.tex").read_text()
     page = (out / "index.html").read_text()
     assert not re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']https?:", page), "not self-contained"
+    data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[0])
+    assert [view["name"] for view in data["views"]] == ["suite-dmc", "cheetah-run", "walker-run"]
+    assert data["views"][0]["lines"][1]["curves"]["IQM"]["value"] == [0.05, 0.25, 0.45]
     assert "<script>alert(1)" not in page
     assert "</script><script>alert" not in page
 
