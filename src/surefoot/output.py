@@ -1,4 +1,4 @@
-"""Where a file that a user asked for may go, and how it gets there whole or not at all."""
+"""Output files of commands: validation of their paths, and atomic writes."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from surefoot.errors import RunFailure, UserError
 from surefoot.runs.atomic import write_file
 from surefoot.runs.layout import LOCK
 
-_OF_THE_RUN = ("checkpoints", "policy", "replay", LOCK)
-_DISK_BROKE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_RUN_FILES = ("checkpoints", "policy", "replay", LOCK)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def check_output(path: Path, run: Path) -> None:
-    """Refuse a place that cannot be written to, before the work; write nothing.
+    """Validate the path of an output file before the work.
 
     Args:
-        path: the file to write. One that is there will be replaced.
-        run: the run directory that it tells of; the run's own files are not replaced.
+        path: File to write; an existing one will be replaced.
+        run: Run directory that the output is made from; its own files are not replaced.
 
     Raises:
-        UserError: it is a folder or a device, its folder is missing or not writable, or it is one of the run's own
-            files.
+        UserError: The path is a folder or a device, its folder is missing or not writable, or it is one of the run's
+            own files.
     """
     folder = path.absolute().parent
-    if os.path.isdir(path):  # Path's own raises where a name is too long, which writing will tell
-        raise UserError(f"cannot write {path}: it is a folder, expected the name of a file")
-    if os.path.exists(path) and not os.path.isfile(path):  # replacing /dev/null would break the machine
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that is too long
+        raise UserError(f"cannot write {path}: it is a folder, expected a file")
+    if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/null
         raise UserError(f"cannot write {path}: it is not a regular file")
     if not folder.is_dir():
         raise UserError(f"cannot write {path}: {folder} is {'a file' if folder.exists() else 'missing'}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write {path}: no permission to write in {folder}")
     inside = path.resolve().relative_to(run.resolve()) if path.resolve().is_relative_to(run.resolve()) else None
-    if inside is not None and (inside.parts[0] in _OF_THE_RUN or inside.suffix in (".csv", ".json")):
-        raise UserError(f"cannot write {path}: it belongs to the run {run}; choose another place")
+    if inside is not None and (inside.parts[0] in _RUN_FILES or inside.suffix in (".csv", ".json")):
+        raise UserError(f"cannot write {path}: it belongs to the run {run}; choose another path")
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Put a file in its place in one step.
+    """Write a file atomically.
 
     Raises:
-        UserError: the place cannot be written to.
-        RunFailure: the disk is full or broken.
+        UserError: The path cannot be written to.
+        RunFailure: The disk is full or broken.
     """
     with output_errors(path):
         write_file(path, content)
@@ -54,9 +54,9 @@ def write_output(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into one line: a UserError, or a RunFailure where the disk is to blame."""
+    """Raise an OSError as a RunFailure if the disk is full or broken, else as a UserError."""
     try:
         yield
     except OSError as error:
-        failure = RunFailure if error.errno in _DISK_BROKE else UserError
+        failure = RunFailure if error.errno in _DISK_ERRORS else UserError
         raise failure(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""A run of two seeds as training leaves it, without the training: fresh actors whose statistics have been shaken."""
+"""A synthetic run of two seeds, with initial actors whose statistics and biases are perturbed."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ LOW, HIGH = (-2.0, 0.1), (1.0, 0.7)
 MakeRun = Callable[..., Path]
 
 
-def shaken(actor: NetworkState, rng: np.random.Generator) -> NetworkState:
-    """The actors [S] with statistics and biases that are far from neutral."""
+def perturbed(actor: NetworkState, rng: np.random.Generator) -> NetworkState:
+    """Actors [S] with statistics and biases that differ from their initial values."""
 
-    def shake(path: Any, leaf: jax.Array) -> np.ndarray:
+    def perturb(path: Any, leaf: jax.Array) -> np.ndarray:
         name = path[-1].key
         if name == "var":
             return rng.uniform(0.1, 4.0, leaf.shape).astype(np.float32)
         noise = rng.normal(size=leaf.shape).astype(np.float32)
         return np.asarray(leaf) + {"kernel": 0.0, "scale": 0.3}.get(name, 1.0) * noise
 
-    params, stats = (jax.tree_util.tree_map_with_path(shake, tree) for tree in (actor.params, actor.batch_stats))
+    params, stats = (jax.tree_util.tree_map_with_path(perturb, tree) for tree in (actor.params, actor.batch_stats))
     return actor._replace(params=params, batch_stats=stats)
 
 
 @pytest.fixture(scope="session")
 def actors() -> NetworkState:
-    """The actors [S] of both seeds."""
+    """Actors [S] of both seeds."""
     learner = Learner(small(surefoot.crossq_wn()), EnvSpec(OBSERVATION, ACTION), 0.99)
     keys = jax.random.split(jax.random.key(0), len(SEEDS))
-    return shaken(jax.jit(jax.vmap(learner.init))(keys).actor, np.random.default_rng(0))
+    return perturbed(jax.jit(jax.vmap(learner.init))(keys).actor, np.random.default_rng(0))
 
 
 @pytest.fixture
 def make_run(tmp_path: Path, actors: NetworkState) -> MakeRun:
-    """Write a run; ``change`` exchanges arrays of the policy, of the checkpoint's actor, or both."""
+    """Factory of runs; ``change`` modifies the policy's arrays but not the checkpoint's."""
 
     def make(
         change: Callable[[dict[str, np.ndarray]], None] = lambda arrays: None,

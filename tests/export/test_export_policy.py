@@ -168,7 +168,7 @@ def test_errors_are_one_line_and_nothing_is_written(
 
 @pytest.mark.parametrize(
     ("missing", "expected"),
-    [("policy", "holds no policy"), ("checkpoints", "no usable checkpoint"), ("", "is not a run")],
+    [("policy", "contains no policy"), ("checkpoints", "no usable checkpoint"), ("", "is not a run")],
 )
 def test_missing_parts_of_a_run_are_named(
     missing: str, expected: str, make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]

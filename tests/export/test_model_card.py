@@ -1,4 +1,4 @@
-"""The model card: true to the run, readable as Markdown, and made without JAX."""
+"""Model cards: contents, escaping of untrusted text, and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows(card: str) -> dict[str, list[str]]:
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
 
 
-def test_a_card_says_what_the_run_says(make_run: MakeRun) -> None:
+def test_card_contents_match_the_run(make_run: MakeRun) -> None:
     path = make_run()
     assert surefoot.write_model_card(path) == path / "MODEL_CARD.md"
     card = (path / "MODEL_CARD.md").read_text()
@@ -43,7 +43,7 @@ def test_a_card_says_what_the_run_says(make_run: MakeRun) -> None:
     assert table["3"] == ["0.105", "105"]
     assert "percentile bootstrap over seeds" in card
     assert "over 2 seeds" in card
-    assert "takes seed 4" in card
+    assert "selects seed 4" in card
     assert table["batch_size"] == ["16"]
     assert table["actor.widths"] == ["16, 16"]
     assert table["actor.norm.epsilon"] == ["0.001"]
@@ -55,14 +55,14 @@ def test_a_card_says_what_the_run_says(make_run: MakeRun) -> None:
     assert table["device"] == ["CPU, 2 cores"]
     assert table["versions"] == ["jax 0.12"]
     assert "\nsurefoot train cheetah-run --out 'my runs/a|b'\n" in card
-    assert table["began with"] == ["nothing learned"]
-    assert "Of the task: Apache-2.0 (package `dm-control`" in card
+    assert table["started from"] == ["random networks"]
+    assert "Task: Apache-2.0 (package `dm-control`" in card
     assert "position, velocity" in card
     assert "Fewer than 5 seeds" in card
     assert "not reached its last step" not in card
 
 
-def test_every_line_of_a_table_has_its_headers_cells(make_run: MakeRun) -> None:
+def test_every_table_row_has_as_many_cells_as_its_header(make_run: MakeRun) -> None:
     path = make_run()
     change_config(path, task="a|b <script>", started="x | y")
     card = surefoot.write_model_card(path).read_text()
@@ -72,7 +72,7 @@ def test_every_line_of_a_table_has_its_headers_cells(make_run: MakeRun) -> None:
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
 
 
-def test_a_strangers_texts_stay_texts(make_run: MakeRun, tmp_path: Path) -> None:
+def test_untrusted_text_is_escaped(make_run: MakeRun, tmp_path: Path) -> None:
     path = make_run()
     change_config(path, started="![x](http://a.b/c) `x` a\\", resumed=3)
     path = path.rename(tmp_path / 'a "b"; rm \n```\nc')
@@ -84,7 +84,7 @@ def test_a_strangers_texts_stay_texts(make_run: MakeRun, tmp_path: Path) -> None
     assert """surefoot export 'a "b"; rm ``` c'\n""" in card
 
 
-def test_what_is_beside_is_not_written_through(make_run: MakeRun, tmp_path: Path) -> None:
+def test_existing_symlink_is_not_followed(make_run: MakeRun, tmp_path: Path) -> None:
     path = make_run()
     (tmp_path / "precious").write_text("precious")
     (path / ".tmp-MODEL_CARD.md").symlink_to(tmp_path / "precious")
@@ -94,7 +94,7 @@ def test_what_is_beside_is_not_written_through(make_run: MakeRun, tmp_path: Path
     assert not (path / "MODEL_CARD.md").is_symlink()
 
 
-def test_a_diverged_seed_is_named_and_left_out(make_run: MakeRun) -> None:
+def test_diverged_seed_is_excluded_from_scores(make_run: MakeRun) -> None:
     path = make_run(lambda arrays: arrays["mean/kernel"].__setitem__(1, np.nan))
     log = (path / "evaluations.csv").read_text().splitlines()
     last = [line if f",4,{ENV_STEPS}," not in line else re.sub(r"(1000,,,),[^,]*", r"\1,nan", line) for line in log]
@@ -107,7 +107,7 @@ def test_a_diverged_seed_is_named_and_left_out(make_run: MakeRun) -> None:
     assert "No interval" in card
 
 
-def test_a_run_that_was_not_evaluated_has_a_card_too(make_run: MakeRun) -> None:
+def test_card_of_a_run_without_evaluation(make_run: MakeRun) -> None:
     path = make_run()
     log = path / "evaluations.csv"
     log.write_text(log.read_text().splitlines()[0] + "\n")
@@ -122,32 +122,30 @@ def test_a_run_that_was_not_evaluated_has_a_card_too(make_run: MakeRun) -> None:
     ("suite", "package", "licence"),
     [("dmc", "dm-control", "Apache"), ("myosuite", "myosuite", "Apache"), ("gymnasium", "gymnasium", "MIT")],
 )
-def test_licences_are_those_of_the_installed_packages(
-    suite: str, package: str, licence: str, make_run: MakeRun
-) -> None:
+def test_licences_match_the_installed_packages(suite: str, package: str, licence: str, make_run: MakeRun) -> None:
     about = metadata.metadata(package)
     declared = [text for field in ("License", "License-Expression", "Classifier") for text in about.get_all(field, [])]
     assert any(licence in text for text in declared if text.startswith(("License", licence)))
     path = make_run()
     change_config(path, suite=suite)
-    assert f"Of the task: {licence}" in surefoot.write_model_card(path).read_text()
+    assert f"Task: {licence}" in surefoot.write_model_card(path).read_text()
 
 
-def test_a_warm_start_is_told(make_run: MakeRun) -> None:
+def test_warm_start_is_listed(make_run: MakeRun) -> None:
     path = make_run()
     change_config(path, warm_start={"init_from": "/runs/a", "prefill": "data.npz"})
     table = rows(surefoot.write_model_card(path).read_text())
-    assert table["began with"] == ["networks of the run /runs/a and transitions from data.npz"]
+    assert table["started from"] == ["networks of the run /runs/a and transitions from data.npz"]
 
 
 @pytest.mark.parametrize("suite", ["callable", "module"])
-def test_the_licence_of_a_users_own_environment_is_unknown(suite: str, make_run: MakeRun) -> None:
+def test_licence_of_a_custom_environment_is_unknown(suite: str, make_run: MakeRun) -> None:
     path = make_run()
     change_config(path, suite=suite)
-    assert "Of the task: unknown" in surefoot.write_model_card(path).read_text()
+    assert "Task: unknown" in surefoot.write_model_card(path).read_text()
 
 
-def test_the_command_writes_where_it_is_told(
+def test_command_writes_to_the_given_path(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = make_run(), tmp_path / "card.md"
@@ -157,7 +155,7 @@ def test_the_command_writes_where_it_is_told(
     assert not (path / "MODEL_CARD.md").exists()
 
 
-def test_mistakes_are_one_line(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = make_run()
     os.mkfifo(tmp_path / "pipe")
     for arguments, expected in (
@@ -176,7 +174,7 @@ def test_mistakes_are_one_line(make_run: MakeRun, tmp_path: Path, capsys: pytest
         surefoot.write_model_card(path)
 
 
-def test_writing_a_card_imports_no_jax_and_no_simulator(make_run: MakeRun) -> None:
+def test_writing_a_card_imports_neither_jax_nor_a_simulator(make_run: MakeRun) -> None:
     heavy = {"jax", "flax", "mujoco", "dm_control"}
     code = f"import surefoot, sys; surefoot.write_model_card({str(make_run())!r}); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""A small policy with every kind of layer, made of random numbers."""
+"""A small random policy with every kind of layer."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Acting: the network against a second, plainer computation of it; shapes; bounds; randomness."""
+"""Actions of policies against an independent computation; shapes, bounds and randomness."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def policy(tmp_path, spec, arrays):
 
 
 def hidden_by_hand(arrays, x, index):
-    """The layers of the fixture, one number at a time, in float64."""
+    """Output of the fixture's layers before the head, one scalar at a time, in float64."""
     a = {name: array[index] for name, array in arrays.items()}
     variance = a["input_norm/var"]
     x = [
@@ -35,7 +35,7 @@ def hidden_by_hand(arrays, x, index):
 
 
 def _with_bias(a, name, x):
-    """Columns of a kernel with the bias behind them; appends the 1 that meets it to x."""
+    """Columns of a kernel with the bias appended; appends the matching 1 to x."""
     x.append(1.0)
     return np.vstack([a[f"{name}/kernel"], a[f"{name}/bias"]]).T
 
@@ -48,7 +48,7 @@ def rescale(squashed):
     return np.array([-2.0, 0.1]) + 0.5 * np.array([3.0, 0.6]) * (squashed + 1)
 
 
-def test_the_deterministic_action_is_that_of_the_layers(policy, arrays):
+def test_deterministic_action_equals_the_layers(policy, arrays):
     rng = np.random.default_rng(1)
     for _ in range(5):
         obs = rng.normal(size=OBSERVATION)
@@ -57,7 +57,7 @@ def test_the_deterministic_action_is_that_of_the_layers(policy, arrays):
 
 
 @pytest.mark.parametrize(("mapping", "low", "high"), [("clip", -0.5, 0.25), ("tanh", -10, 2)])
-def test_the_stochastic_action_has_the_heads_spread(tmp_path, spec, arrays, mapping, low, high):
+def test_stochastic_action_has_the_heads_standard_deviation(tmp_path, spec, arrays, mapping, low, high):
     spec["layers"][-1] |= {"mapping": mapping, "log_std_min": low, "log_std_max": high}
     save_policy(tmp_path, spec, arrays)
     policy = load_policy(tmp_path, seed=9)
@@ -71,7 +71,7 @@ def test_the_stochastic_action_has_the_heads_spread(tmp_path, spec, arrays, mapp
     np.testing.assert_allclose(policy(obs, deterministic=False), expected, rtol=2e-5, atol=2e-6)
 
 
-def test_a_batch_is_its_rows(policy):
+def test_batch_equals_its_rows(policy):
     batch = np.random.default_rng(0).normal(size=(4, OBSERVATION)).astype(np.float32)
     actions = policy(batch)
     assert actions.shape == (4, ACTION)
@@ -82,7 +82,7 @@ def test_a_batch_is_its_rows(policy):
     assert policy(batch[0].tolist()).shape == (ACTION,)
 
 
-def test_actions_stay_inside_the_exact_bounds(policy):
+def test_actions_are_within_the_exact_bounds(policy):
     obs = np.random.default_rng(0).normal(size=(500, OBSERVATION)) * 1e4
     for actions in (policy(obs), policy(obs, deterministic=False)):
         exact = actions.astype(np.float64)
@@ -109,7 +109,7 @@ def test_stochastic_actions_repeat_after_reseeding(policy):
     np.testing.assert_array_equal(policy(obs), policy(obs))
 
 
-def test_predict_is_the_call_with_a_state_handed_back(policy):
+def test_predict_equals_the_call_and_returns_the_state(policy):
     obs = np.ones(OBSERVATION)
     action, state = policy.predict(obs, state=("mine",), episode_start=np.array([True]))
     np.testing.assert_array_equal(action, policy(obs))
@@ -122,7 +122,7 @@ def test_predict_is_the_call_with_a_state_handed_back(policy):
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (6,), (2, 4), (1, 1, 5), (5, 1)])
-def test_a_wrong_shape_names_both(policy, shape):
+def test_wrong_shape_error_names_both_shapes(policy, shape):
     with pytest.raises(UserError) as caught:
         policy(np.zeros(shape))
     assert str(caught.value) == f"observation has shape {shape}, expected (5,) or (batch, 5)"
@@ -139,7 +139,7 @@ def test_a_wrong_shape_names_both(policy, shape):
         ([3e38, -3e38, 3e38, 3e38, 3e38], "overflow"),
     ],
 )
-def test_observations_no_policy_can_act_on_are_refused(policy, obs, message):
+def test_invalid_observations_are_rejected(policy, obs, message):
     with pytest.raises(UserError, match=message):
         policy(obs)
 
@@ -151,7 +151,7 @@ def dict_policy(tmp_path, spec, arrays):
     return load_policy(tmp_path)
 
 
-def test_a_dict_is_flattened_in_the_order_of_its_keys(dict_policy):
+def test_dict_is_flattened_in_the_order_of_its_keys(dict_policy):
     flat = np.arange(5.0) / 3
     obs = {"camera": flat[3:].reshape(2, 1), "height": flat[2], "position": flat[:2]}
     np.testing.assert_array_equal(dict_policy(obs), dict_policy(flat))
@@ -159,12 +159,12 @@ def test_a_dict_is_flattened_in_the_order_of_its_keys(dict_policy):
     np.testing.assert_allclose(dict_policy(batch), [dict_policy(flat)] * 3, rtol=1e-5)
 
 
-def test_a_dict_batch_of_one_is_a_batch(dict_policy):
+def test_dict_batch_of_one_is_a_batch(dict_policy):
     obs = {"position": np.zeros((1, 2)), "height": np.zeros((1, 1)), "camera": np.zeros((1, 2))}
     assert dict_policy(obs).shape == (1, ACTION)
 
 
-def test_a_wrong_dict_is_named(dict_policy):
+def test_wrong_dict_error_names_the_keys(dict_policy):
     with pytest.raises(UserError, match="has the keys position, hieght, camera, expected position, height, camera"):
         dict_policy({"position": 0, "hieght": 0, "camera": 0})
     with pytest.raises(UserError, match=r"has shapes position: \(3,\), height: \(\), .*expected 5 numbers"):

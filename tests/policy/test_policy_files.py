@@ -1,10 +1,13 @@
-"""The two files: they come back, they are checked, they change together, and they cannot do harm."""
+"""Files of policies: round trips, validation, atomic replacement and untrusted content."""
 
 import copy
 import errno
 import json
 import os
 import random
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -22,21 +25,21 @@ def folder(tmp_path, spec, arrays):
     return tmp_path / "policy"
 
 
-def test_the_best_seed_is_taken_and_the_first_on_ties(folder):
+def test_default_seed_is_the_best_and_the_first_on_ties(folder):
     policy = load_policy(folder)
     assert (policy.seed, policy.score) == (8, 0.75)
     assert (policy.task, policy.algorithm, policy.env_steps) == ("cheetah-run", "crossq-wn", 1000)
     assert (policy.observation_size, policy.action_size, policy.observation_keys) == (5, 2, None)
 
 
-def test_without_scores_the_first_seed_is_taken(tmp_path, spec, arrays):
+def test_default_seed_without_scores_is_the_first(tmp_path, spec, arrays):
     save_policy(tmp_path, spec | {"scores": [None, float("nan"), None]}, arrays)
     assert load_policy(tmp_path).seed == 7
     save_policy(tmp_path, spec | {"scores": [None, -3, None]}, arrays)
     assert load_policy(tmp_path).seed == 8
 
 
-def test_a_seed_can_be_chosen_and_each_has_its_own_numbers(folder):
+def test_each_seed_has_its_own_parameters(folder):
     policies = [load_policy(folder, seed=seed) for seed in (7, 8, 9)]
     assert [policy.seed for policy in policies] == [7, 8, 9]
     actions = [policy(np.ones(5)).tolist() for policy in policies]
@@ -45,9 +48,9 @@ def test_a_seed_can_be_chosen_and_each_has_its_own_numbers(folder):
         load_policy(folder, seed=3)
 
 
-def test_a_run_directory_is_accepted(tmp_path, spec, arrays):
+def test_policy_loads_from_a_run_directory(tmp_path, spec, arrays):
     run = RunDirectory.create(tmp_path / "run", {})
-    with pytest.raises(UserError, match=r"run holds no policy; expected a run directory with policy/policy\.json"):
+    with pytest.raises(UserError, match=r"run contains no policy; expected a run directory with policy/policy\.json"):
         load_policy(run.path)
     save_policy(run.policy_path, spec, arrays)
     assert load_policy(str(run.path)).seed == 8
@@ -55,7 +58,21 @@ def test_a_run_directory_is_accepted(tmp_path, spec, arrays):
         load_policy(tmp_path / "absent")
 
 
-def test_numpy_values_and_a_spec_object_are_as_good_as_plain_ones(tmp_path, folder, spec, arrays):
+def test_policy_loads_and_acts_with_numpy_alone(folder):
+    script = """
+        import importlib.metadata, json, sys
+        allowed = {"numpy", "surefoot", *sys.stdlib_module_names}
+        installed = importlib.metadata.packages_distributions()
+        sys.modules.update({name: None for name in installed if name not in allowed})
+        import surefoot
+        print(json.dumps(surefoot.load_policy(sys.argv[1])([1.0] * 5).tolist()))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    np.testing.assert_array_equal(np.float32(json.loads(done.stdout)), load_policy(folder)(np.ones(5)))
+
+
+def test_spec_may_hold_numpy_values_or_be_an_object(tmp_path, folder, spec, arrays):
     given = spec | {
         "action_low": np.array(spec["action_low"]),
         "action_high": tuple(spec["action_high"]),
@@ -69,7 +86,7 @@ def test_numpy_values_and_a_spec_object_are_as_good_as_plain_ones(tmp_path, fold
         assert (tmp_path / name / "policy.json").read_bytes() == (folder / "policy.json").read_bytes()
 
 
-def test_a_diverged_seed_does_not_cost_the_others_their_policy(tmp_path, spec, arrays):
+def test_diverged_seed_leaves_the_others_usable(tmp_path, spec, arrays):
     arrays["mean/bias"][1, 0] = np.nan
     save_policy(tmp_path, spec, arrays)
     assert json.loads((tmp_path / "policy.json").read_text())["scores"] == [0.25, None, 0.75]
@@ -97,7 +114,7 @@ def layers_with(index, **changes):
         (lambda s: s.update(observation_size=6), r"'input_norm/mean' is float64 \(3, 5\), expected .*\(3, 6\)"),
         (lambda s: s.update(action_size=0), "action_size must be an integer of at least 1"),
         (lambda s: s.update(action_size=3), "action_low must be a list of 3"),
-        (lambda s: s.update(action_low=[0, float("inf")]), "action_low must hold finite numbers"),
+        (lambda s: s.update(action_low=[0, float("inf")]), "action_low must contain finite numbers"),
         (lambda s: s.update(action_low=[1.0, 0.0]), "low < high and within float32, got 1.0 and 1.0 at 0"),
         (lambda s: s.update(action_high=[3e38 * 2, 1]), "within float32"),
         (lambda s: s.update(action_high=[10**400, 1]), "finite numbers"),
@@ -106,13 +123,13 @@ def layers_with(index, **changes):
         (lambda s: s.update(seeds=[]), "seeds must be distinct and at least one"),
         (lambda s: s.update(seeds=[1, 2]), "scores must be a list of 2"),
         (lambda s: s.update(seeds=[1, -2, 3]), "non-negative"),
-        (lambda s: s.update(scores=["a", 1, 2]), "scores must hold finite numbers or null"),
+        (lambda s: s.update(scores=["a", 1, 2]), "scores must contain finite numbers or null"),
         (lambda s: s.update(observation_keys=[]), "observation_keys must be distinct and at least one"),
-        (lambda s: s.update(observation_keys=["a", 1]), "observation_keys must hold printable texts"),
+        (lambda s: s.update(observation_keys=["a", 1]), "observation_keys must contain printable texts"),
         (lambda s: s.update(layers=[]), "the last layer must be one of tanh_gaussian_head, tanh_head"),
         (lambda s: s.update(layers=s["layers"][:-1]), "last layer must be"),
         (lambda s: s.update(layers=[s["layers"][-1], *s["layers"]]), "can only be the last"),
-        (lambda s: s.update(layers=[5]), "layers must hold objects"),
+        (lambda s: s.update(layers=[5]), "layers must contain objects"),
         (layers_with(1, op="dence"), "unknown layer op 'dence'; did you mean 'dense'"),
         (layers_with(1, op=[1]), "unknown layer op"),
         (layers_with(1, bias=True), r"needs the fields \['name'\], got bias, name"),
@@ -134,7 +151,7 @@ def layers_with(index, **changes):
         ),
     ],
 )
-def test_a_wrong_spec_is_refused_in_one_line_and_nothing_is_written(tmp_path, spec, arrays, change, message):
+def test_invalid_spec_error_is_one_line_and_nothing_is_written(tmp_path, spec, arrays, change, message):
     change(spec)
     with pytest.raises(UserError, match=message) as caught:
         save_policy(tmp_path / "policy", spec, arrays)
@@ -142,7 +159,7 @@ def test_a_wrong_spec_is_refused_in_one_line_and_nothing_is_written(tmp_path, sp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nesting_without_end_is_refused(tmp_path, spec, arrays):
+def test_deep_nesting_is_rejected(tmp_path, spec, arrays):
     for _ in range(300):
         spec["layers"][3] = {"op": "residual", "layers": [spec["layers"][3]]}
     with pytest.raises(UserError, match="nested at most"):
@@ -161,23 +178,23 @@ def test_nesting_without_end_is_refused(tmp_path, spec, arrays):
         (lambda a: a["input_norm/var"].__setitem__((0, 0), -1.0), "negative variance"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(tmp_path, spec, arrays, change, message):
+def test_mismatched_arrays_are_rejected(tmp_path, spec, arrays, change, message):
     change(arrays)
     with pytest.raises(UserError, match=message):
         save_policy(tmp_path / "policy", spec, arrays)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_other_files_is_not_replaced(tmp_path, spec, arrays):
+def test_folder_with_other_files_is_not_replaced(tmp_path, spec, arrays):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds other files \(notes.txt\)"):
+    with pytest.raises(UserError, match=r"contains other files \(notes.txt\)"):
         save_policy(tmp_path, spec, arrays)
     with pytest.raises(UserError, match="is a file"):
         save_policy(tmp_path / "notes.txt", spec, arrays)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_the_policy_that_was_there(folder, spec, arrays, monkeypatch):
+def test_full_disk_keeps_the_earlier_policy(folder, spec, arrays, monkeypatch):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def full(descriptor):
@@ -190,13 +207,13 @@ def test_a_full_disk_leaves_the_policy_that_was_there(folder, spec, arrays, monk
     assert [path.name for path in folder.parent.iterdir()] == ["policy"]
 
 
-def test_a_kill_between_the_old_pair_and_the_new_leaves_the_old(folder):
+def test_kill_while_replacing_keeps_the_earlier_policy(folder):
     folder.rename(folder.with_name(".old-policy"))
     assert load_policy(folder).seed == 8
     assert load_policy(folder.parent).seed == 8
 
 
-def test_files_of_two_different_saves_are_not_taken_for_a_pair(folder, spec, arrays):
+def test_files_of_different_saves_are_rejected(folder, spec, arrays):
     other = (folder / "policy.npz").read_bytes()
     save_policy(folder, spec, arrays | {"mean/bias": np.zeros((3, 2))})
     (folder / "policy.npz").write_bytes(other)
@@ -216,7 +233,7 @@ def test_files_of_two_different_saves_are_not_taken_for_a_pair(folder, spec, arr
         (b'{"format": 1, "sha256": ""}', "needs the field"),
     ],
 )
-def test_a_damaged_description_names_its_file(folder, content, message):
+def test_damaged_description_error_names_its_file(folder, content, message):
     (folder / "policy.json").write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
         load_policy(folder)
@@ -224,7 +241,7 @@ def test_a_damaged_description_names_its_file(folder, content, message):
 
 
 def act(folder):
-    """Load and use a policy that may be anything; tell whether it was refused."""
+    """Load a policy and act with it; return whether it was rejected."""
     try:
         policy = load_policy(folder)
         action = policy(np.zeros(policy.observation_size))
@@ -237,7 +254,7 @@ def act(folder):
 
 def test_mutated_descriptions_are_policies_or_user_errors(folder):
     original = (folder / "policy.json").read_bytes()
-    generator, refused = random.Random(0), 0
+    generator, rejected = random.Random(0), 0
     for case in range(300):
         content = bytearray(original)
         for _ in range(generator.randint(1, 3)):
@@ -245,8 +262,8 @@ def test_mutated_descriptions_are_policies_or_user_errors(folder):
         if case % 10 == 0:
             content = content[: generator.randrange(len(content))]
         (folder / "policy.json").write_bytes(content)
-        refused += act(folder)
-    assert 100 < refused < 300
+        rejected += act(folder)
+    assert 100 < rejected < 300
 
 
 def test_descriptions_with_values_of_other_types_are_policies_or_user_errors(folder):
@@ -271,10 +288,10 @@ def test_descriptions_with_values_of_other_types_are_policies_or_user_errors(fol
 
 
 def test_mutated_arrays_are_policies_or_user_errors(folder):
-    """With the checksum made right, so that what is behind it is met."""
+    """The checksum is correct, so that the arrays are read."""
     original = (folder / "policy.npz").read_bytes()
     description = json.loads((folder / "policy.json").read_text())
-    generator, refused = random.Random(0), 0
+    generator, rejected = random.Random(0), 0
     for case in range(300):
         content = bytearray(original)
         for _ in range(generator.randint(1, 3)):
@@ -284,20 +301,20 @@ def test_mutated_arrays_are_policies_or_user_errors(folder):
         (folder / "policy.npz").write_bytes(content)
         description["sha256"] = digest_of(folder / "policy.npz").sha256
         (folder / "policy.json").write_text(json.dumps(description))
-        refused += act(folder)
-    assert refused > 100
+        rejected += act(folder)
+    assert rejected > 100
 
 
-def test_arrays_of_wild_numbers_are_policies_or_user_errors(folder):
-    """Finite, of the right shape and with right checksums, but absurd."""
+def test_arrays_of_extreme_numbers_are_policies_or_user_errors(folder):
+    """The arrays are finite, of the right shape and with correct checksums."""
     description = json.loads((folder / "policy.json").read_text())
     original = read_arrays(folder / "policy.npz")
     generator = np.random.default_rng(0)
     for _ in range(50):
-        wild = {
+        extreme = {
             name: np.abs(array) * 10.0 ** generator.integers(-45, 40, array.shape) for name, array in original.items()
         }
         with (folder / "policy.npz").open("wb") as stream:
-            description["sha256"] = write_arrays(stream, wild).sha256
+            description["sha256"] = write_arrays(stream, extreme).sha256
         (folder / "policy.json").write_text(json.dumps(description))
         act(folder)

@@ -1,4 +1,4 @@
-"""``surefoot card``: a run's model card."""
+"""The ``surefoot card`` command."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _OUT = tyro.conf.arg(
 
 @dataclass(frozen=True)
 class Card:
-    """Write a run's model card in Markdown: what was trained how, its scores with intervals, how to use it, limits."""
+    """Write a run's model card in Markdown: training, scores with intervals, use and limits."""
 
     path: RunPath
-    """The run directory, finished or not."""
+    """Run directory, finished or not."""
     out: Annotated[Path | None, _OUT] = None
-    """File to write; one that is there is replaced."""
+    """File to write; an existing one is replaced."""
 
     def run(self) -> int:
-        """Write the card and say where; return the exit code."""
+        """Write the card, print its path and return the exit code."""
         from surefoot.model_card import write_model_card
 
         print(write_model_card(self.path, self.out))

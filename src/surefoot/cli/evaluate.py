@@ -1,4 +1,4 @@
-"""``surefoot evaluate``: run a trained policy again."""
+"""The ``surefoot evaluate`` command."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Evaluate:
     """Run each seed's saved policy, with the deterministic action, on episodes of its task."""
 
     path: RunPath
-    """The run directory."""
+    """Run directory."""
     episodes: Int = 5
-    """Episodes per seed; the same number always means the same episodes."""
+    """Episodes per seed; equal numbers give the same episodes."""
     task: RunTask = None
-    """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
+    """Task of the run, required for a module:callable, since a run directory may be untrusted."""
     json: bool = False
-    """Print a JSON object with every episode instead of a table of means."""
+    """Whether to print a JSON object with every episode instead of a table of means."""
 
     def run(self) -> int:
-        """Evaluate and print; return the exit code."""
+        """Evaluate, print the results and return the exit code."""
         from surefoot.training import api
 
         seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task)
@@ -41,7 +41,7 @@ class Evaluate:
 
 
 def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
-    """All episodes of one seed, for JSON; success is null where the task defines none."""
+    """Return all episodes of one seed as JSON; success is null where the task defines none."""
     arrays = {
         "returns": episodes.returns,
         "lengths": episodes.lengths,
@@ -53,7 +53,7 @@ def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
 
 
 def _table(seeds: Sequence[int], episodes: Episodes) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: means over each seed's episodes, then over all of them."""
+    """Return header and rows: means over each seed's episodes, then over all episodes."""
     header, rows = ["seed"], [[str(seed)] for seed in seeds] + [["mean"]]
     columns = [
         ("mean return", episodes.returns, "{:.1f}"),

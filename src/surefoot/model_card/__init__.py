@@ -1,4 +1,4 @@
-"""A Markdown card for every run. No JAX, no simulator."""
+"""Model cards of runs in Markdown, written without JAX or a simulator."""
 
 from surefoot.model_card.card import write_model_card
 

@@ -1,4 +1,4 @@
-"""A run's model card: what was trained how, how well it does, how to use it, and what not to expect of it."""
+"""Model card of a run: scores, use, training, hyperparameters, licence and limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNKNOWN = "not recorded"
 
 @dataclass(frozen=True)
 class _Scores:
-    """The last evaluation; one entry per seed, NaN for a seed that diverged."""
+    """Last evaluation, with one entry per seed; NaN for a diverged seed."""
 
     env_steps: int
     grad_steps: int
@@ -45,29 +45,29 @@ class _Scores:
     episodes: int
     seeds: tuple[int, ...]
     columns: dict[str, np.ndarray]
-    """What is compared ("score"), the return, and the share of solved episodes where the task defines success."""
+    """Score, return, and the fraction of solved episodes where the task defines success."""
 
 
 def write_model_card(path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
     """Write a run's model card in Markdown.
 
-    Everything in it comes from the run directory: nothing is trained, played or imported for it.
+    The card is made from the files of the run directory alone.
 
     Args:
-        path: the run directory, finished or not.
-        out: the file to write; None means MODEL_CARD.md in the run directory. A file that is there is replaced.
+        path: Run directory, finished or not.
+        out: File to write; None means MODEL_CARD.md in the run directory. An existing file is replaced.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        UserError: there is no run, its files are damaged, or the file cannot be written there. Nothing was written.
-        RunFailure: the disk is full or broken.
+        UserError: There is no run, its files are damaged, or the file cannot be written there. Nothing was written.
+        RunFailure: The disk is full or broken.
     """
     run = RunDirectory.open(path)
     target = Path(path) / MODEL_CARD if out is None else Path(out)
     check_output(target, run.path)
-    write_output(target, _render(run).encode(errors="backslashreplace"))  # a folder's name may be no text
+    write_output(target, _render(run).encode(errors="backslashreplace"))  # a folder's name may be invalid Unicode
     return target
 
 
@@ -76,7 +76,7 @@ def _render(run: RunDirectory) -> str:
     try:
         policy = load_policy(run.path)
     except UserError:
-        policy = None  # Stopped before its first checkpoint, or every seed diverged: the card says which it has not.
+        policy = None  # stopped before its first checkpoint, or every seed diverged
     blocks = [
         *_introduction(config, scores),
         *_results(scores, policy),
@@ -91,7 +91,7 @@ def _render(run: RunDirectory) -> str:
 
 
 def _checked(run: RunDirectory) -> dict[str, Any]:
-    """Return config.json, which somebody may have edited, with the entries that a card cannot do without."""
+    """Return config.json after validating the entries that a card needs, since it may have been edited."""
     config = run.config
     kinds = {"task": str, "suite": str, "algorithm": dict, "seeds": list, "env_steps": int, "resolved": dict}
     resolved = {"agent_steps": int, "action_repeat": int}
@@ -152,37 +152,37 @@ def _results(scores: _Scores | None, policy: Policy | None) -> Iterator[str]:
     yield md.table(("", "mean", "95% interval", "seeds", "episodes per seed"), rows)
     yield _method(count, len(scores.seeds) - count)
     seed_rows = [
-        (str(seed), *(md.figure(values[i]) if finite[i] else "diverged" for values in scores.columns.values()))
+        (str(seed), *(md.number(values[i]) if finite[i] else "diverged" for values in scores.columns.values()))
         for i, seed in enumerate(scores.seeds)
     ]
     yield md.table(("seed", *scores.columns), seed_rows)
     if policy is not None and count > 1:
         yield (
-            f"`load_policy` takes seed {policy.seed} unless told otherwise, because it did best here. The best of "
-            f"{count} was lucky in part: on new episodes expect less."
+            f"`load_policy` selects seed {policy.seed} by default, the one with the best score here. As the maximum of "
+            f"{count}, that score is biased: expect less on new episodes."
         )
 
 
 def _method(count: int, diverged: int) -> str:
-    lost = f" {diverged} more diverged and {'is' if diverged == 1 else 'are'} not in it." if diverged else ""
+    excluded = f" {diverged} more diverged and {'is' if diverged == 1 else 'are'} not included." if diverged else ""
     if count < 2:
-        return f"No interval: {count} seed says nothing about how seeds differ.{lost}"
-    few = " From so few seeds it is too narrow more often than one time in twenty." if count < _FEW_SEEDS else ""
+        return f"No interval: {count} seed does not show the variation between seeds.{excluded}"
+    few = " With so few seeds its coverage is below 95%." if count < _FEW_SEEDS else ""
     return (
         f"The interval is of the mean over {count} seeds: percentile bootstrap over seeds, {_RESAMPLES:,} resamples; a "
-        f"seed counts as the mean of its episodes.{few}{lost}"
+        f"seed counts as the mean of its episodes.{few}{excluded}"
     )
 
 
 def _mean_and_interval(values: np.ndarray) -> tuple[str, str]:
-    """Return the mean over seeds [S] and its 95% percentile bootstrap interval, as texts."""
+    """Return the mean over seeds [S] and its 95% percentile bootstrap interval as text."""
     if not len(values):
         return "", ""
     if len(values) == 1:
-        return md.figure(values[0]), ""
+        return md.number(values[0]), ""
     draws = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
     low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
-    return md.figure(values.mean()), f"{md.figure(low)} to {md.figure(high)}"
+    return md.number(values.mean()), f"{md.number(low)} to {md.number(high)}"
 
 
 def _use(name: str, policy: Policy | None) -> Iterator[str]:
@@ -191,14 +191,16 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
         yield "The run has no usable policy."
         return
     keys = policy.observation_keys
-    what = "a Dict observation's arrays, in this order: " + ", ".join(map(md.text, keys)) if keys else "one flat array"
+    layout = (
+        "a Dict observation's arrays, in this order: " + ", ".join(map(md.text, keys)) if keys else "one flat array"
+    )
     yield (
-        f"The policy maps {policy.observation_size} observation entries ({what}) to {policy.action_size} action "
-        "entries in the environment's own units. Loading it runs no code from its files and needs NumPy alone:"
+        f"The policy maps {policy.observation_size} observation entries ({layout}) to {policy.action_size} action "
+        "entries in the environment's own units. Loading it runs no code from its files and needs only NumPy:"
     )
     quoted = json.dumps(name, ensure_ascii=False)
     yield f"```python\nimport surefoot\n\npolicy = surefoot.load_policy({quoted})\naction = policy(observation)\n```"
-    yield "Without surefoot, as one file for ONNX Runtime, or to play it again:"
+    yield "Export it to ONNX, or evaluate it again:"
     yield md.commands(("surefoot", "export", name), ("surefoot", "evaluate", name, "--episodes", "20"))
 
 
@@ -220,7 +222,7 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
         *((f"{name.replace('_', ' ')} (env steps)", config.get(name)) for name in cadences),
         ("evaluation episodes", config.get("evaluation_episodes")),
         ("wall-clock", _UNKNOWN if scores is None else md.duration(scores.wall_seconds)),
-        ("began with", _beginning(config.get("warm_start"))),
+        ("started from", _started_from(config.get("warm_start"))),
         ("started", config.get("started")),
         ("resumed", f"{len(resumed) if isinstance(resumed, list) else 0} times"),
         *((name.replace("_", " "), _at(config, "machine", name)) for name in ("device", "cores", "platform")),
@@ -230,42 +232,42 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
     yield md.table(("", ""), [(name, md.value(value)) for name, value in rows])
 
 
-def _beginning(warm_start: Any) -> str:
-    """Say what a run began with: another run's networks, recorded transitions, or neither."""
+def _started_from(warm_start: Any) -> str:
+    """Return the networks and transitions that a run started from."""
     given = warm_start if isinstance(warm_start, dict) else {}
     named = (("networks of the run", given.get("init_from")), ("transitions from", given.get("prefill")))
-    return " and ".join(f"{what} {md.text(source)}" for what, source in named if source) or "nothing learned"
+    return " and ".join(f"{what} {md.text(source)}" for what, source in named if source) or "random networks"
 
 
 def _licence(config: Mapping[str, Any]) -> Iterator[str]:
     _, licence = _suite(config)
     yield "## Licence"
-    yield f"Of the task: {licence}. Of these parameters: whoever trained them decides; nothing is granted here."
+    yield f"Task: {licence}. Parameters: to be chosen by their authors; this card grants no licence."
 
 
 def _limits(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
     yield "## Limits"
     planned = config["resolved"]
     lines = [
-        "Trained and evaluated in simulation, on this task and its own initial states alone. Nothing is known about "
-        "other tasks, other dynamics, sensor noise, delays, or a real machine, which needs limits of its own.",
-        "For an observation far from those of training the action is within the bounds; no more can be said of it.",
+        "Trained and evaluated in simulation, on this task and its initial states only. Not evaluated on other tasks, "
+        "other dynamics, sensor noise, delays, or hardware, which needs safety limits of its own.",
+        "For observations far from those of training, actions are within the bounds but otherwise arbitrary.",
         "Scores are those of the deterministic action.",
     ]
     if scores is None or scores.env_steps < planned["agent_steps"] * planned["action_repeat"]:
         lines.append("The run has not reached its last step.")
     if len(config["seeds"]) < _FEW_SEEDS:
-        lines.append(f"Fewer than {_FEW_SEEDS} seeds: another training may well come out differently.")
+        lines.append(f"Fewer than {_FEW_SEEDS} seeds: results of other seeds may differ.")
     yield "\n".join(f"- {line}" for line in lines)
 
 
 def _suite(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the suite's name and its licence, for a reader."""
+    """Return the suite's name and licence."""
     return _SUITES.get(config["suite"], (md.text(config["suite"]), "unknown"))
 
 
 def _at(config: Mapping[str, Any], *path: str) -> Any:
-    """Return an entry of entries, or that it is not there: somebody may have edited the file."""
+    """Return a nested entry, or a placeholder where it is missing."""
     entry: Any = config
     for name in path:
         entry = entry.get(name) if isinstance(entry, dict) else None

@@ -1,4 +1,4 @@
-"""Trained policies: save, load, act. NumPy and the standard library alone."""
+"""Saved policies, which load and act with NumPy alone."""
 
 from surefoot.policy.files import load_policy, save_policy
 from surefoot.policy.policy import Policy

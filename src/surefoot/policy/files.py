@@ -1,4 +1,4 @@
-"""A policy's two files: policy.json says what it is, policy.npz holds its arrays. They change together."""
+"""Files of a saved policy: its description policy.json and its arrays policy.npz, replaced together."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _ARRAYS = "policy.npz"
 def save_policy(
     folder: str | os.PathLike[str], spec: PolicySpec | Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a policy of S seeds, replacing one that is there; both files appear together or not at all.
+    """Write a policy of S seeds; both files appear together or not at all, and replace those of an earlier policy.
 
-    A score that is not finite is stored as none. A seed whose arrays are not finite (it diverged) is stored without
-    its score, does not cost the others their policy, and is refused when loaded.
+    A score that is not finite is stored as null. A seed whose arrays are not finite (it diverged) is stored without
+    its score; loading it is an error, loading the others is not.
 
     Args:
-        folder: where, for a run its `policy_path`. Missing parents are made.
-        spec: what the policy is.
+        folder: Folder to write, for a run its `policy_path`. Missing parents are created.
+        spec: Description of the policy.
         arrays: "NAME/part" -> floats [S, ...] for every layer; see docs/run-directory.md.
 
     Raises:
-        UserError: the spec is wrong, the arrays do not fit it, or the folder holds other files.
-        RunFailure: no seed is finite, or the disk refused; a policy that was there is as it was.
+        UserError: The description is invalid, the arrays do not match it, or the folder contains other files.
+        RunFailure: No seed is finite, or the disk is full or broken; an earlier policy is unchanged.
     """
     values = _plain(asdict(spec) if isinstance(spec, PolicySpec) else dict(spec))
     if isinstance(values.get("scores"), list):
@@ -53,39 +53,39 @@ def save_policy(
 
 
 def load_policy(path: str | os.PathLike[str], seed: int | None = None) -> Policy:
-    """Load a policy for acting. Needs no JAX, and runs no code from the files, whoever made them.
+    """Load a policy for acting, without JAX. No code from the files is run, so they may be untrusted.
 
     Args:
-        path: a run directory, or a folder with policy.json and policy.npz.
-        seed: which training seed; None takes the one with the best score at the last evaluation, the first of them
-            on ties or where nothing was evaluated.
+        path: Run directory, or folder with policy.json and policy.npz.
+        seed: Training seed; None selects the one with the best score at the last evaluation, the first on ties or
+            without an evaluation.
 
     Raises:
-        UserError: there is no policy, the seed is not in it or diverged, or the files are damaged.
+        UserError: There is no policy, the seed is missing or diverged, or the files are damaged.
     """
     where = Path(path)
     try:
         folder = _find(where)
         spec, arrays = _read(folder)
     except UserError:
-        # A run in progress may have replaced the pair between the two reads; what is really damaged stays so.
+        # A run in progress may have replaced the files between the two reads.
         folder = _find(where)
         spec, arrays = _read(folder)
     return Policy(spec, arrays, _choose(folder, spec, finite_seeds(arrays), seed))
 
 
 def _find(where: Path) -> Path:
-    """Return the policy folder that a path means: itself, or the run's."""
+    """Return the policy folder of a path: itself, or that of a run."""
     for folder in (current_folder(where), current_folder(where / "policy")):
         if (folder / _SPEC).is_file():
             return folder
     if not where.exists():
         raise UserError(f"{where} does not exist; expected a run directory or a policy folder")
-    raise UserError(f"{where} holds no policy; expected a run directory with policy/{_SPEC}, or a policy folder")
+    raise UserError(f"{where} contains no policy; expected a run directory with policy/{_SPEC}, or a policy folder")
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy numbers and arrays, at any depth, into what JSON knows."""
+    """Convert NumPy numbers and arrays, at any depth, to JSON values."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, list | tuple):
@@ -96,25 +96,28 @@ def _plain(value: Any) -> Any:
 def _write(folder: Path, spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
     with disk_errors("write", folder):
         if folder.exists():
+            expected = "expected a new folder or one with a policy"
             if not folder.is_dir():
-                raise UserError(f"{folder} is a file; expected a new folder or one with a policy")
+                raise UserError(f"{folder} is a file; {expected}")
             if other := sorted({entry.name for entry in folder.iterdir()} - {_SPEC, _ARRAYS}):
-                raise UserError(f"{folder} holds other files ({other[0]}); expected a new folder or one with a policy")
+                raise UserError(
+                    f"{folder} contains other files ({other[0]}); expected a new folder or one with a policy"
+                )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder_beside(folder) as beside:
-            with (beside / _ARRAYS).open("wb") as stream:
+        with folder_beside(folder) as new:
+            with (new / _ARRAYS).open("wb") as stream:
                 digest = write_arrays(stream, arrays)
                 sync_file(stream)
-            write_file(beside / _SPEC, spec.to_json(digest.sha256))
+            write_file(new / _SPEC, spec.to_json(digest.sha256))
 
 
 def _read(folder: Path) -> tuple[PolicySpec, dict[str, np.ndarray]]:
-    """Read and check both files."""
+    """Read and validate both files."""
     try:
         spec, sha256 = PolicySpec.from_json(read_small(folder / _SPEC))
         arrays = read_arrays(folder / _ARRAYS)
         if digest_of(folder / _ARRAYS).sha256 != sha256:
-            raise UserError(f"{_ARRAYS} is not the file it was saved with (wrong checksum)")
+            raise UserError(f"{_ARRAYS} has a wrong checksum")
         check_arrays(spec, arrays)
     except UserError as error:
         raise UserError(f"{folder / _SPEC}: {error}") from error
@@ -124,7 +127,7 @@ def _read(folder: Path) -> tuple[PolicySpec, dict[str, np.ndarray]]:
 
 
 def _choose(folder: Path, spec: PolicySpec, finite: np.ndarray, seed: int | None) -> int:
-    """Return the position of the wanted seed on the seed axis."""
+    """Return the index of a seed on the seed axis."""
     if seed is not None:
         if seed not in spec.seeds:
             raise UserError(f"{folder} has no seed {seed}; it has {', '.join(map(str, spec.seeds))}")

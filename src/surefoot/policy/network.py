@@ -1,4 +1,4 @@
-"""The layers of a policy: which arrays each needs, and what it computes in NumPy."""
+"""Layers of a policy in NumPy, and validation of their arrays."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from surefoot.errors import UserError
 from surefoot.policy.spec import PolicySpec
 
 Layer = Callable[[np.ndarray], np.ndarray]
-"""Maps activations [B, width in] to [B, width out], float32, without changing its argument."""
+"""From activations [B, width in] to [B, width out], float32, without changing its argument."""
 
 
 def check_arrays(spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
-    """Check that the arrays, leading seed axis S included, are those the layers need, from O inputs to A outputs.
+    """Validate that the arrays, with leading seed axis S, are those of the layers from O inputs to A outputs.
 
     Raises:
-        UserError: an array is missing, superfluous, of the wrong shape, or not of floats; a variance is negative.
+        UserError: An array is missing, superfluous, of the wrong shape, or not of floats; a variance is negative.
     """
     checker = _ShapeChecker(len(spec.seeds), arrays)
     width = checker.body(spec.layers[:-1], spec.observation_size)
@@ -31,7 +31,7 @@ def check_arrays(spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 class _ShapeChecker:
-    """Follows the width of the activations through the layers and ticks off the arrays they use."""
+    """Width of the activations and names of the arrays used so far."""
 
     def __init__(self, num_seeds: int, arrays: Mapping[str, np.ndarray]) -> None:
         self.used: set[str] = set()
@@ -45,7 +45,7 @@ class _ShapeChecker:
                     for part in ("mean", "var", "scale", "bias"):
                         self._take(f"{layer['name']}/{part}", (width,))
                     if np.any(self._arrays[f"{layer['name']}/var"] < 0):
-                        raise UserError(f"array {layer['name'] + '/var'!r} holds a negative variance")
+                        raise UserError(f"array {layer['name'] + '/var'!r} contains a negative variance")
                 case "layer_norm":
                     for part in ("scale", "bias"):
                         self._take(f"{layer['name']}/{part}", (width,))
@@ -77,13 +77,13 @@ class _ShapeChecker:
 
 
 def finite_seeds(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return [S] booleans: whether all that a seed has is finite in float32."""
-    largest = np.finfo(np.float32).max  # NaN compares false, so it fails too
+    """Return for each seed whether its arrays are finite in float32, [S]."""
+    largest = np.finfo(np.float32).max  # False for NaN too
     return np.all([(np.abs(a) <= largest).reshape(len(a), -1).all(axis=1) for a in arrays.values()], axis=0)
 
 
 def build(layers: Sequence[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> Layer:
-    """Return the layers of one seed as one function; the arrays have no seed axis any more and are float32."""
+    """Return the layers as one function, given the float32 arrays of one seed."""
     steps = [_build_one(layer, arrays) for layer in layers]
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def build(layers: Sequence[dict[str, Any]], arrays: Mapping[str, np.ndarray]) ->
 
 
 def build_dense(name: str, arrays: Mapping[str, np.ndarray]) -> Layer:
-    """Return x @ kernel + bias; the bias may be absent."""
+    """Return x @ kernel + bias, or x @ kernel without a bias."""
     kernel = np.ascontiguousarray(arrays[f"{name}/kernel"])
     bias = arrays.get(f"{name}/bias")
     if bias is None:
@@ -104,7 +104,7 @@ def build_dense(name: str, arrays: Mapping[str, np.ndarray]) -> Layer:
 
 
 def build_std(head: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer | None:
-    """Return the standard deviation before the tanh as a function of what enters the head; None where there is none."""
+    """Return the standard deviation before the tanh as a function of the head's input; None without one."""
     if head["op"] != "tanh_gaussian_head":
         return None
     log_std, tanh = build_dense(head["log_std"], arrays), head["mapping"] == "tanh"
@@ -138,10 +138,10 @@ def _build_one(layer: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer
 def _build_batch_norm(name: str, epsilon: float, arrays: Mapping[str, np.ndarray]) -> Layer:
     mean, bias = arrays[f"{name}/mean"], arrays[f"{name}/bias"]
     deviation = np.sqrt(arrays[f"{name}/var"].astype(np.float64) + epsilon)
-    with np.errstate(over="ignore"):  # absurd parameters show as NaN when acting, and are refused there
+    with np.errstate(over="ignore"):  # an action of NaN is an error
         factor = (arrays[f"{name}/scale"] / deviation).astype(np.float32)
-    # The mean is taken off first rather than folded into the bias: for inputs far from zero that hardly vary, the
-    # folded form would lose the digits that matter.
+    # The mean is subtracted rather than folded into the bias, which would cancel for inputs far from zero that hardly
+    # vary.
     return lambda x: (x - mean) * factor + bias
 
 

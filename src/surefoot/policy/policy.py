@@ -1,4 +1,4 @@
-"""Acting with a trained policy: NumPy alone."""
+"""Acting with a saved policy in NumPy."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from surefoot.policy.spec import PolicySpec, bounds_inside
 
 
 class Policy:
-    """One seed's policy. Made by `load_policy`.
+    """One seed's policy, as returned by `load_policy`.
 
     Attributes:
-        observation_size: length O of a flat observation.
-        action_size: length A of an action.
-        action_low: lower bounds [A] in the environment's own units, float32.
-        action_high: upper bounds [A] in the environment's own units, float32.
-        observation_keys: keys of a Dict observation in the order they are flattened, None for a flat one.
-        task: what it was trained on.
-        algorithm: what trained it.
-        seed: the training seed.
-        env_steps: simulator control steps it was trained for.
-        score: its score at the last evaluation, None where there is none.
+        observation_size: Length O of a flat observation.
+        action_size: Length A of an action.
+        action_low: Lower bounds [A] in the environment's own units, float32.
+        action_high: Upper bounds [A] in the environment's own units, float32.
+        observation_keys: Keys of a Dict observation in the order they are flattened, None for a flat one.
+        task: Name of the task it was trained on.
+        algorithm: Name of the algorithm.
+        seed: Training seed.
+        env_steps: Simulator control steps it was trained for.
+        score: Score at the last evaluation, None without one.
     """
 
     def __init__(self, spec: PolicySpec, arrays: Mapping[str, np.ndarray], index: int) -> None:
-        """Take seed number `index` on the leading axis of validated arrays."""
+        """Take the seed at `index` on the leading axis of validated arrays."""
         self.observation_size = spec.observation_size
         self.action_size = spec.action_size
         self.observation_keys = spec.observation_keys
@@ -49,33 +49,34 @@ class Policy:
         self.reseed(self.seed)
 
     def reseed(self, seed: int) -> None:
-        """Start the random numbers of stochastic actions anew; a fresh policy starts with its training seed."""
+        """Reset the generator of stochastic actions; a loaded policy starts with its training seed."""
         self._rng = np.random.default_rng(seed)
 
     def __call__(self, obs: ArrayLike | Mapping[str, ArrayLike], deterministic: bool = True) -> np.ndarray:
         """Choose an action.
 
         Args:
-            obs: an observation [O] or a batch [B, O]; or a dict of arrays, of one observation or with a leading B
-                axis each, where the policy was trained on a Dict space.
-            deterministic: the mode, tanh(mean), instead of a sample; a policy without a density has only the mode.
+            obs: Observation [O] or batch [B, O]; or a dict of arrays, of one observation or with a leading axis B
+                each, where the policy was trained on a Dict space.
+            deterministic: Whether to return the mode, tanh(mean), instead of a sample; a policy without a density has
+                only the mode.
 
         Returns:
             The action [A] or actions [B, A] in the environment's own units and within its bounds, float32.
 
         Raises:
-            UserError: the observation has another shape or other keys, holds NaN or infinity, or makes the network
+            UserError: The observation has another shape or other keys, contains NaN or infinity, or makes the network
                 overflow.
         """
         flat = self._flatten(obs)
-        with np.errstate(over="ignore", invalid="ignore"):  # found below, where it matters
+        with np.errstate(over="ignore", invalid="ignore"):  # an action of NaN is an error
             hidden = self._body(np.atleast_2d(flat))
             action = self._mean(hidden)
             if not deterministic and self._std is not None:
                 noise = self._rng.standard_normal(action.shape, dtype=np.float32)
                 action = action + self._std(hidden) * noise
         if np.isnan(action).any():
-            raise UserError("observation is so far from those of training that the policy's numbers overflow")
+            raise UserError("observation is too far from those of training: the policy's activations overflow")
         scaled = self.action_low + self._half_span * (np.tanh(action) + np.float32(1))
         bounded = np.clip(scaled, self.action_low, self.action_high)
         return bounded if flat.ndim == 2 else bounded[0]
@@ -90,16 +91,16 @@ class Policy:
         """Choose an action through the signature of Stable-Baselines3.
 
         Args:
-            obs: as in a call.
-            state: handed back as it came; the policy has no memory.
-            episode_start: has no effect, for the same reason.
-            deterministic: as in a call; note that Stable-Baselines3 samples unless told otherwise.
+            obs: As in a call.
+            state: Returned as it is; the policy has no memory.
+            episode_start: Ignored, for the same reason.
+            deterministic: As in a call; note that the default of Stable-Baselines3 is False.
 
         Returns:
             The action and `state`.
 
         Raises:
-            UserError: as in a call.
+            UserError: As in a call.
         """
         return self(obs, deterministic), state
 
@@ -113,7 +114,7 @@ class Policy:
                 size = self.observation_size
                 raise UserError(f"observation has shape {flat.shape}, expected ({size},) or (batch, {size})")
         if not np.isfinite(flat).all():
-            raise UserError("observation holds NaN or a number that is infinite in float32")
+            raise UserError("observation contains NaN or a number that is infinite in float32")
         return flat
 
     def _flatten_dict(self, obs: Mapping[str, ArrayLike]) -> np.ndarray:
@@ -126,7 +127,7 @@ class Policy:
         size = sum(part.size for part in parts)
         leading = {part.shape[0] if part.ndim else None for part in parts}
         batch = leading.pop() if len(leading) == 1 else None
-        # A lone leading axis of 1 on every part, with more axes behind it, is a batch of one observation.
+        # A leading axis of 1 on every part, followed by more axes, is a batch of one observation.
         single = size == self.observation_size and not (batch == 1 and all(part.ndim > 1 for part in parts))
         if single:
             return np.concatenate([part.reshape(-1) for part in parts])
@@ -138,7 +139,7 @@ class Policy:
 
 def _as_float32(value: ArrayLike) -> np.ndarray:
     try:
-        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such
+        with np.errstate(over="ignore"):  # an infinite observation is an error
             return np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise UserError(f"observation is not an array of numbers: {error}") from error

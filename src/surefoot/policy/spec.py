@@ -1,4 +1,4 @@
-"""What policy.json says, checked field by field: a policy file may come from a stranger."""
+"""Description of a policy, policy.json, validated field by field since it may be untrusted."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ LOG_STD_MAPPINGS = ("clip", "tanh")
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """A policy without its arrays.
+    """Description of a policy without its arrays.
 
     Attributes:
-        observation_size: length O of a flat observation.
-        action_size: length A of an action.
-        action_low: A lower bounds, in the environment's own units.
-        action_high: A upper bounds, in the environment's own units.
-        observation_keys: keys of a Dict observation in the order they are flattened, None for a flat one.
-        task: what it was trained on.
-        algorithm: what trained it.
-        env_steps: simulator control steps per seed that it was trained for.
-        seeds: the training seed of each entry on the arrays' leading axis S.
-        scores: each seed's score at the last evaluation, None where there is none.
-        layers: operations in order; the last is a head. docs/run-directory.md lists them.
+        observation_size: Length O of a flat observation.
+        action_size: Length A of an action.
+        action_low: Lower bounds [A] in the environment's own units.
+        action_high: Upper bounds [A] in the environment's own units.
+        observation_keys: Keys of a Dict observation in the order they are flattened, None for a flat one.
+        task: Name of the task it was trained on.
+        algorithm: Name of the algorithm.
+        env_steps: Simulator control steps per seed it was trained for.
+        seeds: Training seeds along the arrays' leading axis S.
+        scores: Score of each seed at the last evaluation, None without one.
+        layers: Operations in order, the last of them a head. docs/run-directory.md lists them.
     """
 
     observation_size: int
@@ -65,10 +65,10 @@ class PolicySpec:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> PolicySpec:
-        """Check every field and return the spec.
+        """Validate every field and return the description.
 
         Raises:
-            UserError: a field is missing, unknown, or holds what no policy can have.
+            UserError: A field is missing, unknown, or has an invalid value.
         """
         names = {field.name for field in fields(cls)}
         if unknown := sorted(map(str, values.keys() - names)):
@@ -105,15 +105,15 @@ class PolicySpec:
         )
 
     def to_json(self, sha256: str) -> bytes:
-        """Return the content of policy.json, given the SHA-256 of the policy.npz beside it."""
+        """Return the content of policy.json, given the SHA-256 of policy.npz."""
         return (json.dumps({"format": FORMAT, **asdict(self), "sha256": sha256}, indent=1) + "\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> tuple[PolicySpec, str]:
-        """Read policy.json; return the spec and the SHA-256 that policy.npz must have.
+        """Parse policy.json; return the description and the SHA-256 of policy.npz.
 
         Raises:
-            UserError: it is not the description of a policy.
+            UserError: It is not the description of a policy.
         """
         try:
             values = parse_json(content)
@@ -128,10 +128,10 @@ class PolicySpec:
 
 
 def bounds_inside(low: Sequence[float], high: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return action bounds [A] as float32, rounded inwards so that no float32 action lies outside the exact ones.
+    """Return action bounds [A] as float32, rounded inwards so that every float32 action is within the exact ones.
 
     Raises:
-        UserError: a lower bound is not below its upper bound, or they are too far apart for float32.
+        UserError: A lower bound is not below its upper bound, or they are too far apart for float32.
     """
     for index, (lower, upper) in enumerate(zip(low, high, strict=True)):
         if not (lower < upper and upper - lower < float(np.finfo(np.float32).max)):
@@ -146,7 +146,7 @@ def bounds_inside(low: Sequence[float], high: Sequence[float]) -> tuple[np.ndarr
 
 
 def _check_ops(layers: Sequence[dict[str, Any]]) -> None:
-    """Refuse unknown operations, wrong fields, and a head anywhere but at the end."""
+    """Validate operations, their fields, and that the head is the last one."""
     if not layers or layers[-1].get("op") not in _HEADS:
         raise UserError(f"the last layer must be one of {', '.join(_HEADS)}")
     _check_body(layers[:-1], nesting=0)
@@ -166,9 +166,9 @@ def _check_ops(layers: Sequence[dict[str, Any]]) -> None:
 
 
 def _check_body(layers: Sequence[Any], nesting: int) -> int:
-    """Check layers and return how many they are, those inside of others included."""
+    """Validate layers and return their number, nested ones included."""
     count = len(layers)
-    _refuse_too_many(count, nesting)
+    _check_count(count, nesting)
     for layer in layers:
         if not isinstance(layer, dict):
             raise UserError(f"a layer must be an object, got {str(layer)[:80]!r}")
@@ -181,11 +181,11 @@ def _check_body(layers: Sequence[Any], nesting: int) -> int:
             if not isinstance(layer["layers"], list | tuple):
                 raise UserError("the layers of a 'residual' must be a list")
             count += _check_body(layer["layers"], nesting + 1)
-            _refuse_too_many(count, nesting)
+            _check_count(count, nesting)
     return count
 
 
-def _refuse_too_many(count: int, nesting: int) -> None:
+def _check_count(count: int, nesting: int) -> None:
     if count > _MAX_LAYERS or nesting > _MAX_NESTING:
         raise UserError(f"a policy has at most {_MAX_LAYERS} layers in all, nested at most {_MAX_NESTING} deep")
 
@@ -220,19 +220,19 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 def _items(
     values: Mapping[str, Any], name: str, valid: Callable[[Any], bool], expected: str, length: int | None = None
 ) -> list[Any]:
-    """Return a list field whose items are all valid and, where given, as many as expected."""
+    """Return a list field, after validating its items and, if given, its length."""
     value = values[name]
     if not isinstance(value, list | tuple) or (length is not None and len(value) != length):
         count = "a list" if length is None else f"a list of {length}"
         raise UserError(f"{name} must be {count} ({expected}), got {str(value)[:80]}")
     for item in value:
         if not valid(item):
-            raise UserError(f"{name} must hold {expected}, got {str(item)[:80]!r}")
+            raise UserError(f"{name} must contain {expected}, got {str(item)[:80]!r}")
     return list(value)
 
 
 def _is_text(value: Any) -> bool:
-    # It is printed, by us and by others: control characters could do things to a terminal.
+    # Control characters would reach the terminal when the text is printed.
     return isinstance(value, str) and value.isprintable() and len(value) <= _MAX_TEXT
 
 
