@@ -1,6 +1,6 @@
 """Stable, sample-efficient off-policy reinforcement learning for continuous control, in JAX.
 
-Importing this package starts no JAX backend and no simulator: public names are loaded when first used.
+Importing this package imports neither JAX nor a simulator: public names are imported on first use.
 """
 
 from __future__ import annotations
@@ -35,64 +35,34 @@ if TYPE_CHECKING:
     from surefoot.tasks import get_task, list_tasks
     from surefoot.tasks.check import CheckReport, Finding, check_env
     from surefoot.training.api import Run, evaluate, resume, train
-    from surefoot.training.callbacks import Callback, StopTraining
+    from surefoot.training.callbacks import Callback, StepView, StopTraining
     from surefoot.video import record
 
     __version__: str
 
-_HOME = {
-    "AdamW": "surefoot.algorithms",
-    "Agent": "surefoot.agent",
-    "Algorithm": "surefoot.algorithms",
-    "AsyncLearner": "surefoot.agent",
-    "BatchNorm": "surefoot.networks",
-    "BroNet": "surefoot.networks",
-    "Callback": "surefoot.training.callbacks",
-    "CheckReport": "surefoot.tasks.check",
-    "ControlClock": "surefoot.agent",
-    "Export": "surefoot.export.api",
-    "Finding": "surefoot.tasks.check",
-    "L2Penalty": "surefoot.algorithms",
-    "LayerNorm": "surefoot.networks",
-    "LinearDecay": "surefoot.algorithms",
-    "MLP": "surefoot.networks",
-    "MissingDependency": "surefoot.errors",
-    "PolyakTarget": "surefoot.algorithms",
-    "ResetAt": "surefoot.algorithms",
-    "ResetEvery": "surefoot.algorithms",
-    "Run": "surefoot.training.api",
-    "RunFailure": "surefoot.errors",
-    "SimBaNet": "surefoot.networks",
-    "StopTraining": "surefoot.training.callbacks",
-    "Temperature": "surefoot.algorithms",
-    "TensorBoard": "surefoot.dashboards",
-    "UnitNorm": "surefoot.algorithms",
-    "UserError": "surefoot.errors",
-    "WandB": "surefoot.dashboards",
-    "bro": "surefoot.algorithms.presets.bro",
-    "check_env": "surefoot.tasks.check",
-    "crossq": "surefoot.algorithms.presets.crossq",
-    "crossq_2024": "surefoot.algorithms.presets.crossq",
-    "crossq_wn": "surefoot.algorithms.presets.crossq",
-    "crossq_wn_code": "surefoot.algorithms.presets.crossq",
-    "crossq_wn_r": "surefoot.algorithms.presets.crossq",
-    "droq": "surefoot.algorithms.presets.sac",
-    "evaluate": "surefoot.training.api",
-    "export_policy": "surefoot.export.api",
-    "get_task": "surefoot.tasks",
-    "list_tasks": "surefoot.tasks",
-    "load_policy": "surefoot.policy",
-    "record": "surefoot.video",
-    "redq": "surefoot.algorithms.presets.sac",
-    "resume": "surefoot.training.api",
-    "sac": "surefoot.algorithms.presets.sac",
-    "simba": "surefoot.algorithms.presets.simba",
-    "sr_sac": "surefoot.algorithms.presets.sac",
-    "td3_wn": "surefoot.algorithms.presets.crossq",
-    "train": "surefoot.training.api",
-    "write_model_card": "surefoot.model_card",
-    "xqc": "surefoot.algorithms.presets.xqc",
+_NAMES = {
+    "surefoot.agent": "Agent AsyncLearner ControlClock",
+    "surefoot.algorithms": (
+        "AdamW Algorithm L2Penalty LinearDecay PolyakTarget ResetAt ResetEvery Temperature UnitNorm"
+    ),
+    "surefoot.algorithms.presets.bro": "bro",
+    "surefoot.algorithms.presets.crossq": "crossq crossq_2024 crossq_wn crossq_wn_code crossq_wn_r td3_wn",
+    "surefoot.algorithms.presets.sac": "droq redq sac sr_sac",
+    "surefoot.algorithms.presets.simba": "simba",
+    "surefoot.algorithms.presets.xqc": "xqc",
+    "surefoot.dashboards": "TensorBoard WandB",
+    "surefoot.errors": "MissingDependency RunFailure UserError",
+    "surefoot.export.api": "Export export_policy",
+    "surefoot.model_card": "write_model_card",
+    "surefoot.networks": "BatchNorm BroNet LayerNorm MLP SimBaNet",
+    "surefoot.policy": "load_policy",
+    "surefoot.tasks": "get_task list_tasks",
+    "surefoot.tasks.check": "CheckReport Finding check_env",
+    "surefoot.training.api": "Run evaluate resume train",
+    "surefoot.training.callbacks": "Callback StepView StopTraining",
+    "surefoot.video": "record",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "MLP",
@@ -117,6 +87,7 @@ __all__ = [
     "Run",
     "RunFailure",
     "SimBaNet",
+    "StepView",
     "StopTraining",
     "Temperature",
     "TensorBoard",
@@ -151,7 +122,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from the module it lives in, once."""
+    """Import a public name from its module on first use."""
     if name == "__version__":
         value: Any = metadata.version("surefoot")
     elif name in _HOME:
@@ -163,5 +134,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not."""
+    """Return the public names, imported or not."""
     return sorted(set(globals()) | set(__all__))

@@ -20,7 +20,7 @@ EVALUATION = EvaluationDone(2000, (3, 4), (100.0, 300.0), None, 61.0)
 
 @dataclass
 class FakeApi:
-    """Stands in for ``surefoot.training.api``: notes what it was asked, tells the observer a short story."""
+    """Fake of ``surefoot.training.api`` that records its calls and sends an observer the events of a short run."""
 
     calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     completed: bool = True

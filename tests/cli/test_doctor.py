@@ -1,4 +1,4 @@
-"""``doctor``: what it reports, and that an idle GPU is a failure with a cure."""
+"""Command ``doctor``: report, and unused GPUs as problems."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fake_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_a_machine_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_machine_without_problems(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out, err = capsys.readouterr()
     for word in ("python", "jax", "mujoco", "myosuite", "rendering", "cores", "memory", "disk", "no problems found"):
@@ -34,7 +34,7 @@ def test_a_machine_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
 
 
-def test_an_unused_gpu_fails_and_says_what_to_do(
+def test_unused_gpu_is_a_problem_with_a_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine, "jax_devices", lambda: ("cpu", ("cpu (cpu:0)",), None))
@@ -49,7 +49,7 @@ def test_an_unused_gpu_fails_and_says_what_to_do(
         assert part in err
 
 
-def test_what_counts_as_a_problem() -> None:
+def test_problems_of_every_combination() -> None:
     assert problems("gpu", None, ("H100",)) == ()
     assert problems("cpu", None, ()) == ()
     assert "computes on the cpu" in problems("cpu", None, ("H100",))[0]
@@ -57,7 +57,7 @@ def test_what_counts_as_a_problem() -> None:
     assert problems(None, "no such platform", ()) == ("JAX did not start: no such platform",)
 
 
-def test_a_broken_driver_tool_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_of_a_failed_driver_tool_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_smi(tmp_path, monkeypatch, "echo 'NVIDIA-SMI has failed'; exit 9")
     assert not any("failed" in gpu for gpu in machine.nvidia_gpus())
 
@@ -73,11 +73,11 @@ def test_json_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["disk_free"] > 0
 
 
-def test_jax_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_starting_jax_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import jax
 
-    def refuse() -> list[object]:
+    def fail() -> list[object]:
         raise RuntimeError("Unable to initialize\nbackend 'cuda'")
 
-    monkeypatch.setattr(jax, "devices", refuse)
+    monkeypatch.setattr(jax, "devices", fail)
     assert machine.jax_devices() == (None, (), "Unable to initialize backend 'cuda'")

@@ -1,4 +1,4 @@
-"""Watching runs: what their files tell while they grow, and how a person sees it."""
+"""Command ``watch``: states of growing run directories, and their table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRAINING_COLUMNS = ("seed", "env_steps", "grad_steps", "critic_loss", "wall_seco
 
 
 class FakeRun:
-    """A run directory that is written the way training writes one."""
+    """Run directory written as training does."""
 
     def __init__(self, path: Path, seeds: tuple[int, ...] = (0, 1), env_steps: int = 10_000) -> None:
         config: dict[str, Any] = {
@@ -69,7 +69,7 @@ def finished_run(path: Path) -> FakeRun:
     return run
 
 
-def test_a_finished_run_is_summed_up(tmp_path: Path) -> None:
+def test_finished_run_is_summarized(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "dog")
     seen = RunReader(run.path).read()
     assert (seen.state, seen.task, seen.algorithm, seen.seeds) == (RunState.FINISHED, "dog-run", "crossq-wn", (0, 1))
@@ -83,7 +83,7 @@ def test_a_finished_run_is_summed_up(tmp_path: Path) -> None:
     assert seen.problem is None
 
 
-def test_a_run_whose_lock_is_held_runs_and_stays_lockable(tmp_path: Path) -> None:
+def test_run_with_a_held_lock_is_running_and_reading_leaves_no_lock(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog")
     reader = RunReader(run.path)
     assert reader.read().state is RunState.STOPPED
@@ -94,7 +94,7 @@ def test_a_run_whose_lock_is_held_runs_and_stays_lockable(tmp_path: Path) -> Non
         pass
 
 
-def test_a_run_stopped_in_good_order_is_told_from_one_that_lost_rows(tmp_path: Path) -> None:
+def test_rows_after_the_last_checkpoint_mean_failure(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog")
     run.train(1_000, 0, 10.0)
     run.checkpoint(1_000)
@@ -106,7 +106,7 @@ def test_a_run_stopped_in_good_order_is_told_from_one_that_lost_rows(tmp_path: P
     assert reader.read().state is RunState.STOPPED
 
 
-def test_a_run_killed_before_its_last_checkpoint_is_not_finished(tmp_path: Path) -> None:
+def test_run_killed_before_its_last_checkpoint_is_not_finished(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "dog")
     run.checkpoint(8_000)
     reader = RunReader(run.path)
@@ -115,7 +115,7 @@ def test_a_run_killed_before_its_last_checkpoint_is_not_finished(tmp_path: Path)
     assert reader.read().state is RunState.FINISHED
 
 
-def test_speeds_and_the_time_left_go_by_the_clock_and_leave_the_warm_up_out(tmp_path: Path) -> None:
+def test_speeds_and_time_left_exclude_the_warm_up(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog")
     run.train(1_000, 0, 1.0)
     run.train(2_000, 0, 2.0)
@@ -130,10 +130,10 @@ def test_speeds_and_the_time_left_go_by_the_clock_and_leave_the_warm_up_out(tmp_
         seen = reader.read()
     assert (seen.env_steps_per_second, seen.grad_steps_per_second) == (100.0, 100.0)
     assert seen.seconds_left == (10_000 - 4_000) * 2 / 100.0
-    assert RunReader(run.path).read().seconds_left is None  # it does not go on
+    assert RunReader(run.path).read().seconds_left is None  # the run is not running
 
 
-def test_rows_are_read_once_and_a_last_row_without_its_newline_waits(tmp_path: Path) -> None:
+def test_incomplete_last_row_is_read_later(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog", seeds=(0,))
     reader = RunReader(run.path)
     assert reader.read().evaluations == ()
@@ -151,7 +151,7 @@ def test_rows_are_read_once_and_a_last_row_without_its_newline_waits(tmp_path: P
     assert [e.returns for e in reader.read().evaluations] == [(10.0,)]
 
 
-def test_a_log_cut_back_and_grown_past_its_old_size_is_read_again(tmp_path: Path) -> None:
+def test_log_truncated_and_regrown_past_its_old_size_is_read_again(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog", seeds=(0,))
     log = run.path / "evaluations.csv"
     run.evaluate(0, (10.0,))
@@ -165,7 +165,7 @@ def test_a_log_cut_back_and_grown_past_its_old_size_is_read_again(tmp_path: Path
     assert [e.returns for e in reader.read().evaluations] == [(10.0,), (31.0,), (50.0,)]
 
 
-def test_a_log_that_was_damaged_at_first_sight_is_read_once_it_is_mended(tmp_path: Path) -> None:
+def test_log_is_readable_once_repaired(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "dog")
     log = run.path / "evaluations.csv"
     good = log.read_bytes()
@@ -176,7 +176,7 @@ def test_a_log_that_was_damaged_at_first_sight_is_read_once_it_is_mended(tmp_pat
     assert reader.read().evaluations == RunReader(run.path).read().evaluations
 
 
-def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished_run(tmp_path / "dog")
     reader = RunReader(run.path)
     first = reader.read()
@@ -192,7 +192,7 @@ def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert opened == []
 
 
-def test_a_diverged_seed_is_left_out_of_the_mean_and_told(tmp_path: Path) -> None:
+def test_diverged_seed_is_excluded_from_the_mean_and_counted(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog", seeds=(0, 1, 2))
     run.evaluate(0, (100.0, math.nan, 300.0))
     seen = RunReader(run.path).read()
@@ -201,7 +201,7 @@ def test_a_diverged_seed_is_left_out_of_the_mean_and_told(tmp_path: Path) -> Non
     assert dict(zip(table.columns, table.rows[0], strict=True))["min..max"].strip() == "0.100..0.300, 1 diverged"
 
 
-def test_a_long_training_log_is_read_from_its_end(tmp_path: Path) -> None:
+def test_long_training_log_is_read_from_its_end(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog", seeds=(0,), env_steps=100_000)
     log = CsvLog(run.path / "training.csv", TRAINING_COLUMNS)
     log.append([{"seed": 0, "env_steps": n, "grad_steps": n, "wall_seconds": n / 10} for n in range(1, 20_000)])
@@ -212,11 +212,11 @@ def test_a_long_training_log_is_read_from_its_end(tmp_path: Path) -> None:
     assert seen.env_steps_per_second == pytest.approx(10.0)
 
 
-def test_runs_are_found_below_a_directory_and_while_watching(tmp_path: Path) -> None:
+def test_runs_are_found_below_a_directory_also_later(tmp_path: Path) -> None:
     finished_run(tmp_path / "evidence" / "dog" / "b")
     finished_run(tmp_path / "a")
     (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "config.json").write_text("{}")  # anybody's
+    (tmp_path / "project" / "config.json").write_text("{}")  # not a run's
     reader = RunsReader([tmp_path, tmp_path / "a"])
     assert [run.path for run in reader.read()] == [tmp_path / "a", tmp_path / "evidence" / "dog" / "b"]
     finished_run(tmp_path / "c")
@@ -231,16 +231,14 @@ def test_runs_are_found_below_a_directory_and_while_watching(tmp_path: Path) -> 
         ("emtpy", "emtpy does not exist: expected a run directory made by .*; did you mean 'empty'"),
     ],
 )
-def test_a_path_without_runs_is_refused(name: str, complaint: str, tmp_path: Path) -> None:
+def test_path_without_runs_is_an_error(name: str, complaint: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=complaint):
         RunsReader([tmp_path / name])
 
 
-def test_a_directory_without_runs_is_one_line_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_directory_without_runs_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(tmp_path)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -273,7 +271,7 @@ def test_a_directory_without_runs_is_one_line_and_exit_code_2(
         ("training.csv", "\udcff\n", "is not a CSV file"),
     ],
 )
-def test_a_damaged_run_is_told_and_hides_no_other(name: str, content: str, problem: str, tmp_path: Path) -> None:
+def test_damaged_run_is_reported_alongside_the_others(name: str, content: str, problem: str, tmp_path: Path) -> None:
     run = finished_run(tmp_path / "bad")
     run.train(10_000, 5_000, 75.0)
     (run.path / name).write_bytes(content.encode(errors="surrogateescape"))
@@ -287,7 +285,7 @@ def test_a_damaged_run_is_told_and_hides_no_other(name: str, content: str, probl
     assert lines[-1] == f"unreadable: {bad.problem}"
 
 
-def test_output_that_is_no_terminal_gets_one_plain_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_table_where_output_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished_run(tmp_path / "dog")
     assert main(["watch", str(tmp_path)]) == 0
     header, row = capsys.readouterr().out.splitlines()
@@ -299,7 +297,7 @@ def test_output_that_is_no_terminal_gets_one_plain_table(tmp_path: Path, capsys:
 
 
 def fleet(folder: Path, count: int) -> list[RunProgress]:
-    """Copies of one finished run: made one by one, each would wait for the disk."""
+    """Copies of one finished run, which are faster to make than runs."""
     first = finished_run(folder / "dog-run-crossq-wn-000").path
     for index in range(1, count):
         shutil.copytree(first, folder / f"dog-run-crossq-wn-{index:03d}")
@@ -307,7 +305,7 @@ def fleet(folder: Path, count: int) -> list[RunProgress]:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 160])
-def test_the_screen_fits_and_says_what_it_leaves_out(width: int, tmp_path: Path) -> None:
+def test_screen_fits_the_terminal_and_counts_hidden_runs(width: int, tmp_path: Path) -> None:
     runs = fleet(tmp_path, 30)
     with RunDirectory.open(runs[17].path).lock():
         runs = RunsReader([tmp_path]).read()
@@ -321,14 +319,14 @@ def test_the_screen_fits_and_says_what_it_leaves_out(width: int, tmp_path: Path)
         assert column in lines[0]
 
 
-def test_runs_that_vanish_leave_an_empty_table(tmp_path: Path) -> None:
+def test_deleted_runs_leave_an_empty_table(tmp_path: Path) -> None:
     reader = RunsReader([finished_run(tmp_path / "dog").path])
     shutil.rmtree(tmp_path / "dog")
     assert reader.read() == []
     assert "0 runs ·" in watch.screen([], 80, 24, BLOCKS).plain
 
 
-def test_a_folders_name_commands_no_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_a_directory_name_are_escaped(tmp_path: Path) -> None:
     finished_run(tmp_path / "\x1b[2J")
     bad = finished_run(tmp_path / "\x1b[3J")
     (bad.path / "evaluations.csv").write_text("a\n")
@@ -337,13 +335,13 @@ def test_a_folders_name_commands_no_terminal(tmp_path: Path) -> None:
     assert r"\x1b[2J" in lines[1]
 
 
-def test_a_wide_screen_shows_every_column(tmp_path: Path) -> None:
+def test_wide_screen_shows_every_column(tmp_path: Path) -> None:
     table = make_table(fleet(tmp_path, 1), 200)
     assert table.columns[-3:] == ("env steps/s", "updates/s", "time")
     assert len(table.columns) == 12
 
 
-def test_the_live_table_ends_well_with_ctrl_c(
+def test_live_table_restores_the_cursor_after_ctrl_c(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finished_run(tmp_path / "first")
@@ -365,7 +363,7 @@ def test_the_live_table_ends_well_with_ctrl_c(
     assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l")  # the cursor is back
 
 
-def test_a_hundred_runs_are_looked_at_in_no_time(tmp_path: Path) -> None:
+def test_reading_a_hundred_unchanged_runs_is_fast(tmp_path: Path) -> None:
     fleet(tmp_path, 100)
     reader = RunsReader([tmp_path])
     assert len(reader.read()) == 100

@@ -245,7 +245,7 @@ def test_callable_is_passed_again_and_an_environment_that_cannot_be_replayed_sta
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"num_seeds": 1', '"num_seeds": "one"', "num_seeds is 'one', expected int"),
+        ('"num_seeds": 1', '"num_seeds": "one"', "num_seeds must be a whole number, got 'one'"),
         ('"task":', '"tusk":', "task is None, expected str"),
         ('"part": "Algorithm"', '"part": "MLP"', "MLP"),
         ('"resolved":', '"solved":', "resolved is None, expected dict"),

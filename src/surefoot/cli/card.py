@@ -17,7 +17,7 @@ _OUT = tyro.conf.arg(
 
 @dataclass(frozen=True)
 class Card:
-    """Write a run's model card in Markdown: training, scores with intervals, use and limits."""
+    """Write a run's model card in Markdown: training, scores with intervals, usage and limits."""
 
     path: RunPath
     """Run directory, finished or not."""
@@ -25,7 +25,7 @@ class Card:
     """File to write; an existing one is replaced."""
 
     def run(self) -> int:
-        """Write the card, print its path and return the exit code."""
+        """Write the card and print its path; return the exit code."""
         from surefoot.model_card import write_model_card
 
         print(write_model_card(self.path, self.out))

@@ -1,4 +1,4 @@
-"""``surefoot check-env``: what is wrong with an environment, and how to mend it."""
+"""``surefoot check-env``: problems of an environment, and how to fix them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _LABEL_WIDTH = 13
 
 @dataclass(frozen=True)
 class CheckEnv:
-    """Examine an environment before training on it; exit code 1 when training would be wrong."""
+    """Check an environment before training on it; exit code 1 when training would fail or be wrong."""
 
     task: TaskName
-    """What `surefoot train` takes: a name, a registered Gymnasium id, or module:callable."""
+    """Task name, registered Gymnasium id, or module:callable, as for `surefoot train`."""
     steps: Int = 5_000
-    """Env steps of random actions; several times the environment's time limit."""
+    """Env steps with random actions; should be several times the environment's time limit."""
     seed: Int = 0
     """Seed of the first episode and of the actions."""
     json: bool = False
     """Print one JSON object instead of text."""
 
     def run(self) -> int:
-        """Examine and print; return the exit code."""
+        """Print the report; return the exit code."""
         from rich.console import Console
 
         from surefoot.tasks.check import check_env
 
         progress = Console(stderr=True)
-        status = progress.status(f"examining {self.task}") if progress.is_terminal else contextlib.nullcontext()
-        # An environment that prints must not get between the lines of the report.
+        status = progress.status(f"checking {self.task}") if progress.is_terminal else contextlib.nullcontext()
+        # Output of the environment must not mix with the report.
         with status, contextlib.redirect_stdout(sys.stderr):
             report = check_env(self.task, steps=self.steps, seed=self.seed)
         if self.json:
@@ -53,7 +53,7 @@ class CheckEnv:
 
 
 def print_report(report: CheckReport, console: Console) -> None:
-    """Print what the environment is, what was found, and what it comes to."""
+    """Print the environment's properties, the findings and the verdict."""
     from rich.text import Text
 
     for name, value in _facts(report):
@@ -69,7 +69,7 @@ def print_report(report: CheckReport, console: Console) -> None:
 
 
 def _print_entry(console: Console, label: str, text: str, *, label_style: str, style: str = "") -> None:
-    """A label, and a text that folds beside it. Unlike a table of rich's, it leaves no blanks at the ends of lines."""
+    """Print a label and a text wrapped in its own column, without the trailing blanks of a rich table."""
     from rich.text import Text
 
     width = max(console.width - _LABEL_WIDTH, 20)

@@ -1,4 +1,4 @@
-"""``surefoot doctor``: what this machine offers, and whether it is used."""
+"""``surefoot doctor``: description and problems of this machine."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from surefoot import machine
 
 @dataclass(frozen=True)
 class Report:
-    """What ``doctor`` found.
+    """Description and problems of this machine.
 
     Attributes:
-        versions: package name to version, None where it is not installed.
-        jax_backend: the platform JAX computes on ("cpu", "gpu"), or None when JAX did not start.
-        jax_devices: every device JAX sees, as a person would name it.
-        jax_error: why JAX did not start, in one line; None when it did.
-        gpus: the NVIDIA GPUs of this machine, whether JAX uses them or not.
-        gl: rendering backend to whether its library loads.
-        cores: processor cores this process may use.
-        memory_total, memory_free: bytes of main memory; None where the system does not tell.
-        disk_free: bytes free where run directories would go (the current folder).
-        problems: one line each, with the command that mends it.
+        versions: Version of each package, None where it is not installed.
+        jax_backend: JAX's default platform ("cpu", "gpu"), or None when JAX did not start.
+        jax_devices: Names of JAX's devices.
+        jax_error: Why JAX did not start, in one line; None when it did.
+        gpus: Models of the NVIDIA GPUs, whether JAX uses them or not.
+        gl: Whether the library of each rendering backend loads.
+        cores: Processor cores this process may use.
+        memory_total, memory_free: Bytes of main memory; None where the system does not report it.
+        disk_free: Free bytes in the current directory's file system.
+        problems: One line each, with the command that fixes it.
     """
 
     versions: dict[str, str | None]
@@ -41,13 +41,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Show versions, devices, rendering, cores, memory and disk; exit code 1 when something needs mending."""
+    """Show versions, devices, rendering, cores, memory and disk; exit code 1 when there is a problem."""
 
     json: bool = False
     """Print one JSON object instead of a table."""
 
     def run(self) -> int:
-        """Examine and print; return the exit code."""
+        """Print the report; return the exit code."""
         report = examine()
         if self.json:
             print(json_format.dumps(asdict(report), indent=2))
@@ -59,10 +59,10 @@ class Doctor:
 
 
 def examine() -> Report:
-    """Look at this machine. Starts JAX's backend, which on a GPU takes some of its memory until the process ends."""
+    """Return the report. Starts JAX's backend, which on a GPU takes some of its memory until the process ends."""
     backend, devices, error = machine.jax_devices()
     gpus = machine.nvidia_gpus()
-    total, free = machine.host_memory()
+    total, _ = machine.host_memory()
     return Report(
         versions=machine.versions(),
         jax_backend=backend,
@@ -72,14 +72,14 @@ def examine() -> Report:
         gl=machine.gl_backends(),
         cores=machine.usable_cores(),
         memory_total=total,
-        memory_free=free,
+        memory_free=None if total is None else machine.free_host_memory(),
         disk_free=machine.free_disk(),
         problems=problems(backend, error, gpus),
     )
 
 
 def problems(backend: str | None, error: str | None, gpus: tuple[str, ...]) -> tuple[str, ...]:
-    """What needs mending, one line each, given the outcome of starting JAX and the GPUs that are there."""
+    """Return the problems, one line each, given the outcome of starting JAX and the GPUs present."""
     if gpus and backend != "gpu":
         why = f"JAX did not start ({error})" if error else f"JAX computes on the {backend}"
         return (
@@ -91,7 +91,7 @@ def problems(backend: str | None, error: str | None, gpus: tuple[str, ...]) -> t
 
 
 def _print(report: Report) -> None:
-    """One aligned line for each fact."""
+    """Print one aligned line per fact."""
     from surefoot.cli.display import bytes_text
 
     def size(count: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The ``surefoot evaluate`` command."""
+"""``surefoot evaluate``: evaluation of a run's saved policies."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Run each seed's saved policy, with the deterministic action, on episodes of its task."""
+    """Evaluate each seed's saved policy with deterministic actions."""
 
     path: RunPath
     """Run directory."""
     episodes: Int = 5
-    """Episodes per seed; equal numbers give the same episodes."""
+    """Episodes per seed; episode e is the same in every evaluation."""
     task: RunTask = None
-    """Task of the run, required for a module:callable, since a run directory may be untrusted."""
+    """Task of the run, required where it is module:callable, since a run directory is not trusted to name code."""
     json: bool = False
     """Whether to print a JSON object with every episode instead of a table of means."""
 
@@ -41,7 +41,7 @@ class Evaluate:
 
 
 def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
-    """Return all episodes of one seed as JSON; success is null where the task defines none."""
+    """Return all episodes of one seed for JSON; success is null where the task defines none."""
     arrays = {
         "returns": episodes.returns,
         "lengths": episodes.lengths,
@@ -53,7 +53,7 @@ def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
 
 
 def _table(seeds: Sequence[int], episodes: Episodes) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows: means over each seed's episodes, then over all episodes."""
+    """Return header and rows: means over each seed's episodes, then over all of them."""
     header, rows = ["seed"], [[str(seed)] for seed in seeds] + [["mean"]]
     columns = [
         ("mean return", episodes.returns, "{:.1f}"),

@@ -28,7 +28,7 @@ _TASK_KEYS = (
 
 @dataclass(frozen=True)
 class Tasks:
-    """List the tasks that have a name here; any registered Gymnasium id works too."""
+    """List the named tasks; any registered Gymnasium id works too."""
 
     json: bool = False
     """Print a JSON array instead of a table."""
@@ -62,10 +62,10 @@ class Tasks:
 
 @dataclass(frozen=True)
 class Algorithms:
-    """List the algorithms, or show every part of one."""
+    """List the algorithms, or every setting of one with its value and source."""
 
     name: PresetName = None
-    """Show this algorithm's parts."""
+    """Algorithm whose settings to list."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -87,13 +87,13 @@ class Algorithms:
             print_json(presets, ("name", "summary", "utd", "parameters", "paper", "url"))
             return 0
         rows = [(p.name, str(p.utd), f"{p.parameters:,}", p.summary, p.paper) for p in presets]
-        print_table(("algorithm", "UTD", "parameters", "what it is", "source"), rows)
-        print("\nParameters: trained ones at cheetah-run's sizes, targets left out.")
+        print_table(("algorithm", "UTD", "parameters", "description", "source"), rows)
+        print("\nParameters: trained ones at cheetah-run's sizes, without target networks.")
         return 0
 
 
 def print_preset(preset: PresetInfo) -> None:
-    """Print an algorithm: one line for each value, indented as its parts are nested, with the value's source."""
+    """Print an algorithm's settings, one line each, with value and source, indented as the parts are nested."""
     print(f"{preset.name}: {preset.summary}\n{preset.paper}, {preset.url}\n")
     rows = []
     for path, value, source in preset.values():
@@ -111,12 +111,12 @@ def _shown(path: str, value: Any) -> str:
 
 
 def print_json(entries: Sequence[object], keys: Sequence[str]) -> None:
-    """A JSON array with these attributes of each entry."""
+    """Print a JSON array with these attributes of each entry."""
     print(json_format.dumps([{key: getattr(entry, key) for key in keys} for entry in entries], indent=2))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns of plain text, the same on a terminal and in a pipe."""
+    """Print aligned columns of plain text."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

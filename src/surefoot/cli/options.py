@@ -74,11 +74,11 @@ GridOutPath = Annotated[Path | None, _PATH, _hint("runs/GRID")]
 FpsFloat = Annotated[
     float | None,
     _option(float, "X", "a number such as 25 or 29.97"),
-    _hint("near 50, in a .gif near 25, for even motion"),
+    _hint("near 50, or near 25 in a .gif, for even motion"),
 ]
-WidthInt = Annotated[int | None, _WHOLE, _hint("640, or 320 beside others")]
-HeightInt = Annotated[int | None, _WHOLE, _hint("480, or 240 beside others")]
-CameraName = Annotated[str | None, _NAME, _hint("the suite's usual one")]
+WidthInt = Annotated[int | None, _WHOLE, _hint("640, or 320 for several policies")]
+HeightInt = Annotated[int | None, _WHOLE, _hint("480, or 240 for several policies")]
+CameraName = Annotated[str | None, _NAME, _hint("the suite's default")]
 RunTask = Annotated[str | None, _NAME, _hint("the run's")]
 VideoPath = Annotated[Path, _PATH, tyro.conf.arg(aliases=["-o"])]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]

@@ -1,4 +1,4 @@
-"""``surefoot record``: a video of a run's policies."""
+"""``surefoot record``: video of a run's policies."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _SEEDS: tyro.constructors.PrimitiveConstructorSpec[tuple[int, ...] | None] = tyr
 
 @dataclass(frozen=True)
 class Record:
-    """Play a run's policies and write what happens to an .mp4 or .gif file, in real time."""
+    """Record a run's policies to an .mp4 or .gif file that plays in real time."""
 
     path: RunPath
-    """The run directory."""
+    """Run directory."""
     out: VideoPath
-    """The file to write, which ends in .mp4 or .gif; one that is there is replaced."""
+    """File to write, ending in .mp4 or .gif; an existing one is replaced."""
     episodes: Int = 1
-    """Episodes, one after the other; the same ones as in evaluations."""
+    """Consecutive episodes, the same as in evaluations."""
     seeds: Annotated[tuple[int, ...] | None, _SEEDS, tyro.conf.arg(help_behavior_hint="(default: the best one)")] = None
     """Training seeds to show side by side."""
     checkpoints: bool = False
-    """Show the policies at the checkpoints that the run keeps, side by side."""
+    """Show the policies at the run's checkpoints side by side."""
     width: WidthInt = None
     """Width of each policy's picture in pixels, an even number."""
     height: HeightInt = None
@@ -51,16 +51,16 @@ class Record:
     fps: FpsFloat = None
     """Frames per second."""
     camera: CameraName = None
-    """Name or number of one of the MuJoCo model's cameras, or "free"."""
+    """Name or number of a camera of the MuJoCo model, or "free"."""
     task: RunTask = None
-    """The run's task, needed where it is a module:callable: a run directory's word is not enough to run code."""
+    """Task of the run, required where it is module:callable, since a run directory is not trusted to name code."""
 
     def run(self) -> int:
-        """Record, and say what came of it; return the exit code."""
+        """Record and print a summary; return the exit code."""
         from surefoot.video import record
 
         console = Console(stderr=True)
-        with console.status("recording: making the environment") as status:  # nothing where stderr is no terminal
+        with console.status("recording: making the environment") as status:  # invisible where stderr is no terminal
 
             def show(progress: Progress) -> None:
                 status.update(
@@ -74,7 +74,7 @@ class Record:
 
 
 def _print(recording: Recording) -> None:
-    """One line about the file, then one for each policy."""
+    """Print one line about the file and one for each policy."""
     from surefoot.cli.display import bytes_text, path_text
 
     size = bytes_text(recording.path.stat().st_size)

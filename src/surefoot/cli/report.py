@@ -20,7 +20,7 @@ class Report:
     path: ReportPaths
     """Run directories, or directories that contain some."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report")
-    """Folder to create, or an earlier report to replace."""
+    """Directory to create, or an earlier report to replace."""
     interval: Int = 95
     """Percent covered by the stratified bootstrap intervals."""
     resamples: Int = 2000

@@ -1,4 +1,4 @@
-"""Runs as a table of text, as wide as the terminal allows: columns that matter least give way first."""
+"""Text table of runs that drops its least important columns to fit the terminal."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ ASCII_BLOCKS = "_.-=+*%#"
 _GAP = 2
 _CURVE_WIDTH, _LEAST_CURVE_WIDTH = 24, 8
 _LEAST_RUN_WIDTH = 16
-_GIVE_WAY = ("updates/s", "env steps/s", "seeds", "algorithm", "run", "task", "min..max", "time")
-"""Columns that a narrow terminal does without, in this order; at its turn, "run" only becomes narrower."""
-_TO_THE_RIGHT = frozenset({"seeds", "env steps", "score", "env steps/s", "updates/s", "time"})
+_DROPPED = ("updates/s", "env steps/s", "seeds", "algorithm", "run", "task", "min..max", "time")
+"""Columns that a narrow terminal drops, in this order; "run" only becomes narrower."""
+_RIGHT_ALIGNED = frozenset({"seeds", "env steps", "score", "env steps/s", "updates/s", "time"})
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells padded to their columns' widths.
+    """Table whose cells are padded to their columns' widths.
 
     Attributes:
-        columns: their names.
-        header: the same, padded.
-        rows: one for each run, in order.
+        columns: Names of the columns.
+        header: Padded names of the columns.
+        rows: Padded cells of each run, in order.
     """
 
     columns: tuple[str, ...]
@@ -37,12 +37,12 @@ class Table:
 
 
 def make_table(runs: Sequence[RunProgress], width: int | None, blocks: str = BLOCKS) -> Table:
-    """Lay out runs.
+    """Return the table of runs.
 
     Args:
-        runs: one row each.
-        width: characters in a line; None leaves out nothing and cuts nothing.
-        blocks: characters of a sparkline, from low to high.
+        runs: Runs, one row each.
+        width: Characters per line; None drops and shortens nothing.
+        blocks: Characters of a sparkline, from low to high.
     """
     cells = [_cells(run) for run in runs]
     names = list(cells[0]) if cells else ["run"]
@@ -60,10 +60,10 @@ def make_table(runs: Sequence[RunProgress], width: int | None, blocks: str = BLO
 
 
 def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS) -> str:
-    """A curve of at most ``width`` characters, from its own lowest to its own highest value; NaN leaves a gap."""
+    """Return a sparkline of at most ``width`` characters, scaled to its own range; NaN leaves a gap."""
     count = min(width, len(values))
     bins = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
-    means = [_mean_of_known(part) for part in bins]
+    means = [_finite_mean(part) for part in bins]
     known = [value for value in means if math.isfinite(value)]
     if not known:
         return " " * count
@@ -78,24 +78,24 @@ def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS) -> str:
 
 
 def counts_text(runs: Sequence[RunProgress]) -> str:
-    """How many runs there are, and how many in each state: ``"3 runs: 1 running, 2 finished"``."""
+    """Return the number of runs and of those in each state: ``"3 runs: 1 running, 2 finished"``."""
     counts = [(state, sum(run.state is state for run in runs)) for state in RunState]
     parts = ", ".join(f"{count} {state}" for state, count in counts if count)
     return f"{len(runs)} run{'' if len(runs) == 1 else 's'}{': ' if parts else ''}{parts}"
 
 
 def count_text(count: int) -> str:
-    """A whole number in at most five characters, for a person: ``"950"``, ``"52k"``, ``"44.5k"``, ``"1.25M"``."""
+    """Return a whole number in at most five characters: ``"950"``, ``"52k"``, ``"44.5k"``, ``"1.25M"``."""
     for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
         if count >= size:
             digits = 2 if count < 10 * size else 1 if count < 100 * size else 0
-            scaled = math.floor(count / size * 10**digits) / 10**digits  # never rounded up to a step not yet made
+            scaled = math.floor(count / size * 10**digits) / 10**digits  # never rounded up to a step not yet reached
             return f"{scaled:.{digits}f}".rstrip("0").rstrip(".") + unit if digits else f"{scaled:.0f}{unit}"
     return str(count)
 
 
 def number_text(value: float) -> str:
-    """A score for a person, three digits or so: ``"0.393"``, ``"46.2"``, ``"-2,111"``; NaN is ``"-"``."""
+    """Return a score with about three digits: ``"0.393"``, ``"46.2"``, ``"-2,111"``; NaN is ``"-"``."""
     if not math.isfinite(value):
         return "-"
     size = abs(value)
@@ -103,7 +103,7 @@ def number_text(value: float) -> str:
 
 
 def _cells(run: RunProgress) -> dict[str, str]:
-    """The cells of one run by column; the curve comes when its width is known."""
+    """Return the cells of one run by column; the curve is filled in when its width is known."""
     if run.state is RunState.UNREADABLE:
         names = ("task", "algorithm", "seeds", "env steps", "score", "min..max", "curve")
         more = ("env steps/s", "updates/s", "time")
@@ -136,26 +136,26 @@ def _range_text(scores: Sequence[float], diverged: int) -> str:
 
 
 def _time_text(run: RunProgress) -> str:
-    """The time left of a run that goes on, the time taken by one that does not."""
+    """Return the time left of a running run, or the wall time of any other."""
     if run.state is not RunState.RUNNING:
         return duration_text(run.wall_seconds)
     return "" if run.seconds_left is None else f"{duration_text(run.seconds_left)} left"
 
 
-def _mean_of_known(values: Sequence[float]) -> float:
+def _finite_mean(values: Sequence[float]) -> float:
     known = [value for value in values if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan
 
 
 def _narrow(names: list[str], widths: dict[str, int], width: int) -> None:
-    """Make the columns fit a line: a shorter curve and shorter names of runs first, then fewer columns."""
+    """Fit the columns into a line: shorten the curve and the runs' names first, then drop columns."""
     full_run, full_curve = widths["run"], widths["curve"]
 
     def excess() -> int:
         return sum(widths[name] for name in names) + _GAP * (len(names) - 1) - width
 
     widths["run"] = min(full_run, max(_LEAST_RUN_WIDTH, width // 4))
-    for name in (*_GIVE_WAY, ""):
+    for name in (*_DROPPED, ""):
         widths["curve"] = full_curve
         widths["curve"] = max(min(_LEAST_CURVE_WIDTH, full_curve), full_curve - max(0, excess()))
         if excess() <= 0:
@@ -164,13 +164,13 @@ def _narrow(names: list[str], widths: dict[str, int], width: int) -> None:
             widths["run"] = min(full_run, _LEAST_RUN_WIDTH)
         elif name in names:
             names.remove(name)
-    widths["run"] = max(1, min(full_run, widths["run"] - excess()))  # takes what is free, gives what still lacks
+    widths["run"] = max(1, min(full_run, widths["run"] - excess()))  # uses the remaining width, or gives up the excess
 
 
 def _cut(text: str, width: int) -> str:
-    """The end of a text that is too long: of a path, that is what tells it from the others."""
+    """Return the end of a text that is too long, since paths of runs differ at their ends."""
     return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
 
 
 def _pad(text: str, width: int, name: str) -> str:
-    return text.rjust(width) if name in _TO_THE_RIGHT else text.ljust(width)
+    return text.rjust(width) if name in _RIGHT_ALIGNED else text.ljust(width)

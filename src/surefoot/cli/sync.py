@@ -1,4 +1,4 @@
-"""``surefoot sync``: a run's TensorBoard or W&B dashboard, rebuilt from its files."""
+"""``surefoot sync``: upload of a run directory to TensorBoard or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _NAMES: tyro.constructors.PrimitiveConstructorSpec[tuple[str, ...]] = tyro.const
     str_from_instance=list,
 )
 DashboardNames = Annotated[tuple[str, ...], _NAMES, tyro.conf.arg(help_behavior_hint="(default: none)")]
-"""Names of dashboards, at least one if the option is given; ``make_dashboards`` validates them."""
+"""Names of dashboards, at least one where the option is given; ``make_dashboards`` validates them."""
 
 
 @dataclass(frozen=True)
 class Sync:
-    """Bring TensorBoard or Weights & Biases to the content of a run directory; repeating it changes nothing."""
+    """Write a run directory's logs to TensorBoard or Weights & Biases; only missing rows are written."""
 
     path: RunPath
-    """The run directory."""
+    """Run directory."""
     to: Annotated[tuple[str, ...], _NAMES]
     """Dashboards to update: tensorboard, wandb, or both."""
 
     def run(self) -> int:
-        """Update the dashboards and print where to look; return the exit code."""
+        """Update the dashboards and print where they are; return the exit code."""
         from surefoot.dashboards import make_dashboards
 
         for dashboard in make_dashboards(self.to):

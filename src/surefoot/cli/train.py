@@ -64,9 +64,9 @@ class _ResumeOptions:
     """Resume a run from its last intact checkpoint; the result equals that of an uninterrupted run."""
 
     path: RunPath
-    """The run directory."""
+    """Run directory."""
     task: RunTask = None
-    """The run's task, required where it is module:callable, since a run directory is not trusted to name code."""
+    """Task of the run, required where it is module:callable, since a run directory is not trusted to name code."""
     dashboard: DashboardNames = ()
     """Dashboards to update from here on, including earlier rows: tensorboard, wandb, or both."""
 

@@ -1,4 +1,4 @@
-"""``surefoot watch``: where runs stand, from their files alone."""
+"""``surefoot watch``: progress of runs, from their files alone."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 2.0
 _STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
 _SHOWN_FIRST = ("running", "unreadable", "failed")
-"""What a terminal that is too low for all runs shows in any case."""
+"""States that a terminal too small for all runs shows first."""
 
 RunPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Show running and finished runs in a table that renews itself, from their files alone; Ctrl-C leaves."""
+    """Show running and finished runs in a live table, read from their files; Ctrl-C quits."""
 
     path: RunPaths = (Path("runs"),)
-    """Run directories, or directories that hold some; runs that appear there later are shown, too."""
+    """Run directories, or directories that contain some, including runs that appear there later."""
     once: bool = False
-    """Print the table once. Where standard output is no terminal, that is always so."""
+    """Print the table once, as always where standard output is no terminal."""
 
     def run(self) -> int:
         """Show the runs; return the exit code."""
@@ -52,7 +52,7 @@ class Watch:
 
 
 def plain_lines(runs: Sequence[RunProgress], width: int | None, blocks: str) -> list[str]:
-    """The table, and one line below it for every run that cannot be read."""
+    """Return the table's lines, and one line below it for every unreadable run."""
     from surefoot.cli.runs_table import make_table
 
     table = make_table(runs, width, blocks)
@@ -63,13 +63,13 @@ def plain_lines(runs: Sequence[RunProgress], width: int | None, blocks: str) -> 
 
 
 def screen(runs: Sequence[RunProgress], width: int, height: int, blocks: str) -> Text:
-    """The table for a terminal of that many characters and lines, with how many runs do what below it."""
+    """Return the table for a terminal of that many characters and lines, with the number of runs per state below."""
     from rich.text import Text
 
     from surefoot.cli.runs_table import counts_text, make_table
 
     problems = [run for run in runs if run.problem]
-    shown = _most_wanted(runs, max(1, height - 4 - len(problems)))
+    shown = _most_relevant(runs, max(1, height - 4 - len(problems)))
     table = make_table(shown, width, blocks)
     text = Text(no_wrap=True, overflow="ellipsis").append("  ".join(table.header).rstrip(), style="bold")
     for run, cells in zip(shown, table.rows, strict=True):
@@ -80,11 +80,11 @@ def screen(runs: Sequence[RunProgress], width: int, height: int, blocks: str) ->
     for run in problems:
         text.append(f"\nunreadable: {run.problem}", style=_STYLES[run.state])
     hidden = f" ({len(runs) - len(shown)} not shown)" if len(shown) < len(runs) else ""
-    return text.append(f"\n\n{counts_text(runs)}{hidden} · {time.strftime('%H:%M:%S')} · Ctrl-C leaves", style="dim")
+    return text.append(f"\n\n{counts_text(runs)}{hidden} · {time.strftime('%H:%M:%S')} · Ctrl-C quits", style="dim")
 
 
 def _show_live(reader: RunsReader, console: Console) -> None:
-    """Renew the table until Ctrl-C, and leave its last state on the screen."""
+    """Refresh the table until Ctrl-C, and leave its last state on the screen."""
     from rich.live import Live
 
     blocks = _blocks()
@@ -97,8 +97,8 @@ def _show_live(reader: RunsReader, console: Console) -> None:
             return
 
 
-def _most_wanted(runs: Sequence[RunProgress], count: int) -> list[RunProgress]:
-    """As many runs as there is room for, in their order: those that run or broke, then those that changed last."""
+def _most_relevant(runs: Sequence[RunProgress], count: int) -> list[RunProgress]:
+    """Return up to ``count`` runs in their order: running and failed ones, then those that changed last."""
 
     def key(run: RunProgress) -> tuple[int, float]:
         return _SHOWN_FIRST.index(run.state) if run.state in _SHOWN_FIRST else len(_SHOWN_FIRST), -run.changed
@@ -108,7 +108,7 @@ def _most_wanted(runs: Sequence[RunProgress], count: int) -> list[RunProgress]:
 
 
 def _blocks() -> str:
-    """What standard output can show."""
+    """Return the sparkline characters that standard output can encode."""
     from surefoot.cli.runs_table import ASCII_BLOCKS, BLOCKS
 
     return BLOCKS if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII_BLOCKS

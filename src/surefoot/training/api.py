@@ -1,4 +1,4 @@
-"""The functions a user calls: train, resume, evaluate."""
+"""Public functions ``train``, ``resume`` and ``evaluate``."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from surefoot.training.warm_start.warm_start import WarmStart
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk.
+    """Run on disk.
 
     Attributes:
-        path: its directory.
-        completed: whether it reached its last step.
+        path: Run directory.
+        completed: Whether the run reached its last step.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Run:
         return read_diagnostics(self.path)
 
     def policy(self, seed: int | None = None) -> Policy:
-        """Return the trained policy of one seed, the best one unless told otherwise."""
+        """Return the trained policy of one training seed, by default the one with the best score."""
         return load_policy(self.path, seed)
 
 
@@ -75,22 +75,19 @@ def train(
     """Train, save and evaluate.
 
     Args:
-        task: a task name (``surefoot tasks``), a registered Gymnasium id, or a zero-argument callable that returns a
+        task: Task name (``surefoot tasks``), registered Gymnasium id, or zero-argument callable that returns a
             gymnasium.Env with Box (or Dict of Box) observations and Box actions.
-        algorithm: what to train, CrossQ + WN by default.
-        observer: who watches; by default one plain line is printed per evaluation.
-        callbacks: your own code inside the run; see ``Callback``.
-        **settings: fields of ``TrainConfig``: num_seeds, seed, env_steps, evaluate_every, evaluation_episodes,
-            checkpoint_every, log_every, diagnose_every, precision, overlap, curvature, replay_capacity, env_workers,
-            out, overwrite; init_from, init_replay and prefill to begin with another run's networks or with recorded
-            transitions.
+        algorithm: Algorithm to train, by default CrossQ + WN.
+        observer: Receiver of the run's events; by default one line is printed per evaluation.
+        callbacks: Callbacks called during the run.
+        **settings: Settings of the run, such as env_steps=100_000; the reference lists them.
 
     Returns:
-        The run. Where a signal or a callback stopped it, ``completed`` is False and ``resume`` goes on.
+        The run; ``completed`` is False where a signal or a callback stopped it.
 
     Raises:
-        UserError: the request cannot be carried out as asked; nothing was written.
-        RunFailure: something broke on the way; the last checkpoint is intact.
+        UserError: The request is invalid; nothing was written.
+        RunFailure: The run failed; its last checkpoint is intact.
     """
     check_names(settings)
     use_compile_cache()
@@ -101,7 +98,7 @@ def train(
     check_free(Path(config.out or next(_free_paths(resolved, config.algorithm))).absolute(), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)
-    # Everything that can be refused is refused before the directory is made.
+    # Everything is validated before the directory is created.
     with (
         naming_start(resolved, watchers),
         contextlib.ExitStack() as until_closed,
@@ -109,7 +106,7 @@ def train(
     ):
         loop.prepare(warm_start)
         directory = _create(config, resolved, describe_run(config, plan, resolved))
-        until_closed.enter_context(directory.lock())  # Until the loop has closed its logs, as in ``resume``.
+        until_closed.enter_context(directory.lock())  # until the loop has closed its logs, as in ``resume``
         with StopSignal() as stop, watchers:
             loop.start(directory)
             return _run(loop, stop, directory)
@@ -123,22 +120,21 @@ def resume(
     callbacks: Sequence[Callback] = (),
     **changes: Any,
 ) -> Run:
-    """Go on with a run from its last good checkpoint.
+    """Resume a run from its last intact checkpoint.
 
-    On the machine that began it, on CPU, the result is bit for bit that of a run that was never interrupted.
+    On CPU, on the machine that started the run, the result is bit-identical to that of an uninterrupted run.
 
     Args:
-        path: the run directory.
-        task: what the run was trained on, where that is code (a callable, or a name with a colon): none runs because a
-            run directory names it.
-        observer: who watches.
-        callbacks: your own code inside the run; see ``Callback``.
-        **changes: what may differ from the run's configuration: env_steps (more only),
-            evaluate_every, evaluation_episodes, checkpoint_every, log_every, diagnose_every, curvature, env_workers.
+        path: Run directory.
+        task: Task the run was trained on, required where it is code (a callable, or a name with a colon), since a run
+            directory is not trusted to name code.
+        observer: Receiver of the run's events; by default one line is printed per evaluation.
+        callbacks: Callbacks called during the run.
+        **changes: New values of settings that leave what is trained unchanged; the reference marks them.
 
     Raises:
-        UserError: there is no run or no good checkpoint, or a change would alter what is being trained.
-        RunFailure: something broke on the way; the last checkpoint is intact.
+        UserError: There is no run or no intact checkpoint, or a setting cannot be changed.
+        RunFailure: The run failed; its last checkpoint is intact.
     """
     use_compile_cache()
     watchers = EventDispatcher(observer or PlainObserver(), callbacks)
@@ -154,7 +150,7 @@ def resume(
         if directory.checkpoints.any():
             loop.restore(directory)
         else:
-            watchers.on_message("this run was stopped before its first checkpoint: it begins again")
+            watchers.on_message("this run was stopped before its first checkpoint: it starts again")
             loop.prepare(WarmStart.again(config, plan.warm_start))
             loop.start(directory)
         directory.update_config(describe_resumed_run(config, plan, resolved, directory.config))
@@ -164,21 +160,21 @@ def resume(
 def evaluate(
     path: str | Path, *, episodes: int = 5, task: str | Callable[[], Any] | None = None, env_workers: int | None = None
 ) -> tuple[tuple[int, ...], Episodes]:
-    """Play the saved policies of a run.
+    """Evaluate the saved policies of a run with deterministic actions.
 
-    Episode e of a seed is the one that training's evaluations play, so scores are paired between runs.
+    Episode e of a seed is the same as in the evaluations during training, so scores are paired between runs.
 
     Args:
-        path: the run directory.
-        episodes: per seed.
-        task: what the run was trained on, where that is code; see ``resume``.
-        env_workers: processes that step the environments; 0 means this one, None chooses.
+        path: Run directory.
+        episodes: Episodes per seed.
+        task: Task the run was trained on, required where it is code; see ``resume``.
+        env_workers: Processes that step the environments; 0 for this one, None to choose from cores and seeds.
 
     Returns:
-        The training seeds and their episodes, deterministic actions.
+        The training seeds and their episodes.
 
     Raises:
-        UserError: there is no run or no policy.
+        UserError: There is no run or no policy.
     """
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
@@ -202,14 +198,14 @@ def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:
 
 
 def _free_paths(task: Task, algorithm: Algorithm) -> Iterator[Path]:
-    """Yield runs/TASK-ALGORITHM-1 and so on, without those that are there."""
+    """Yield runs/TASK-ALGORITHM-1 and so on, without existing ones."""
     stem = f"{task.name}-{algorithm.name}".replace("/", "-").replace(":", "-").replace("<", "").replace(">", "")
     paths = (Path("runs") / f"{stem}-{number}" for number in itertools.count(1))
     return (path for path in paths if not path.exists())
 
 
 def _create(config: TrainConfig, task: Task, described: dict[str, Any]) -> RunDirectory:
-    """Make the run directory that was asked for, or one of its own that no other process has."""
+    """Create the requested run directory, or a new one with the next free name."""
     if config.out is not None:
         return RunDirectory.create(config.out, described, overwrite=config.overwrite)
     path = _claim(task, config.algorithm)
@@ -222,13 +218,13 @@ def _create(config: TrainConfig, task: Task, described: dict[str, Any]) -> RunDi
 
 
 def _claim(task: Task, algorithm: Algorithm) -> Path:
-    """Make a new folder that is this process's alone, however many start at once."""
+    """Create a directory that no other process creates at the same time."""
     while True:
         path = next(_free_paths(task, algorithm))
         try:
             path.mkdir(parents=True)
         except FileExistsError:
-            continue  # Another process was faster.
+            continue  # created by another process in the meantime
         except OSError as error:
             raise UserError(f"cannot make the run directory {path}: {error.strerror}") from error
         return path

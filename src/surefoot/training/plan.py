@@ -13,18 +13,17 @@ from surefoot.training.warm_start.info import COLD_START, WarmStartInfo
 
 @dataclass(frozen=True)
 class Plan:
-    """A run's resolved numbers, before any environment or array exists.
+    """Resolved numbers of a run, known before any environment or array exists.
 
     Attributes:
-        action_repeat: environment steps per agent step.
-        discount: per agent step.
-        agent_steps: decisions per seed in the whole run.
-        capacity: replay transitions per seed.
-        seeds: the training seeds.
-        warmup_steps: agent steps before the first update: what the transitions that the run begins with leave of the
-            algorithm's warm-up.
-        random_steps: agent steps with uniform random actions: the warm-up, unless a trained policy can act in it.
-        warm_start: what the run begins with.
+        action_repeat: Environment steps per agent step.
+        discount: Discount per agent step.
+        agent_steps: Agent steps per seed in the whole run.
+        capacity: Replay transitions per seed.
+        seeds: Training seeds, one per agent.
+        warmup_steps: Agent steps before the first update: the algorithm's warm-up less the initial transitions.
+        random_steps: Agent steps with uniform random actions: the warm-up, or 0 where trained networks are loaded.
+        warm_start: Initial networks and transitions.
     """
 
     action_repeat: int
@@ -37,7 +36,7 @@ class Plan:
     warm_start: WarmStartInfo
 
     def next_reset(self, algorithm: Algorithm, after: int) -> int | None:
-        """Return the first agent step after ``after`` whose updates come right after a reset, None if there is none."""
+        """Return the first agent step after ``after`` with a reset before its updates; None if there is none."""
         return next_reset(
             algorithm.resets,
             after,
@@ -48,15 +47,15 @@ class Plan:
 
 
 def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_START) -> Plan:
-    """Resolve what the configuration leaves to the task.
+    """Return the plan of a run.
 
     Args:
-        config: what was asked for.
-        task: what to learn.
-        warm_start: what the run begins with.
+        config: Configuration of the run.
+        task: Task to train on, whose defaults fill in what the configuration leaves open.
+        warm_start: Initial networks and transitions.
 
     Raises:
-        UserError: the run would end before its warm-up does.
+        UserError: The run would end before its warm-up does.
     """
     algorithm = config.algorithm
     repeat = task.action_repeat if algorithm.action_repeat is None else algorithm.action_repeat
@@ -74,15 +73,15 @@ def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_
         capacity=config.replay_capacity or min(agent_steps + warm_start.transitions, MOST_TRANSITIONS),
         seeds=tuple(range(config.seed, config.seed + config.num_seeds)),
         warmup_steps=warmup,
-        # Where networks are taken over, uniform actions would throw away what they know of getting anywhere: the
-        # policy itself collects what the first updates need (arXiv 2412.07762, "warm-up").
+        # A loaded policy collects the transitions for the first updates itself: uniform actions would waste what it
+        # has learned (arXiv 2412.07762, "warm-up").
         random_steps=0 if warm_start.init_from else warmup,
         warm_start=warm_start,
     )
 
 
 def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
-    """Return one line about the resets that lie beyond the run, or before its first update; None where none do."""
+    """Return one line about resets after the run's end or before its first update; None if there are none."""
     match algorithm.resets:
         case ResetAt(agent_steps=steps):
             beyond = [step for step in steps if step > plan.agent_steps]
