@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from surefoot.algorithms import (
     ActorMetrics,
@@ -21,7 +22,7 @@ from surefoot.algorithms import (
     QuantileHuber,
     UnitNorm,
 )
-from surefoot.algorithms.presets import crossq_wn, get_preset
+from surefoot.algorithms.presets import crossq_wn, get_preset, list_presets
 from surefoot.networks import MLP, BatchRenorm, BroNet, SimBaNet, TorsoConfig
 from surefoot.types import Batch, EnvSpec, PyTree
 
@@ -30,6 +31,9 @@ DISCOUNT = 0.9
 BATCH = 8
 ACTOR_WIDTHS, CRITIC_WIDTHS = (12, 10), (16, 14)
 UNIFORM_WIDTHS = (6, 6)
+
+REPRESENTATIVE = ("crossq-2024", "bro", "xqc")
+"""Presets that together use most parts; the fast tier runs costly tests of every preset on these alone."""
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Options for ``jax.jit`` that halve the time of a compilation; the programs here run only a few times."""
@@ -59,6 +63,12 @@ def tiny(algorithm: Algorithm | None = None, **changes: Any) -> Algorithm:
         batch_size=BATCH,
         warmup_transitions=BATCH,
     ).replace(**changes)
+
+
+def every_preset() -> list[Any]:
+    """Return the presets' names as pytest parameters; all but the representative ones are in the slow tier."""
+    names = [preset.name for preset in list_presets()]
+    return [pytest.param(name, marks=[] if name in REPRESENTATIVE else pytest.mark.slow) for name in names]
 
 
 @functools.cache

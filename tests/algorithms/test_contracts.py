@@ -1,4 +1,4 @@
-"""What holds for every preset: the same numbers however the update is run, and a state that can be saved."""
+"""Contracts of every preset: an update independent of how it is run, and a state that can be saved."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_array
 from surefoot.types import PyTree, Transition
 from tests.algorithms.support import (
     compiled_update,
+    every_preset,
     fixed_batch,
     fixed_state,
     learner,
@@ -27,8 +28,7 @@ from tests.algorithms.support import (
 
 pytestmark = pytest.mark.usefixtures("x64")
 
-PRESETS = [preset.name for preset in list_presets()]
-every_preset = pytest.mark.parametrize("name", PRESETS)
+of_every_preset = pytest.mark.parametrize("name", every_preset())
 
 
 def inputs(name: str, seed: int) -> tuple[Any, ...]:
@@ -53,8 +53,8 @@ def alone(name: str, seed: int) -> PyTree:
     return compiled_update(tiny_preset(name))(*inputs(name, seed), jnp.bool_(True))
 
 
-@every_preset
-def test_compiled_seeds_alone_agree_with_many_at_once_step_by_step(name: str) -> None:
+@of_every_preset
+def test_compiled_single_seeds_equal_uncompiled_vmap(name: str) -> None:
     """One comparison for two contracts: on one side compiled single seeds, on the other a vmap that is not jitted."""
     both = stack(inputs(name, 0), inputs(name, 1))
     plain = jax.vmap(learner(tiny_preset(name)).update, in_axes=(0, 0, 0, None))(*both, jnp.bool_(True))
@@ -68,8 +68,8 @@ def test_compiled_seeds_alone_agree_with_many_at_once_step_by_step(name: str) ->
                 np.testing.assert_array_equal(ours[leaf], theirs[leaf], err_msg=leaf)
 
 
-@every_preset
-def test_an_update_moves_both_networks_to_finite_numbers_and_leaves_the_key(name: str) -> None:
+@of_every_preset
+def test_update_changes_every_parameter_and_keeps_key_and_statistics(name: str) -> None:
     before, (after, critic, actor) = inputs(name, 0)[0], alone(name, 0)
     for network in ("actor", "critic"):
         old, new = (named_leaves(getattr(state, network).params) for state in (before, after))
@@ -81,8 +81,8 @@ def test_an_update_moves_both_networks_to_finite_numbers_and_leaves_the_key(name
     )
 
 
-@every_preset
-def test_the_keys_of_many_seeds_are_those_of_each_alone_bit_for_bit(name: str) -> None:
+@of_every_preset
+def test_keys_are_independent_of_the_other_seeds(name: str) -> None:
     functions = learner(tiny_preset(name))
 
     def keys(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -96,8 +96,8 @@ def test_the_keys_of_many_seeds_are_those_of_each_alone_bit_for_bit(name: str) -
     assert len({np.asarray(jax.random.key_data(key)).tobytes() for kind in together for key in kind}) == 6
 
 
-@every_preset
-def test_a_state_keeps_its_types_so_that_a_run_compiles_its_update_once(name: str) -> None:
+@pytest.mark.parametrize("name", [preset.name for preset in list_presets()])
+def test_state_keeps_shapes_and_dtypes(name: str) -> None:
     with jax.enable_x64(False):
         functions, batch, key = learner(tiny_preset(name)), fixed_batch(), jax.random.key(0)
         observation, ended = batch.observation[0], jnp.bool_(True)
@@ -114,8 +114,8 @@ def test_a_state_keeps_its_types_so_that_a_run_compiles_its_update_once(name: st
             assert (leaf.shape, leaf.dtype) == (before.shape, before.dtype), where
 
 
-@every_preset
-def test_the_state_is_saved_and_loaded_bit_for_bit(name: str) -> None:
+@of_every_preset
+def test_state_survives_a_file_bit_for_bit(name: str) -> None:
     state: LearnerState = alone(name, 0)[0]
     file = io.BytesIO()
     np.savez(file, **tree_to_arrays(state))

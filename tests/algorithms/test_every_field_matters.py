@@ -1,9 +1,10 @@
-"""No knob is dead: every field of an algorithm and its parts, perturbed alone, changes something that can be seen."""
+"""Every field of an algorithm and its parts, perturbed alone, changes a program, a shape or a plan."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.interpreters import partial_eval
 
 from surefoot.algorithms import (
     AdamW,
@@ -20,6 +22,7 @@ from surefoot.algorithms import (
     First,
     L2Penalty,
     Learner,
+    LearnerState,
     LinearDecay,
     Mean,
     ObservationNorm,
@@ -35,23 +38,20 @@ from surefoot.algorithms import (
     UnitNorm,
     next_reset,
 )
-from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
 from surefoot.tasks import get_task
 from surefoot.training.config import TrainConfig
 from surefoot.training.plan import Plan, make_plan
+from surefoot.types import Batch
 from tests.algorithms.support import (
     BATCH,
     DISCOUNT,
-    FAST_COMPILE,
     SPEC,
     UNIFORM_WIDTHS,
     fixed_batch,
-    fixed_state,
     learner,
-    named_leaves,
     tiny,
 )
 from tests.algorithms.test_policy_delay import conditionals, flops, traced
@@ -71,27 +71,49 @@ BASE = tiny(
 # -------------------------------------------------------------------- what can be seen
 
 
-@functools.cache
-def after_two_updates(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    """Parameters, statistics and temperature after two updates on fixed data, and the last losses; not the optimisers'
-    own state, in which a field may well leave traces that never reach a parameter.
-    """
+def program(function: Callable[..., Any], *arguments: Any) -> tuple[str, list[bytes]]:
+    """Return a function's jaxpr without dead code as text, and its constants."""
     with jax.enable_x64(True):
-        own, state = fixed_state(algorithm), fixed_state(BASE)
-        state = state._replace(
-            actor=state.actor._replace(opt_state=own.actor.opt_state),
-            critic=state.critic._replace(opt_state=own.critic.opt_state),
-            target_critic=None if algorithm.target is None else state.target_critic,
-            temperature_opt_state=own.temperature_opt_state,
-        )
-        for i in range(2):
-            update = learner(algorithm).update
-            state, critic, actor = update(state, fixed_batch(i), jax.random.key(i), jnp.bool_(True))
-        seen = (
-            *((network.params, network.batch_stats) for network in (state.actor, state.critic)),
-            *(state.target_critic, state.log_alpha, critic.critic_loss, actor.actor_loss),
-        )
-        return named_leaves(seen)
+        closed = jax.make_jaxpr(function)(*arguments)
+    jaxpr, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True)
+    assert all(used)
+    return re.sub(r" at 0x[0-9a-f]+", "", str(jaxpr)), [np.asarray(const).tobytes() for const in closed.consts]
+
+
+@functools.cache
+def update(algorithm: Algorithm) -> Any:
+    """The program of one update's losses, parameters and statistics, without the optimisers' own state, in which a
+    field may leave traces that never reach a parameter.
+    """
+    functions = learner(algorithm)
+
+    def outputs(state: LearnerState, batch: Batch, key: jax.Array) -> Any:
+        state, critic, actor = functions.update(state, batch, key, jnp.bool_(True))
+        networks = [(network.params, network.batch_stats) for network in (state.actor, state.critic)]
+        optimist = None if state.optimist is None else (state.optimist.params, state.optimist.weights)
+        return networks, optimist, state.target_critic, state.log_alpha, critic.critic_loss, actor.actor_loss
+
+    state = jax.eval_shape(functions.init, jax.random.key(0))
+    return program(outputs, state, fixed_batch(), jax.random.key(0))
+
+
+@functools.cache
+def init(algorithm: Algorithm) -> Any:
+    """The program that makes an initial state, without the optimisers."""
+
+    def outputs(key: jax.Array) -> Any:
+        state = learner(algorithm).init(key)
+        optimist = None if state.optimist is None else (state.optimist.params, state.optimist.weights)
+        return state.actor.params, state.critic.params, state.log_alpha, optimist
+
+    return program(outputs, jax.random.key(0))
+
+
+@functools.cache
+def act(algorithm: Algorithm) -> Any:
+    """The program that draws an exploring action."""
+    state = jax.eval_shape(learner(algorithm).init, jax.random.key(0))
+    return program(learner(algorithm).act, state, fixed_batch().observation[0], jax.random.key(0))
 
 
 @functools.cache
@@ -100,69 +122,12 @@ def initial_shapes(algorithm: Algorithm) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
 
 
-@functools.cache
-def initial_kernels(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    """A kernel of each fresh network; the compiler leaves out all others."""
-
-    def init(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        state = learner(algorithm).init(key)
-        return state.actor.params["mean"]["kernel"], state.critic.params["head"]["kernel"]
-
-    return named_leaves(jax.jit(init, compiler_options=FAST_COMPILE)(jax.random.key(0)))
-
-
-@functools.cache
-def initial_optimism(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    """The weights that drive a fresh second policy."""
-    return named_leaves(jax.jit(lambda key: learner(algorithm).init(key).optimist.weights)(jax.random.key(0)))
-
-
-@functools.cache
-def losses(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    """Of critic and actor, at once and without a gradient, and the statistics that the critic's pass leaves."""
-    with jax.enable_x64(True):
-        functions, state, key = learner(algorithm), fixed_state(algorithm), jax.random.key(0)
-        batch = functions.preprocess(state, fixed_batch())
-        critic, (statistics, _, _) = functions.critic_loss(state.critic.params, state, batch, key)
-        actor, _ = functions.actor_loss(state.actor.params, state, batch, key)
-        return named_leaves((critic, actor, statistics))
-
-
-@functools.cache
-def exploring(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    with jax.enable_x64(True):
-        observation = fixed_batch().observation[0]
-        action = learner(algorithm).act(fixed_state(algorithm), observation, jax.random.key(0))
-        return named_leaves(action)
-
-
-@functools.cache
-def after_two_optimistic_updates(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    """The second policy and its weights, away from the rest, and not its optimisers' own state."""
-    assert algorithm.optimism is not None
-    with jax.enable_x64(True):
-        optimist, state = Optimist(algorithm.optimism, SPEC, 1.0), fixed_state(algorithm).optimist
-        assert state is not None
-        for i in range(2):
-            batch = fixed_batch(i)
-            mean, log_std = batch.action, -1.0 - batch.action
-            state = optimist.update(
-                *(state, batch.observation, mean, log_std, lambda a, o: o * jnp.sum(a, axis=-1), jax.random.key(i))
-            )
-        return named_leaves((state.params, state.weights))
-
-
 def reset_times(algorithm: Algorithm) -> int | None:
     return next_reset(algorithm.resets, 0, utd=2, warmup=10, action_repeat=3)
 
 
 @functools.cache
-def initial_temperature(algorithm: Algorithm) -> float:
-    return float(jax.jit(lambda key: jnp.exp(learner(algorithm).init(key).log_alpha))(jax.random.key(0)))
-
-
-@functools.cache
-def program(algorithm: Algorithm) -> tuple[int, int]:
+def agent_step(algorithm: Algorithm) -> tuple[int, int]:
     """Arithmetic and branches of one agent step."""
     jaxpr = traced(algorithm).jaxpr
     return flops(jaxpr, branches=True), conditionals(jaxpr)
@@ -178,12 +143,6 @@ def plan(algorithm: Algorithm) -> Plan | str:
         return str(error)
 
 
-def differ(a: Any, b: Any) -> bool:
-    if isinstance(a, dict):
-        return a.keys() != b.keys() or any(differ(a[name], b[name]) for name in a)
-    return not np.array_equal(a, b) if isinstance(a, np.ndarray) else a != b
-
-
 # -------------------------------------------------------------------- the fields of a composition
 
 type See = Callable[[Algorithm], Any]
@@ -191,21 +150,21 @@ type See = Callable[[Algorithm], Any]
 
 def adamw(optimizer: str) -> dict[str, tuple[Any, See]]:
     return {
-        f"{optimizer}.b1": (0.5, after_two_updates),
-        f"{optimizer}.b2": (0.9, after_two_updates),
-        f"{optimizer}.weight_decay": (0.2, after_two_updates),
+        f"{optimizer}.b1": (0.5, update),
+        f"{optimizer}.b2": (0.9, update),
+        f"{optimizer}.weight_decay": (0.2, update),
     }
 
 
 def network(name: str) -> dict[str, tuple[Any, See]]:
     return {
         f"{name}.widths": ((9,), initial_shapes),
-        f"{name}.norm.momentum": (0.5, after_two_updates),
-        f"{name}.norm.epsilon": (1e-2, after_two_updates),
-        f"{name}.norm_order": ("pre", losses),
+        f"{name}.norm.momentum": (0.5, update),
+        f"{name}.norm.epsilon": (1e-2, update),
+        f"{name}.norm_order": ("pre", update),
         f"{name}.bias": (False, initial_shapes),
-        f"{name}.dropout": (0.5, losses),
-        f"{name}.init": ("lecun", initial_kernels),
+        f"{name}.dropout": (0.5, update),
+        f"{name}.init": ("lecun", init),
     }
 
 
@@ -213,37 +172,37 @@ PERTURBED: dict[str, tuple[Any, See]] = {
     **network("actor"),
     **network("critic"),
     "num_critics": (3, initial_shapes),
-    "policy.log_std.low": (-0.6, after_two_updates),
-    "policy.log_std.high": (0.5, after_two_updates),
-    "policy.log_std.mapping": ("tanh", after_two_updates),
-    "target": (None, after_two_updates),
-    "target.tau": (0.5, after_two_updates),
-    "target_reduction": (Mean(), losses),
-    "policy_reduction": (First(), losses),
-    "critic_pass": ("separate", after_two_updates),
-    "critic_loss.scale": (1.0, after_two_updates),
-    "weight_constraint": (None, after_two_updates),
-    "weight_constraint.layers": ("all", after_two_updates),
+    "policy.log_std.low": (-0.6, update),
+    "policy.log_std.high": (0.5, update),
+    "policy.log_std.mapping": ("tanh", update),
+    "target": (None, update),
+    "target.tau": (0.5, update),
+    "target_reduction": (Mean(), update),
+    "policy_reduction": (First(), update),
+    "critic_pass": ("separate", update),
+    "critic_loss.scale": (1.0, update),
+    "weight_constraint": (None, update),
+    "weight_constraint.layers": ("all", update),
     "resets": (ResetEvery(grad_steps=7), reset_times),
     "optimism": (OptimisticActor(BroNet(6, 1)), initial_shapes),
     "observation_norm": (ObservationNorm(), initial_shapes),
     "reward_scaling": (ReturnScaling(), initial_shapes),
     **adamw("critic_optimizer"),
-    "critic_optimizer.learning_rate.initial": (3e-2, after_two_updates),
-    "critic_optimizer.learning_rate.final": (1e-3, after_two_updates),
-    "critic_optimizer.learning_rate.agent_steps": (2, after_two_updates),
-    "critic_optimizer.decay": ("all", after_two_updates),
+    "critic_optimizer.learning_rate.initial": (3e-2, update),
+    "critic_optimizer.learning_rate.final": (1e-3, update),
+    "critic_optimizer.learning_rate.agent_steps": (2, update),
+    "critic_optimizer.decay": ("all", update),
     **adamw("actor_optimizer"),
-    "actor_optimizer.learning_rate": (2e-2, after_two_updates),
-    "actor_optimizer.decay": ("all", after_two_updates),
-    "temperature.initial": (0.1, initial_temperature),
-    "temperature.target_entropy": (-0.5, after_two_updates),
+    "actor_optimizer.learning_rate": (2e-2, update),
+    "actor_optimizer.decay": ("all", update),
+    "temperature.initial": (0.1, init),
+    "temperature.target_entropy": (-0.5, update),
     **adamw("temperature.optimizer"),
-    "temperature.optimizer.learning_rate": (2e-2, after_two_updates),
-    "update_order": ("actor-first", after_two_updates),
-    "utd": (2, program),
-    "policy_delay": (2, program),
-    "batch_size": (BATCH + 1, program),
+    "temperature.optimizer.learning_rate": (2e-2, update),
+    "update_order": ("actor-first", update),
+    "utd": (2, agent_step),
+    "policy_delay": (2, agent_step),
+    "batch_size": (BATCH + 1, agent_step),
     "warmup_transitions": (BATCH + 1, plan),
     "discount": (0.5, plan),
     "action_repeat": (1, plan),
@@ -280,41 +239,41 @@ HAVING: dict[str, Algorithm] = {
 
 def optimizer_of(name: str) -> dict[tuple[str, str], tuple[Any, See]]:
     return {
-        ("optimism", f"optimism.{name}.{field}"): (value, after_two_optimistic_updates)
+        ("optimism", f"optimism.{name}.{field}"): (value, update)
         for field, value in {"learning_rate": 2e-2, "b1": 0.5, "b2": 0.9, "weight_decay": 0.3}.items()
     }
 
 
 PART_FIELDS: dict[tuple[str, str], tuple[Any, See]] = {
-    ("renorm", "critic.norm.momentum"): (0.5, losses),
-    ("renorm", "critic.norm.epsilon"): (0.1, losses),
-    ("renorm", "critic.norm.max_scale"): (1.5, losses),
-    ("renorm", "critic.norm.max_shift"): (0.5, losses),
-    ("renorm", "critic.norm.warmup_updates"): (1, losses),
-    ("layer-norm", "critic.norm.epsilon"): (0.1, losses),
+    ("renorm", "critic.norm.momentum"): (0.5, update),
+    ("renorm", "critic.norm.epsilon"): (0.1, update),
+    ("renorm", "critic.norm.max_scale"): (1.5, update),
+    ("renorm", "critic.norm.max_shift"): (0.5, update),
+    ("renorm", "critic.norm.warmup_updates"): (1, update),
+    ("layer-norm", "critic.norm.epsilon"): (0.1, update),
     ("bro-net", "critic.width"): (7, initial_shapes),
     ("bro-net", "critic.blocks"): (2, initial_shapes),
     ("simba-net", "critic.width"): (7, initial_shapes),
     ("simba-net", "critic.blocks"): (2, initial_shapes),
     ("simba-net", "critic.expansion"): (3, initial_shapes),
     ("quantiles", "critic_loss.num_quantiles"): (6, initial_shapes),
-    ("quantiles", "critic_loss.kappa"): (0.1, losses),
+    ("quantiles", "critic_loss.kappa"): (0.1, update),
     ("categories", "critic_loss.num_atoms"): (6, initial_shapes),
-    ("categories", "critic_loss.low"): (-0.5, losses),
-    ("categories", "critic_loss.high"): (0.5, losses),
-    ("subset", "target_reduction.size"): (3, losses),
-    ("penalty", "weight_constraint.coefficient"): (0.2, losses),
-    ("deterministic", "policy.exploration_noise"): (0.3, exploring),
-    ("deterministic", "policy.target_noise"): (0.1, losses),
-    ("deterministic", "policy.target_noise_bound"): (0.1, losses),
-    ("observations", "observation_norm.epsilon"): (0.1, losses),
-    ("rewards", "reward_scaling.epsilon"): (0.1, losses),
+    ("categories", "critic_loss.low"): (-0.5, update),
+    ("categories", "critic_loss.high"): (0.5, update),
+    ("subset", "target_reduction.size"): (3, update),
+    ("penalty", "weight_constraint.coefficient"): (0.2, update),
+    ("deterministic", "policy.exploration_noise"): (0.3, act),
+    ("deterministic", "policy.target_noise"): (0.1, update),
+    ("deterministic", "policy.target_noise_bound"): (0.1, update),
+    ("observations", "observation_norm.epsilon"): (0.1, update),
+    ("rewards", "reward_scaling.epsilon"): (0.1, update),
     ("optimism", "optimism.torso.width"): (7, initial_shapes),
     ("optimism", "optimism.torso.blocks"): (2, initial_shapes),
-    ("optimism", "optimism.std_scale"): (0.5, exploring),
-    ("optimism", "optimism.initial_optimism"): (2.0, initial_optimism),
-    ("optimism", "optimism.initial_kl_weight"): (2.0, initial_optimism),
-    ("optimism", "optimism.target_kl"): (3.0, after_two_optimistic_updates),
+    ("optimism", "optimism.std_scale"): (0.5, act),
+    ("optimism", "optimism.initial_optimism"): (2.0, init),
+    ("optimism", "optimism.initial_kl_weight"): (2.0, init),
+    ("optimism", "optimism.target_kl"): (3.0, update),
     **optimizer_of("optimizer"),
     **optimizer_of("weight_optimizer"),
     ("env-resets", "resets.env_steps"): (80, reset_times),
@@ -331,7 +290,7 @@ PART_EXEMPT = {
 def test_the_parts_field_matters(base: str, path: str) -> None:
     value, see = PART_FIELDS[base, path]
     changed = perturb(HAVING[base], path, value)
-    assert differ(see(HAVING[base]), see(changed))
+    assert see(HAVING[base]) != see(changed)
 
 
 @pytest.mark.parametrize("path", PART_EXEMPT)
@@ -339,7 +298,7 @@ def test_a_parts_exempt_field_really_changes_nothing(path: str) -> None:
     base = HAVING["optimism"]
     changed = perturb(base, path, "unconstrained")
     assert changed != base
-    assert not differ(after_two_optimistic_updates(base), after_two_optimistic_updates(changed))
+    assert update(base) == update(changed)
 
 
 def owner(algorithm: Algorithm, path: str) -> tuple[str, str]:
@@ -399,7 +358,7 @@ def test_the_field_matters(path: str) -> None:
     value, see = PERTURBED[path]
     changed = perturb(BASE, path, value)
     assert changed != BASE
-    assert differ(see(BASE), see(changed))
+    assert see(BASE) != see(changed)
 
 
 @pytest.mark.parametrize("path", EXEMPT)
@@ -407,16 +366,14 @@ def test_an_exempt_field_really_changes_nothing(path: str) -> None:
     """An exemption that no longer holds has to go."""
     value = "unconstrained" if path.endswith("decay") else "other"
     base = perturb(BASE, "temperature.optimizer.weight_decay", 0.2)
-    assert not differ(after_two_updates(base), after_two_updates(perturb(base, path, value)))
+    assert update(base) == update(perturb(base, path, value))
 
 
 def test_the_discount_reaches_the_learner() -> None:
     """The plan resolves the discount; the learner is built with it."""
-    with jax.enable_x64(True):
-        targets = [
-            Learner(BASE, SPEC, discount).update(fixed_state(BASE), fixed_batch(), jax.random.key(0), jnp.bool_(True))[
-                1
-            ]
-            for discount in (DISCOUNT, 0.5)
-        ]
-    assert float(targets[0].target_mean) != float(targets[1].target_mean)
+    state, key = jax.eval_shape(learner(BASE).init, jax.random.key(0)), jax.random.key(0)
+    programs = [
+        program(Learner(BASE, SPEC, discount).update, state, fixed_batch(), key, jnp.bool_(True))
+        for discount in (DISCOUNT, 0.5)
+    ]
+    assert programs[0] != programs[1]
