@@ -105,14 +105,14 @@ def test_action_repeat_keeps_all_frames(make_run: MakeRun, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["-o", "x.avi"], "'x.avi': expected a name that ends in .mp4 or .gif"),
+        (["-o", "x.avi"], "'x.avi': expected a name ending in .mp4 or .gif"),
         (["-o", "nowhere/x.mp4"], "nowhere is missing"),
         (["-o", f"{'x' * 251}.mp4", "--fps", "1"], "File name too long"),
         (["-o", "x.mp4", "--seeds", "3", "7"], "no seed 7; it has 3, 4"),
-        (["-o", "x.mp4", "--seeds", "3", "3"], "seed 3 is asked for twice"),
+        (["-o", "x.mp4", "--seeds", "3", "3"], "seed 3 is given twice"),
         (["-o", "x.mp4", "--seeds", "three"], "expected whole numbers such as 0 1 2, got 'three'"),
         (["-o", "x.mp4", "--seeds"], "expected at least one training seed"),
-        (["-o", "x.mp4", "--checkpoints"], "holds no checkpoint"),
+        (["-o", "x.mp4", "--checkpoints"], "has no checkpoint"),
         (["-o", "x.mp4", "--width", "65"], "width is 65, expected an even number of pixels from 64 to 4096"),
         (["-o", "x.mp4", "--seeds", "3", "4", "--width", "4096", "--height", "2"], "height is 2"),
         (["-o", "x.mp4", "--episodes", "0"], "episodes is 0, expected 1 to 1000"),
@@ -143,7 +143,7 @@ def test_invalid_argument_gives_one_line_and_no_file(
         ("DrawsNothing", {}, r"render\(\) returned NoneType, expected uint8 \[H, W, 3\]"),
         ("DrawsEmptiness", {}, r"render\(\) returned uint8 \(0, 51, 3\)"),
         ("CannotDraw", {}, "OSError: no pencil here"),
-        ("Ramp", {"camera": "side"}, "draws itself and has no camera 'side'"),
+        ("Ramp", {"camera": "side"}, "has its own renderer without cameras, got camera 'side'"),
     ],
 )
 def test_unrenderable_environment_is_a_user_error(
@@ -214,6 +214,6 @@ def test_failing_encoder_leaves_no_file(
     )
     program.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
-    with pytest.raises(surefoot.RunFailure, match=words or "ffmpeg says: 3"):
+    with pytest.raises(surefoot.RunFailure, match=words or "ffmpeg failed: exit code 3"):
         surefoot.record(run, tmp_path / "x.mp4", task="tests.video.drawn:Ramp", width=640, height=480)
     assert leftovers(tmp_path) == []

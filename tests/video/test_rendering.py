@@ -8,8 +8,8 @@ import pytest
 from surefoot.errors import UserError
 from surefoot.tasks import get_task, gl
 from surefoot.tasks.rendering import View
-from surefoot.video.film import real_time
-from surefoot.video.picture import Captions, grid_shape, join
+from surefoot.video.rollout import real_time
+from surefoot.video.tiles import Captions, grid_shape, join
 
 
 @pytest.mark.slow
@@ -18,11 +18,11 @@ def test_every_suite_is_rendered(name: str) -> None:
     simulation = get_task(name).simulate()
     camera = simulation.camera(View(80, 64))
     simulation.reset(1)
-    first = camera.shoot()
-    np.testing.assert_array_equal(first, camera.shoot())  # nothing moved
+    first = camera.render()
+    np.testing.assert_array_equal(first, camera.render())  # nothing moved
     for _ in range(15):
         simulation.advance(simulation.action_high)
-    later = camera.shoot()
+    later = camera.render()
     camera.close()
     assert first.shape == later.shape == (64, 80, 3)
     assert first.dtype == np.uint8
@@ -37,10 +37,10 @@ def test_cameras_by_name_and_number() -> None:
     simulation = get_task("walker-run").simulate()
     cameras = {wanted: simulation.camera(View(64, 64, wanted)) for wanted in (None, 0, "side", "1", "back", "free")}
     simulation.reset(1)
-    seen = {wanted: camera.shoot().tobytes() for wanted, camera in cameras.items()}
-    assert seen[None] == seen[0] == seen["side"]
-    assert seen["1"] == seen["back"]
-    assert len({seen["side"], seen["back"], seen["free"]}) == 3
+    images = {wanted: camera.render().tobytes() for wanted, camera in cameras.items()}
+    assert images[None] == images[0] == images["side"]
+    assert images["1"] == images["back"]
+    assert len({images["side"], images["back"], images["free"]}) == 3
     with pytest.raises(UserError, match="there is no camera 2, expected one of side, back, free"):
         simulation.camera(View(64, 64, 2))
     for camera in cameras.values():
@@ -57,8 +57,8 @@ def test_image_is_upright() -> None:
     for angle in (0.0, np.pi):  # up, down
         simulation._physics.named.data.qpos["hinge"] = angle
         simulation._physics.forward()
-        picture = camera.shoot().astype(int)
-        height[angle] = np.argwhere(picture[..., 0] - picture[..., 2] > 60)[:, 0].mean()  # the pole in a blue room
+        image = camera.render().astype(int)
+        height[angle] = np.argwhere(image[..., 0] - image[..., 2] > 60)[:, 0].mean()  # the pole in a blue room
     assert height[0.0] < 32 < height[np.pi]
     camera.close()
     simulation.close()
@@ -91,17 +91,17 @@ def test_missing_backends_name_packages_to_install(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("unprobed")
 def test_mujoco_gl_is_followed_or_refused(monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr(gl, "_why_not", lambda name: asked.append(name) or "broken")
-    gl.check_wish()  # "disabled", as for training
-    assert asked == []
+    tried = []
+    monkeypatch.setattr(gl, "_why_not", lambda name: tried.append(name) or "broken")
+    gl.validate_mujoco_gl()  # "disabled", as for training
+    assert tried == []
     monkeypatch.setenv("MUJOCO_GL", "OSMesa")
     with pytest.raises(UserError, match="MUJOCO_GL=osmesa"):
-        gl.check_wish()
-    assert asked == ["osmesa"]
+        gl.validate_mujoco_gl()
+    assert tried == ["osmesa"]
     monkeypatch.setenv("MUJOCO_GL", "glx")
     with pytest.raises(UserError, match="MUJOCO_GL is 'glx'"):
-        gl.check_wish()
+        gl.validate_mujoco_gl()
 
 
 def test_aborting_driver_does_not_abort_this_process(monkeypatch) -> None:
@@ -110,7 +110,7 @@ def test_aborting_driver_does_not_abort_this_process(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step_seconds", "fps", "most_fps", "expected_fps", "frames_of_ten_steps"),
+    ("step_seconds", "fps", "max_fps", "expected_fps", "frames_of_ten_steps"),
     [
         (0.01, None, 50.0, 50.0, 6),  # every other step
         (0.025, None, 50.0, 40.0, 11),  # every step
@@ -124,9 +124,9 @@ def test_aborting_driver_does_not_abort_this_process(monkeypatch) -> None:
     ],
 )
 def test_video_runs_in_real_time(
-    step_seconds: float | None, fps: float | None, most_fps: float, expected_fps: float, frames_of_ten_steps: int
+    step_seconds: float | None, fps: float | None, max_fps: float, expected_fps: float, frames_of_ten_steps: int
 ) -> None:
-    pace = real_time(step_seconds, fps, most_fps)
+    pace = real_time(step_seconds, fps, max_fps)
     assert pace.fps == pytest.approx(expected_fps)
     assert pace.frames(10) == frames_of_ten_steps
     if step_seconds is not None:

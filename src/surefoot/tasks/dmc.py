@@ -14,13 +14,13 @@ from surefoot.tasks.wrappers import Advance
 
 
 def import_suite() -> Any:
-    """Import `dm_control.suite` without asking for a graphics library, which training does not need.
+    """Import `dm_control.suite` without a graphics library, which training does not need.
 
     Raises:
         MissingDependency: dm_control or mujoco is not installed.
         UserError: dm_control is not installed and has no build for this Python.
     """
-    # dm_control looks for a GL library when it is imported; videos are drawn without its help (see rendering.py).
+    # dm_control loads a GL library on import; videos are rendered independently of it (see rendering.py).
     os.environ.setdefault("MUJOCO_GL", "disabled")
     try:
         from dm_control import suite
@@ -37,15 +37,15 @@ def import_suite() -> Any:
 class DMCSimulation:
     """One DM Control task.
 
-    An episode that reaches the time limit is truncated; it is terminated only where the task itself sets the discount
-    to 0. The suite's own environment is taken apart because its `step` computes an observation every control step.
+    An episode that reaches the time limit is truncated; it is terminated only if the task sets the discount to 0. The
+    suite's `step` is not used because it computes an observation in every control step.
     """
 
     def __init__(self, domain: str, task: str) -> None:
         """Load the suite's task, for example "cheetah" and "run"."""
         env = import_suite().load(domain, task, task_kwargs={"random": 0})
-        _forgo_rendering(env.physics)
-        _remember_names(env.physics)
+        _disable_rendering_contexts(env.physics)
+        _cache_names(env.physics)
         self._env, self._task, self._physics = env, env.task, env.physics
         self._sub_steps, self._step_limit = env._n_sub_steps, env._step_limit
         self._steps = 0
@@ -60,7 +60,7 @@ class DMCSimulation:
         self.observation_keys: tuple[str, ...] | None = tuple(key for key, _ in self._keys)
 
     def reset(self, seed: int) -> None:
-        """Begin the episode that belongs to `seed`."""
+        """Start the episode of `seed`."""
         self._task.random.seed(seed)
         self._steps = 0
         with self._physics.reset_context():
@@ -78,7 +78,7 @@ class DMCSimulation:
         return Advance(float(reward), terminated, not terminated and self._ends_on_time(discount))
 
     def observe(self) -> np.ndarray:
-        """Return the observation's parts in the order of the suite's specification, [O] float32."""
+        """Return the observation in the order of the suite's specification, [O] float32."""
         flat = np.empty(self.observation_size, np.float32)
         parts = self._task.get_observation(self._physics)
         for key, place in self._keys:
@@ -94,7 +94,7 @@ class DMCSimulation:
         return float(self._env.control_timestep())
 
     def camera(self, view: View) -> MujocoCamera:
-        """Return a camera, by default the model's first, which is the one that shows the task."""
+        """Return a camera, by default the model's first, which shows the task."""
         return MujocoCamera(self._physics.model.ptr, self._physics.data.ptr, view)
 
     def close(self) -> None:
@@ -102,51 +102,51 @@ class DMCSimulation:
         self._env.close()
 
     def _ends_on_time(self, discount: float | None) -> bool:
-        # A task may also end an episode without ending its value: a discount that is neither None nor 0.
+        # A discount other than None and 0 ends an episode without terminating its value.
         return discount is not None or self._steps >= self._step_limit
 
 
-class _RememberingAxis:
-    """An axis of DM Control's arrays that looks up each name, or list of names, once.
+class _CachingAxis:
+    """Axis of DM Control's named arrays that caches the index of each name or list of names.
 
-    Rewards and observations ask for the same names in every control step, a twelfth of all that a dog's takes.
+    Rewards and observations look up the same names in every control step, which takes a twelfth of the dog's step.
     """
 
     def __init__(self, axis: Any) -> None:
         self._axis = axis
-        self._places: dict[str | tuple[str, ...], Any] = {}
+        self._indices: dict[str | tuple[str, ...], Any] = {}
 
     def convert_key_item(self, key: Any) -> Any:
-        """Return where in the array ``key`` is: a name, a list of names, or an index of NumPy's."""
+        """Return the index of ``key``: a name, a list of names, or a NumPy index."""
         if type(key) is str:
             name: str | tuple[str, ...] = key
         elif type(key) is list and all(type(part) is str for part in key):
             name = tuple(key)
         else:
             return self._axis.convert_key_item(key)
-        if name not in self._places:
-            self._places[name] = self._axis.convert_key_item(key)
-        return self._places[name]
+        if name not in self._indices:
+            self._indices[name] = self._axis.convert_key_item(key)
+        return self._indices[name]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(name)  # Of a copy in the making, which has no axis yet.
+            raise AttributeError(name)  # copy and pickle ask before `_axis` is set
         return getattr(self._axis, name)
 
 
-def _remember_names(physics: Any) -> None:
-    """Let the named arrays of ``physics`` look up each name once. What they return stays the same."""
-    remembering: dict[int, _RememberingAxis] = {}
+def _cache_names(physics: Any) -> None:
+    """Cache the name lookups of the named arrays of ``physics``."""
+    caching: dict[int, _CachingAxis] = {}
     for struct in physics.named:
         for array in struct._asdict().values():
-            axes = (remembering.setdefault(id(axis), _RememberingAxis(axis)) for axis in array.axes if axis is not None)
+            axes = (caching.setdefault(id(axis), _CachingAxis(axis)) for axis in array.axes if axis is not None)
             array._axes = type(array.axes)(*axes)
 
 
-def _forgo_rendering(physics: Any) -> None:
-    """Make `physics` say that it has no rendering contexts where rendering is switched off.
+def _disable_rendering_contexts(physics: Any) -> None:
+    """Make `physics.contexts` None if rendering is disabled.
 
-    It would make them when asked whether it has any, and quadruped-escape asks in every reset.
+    The property would create contexts, and quadruped-escape reads it in every reset.
     """
     from dm_control import _render
     from dm_control._render import constants

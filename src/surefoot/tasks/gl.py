@@ -1,4 +1,4 @@
-"""Which library draws off-screen: EGL, on a GPU or in software, or OSMesa, in software alone."""
+"""Off-screen OpenGL backends: EGL, on a GPU or in software, and OSMesa, in software."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from surefoot.errors import UserError
 
 _MODULES = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa"}
-"""MuJoCo's contexts that need no screen, the faster first."""
+"""MuJoCo's off-screen contexts, the faster first."""
 
-_NO_WISH = ("", "disable", "disabled", "off", "false", "0", "enable", "enabled", "on", "true", "1")
-"""What MUJOCO_GL may say besides: training sets "disabled" itself, so that is nobody's wish about pictures."""
+_UNSPECIFIC = ("", "disable", "disabled", "off", "false", "0", "enable", "enabled", "on", "true", "1")
+"""Values of MUJOCO_GL that name no backend; training itself sets "disabled"."""
 
 _PROBE = """
 import importlib, sys
@@ -26,69 +26,66 @@ mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontSca
 gl.free()
 """
 
-_PATIENCE = 60.0
-"""Seconds for a probe, which takes one or two; a driver may also hang."""
+_PROBE_SECONDS = 60.0
+"""Time limit of a probe, which takes one or two seconds; a driver may hang."""
 
 
 def new_context(width: int, height: int) -> Any:
     """Make an off-screen OpenGL context; `make_current` and `free` are its methods.
 
     Args:
-        width: of the largest picture, in pixels.
-        height: of the largest picture, in pixels.
+        width: Width of the largest image in pixels.
+        height: Height of the largest image in pixels.
 
     Raises:
-        UserError: nothing here can draw off-screen; the line says what to install.
+        UserError: No backend works; the message names the packages to install.
     """
     return importlib.import_module(_MODULES[choose_backend()]).GLContext(width, height)
 
 
-def draws_in_software() -> bool:
-    """Say whether the current context draws on the processor, where fine pictures take seconds each."""
+def renders_in_software() -> bool:
+    """Return whether the current context renders on the CPU, where detailed images take seconds each."""
     from OpenGL import GL  # type: ignore[import-untyped]
 
     return any(name in GL.glGetString(GL.GL_RENDERER).lower() for name in (b"llvmpipe", b"softpipe", b"swrast"))
 
 
-def check_wish() -> None:
-    """Refuse a MUJOCO_GL that cannot be followed; nothing happens where it leaves the choice.
-
-    Suites read it when they are imported, and complain about it in ways of their own.
+def validate_mujoco_gl() -> None:
+    """Validate the environment variable MUJOCO_GL before suites read it on import, with other error messages.
 
     Raises:
-        UserError: it names something that cannot draw here.
+        UserError: It names a backend that is unknown or does not work.
     """
-    if _wish() is not None:
+    if _requested() is not None:
         choose_backend()
 
 
 def choose_backend() -> str:
-    """Return "egl" or "osmesa": what MUJOCO_GL asks for, else the first that works.
+    """Return "egl" or "osmesa": the one that MUJOCO_GL requests, else the first that works.
 
     Raises:
-        UserError: none works, or MUJOCO_GL names something else.
+        UserError: None works, or MUJOCO_GL requests something else.
     """
-    return _first_that_works(_wish())
+    return _first_that_works(_requested())
 
 
-def _wish() -> str | None:
-    wish = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if wish in _NO_WISH:
+def _requested() -> str | None:
+    requested = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if requested in _UNSPECIFIC:
         return None
-    if wish not in _MODULES:
-        valid = " or ".join(_MODULES)
-        raise UserError(f"MUJOCO_GL is {wish!r}, but videos are drawn with {valid}: set it to one of them, or unset it")
-    return wish
+    if requested not in _MODULES:
+        raise UserError(f"MUJOCO_GL is {requested!r}, expected {' or '.join(_MODULES)} for videos, or unset")
+    return requested
 
 
 @functools.cache
-def _first_that_works(wish: str | None) -> str:
+def _first_that_works(requested: str | None) -> str:
     reasons = []
-    for name in (wish,) if wish else _MODULES:
+    for name in (requested,) if requested else _MODULES:
         if (reason := _why_not(name)) is None:
             return name
         reasons.append(f"{name}: {reason}")
-    needed = f"MUJOCO_GL={wish}, which does" if wish else "EGL or OSMesa, which do"
+    needed = f"MUJOCO_GL={requested}, which does" if requested else "EGL or OSMesa, which do"
     raise UserError(
         f"rendering needs {needed} not work here ({'; '.join(reasons)}): apt-get install libegl1 libgl1-mesa-dri, or "
         "apt-get install libosmesa6"
@@ -96,19 +93,18 @@ def _first_that_works(wish: str | None) -> str:
 
 
 def _why_not(name: str) -> str | None:
-    """Return why a backend does not work here, None where it does.
+    """Return why a backend does not work, or None if it does.
 
-    It is tried in a process of its own, because a driver that fails to start may abort the process, or leave it with
-    a half-made display.
+    It is tested in a separate process, since a failing driver may abort the process or corrupt its display.
     """
     command = [sys.executable, "-c", _PROBE, _MODULES[name]]
-    environment = {**os.environ, "MUJOCO_GL": "disabled"}  # importing mujoco shall not load a GL library by itself
+    environment = {**os.environ, "MUJOCO_GL": "disabled"}  # importing mujoco must not load a GL library
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PROBE_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"no answer within {_PATIENCE:.0f} s"
+        return f"no answer within {_PROBE_SECONDS:.0f} s"
     except OSError as error:
-        return f"cannot be tried: {error.strerror}"
+        return f"cannot be tested: {error.strerror}"
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

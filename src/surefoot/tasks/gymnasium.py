@@ -1,4 +1,4 @@
-"""Registered Gymnasium environments, and any callable that returns one."""
+"""Registered Gymnasium environments and callables that return one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from surefoot.tasks.wrappers import Advance, action_bounds, flatten_observations
 
 
 class GymnasiumSimulation:
-    """A Gymnasium environment as it is: its own horizon, its own termination."""
+    """A Gymnasium environment with its own time limit and termination."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str) -> None:
-        """Take over `env`; `name` is the task's, for messages.
+        """Wrap `env`; `name` is the name of the task, for error messages.
 
         Raises:
-            UserError: a space that is not supported.
+            UserError: A space is not supported.
         """
         self._env, self._name = env, name
         self.observation_size, self._flatten = flatten_observations(env.observation_space, name)
@@ -33,7 +33,7 @@ class GymnasiumSimulation:
         self._observation: Any = None
 
     def reset(self, seed: int) -> None:
-        """Begin an episode with the environment's own seeding."""
+        """Start an episode with the environment's own seeding."""
         self._observation, _ = self._env.reset(seed=seed)
 
     def advance(self, action: np.ndarray) -> Advance:
@@ -43,7 +43,7 @@ class GymnasiumSimulation:
         return Advance(float(reward), bool(terminated), bool(truncated))
 
     def observe(self) -> np.ndarray:
-        """Return the flat observation, [O] float32; a copy, since environments may reuse one buffer."""
+        """Return a copy of the flat observation, [O] float32."""
         return self._flatten(self._observation)
 
     def solved(self) -> bool:
@@ -51,11 +51,11 @@ class GymnasiumSimulation:
         return False
 
     def control_seconds(self) -> float | None:
-        """Return what the environment says a step of it lasts, in seconds of its own time."""
+        """Return the declared duration of one step in seconds, or None."""
         return seconds_per_step(self._env)
 
     def camera(self, view: View) -> Camera:
-        """Return a camera: MuJoCo's own, by default the model's first, or what the environment's `render` draws."""
+        """Return a camera of the MuJoCo model, by default its first, or one that calls the environment's `render`."""
         return environment_camera(self._env, view, self._name)
 
     def close(self) -> None:
@@ -66,16 +66,16 @@ class GymnasiumSimulation:
 def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env[Any, Any]:
     """Make a registered environment.
 
-    The specification, not the id, is what travels to worker processes: those have not run the code that registered it.
+    Worker processes get the specification, not the id: they have not run the code that registered it.
 
     Raises:
-        UserError: Gymnasium cannot make it, say for want of a package, or it has no spaces.
+        UserError: Gymnasium cannot make it, for example because a package is missing, or it has no spaces.
     """
     try:
         env = gymnasium.make(spec, disable_env_checker=True)
     except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}") from error
-    except Exception as error:  # its constructor is foreign code: it may raise anything
+    except Exception as error:  # the constructor is user code
         raise UserError(f"task '{spec.id}' cannot be made: {describe_exception(error)}") from error
     _require_spaces(env, spec.id)
     return env
@@ -85,10 +85,10 @@ def make_mujoco(env_id: str) -> gymnasium.Env[Any, Any]:
     """Make one of Gymnasium's own MuJoCo environments, for example "HalfCheetah-v5".
 
     Raises:
-        MissingDependency: a package it needs is not installed.
+        MissingDependency: A required package is not installed.
     """
     try:
-        import imageio  # noqa: F401  (Gymnasium's module imports it, though nothing is rendered)
+        import imageio  # noqa: F401  (Gymnasium imports it even without rendering)
         import mujoco  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name in ("imageio", "mujoco"):
@@ -98,16 +98,16 @@ def make_mujoco(env_id: str) -> gymnasium.Env[Any, Any]:
 
 
 def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[Any, Any]:
-    """Make an environment with a user's callable; `name` is the task's, for messages.
+    """Make an environment with a user's callable; `name` is the name of the task, for error messages.
 
     Raises:
-        UserError: it raised, or returned something else than a `gymnasium.Env` with both spaces.
+        UserError: It raised, or did not return a `gymnasium.Env` with both spaces.
     """
     try:
         env = factory()
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # foreign code: it may raise anything, and even try to end the process
+    except (Exception, SystemExit) as error:  # user code
         raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
@@ -116,10 +116,10 @@ def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[A
 
 
 def make_from_target(target: str) -> gymnasium.Env[Any, Any]:
-    """Make an environment with the callable that "module:callable" names, in whatever process this is.
+    """Make an environment with the callable named by "module:callable".
 
     Raises:
-        UserError: there is no such callable, it raised, or it returned something else than a `gymnasium.Env`.
+        UserError: There is no such callable, it raised, or it did not return a `gymnasium.Env`.
     """
     return make_from_callable(load_callable(target), target)
 

@@ -15,22 +15,22 @@ from surefoot.tasks.rendering import MujocoCamera, View
 from surefoot.tasks.wrappers import Advance
 
 _HAND_CAMERA = "hand_side_inter"
-"""The first camera of these models shows a whole person, on whom the hand is a few pixels."""
+"""The first camera of these models shows the whole body, with a hand of a few pixels."""
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the package's banner, its credits and the precision warnings of its spaces off the terminal."""
+    """Suppress the package's banner and credits and the precision warnings of its spaces."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*precision lowered by casting.*")
         yield
 
 
 class MyoSuiteSimulation:
-    """One MyoSuite hand task under the protocol of the authors of CrossQ + WN.
+    """One MyoSuite hand task under the protocol of the CrossQ + WN paper.
 
-    Every task runs for `horizon` control steps in place of the registered 50 to 200; the suite's own termination ends
-    an episode. `solved` is the suite's "solved".
+    Episodes are truncated after `horizon` control steps instead of the registered 50 to 200, and terminate as in the
+    suite.
     """
 
     def __init__(self, env_id: str, horizon: int) -> None:
@@ -55,9 +55,9 @@ class MyoSuiteSimulation:
         self.observation_keys: tuple[str, ...] | None = None
 
     def reset(self, seed: int) -> None:
-        """Begin the episode that belongs to `seed`.
+        """Start the episode of `seed`.
 
-        `reset(seed=)` of MyoSuite does not reach the targets, which are drawn from `np_random`; that is what is seeded.
+        MyoSuite's `reset(seed=)` does not seed `np_random`, from which the targets are drawn, so it is seeded here.
         """
         self._env.seed(seed)
         self._observation, _ = self._env.reset()

@@ -1,8 +1,8 @@
-"""Tiny environments whose optimal values are known on paper.
+"""Probe environments with analytic optimal values.
 
-Each isolates one thing a learner must get right, in the order in which they should be tried: the first that fails says
-where the fault is. Observations are [informative, distractor]; the distractor is uniform noise, so that normalisation
-layers have something to normalise. The values are those of the plain discounted return: an entropy bonus comes on top.
+Each isolates one property of a learner, in the order in which to try them: the first that fails locates the fault.
+Observations are [informative, distractor]; the distractor is uniform noise, so that normalisation layers have varying
+inputs. Values are discounted returns without an entropy bonus.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Probe(gymnasium.Env[np.ndarray, np.ndarray]):
     """A probe: one informative number in, one action in [-1, 1] out, episodes of `episode_steps` decisions.
 
     Attributes:
-        episode_steps: decisions per episode.
-        truncates: whether episodes end on a time limit, over which values bootstrap, and not in a terminal state.
+        episode_steps: Decisions per episode.
+        truncates: Whether episodes end at a time limit, where values bootstrap, instead of in a terminal state.
     """
 
     episode_steps: ClassVar[int] = 1
@@ -34,7 +34,7 @@ class Probe(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode."""
+        """Start an episode."""
         super().reset(seed=seed)
         self._step = 0
         self._informative = self._inform()
@@ -50,12 +50,12 @@ class Probe(gymnasium.Env[np.ndarray, np.ndarray]):
 
     @classmethod
     def optimal_value(cls, observations: np.ndarray, discount: float) -> np.ndarray:
-        """Return the value [N] of the best policy in `observations` [N, 2], entropy left out."""
+        """Return the values [N] of the optimal policy in `observations` [N, 2], without entropy."""
         raise NotImplementedError
 
     @classmethod
     def optimal_action(cls, observations: np.ndarray) -> np.ndarray | None:
-        """Return the best actions [N, 1] in `observations` [N, 2], or None where every action is as good."""
+        """Return the optimal actions [N, 1] in `observations` [N, 2], or None if all actions are equal."""
         return None
 
     def _inform(self) -> float:
@@ -69,7 +69,7 @@ class Probe(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 class ConstantProbe(Probe):
-    """One step, reward 1: the value is 1. Fails when the critic's loss or optimiser is broken."""
+    """One step, reward 1: the value is 1. Tests the critic's loss and optimiser."""
 
     @classmethod
     def optimal_value(cls, observations: np.ndarray, discount: float) -> np.ndarray:
@@ -78,7 +78,7 @@ class ConstantProbe(Probe):
 
 
 class ObservationProbe(Probe):
-    """One step, the reward is the observation's first entry, drawn from [-1, 1]. Fails when inputs do not arrive."""
+    """One step, the reward is the observation's first entry, drawn from [-1, 1]. Tests the critic's inputs."""
 
     @classmethod
     def optimal_value(cls, observations: np.ndarray, discount: float) -> np.ndarray:
@@ -89,12 +89,12 @@ class ObservationProbe(Probe):
         return float(self.np_random.uniform(-1.0, 1.0)) if self._step == 0 else self._informative
 
     def _reward(self, action: float) -> float:
-        # As the agent saw it: the observation is rounded to float32.
+        # Rounded to float32, as in the observation.
         return float(np.float32(self._informative))
 
 
 class DiscountProbe(Probe):
-    """Two steps, seen as -1 and then 1, reward 1 at the end. Fails when targets bootstrap or discount wrongly."""
+    """Two steps, observed as -1 and then 1, reward 1 at the end. Tests bootstrapping and the discount."""
 
     episode_steps = 2
 
@@ -111,7 +111,7 @@ class DiscountProbe(Probe):
 
 
 class ActionProbe(ObservationProbe):
-    """One step, reward -(action - 0.5 x observation)^2. Fails when the actor does not follow the critic."""
+    """One step, reward -(action - 0.5 x observation)^2. Tests the actor's update."""
 
     @classmethod
     def optimal_value(cls, observations: np.ndarray, discount: float) -> np.ndarray:
@@ -128,7 +128,7 @@ class ActionProbe(ObservationProbe):
 
 
 class TruncationProbe(Probe):
-    """Ten steps of reward 1, then a time limit: the value never ends. Fails when a time limit stops the bootstrap."""
+    """Ten steps of reward 1, then a time limit. Tests that values bootstrap over it."""
 
     episode_steps = 10
     truncates = True
@@ -140,7 +140,7 @@ class TruncationProbe(Probe):
 
 
 class TerminationProbe(Probe):
-    """Ten steps of reward 1, then a terminal state; the observation counts the steps. Fails when it bootstraps on."""
+    """Ten steps of reward 1, then a terminal state; the observation counts the steps. Tests that it has value 0."""
 
     episode_steps = 10
 

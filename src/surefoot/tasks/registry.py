@@ -1,7 +1,4 @@
-"""A name, an id or a callable -> what the task is and how to make it.
-
-`surefoot tasks` needs no simulator: what is known by name stands in `tables`.
-"""
+"""Tasks by name, Gymnasium id or callable."""
 
 from __future__ import annotations
 
@@ -31,23 +28,23 @@ Suite = Literal["dmc", "myosuite", "gymnasium", "probe", "module", "callable"]
 
 @dataclass(frozen=True)
 class Task:
-    """What a task is, under the protocol its published results use.
+    """A task and the protocol of its published results.
 
     Attributes:
         name: "cheetah-run", "myo-key-turn-hard", "HalfCheetah-v5", "probe-action", "module:callable" as it was given,
             or the "module:qualname" of a callable.
-        suite: where the environment comes from: "module" for a callable that was named, so that its name is enough to
-            find it again in another process or on another day, and "callable" for one that was passed.
-        action_repeat: control steps per decision.
-        discount: per decision.
-        horizon: control steps after which an episode is truncated; None where there is no limit or none is known.
-        score_metric: what the task is judged by: the undiscounted return or the share of solved episodes.
-        score_scale: score = value of the metric / score_scale.
-        observation_size: O, or None where only making the environment tells.
-        action_size: A, or None where only making the environment tells.
-        benchmark: one of the 15 DM Control or 10 MyoSuite tasks of the CrossQ + WN paper.
-        source: makes the `gymnasium.Env` that the task's author wrote; None where the suite has another interface.
-        simulate: makes the suite's own environment, or adapts the source's; `make` is what agents use.
+        suite: Source of the environment: "module" for a callable given by name, which other processes can find again,
+            and "callable" for one that was passed.
+        action_repeat: Control steps per decision.
+        discount: Discount per decision.
+        horizon: Control steps after which an episode is truncated; None if there is no limit or it is unknown.
+        score_metric: Undiscounted return ("return") or share of solved episodes ("success").
+        score_scale: Divisor of the metric that gives the score.
+        observation_size: O, or None if it is unknown before the environment is made.
+        action_size: A, or None likewise.
+        benchmark: Whether it is one of the 15 DM Control or 10 MyoSuite tasks of the CrossQ + WN paper.
+        source: Factory of the author's `gymnasium.Env`; None for suites with another interface.
+        simulate: Factory of the simulation behind `make`.
     """
 
     name: str
@@ -67,12 +64,12 @@ class Task:
         """Make the environment: flat float32 observations, float32 actions in [-1, 1], repeated actions.
 
         Args:
-            action_repeat: control steps per decision, in place of the task's own.
+            action_repeat: Control steps per decision, instead of the task's own.
 
         Raises:
-            MissingDependency: the suite is not installed.
-            UserError: a space is not supported, a package is missing, the callable that makes it raised or returned
-                no environment, or `action_repeat` is below 1.
+            MissingDependency: The suite is not installed.
+            UserError: A space is not supported, a package is missing, the factory raised or did not return an
+                environment, or `action_repeat` is below 1.
         """
         repeat = self.action_repeat if action_repeat is None else action_repeat
         if repeat < 1:
@@ -81,15 +78,15 @@ class Task:
 
 
 def get_task(target: str | Callable[[], gymnasium.Env[Any, Any]]) -> Task:
-    """Find the task `target` stands for, without starting a simulator.
+    """Return a task without starting a simulator.
 
     Args:
-        target: a name from `list_tasks` (case and the choice between - and _ do not matter); a registered Gymnasium
-            id; "module:callable" or "module:id", which import the module, the current directory being importable; or
-            a zero-argument callable that returns a `gymnasium.Env`.
+        target: A name from `list_tasks` (ignoring case and the difference between - and _); a registered Gymnasium id;
+            "module:callable" or "module:id", which import the module, also from the current directory; or a callable
+            without arguments that returns a `gymnasium.Env`.
 
     Raises:
-        UserError: nothing has this name, its module cannot be imported, or the callable needs arguments.
+        UserError: There is no such task, its module cannot be imported, or the callable needs arguments.
     """
     if not isinstance(target, str):
         return _callable_task(target)
@@ -102,10 +99,7 @@ def get_task(target: str | Callable[[], gymnasium.Env[Any, Any]]) -> Task:
 
 @functools.cache
 def list_tasks() -> tuple[Task, ...]:
-    """Return every task known by name: DM Control, MyoSuite, Gymnasium's MuJoCo tasks, then the probes.
-
-    Instant, from a static table.
-    """
+    """Return every task known by name, from a static table: DM Control, MyoSuite, Gymnasium's MuJoCo, the probes."""
     return (*_dmc_tasks(), *_myosuite_tasks(), *_mujoco_tasks(), *_probe_tasks())
 
 
@@ -142,9 +136,9 @@ def _myosuite_tasks() -> list[Task]:
             observation_size=observation_size,
             action_size=39,
             benchmark=True,
-            simulate=functools.partial(_simulate_myosuite, f"myoHand{theirs}{variant}-v0"),
+            simulate=functools.partial(_simulate_myosuite, f"myoHand{suite_name}{variant}-v0"),
         )
-        for name, theirs, observation_size in tables.MYOSUITE
+        for name, suite_name, observation_size in tables.MYOSUITE
         for suffix, variant in (("", "Fixed"), ("-hard", "Random"))
     ]
 
@@ -191,10 +185,10 @@ def _callable_task(factory: Callable[[], Any]) -> Task:
 def _module_task(target: str) -> Task:
     import_target(target)
     name = target.rpartition(":")[2]
-    # What is no Python name can only be an id; what is one may be an id that the module has registered.
+    # A Python name may also be an id that the module has registered.
     if name in gymnasium.registry or "-" in name or "/" in name:
         return _registered_task(name, target)
-    load_callable(target)  # what is wrong with it shows here, and not in every worker
+    load_callable(target)  # errors show here instead of in every worker
     return _env_task(target, "module", functools.partial(make_from_target, target))
 
 
@@ -228,7 +222,7 @@ def _env_task(
     observation_size: int | None = None,
     action_size: int | None = None,
 ) -> Task:
-    """Describe a task whose author wrote a `gymnasium.Env`, which is taken as it is."""
+    """Return the task of a `gymnasium.Env`, without action repeat."""
     return Task(
         name=name,
         suite=suite,
@@ -271,6 +265,6 @@ def _simulate_env(source: Callable[[], gymnasium.Env[Any, Any]], name: str) -> S
     try:
         return GymnasiumSimulation(env, name)
     except BaseException:
-        with contextlib.suppress(Exception):  # why it is refused matters more
+        with contextlib.suppress(Exception):  # keep the first error
             env.close()
         raise

@@ -1,7 +1,7 @@
-"""Pictures of a simulation: by MuJoCo's own renderer where there is a MuJoCo model, else by the environment's.
+"""Images of simulations, rendered by MuJoCo or by the environment itself.
 
-Drawing a MuJoCo model here, and not through each suite, gives every suite the same sizes, cameras and errors. It also
-works where MUJOCO_GL=disabled was set when the suite was imported, as it is for training.
+MuJoCo models of all suites are rendered here, with the same sizes, cameras and errors, and also if MUJOCO_GL=disabled
+was set when the suite was imported, as for training.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import gymnasium
 import numpy as np
 
 from surefoot.errors import UserError, suggest
-from surefoot.tasks.gl import draws_in_software, new_context
+from surefoot.tasks.gl import new_context, renders_in_software
 
 FREE = "free"
-"""The name of the camera that stands apart and sees the whole model; every MuJoCo model has it."""
+"""Name of the camera that shows the whole model, which every MuJoCo model has."""
 
 _MOST_SHAPES = 10_000
 
@@ -27,12 +27,12 @@ _SOFTWARE_SHADOW_MAP = 1024
 
 @dataclass(frozen=True)
 class View:
-    """What pictures are asked for.
+    """Size and camera of images.
 
     Attributes:
-        width: pixels.
-        height: pixels.
-        camera: name or number of one of the model's cameras, or "free"; None leaves the choice to the suite.
+        width: Width in pixels.
+        height: Height in pixels.
+        camera: Name or number of one of the model's cameras, or "free"; None for the suite's default.
     """
 
     width: int
@@ -41,29 +41,29 @@ class View:
 
 
 class Camera(Protocol):
-    """Takes pictures of one simulation."""
+    """Camera of one simulation."""
 
-    def shoot(self) -> np.ndarray:
-        """Return the current state, [H, W, 3] uint8, an array nothing else holds."""
+    def render(self) -> np.ndarray:
+        """Return an image of the current state as a new array, [H, W, 3] uint8."""
 
     def close(self) -> None:
-        """Free what the camera holds; the simulation stays."""
+        """Free the resources of the camera, not of the simulation."""
 
 
 class MujocoCamera:
-    """Draws a MuJoCo model off-screen, in exactly the view's size."""
+    """Off-screen renderer of a MuJoCo model in exactly the view's size."""
 
     def __init__(self, model: Any, data: Any, view: View, default: str | int = 0) -> None:
         """Set up the camera.
 
         Args:
-            model: the `mujoco.MjModel`, of which settings of the picture's size and quality are changed, nothing else.
-            data: its `mujoco.MjData`, which must stay the one that the simulation steps.
-            view: size and camera.
-            default: the camera where the view names none; a model without it gets the free camera.
+            model: The `mujoco.MjModel`; only its settings of image size and quality are changed.
+            data: The `mujoco.MjData` that the simulation steps.
+            view: Size and camera.
+            default: Camera if the view names none; the free camera if the model does not have it.
 
         Raises:
-            UserError: the model has no such camera, or nothing here can draw off-screen.
+            UserError: The model has no such camera, or no off-screen renderer works.
         """
         import mujoco
 
@@ -73,26 +73,26 @@ class MujocoCamera:
         self._gl.make_current()
         model.vis.global_.offwidth, model.vis.global_.offheight = view.width, view.height
         self._scene, self._option = mujoco.MjvScene(model, maxgeom=_MOST_SHAPES), mujoco.MjvOption()
-        if draws_in_software():  # where mirrors in the floor and fine shadows cost more than all the rest
+        if renders_in_software():  # reflections and detailed shadows would dominate the cost
             self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
             model.vis.quality.shadowsize = min(model.vis.quality.shadowsize, _SOFTWARE_SHADOW_MAP)
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._place = mujoco.MjrRect(0, 0, view.width, view.height)
 
-    def shoot(self) -> np.ndarray:
-        """Return the current state, [H, W, 3] uint8."""
+    def render(self) -> np.ndarray:
+        """Return an image of the current state, [H, W, 3] uint8."""
         mujoco = self._mujoco
-        self._gl.make_current()  # another camera of this process may have drawn since
-        for field in range(self._model.nhfield):  # terrain that a reset has changed
+        self._gl.make_current()  # another camera may have been used since
+        for field in range(self._model.nhfield):  # resets may change the terrain
             mujoco.mjr_uploadHField(self._model, self._context, field)
         mujoco.mjv_updateScene(
             self._model, self._data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
         )
         mujoco.mjr_render(self._place, self._scene, self._context)
-        picture = np.empty((self._place.height, self._place.width, 3), np.uint8)
-        mujoco.mjr_readPixels(picture, None, self._place, self._context)
-        return picture[::-1].copy()  # OpenGL counts rows from the bottom
+        image = np.empty((self._place.height, self._place.width, 3), np.uint8)
+        mujoco.mjr_readPixels(image, None, self._place, self._context)
+        return image[::-1].copy()  # OpenGL counts rows from the bottom
 
     def close(self) -> None:
         """Free the graphics memory."""
@@ -102,17 +102,17 @@ class MujocoCamera:
 
 
 class EnvironmentCamera:
-    """Asks a Gymnasium environment to draw itself, in the size it likes."""
+    """Camera that calls a Gymnasium environment's `render`, in the environment's size."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], view: View, name: str) -> None:
-        """Set up the camera; `name` is the task's, for messages.
+        """Set up the camera; `name` is the name of the task, for error messages.
 
         Raises:
-            UserError: the environment was not made to return pictures, or a camera is asked for.
+            UserError: The environment does not support "rgb_array", or the view names a camera.
         """
         if env.render_mode is None and "rgb_array" in env.metadata.get("render_modes", ()):
-            # Most environments look at their mode only when they draw. So the one that was trained on can be shown as
-            # it is, whoever made it; those that need to know earlier say so when asked to draw.
+            # Most environments read their mode only in `render`, so that the training environment can be used. Others
+            # raise there.
             env.unwrapped.render_mode = "rgb_array"
         if env.render_mode != "rgb_array":
             raise UserError(
@@ -120,43 +120,40 @@ class EnvironmentCamera:
                 "'rgb_array', or None and 'rgb_array' among the render_modes of its metadata"
             )
         if view.camera is not None:
-            raise UserError(f"task '{name}' draws itself and has no camera {view.camera!r}: leave the camera out")
+            raise UserError(f"task '{name}' has its own renderer without cameras, got camera {view.camera!r}: omit it")
         self._env, self._name = env, name
 
-    def shoot(self) -> np.ndarray:
-        """Return what the environment draws, [H, W, 3] uint8.
+    def render(self) -> np.ndarray:
+        """Return the environment's image, [H, W, 3] uint8.
 
         Raises:
-            UserError: it raised, or returned something else.
+            UserError: It raised, or returned something else.
         """
         try:
-            picture: Any = self._env.render()
-        except Exception as error:  # an environment is foreign code: it may raise anything
+            image: Any = self._env.render()
+        except Exception as error:  # the environment is user code
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UserError(f"task '{self._name}' cannot be rendered: {reason}") from error
         if not (
-            isinstance(picture, np.ndarray)
-            and picture.dtype == np.uint8
-            and picture.shape[2:] == (3,)
-            and picture.size > 0
+            isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size > 0
         ):
-            got = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+            got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise UserError(
                 f"task '{self._name}' cannot be rendered: render() returned {got}, expected uint8 [H, W, 3]"
             )
-        return picture.copy()
+        return image.copy()
 
     def close(self) -> None:
-        """Do nothing: the window, if any, is the environment's."""
+        """Do nothing: the renderer belongs to the environment."""
 
 
 def environment_camera(env: gymnasium.Env[Any, Any], view: View, name: str) -> Camera:
-    """Return a camera for a Gymnasium environment: MuJoCo's where it keeps a `model` and `data` of MuJoCo.
+    """Return a camera of a Gymnasium environment: a `MujocoCamera` if it has MuJoCo's `model` and `data`.
 
     Raises:
-        UserError: it cannot be rendered, has no such camera, or nothing here can draw off-screen.
+        UserError: It cannot be rendered, has no such camera, or no off-screen renderer works.
     """
-    if mujoco := sys.modules.get("mujoco"):  # else nobody can have made a model
+    if mujoco := sys.modules.get("mujoco"):  # otherwise it has no MuJoCo model
         model, data = (getattr(env.unwrapped, part, None) for part in ("model", "data"))
         if isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData):
             return MujocoCamera(model, data, view)
@@ -164,7 +161,7 @@ def environment_camera(env: gymnasium.Env[Any, Any], view: View, name: str) -> C
 
 
 def seconds_per_step(env: gymnasium.Env[Any, Any]) -> float | None:
-    """Return what an environment says one step of it lasts, in seconds of its own time; None where it doesn't."""
+    """Return the declared duration of one step in seconds, or None."""
     if isinstance(step := getattr(env.unwrapped, "dt", None), int | float) and step > 0:
         return float(step)
     rate = env.metadata.get("render_fps")

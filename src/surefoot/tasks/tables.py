@@ -1,4 +1,4 @@
-"""The suites' tasks, written out so that listing them needs no simulator; tests hold them against the suites."""
+"""Tables of the suites' tasks, so that listing them needs no simulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ manipulator insert_peg 44 5|pendulum swingup 3 1|point_mass easy 4 2|point_mass 
 quadruped run 78 12|quadruped escape 101 12|quadruped fetch 90 12|reacher easy 6 2|reacher hard 6 2|stacker stack_2 49 5
 stacker stack_4 63 5|swimmer swimmer6 25 5|swimmer swimmer15 61 14|walker stand 24 6|walker walk 24 6|walker run 24 6
 """
-"""Domain, task, O, A of every suite task but lqr, which has no time limit and draws its model when it is loaded."""
+"""Domain, task, O, A of every suite task except lqr, which has no time limit and a random model."""
 
 DMC_BENCHMARK = {
     "cheetah": ("run",),
@@ -34,7 +34,7 @@ MYOSUITE = (
     ("key-turn", "KeyTurn", 93),
     ("pen-twirl", "PenTwirl", 83),
 )
-"""Name, MyoSuite's name, O. "-hard" is MyoSuite's Random variant, the plain name its Fixed one."""
+"""Name, name in MyoSuite, O. "-hard" is MyoSuite's Random variant, the plain name its Fixed one."""
 
 MYOSUITE_HORIZON = 100
 

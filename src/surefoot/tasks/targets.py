@@ -1,4 +1,4 @@
-"""``module:callable`` and ``module:id``: from the name a person types to the code it stands for."""
+"""Targets ``module:callable`` and ``module:id``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _EXPECTED = "expected module:callable or module:id, such as my_package.envs:make
 
 
 def import_target(target: str) -> Any:
-    """Import the module of a target, with the current directory importable, as it is for ``python -m``.
+    """Import the module of a target, also from the current directory, as ``python -m`` does.
 
     Args:
         target: "module:callable" or "module:id".
 
     Raises:
-        UserError: the module's name is malformed, there is no such module, or importing it raised.
+        UserError: The module's name is malformed, there is no such module, or importing it raised.
     """
     module = target.rpartition(":")[0]
     if not all(part.isidentifier() for part in module.split(".")):
-        # A file's path, or a relative import, which is relative to nothing here.
+        # A file's path, or a relative import.
         problem = _as_module(target) or f"'{module}' is not a module's name; {_EXPECTED}"
         raise UserError(f"task '{target}': {problem}")
     here = os.getcwd()
@@ -39,7 +39,7 @@ def import_target(target: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(f"task '{target}': {_as_module(target) or _missing(module, error.name)}") from error
-    except (Exception, SystemExit) as error:  # the module is foreign code: it may raise anything, and even end us
+    except (Exception, SystemExit) as error:  # the module is user code
         raise UserError(
             f"task '{target}': the module '{module}' cannot be imported: {describe_exception(error)}"
         ) from error
@@ -49,7 +49,7 @@ def load_callable(target: str) -> Callable[[], Any]:
     """Return the callable that "module:callable" names; the part after the colon may be a path of attributes.
 
     Raises:
-        UserError: there is no such module or attribute, or it cannot be called without arguments.
+        UserError: There is no such module or attribute, or it cannot be called without arguments.
     """
     found = import_target(target)
     path = target.rpartition(":")[2]
@@ -69,14 +69,14 @@ def load_callable(target: str) -> Callable[[], Any]:
 
 
 def require_callable(factory: object, name: str) -> None:
-    """Refuse what cannot be called without arguments.
+    """Validate that an environment factory can be called without arguments.
 
     Args:
-        factory: what should make an environment.
-        name: the task's name, for the message.
+        factory: Object to validate.
+        name: Name of the task, for the error message.
 
     Raises:
-        UserError: it cannot be called, or needs arguments.
+        UserError: It cannot be called, or needs arguments.
     """
     if isinstance(factory, gymnasium.Env):
         raise UserError(
@@ -87,7 +87,7 @@ def require_callable(factory: object, name: str) -> None:
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):
-        return  # a builtin may not tell its arguments; calling it will
+        return  # some builtins have no signature
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [
         parameter.name
@@ -106,7 +106,7 @@ def _top_level_modules() -> frozenset[str]:
 
 
 def _missing(module: str, missing: str | None) -> str:
-    """Say which module is missing: the one that was named, or one that it imports."""
+    """Describe which module is missing: the named one, or one that it imports."""
     missing = missing or module
     if missing != module and not module.startswith(f"{missing}."):
         return f"the module '{module}' imports '{missing}', which is not installed"
@@ -122,7 +122,7 @@ def _missing(module: str, missing: str | None) -> str:
 
 
 def _as_module(target: str) -> str:
-    """Tell the module's name where a file was named; an empty string where none was."""
+    """Return a hint with the module's name if the target is a file, else an empty string."""
     file, _, name = target.rpartition(":")
     if not file.endswith(".py") or not os.path.isfile(file):
         return ""
@@ -132,5 +132,5 @@ def _as_module(target: str) -> str:
 
 
 def _choices(found: Any) -> list[str]:
-    """What could have been meant instead of an attribute that is not there."""
+    """Return the names to suggest instead of a missing attribute."""
     return [name for name in dir(found) if callable(getattr(found, name, None))] + list(gymnasium.registry)

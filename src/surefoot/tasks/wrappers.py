@@ -1,4 +1,4 @@
-"""What every suite's environment becomes: flat float32 observations, actions in [-1, 1], repeated actions."""
+"""Environments with flat float32 observations, actions in [-1, 1] and action repeat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from surefoot.tasks.rendering import Camera, View
 
 
 class Advance(NamedTuple):
-    """What one control step brought."""
+    """Result of one control step."""
 
     reward: float
     terminated: bool
@@ -21,14 +21,14 @@ class Advance(NamedTuple):
 
 
 class Simulation(Protocol):
-    """One suite's environment, in control steps and in its own units of action.
+    """An environment in control steps and its own units of action.
 
-    Observing is apart from advancing because a repeated action needs the observation of its last control step only,
-    and computing one costs DM Control up to a tenth of a step.
+    Observations are separate from steps because a repeated action needs only its last one, and computing one costs DM
+    Control up to a tenth of a step.
 
     Attributes:
-        observation_size: O, numbers in a flat observation.
-        observation_keys: the keys of a Dict observation in the order in which they are joined; None for a flat one.
+        observation_size: O, the size of a flat observation.
+        observation_keys: Keys of a Dict observation in the order of concatenation, or None.
         action_low: [A] float32, finite.
         action_high: [A] float32, finite, above action_low.
     """
@@ -39,48 +39,47 @@ class Simulation(Protocol):
     action_high: np.ndarray
 
     def reset(self, seed: int) -> None:
-        """Begin the episode that belongs to `seed`, whatever happened in this object before."""
+        """Start the episode of `seed`, independently of earlier episodes."""
 
     def advance(self, action: np.ndarray) -> Advance:
-        """Take one control step with `action` [A], which lies within the bounds."""
+        """Take one control step with `action` [A] within the bounds."""
 
     def observe(self) -> np.ndarray:
-        """Return the current observation, [O] float32, an array nothing else holds."""
+        """Return the current observation as a new array, [O] float32."""
 
     def solved(self) -> bool:
-        """Say whether the task counts as solved in the current state; False where it defines no success."""
+        """Return whether the task counts as solved in the current state; False for tasks without success."""
 
     def control_seconds(self) -> float | None:
-        """Return the simulated time of one control step in seconds; None where the environment does not tell."""
+        """Return the simulated time of one control step in seconds, or None if unknown."""
 
     def camera(self, view: View) -> Camera:
-        """Return a camera that takes pictures of this simulation; ask for it before the first reset.
+        """Return a camera of this simulation; call before the first reset.
 
         Raises:
-            UserError: the environment cannot be rendered, has no such camera, or nothing here can draw off-screen.
+            UserError: The environment cannot be rendered, has no such camera, or no off-screen renderer works.
         """
 
     def close(self) -> None:
-        """Free what the simulation holds."""
+        """Free the resources of the simulation."""
 
 
 class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """A `Simulation` as the Gymnasium environment an agent meets: one step is one decision.
+    """A `Simulation` as a Gymnasium environment in which one step is one decision.
 
-    The action repeat ends early where the episode does. The reward of a decision is the sum over its control steps.
-    `info` holds "env_steps", the control steps the decision consumed, and, where the task defines success, "success":
-    whether the state the decision ended in counts as solved. States passed through inside a repeat are not looked at;
-    that is how the authors of CrossQ + WN count.
+    The action repeat stops at the end of the episode, and the reward is summed over its control steps. `info` holds
+    "env_steps", the number of control steps taken, and, for tasks with success, "success": whether the final state
+    counts as solved. As in the experiments of the CrossQ + WN paper, earlier states of a repeat do not count.
 
     Attributes:
         observation_size: O.
-        observation_keys: the keys of the simulation's Dict observation in order, or None.
-        env_action_low: [A] float32, the simulation's own lower bound, where -1 is mapped to.
-        env_action_high: [A] float32, where 1 is mapped to.
+        observation_keys: Keys of the simulation's Dict observation in the order of concatenation, or None.
+        env_action_low: [A] float32, the simulation's own bound, to which an action of -1 is mapped.
+        env_action_high: [A] float32, to which an action of 1 is mapped.
     """
 
     def __init__(self, simulation: Simulation, action_repeat: int, has_success: bool) -> None:
-        """Wrap `simulation` for an agent whose decisions last `action_repeat` control steps."""
+        """Wrap `simulation`; a decision takes `action_repeat` control steps."""
         self._simulation = simulation
         self._action_repeat = action_repeat
         self._has_success = has_success
@@ -96,16 +95,16 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode: the one `seed` stands for, or, without a seed, the next of a random sequence."""
+        """Start the episode of `seed` or, without a seed, the next one of a random sequence."""
         super().reset(seed=seed)
         self._simulation.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
         return self._simulation.observe(), self._info(0)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Carry out one decision, `action` [A] in [-1, 1]."""
+        """Take one decision, `action` [A] in [-1, 1]."""
         if not self._is_unit_range:
             action = self.env_action_low + (action + 1.0) * self._half_range
-            # Rounding alone can carry an action of exactly 1 past the bound.
+            # Rounding may carry an action of exactly 1 past the bound.
             action = np.clip(action, self.env_action_low, self.env_action_high)
         total, env_steps, terminated, truncated = 0.0, 0, False, False
         while env_steps < self._action_repeat and not (terminated or truncated):
@@ -125,17 +124,17 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 def flatten_observations(space: gymnasium.Space[Any], name: str) -> tuple[int, Callable[[Any], np.ndarray]]:
-    """Return the size of a flat observation and the function that makes one from the environment's own.
+    """Return the size of a flat observation and the function that flattens one.
 
     Args:
-        space: a Box of any shape, or a Dict of such Boxes, which are joined in the Dict's order.
-        name: the task's name, for the message.
+        space: A Box of any shape, or a Dict of such Boxes, which are concatenated in the Dict's order.
+        name: Name of the task, for the error message.
 
     Returns:
-        O, and a function to a fresh [O] float32 array: environments may hand out one buffer again and again.
+        O, and a function that returns a new [O] float32 array: environments may reuse one buffer.
 
     Raises:
-        UserError: the space is anything else.
+        UserError: The space is not supported.
     """
     if isinstance(space, gymnasium.spaces.Box):
         return space.low.size, lambda observation: np.array(observation, np.float32).reshape(-1)
@@ -161,7 +160,7 @@ def action_bounds(space: gymnasium.Space[Any], name: str) -> tuple[np.ndarray, n
     """Return the flat bounds of an action space, each [A] float32.
 
     Raises:
-        UserError: the space is not a Box of real numbers, or a bound is infinite or empty.
+        UserError: The space is not a Box of real numbers, or a bound is infinite or empty.
     """
     if not isinstance(space, gymnasium.spaces.Box) or space.dtype is None or space.dtype.kind != "f":
         raise UserError(

@@ -1,4 +1,4 @@
-"""Videos of trained policies at work. Needs a simulator and an encoder; no JAX."""
+"""Videos of trained policies. Needs a simulator and ffmpeg; no JAX."""
 
 from surefoot.video.record import Progress, Recording, Tile, record
 

@@ -1,4 +1,4 @@
-"""Frames to a file: H.264 in an .mp4, or a .gif, by the ffmpeg program that imageio-ffmpeg brings."""
+"""Video encoding by ffmpeg: H.264 in .mp4 files, and .gif files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.output import check_output, output_errors
 from surefoot.runs.atomic import TEMPORARY, sync_folder
 
-MOST_FPS = {".mp4": 50.0, ".gif": 25.0}
-"""The formats by their suffix, and the frames per second a video has at most where none are asked for. Viewers show a
-GIF's frames for multiples of 10 ms, and distrust short ones."""
+MAX_FPS = {".mp4": 50.0, ".gif": 25.0}
+"""Highest default frame rate by suffix. Viewers show GIF frames for multiples of 10 ms and slow down short ones."""
 
-# Players and browsers show nothing but yuv420p; faststart lets them begin before the whole file is there.
+# Players and browsers require yuv420p; with faststart they start before the download is complete.
 _ENCODERS = {
     ".mp4": ("-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"),
-    # A palette for every frame: one for all would need all frames in memory.
+    # One palette per frame: a common one would need all frames in memory.
     ".gif": ("-vf", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none", "-f", "gif"),
 }
 
@@ -34,20 +33,20 @@ def find_encoder() -> str:
 
     Raises:
         MissingDependency: imageio-ffmpeg or Pillow is not installed.
-        UserError: the program is missing all the same.
+        UserError: The program is missing.
     """
     try:
         import imageio_ffmpeg  # type: ignore[import-untyped]
-        import PIL  # noqa: F401  (it writes the captions)
+        import PIL  # noqa: F401  (for the captions)
     except ModuleNotFoundError as error:
         if error.name in ("imageio_ffmpeg", "PIL"):
             package = {"imageio_ffmpeg": "imageio-ffmpeg", "PIL": "pillow"}[error.name]
             raise MissingDependency(package, "video", "Recording a video") from error
         raise
     try:
-        program = str(imageio_ffmpeg.get_ffmpeg_exe())  # what IMAGEIO_FFMPEG_EXE says, unseen
+        program = str(imageio_ffmpeg.get_ffmpeg_exe())  # IMAGEIO_FFMPEG_EXE is not validated
         if shutil.which(program) is None:
-            raise RuntimeError(f"{program} is no program")
+            raise RuntimeError(f"{program} is not a program")
     except RuntimeError as error:
         raise UserError(
             f"recording needs the program ffmpeg ({' '.join(str(error).split())}): install it, or set "
@@ -57,65 +56,66 @@ def find_encoder() -> str:
 
 
 def check_out(out: Path, run: Path) -> None:
-    """Refuse a file that cannot be written, before the work that would be lost.
+    """Validate the output path before the recording.
 
     Raises:
-        UserError: the suffix is not a known format, or the place cannot be written to or is the run's own.
+        UserError: The suffix is not a known format, or the path cannot be written or belongs to the run.
     """
-    if out.suffix.lower() not in MOST_FPS:
-        raise UserError(f"cannot record to {str(out)!r}: expected a name that ends in {' or '.join(MOST_FPS)}")
+    if out.suffix.lower() not in MAX_FPS:
+        raise UserError(f"cannot record to {str(out)!r}: expected a name ending in {' or '.join(MAX_FPS)}")
     check_output(out, run)
 
 
 @contextlib.contextmanager
 def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Callable[[np.ndarray], object]]:
-    """Yield a function that appends a frame [height, width, 3] uint8; the file is there when the block ends well.
+    """Yield a function that appends a frame [height, width, 3] uint8.
 
-    Until then the video is made beside it, and what was at `out` stays. Other endings leave nothing behind.
+    The video is written to a temporary file in the same folder, which replaces `out` when the block succeeds and is
+    deleted when it raises.
 
     Args:
-        out: where, a name that `check_out` accepts.
-        fps: frames per second.
-        width: pixels, even.
-        height: pixels, even.
+        out: Output path, validated by `check_out`.
+        fps: Frames per second.
+        width: Width in pixels, even.
+        height: Height in pixels, even.
 
     Raises:
-        UserError: the file cannot be written there.
-        RunFailure: the disk refused, or the encoder failed.
+        UserError: The file cannot be written there.
+        RunFailure: Writing or encoding failed.
     """
-    beside = out.absolute().with_name(TEMPORARY + out.name)  # absolute: ffmpeg takes "a:b" for a protocol
+    temporary = out.absolute().with_name(TEMPORARY + out.name)  # absolute: ffmpeg takes "a:b" for a protocol
     # fmt: off
     command = [
         find_encoder(), "-y", "-v", "error",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6f}", "-i", "-",
-        *_ENCODERS[out.suffix.lower()], os.fspath(beside),
+        *_ENCODERS[out.suffix.lower()], os.fspath(temporary),
     ]
     # fmt: on
     with output_errors(out):
-        beside.unlink(missing_ok=True)  # it may be a link, through which ffmpeg would write
-        beside.touch(exist_ok=False)
+        temporary.unlink(missing_ok=True)  # it may be a link, through which ffmpeg would write
+        temporary.touch(exist_ok=False)
     try:
-        with tempfile.TemporaryFile() as complaints:
-            encoder = _Encoder(command, out, complaints)
+        with tempfile.TemporaryFile() as stderr:
+            encoder = _Encoder(command, out, stderr)
             try:
                 yield encoder.write
                 encoder.finish()
             finally:
                 encoder.stop()
         with output_errors(out):
-            os.replace(beside, out)
-            sync_folder(beside.parent)
+            os.replace(temporary, out)
+            sync_folder(temporary.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 class _Encoder:
-    """The ffmpeg program at work."""
+    """Running ffmpeg process."""
 
-    def __init__(self, command: list[str], out: Path, complaints: IO[bytes]) -> None:
-        self._out, self._complaints = out, complaints
-        # A session of its own: an interrupt from the keyboard is ours to act on.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints, start_new_session=True)
+    def __init__(self, command: list[str], out: Path, stderr: IO[bytes]) -> None:
+        self._out, self._stderr = out, stderr
+        # In its own session, so that only this process handles a keyboard interrupt.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr, start_new_session=True)
         assert self._process.stdin is not None
         self._stdin = self._process.stdin
 
@@ -136,15 +136,15 @@ class _Encoder:
             raise self._failure()
 
     def stop(self) -> None:
-        """End the program if it still works."""
+        """End the process if it is still running."""
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
 
     def _failure(self) -> RunFailure:
-        """Say why it gave up: its last words, or else its exit code."""
+        """Return the failure with the last line of its output, or its exit code."""
         code = self._process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
-        return RunFailure(f"cannot write {self._out}: ffmpeg says: {lines[-1] if lines else code}")
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return RunFailure(f"cannot write {self._out}: ffmpeg failed: {lines[-1] if lines else f'exit code {code}'}")

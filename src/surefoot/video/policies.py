@@ -1,4 +1,4 @@
-"""Which policies a video shows: those of a run's seeds, now or at its checkpoints."""
+"""Policies of a run's seeds, final or at its checkpoints."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from surefoot.runs.checkpoints import CHECKPOINT_NAME
 from surefoot.runs.untrusted import read_small
 
 _ACTOR_ARRAY = re.compile(r"\.actor\.(?:params|batch_stats)((?:\['\w+'\])+)")
-"""Names of a checkpoint's arrays that make up the actor, such as ``.actor.params['torso']['dense_0']['kernel']``."""
+"""Names of the actor's arrays in a checkpoint, such as ``.actor.params['torso']['dense_0']['kernel']``."""
 
 
 def seeds_to_show(directory: RunDirectory, seeds: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the seeds asked for, each once, or the best one for None.
+    """Return the requested seeds, or the best one for None.
 
     Raises:
-        UserError: the run has no policy, no such seed, or none is asked for.
+        UserError: The run has no policy, or `seeds` is empty or has duplicates.
     """
     if seeds is None:
         return (load_policy(directory.path).seed,)
     if not seeds:
         raise UserError("seeds is empty, expected at least one training seed")
     if repeated := [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]:
-        raise UserError(f"seed {repeated[0]} is asked for twice")
+        raise UserError(f"seed {repeated[0]} is given twice")
     return tuple(seeds)
 
 
@@ -41,27 +41,27 @@ def final_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[Policy
     """Return the run's saved policy of each seed.
 
     Raises:
-        UserError: the run has no policy, no such seed, or the seed diverged.
+        UserError: The run has no policy, no such seed, or the seed diverged.
     """
     return [load_policy(directory.path, seed) for seed in seeds]
 
 
 def checkpoint_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[Policy]:
-    """Return the policy of each seed at each checkpoint that is kept, the oldest checkpoint first, seeds innermost.
+    """Return the policies at all checkpoints, ordered by checkpoint, then by seed.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, no such seed, or the seed diverged.
+        UserError: There is no checkpoint, it is damaged, there is no such seed, or the seed diverged.
     """
     root = directory.path / "checkpoints"
     names = {entry.name.removeprefix(REPLACED) for entry in root.iterdir()} if root.is_dir() else set()
     folders = [current_folder(root / name) for name in sorted(names) if CHECKPOINT_NAME.fullmatch(name)]
     if not folders:
-        raise UserError(f"{directory.path} holds no checkpoint")
+        raise UserError(f"{directory.path} has no checkpoint")
     return [policy for folder in folders for policy in _policies_at(directory, folder, seeds)]
 
 
 def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) -> list[Policy]:
-    """Make a policy folder of a checkpoint's actor and load it: then it is checked like any other."""
+    """Convert a checkpoint's actor to a policy folder and load it, so that it is validated like any other."""
     try:
         spec, _ = PolicySpec.from_json(read_small(directory.policy_path / "policy.json"))
         arrays = _actor_arrays(folder / "learner.npz")
@@ -74,11 +74,11 @@ def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) ->
 
 
 def _actor_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the actor's arrays under the names that a policy file has: "torso/dense_0/kernel"."""
+    """Return the actor's arrays under their names in a policy file, such as "torso/dense_0/kernel"."""
     stored = read_arrays(path)
     found = ((_ACTOR_ARRAY.fullmatch(name), array) for name, array in stored.items())
     arrays = {"/".join(re.findall(r"\w+", match[1])): array for match, array in found if match}
-    # How often a batch renormalisation was trained, which plays no part in what it computes.
+    # The number of updates of a batch renormalisation does not affect its output.
     arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
     if (mean := stored.get(".observations.mean")) is not None and ".observations.variance" in stored:
         own = {"mean": mean, "var": stored[".observations.variance"]}

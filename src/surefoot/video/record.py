@@ -1,4 +1,4 @@
-"""``record``: a run's policies at work, as a video."""
+"""Videos of a run's policies."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task
-from surefoot.tasks.gl import check_wish
+from surefoot.tasks.gl import validate_mujoco_gl
 from surefoot.tasks.rendering import View
 from surefoot.tasks.run_task import get_run_task
-from surefoot.video.encode import MOST_FPS, check_out, find_encoder, open_video
-from surefoot.video.film import Actor, Pace, Shot, real_time
-from surefoot.video.picture import Captions, grid_shape, join
+from surefoot.video.encode import MAX_FPS, check_out, find_encoder, open_video
 from surefoot.video.policies import checkpoint_policies, final_policies, seeds_to_show
+from surefoot.video.rollout import Frame, Pace, Rollout, real_time
+from surefoot.video.tiles import Captions, grid_shape, join
 
-_ALONE, _IN_GRID = (640, 480), (320, 240)
-"""Width and height of a tile where none are asked for."""
+_SINGLE_SIZE, _GRID_SIZE = (640, 480), (320, 240)
+"""Default width and height of a tile."""
 
 _SIDES = range(64, 4097, 2)
-"""H.264 halves the resolution of colour, so sides are even."""
+"""H.264 halves the colour resolution, so sides are even."""
 
-_LARGEST_SIDE = 8192
+_MAX_SIDE = 8192
 
 
 class Progress(NamedTuple):
-    """How far a recording is.
+    """Progress of a recording.
 
     Attributes:
-        episode: counted from 0.
-        episodes: how many there will be.
-        env_steps: control steps since this episode began.
+        episode: Current episode, counted from 0.
+        episodes: Total number of episodes.
+        env_steps: Control steps since the start of the episode.
     """
 
     episode: int
@@ -53,10 +53,10 @@ class Tile:
     """One policy of a video.
 
     Attributes:
-        seed: its training seed.
-        trained_env_steps: control steps it was trained for.
-        returns: of each episode, the undiscounted sum of rewards.
-        lengths: of each episode, in control steps.
+        seed: Training seed of the policy.
+        trained_env_steps: Control steps that the policy was trained for.
+        returns: Undiscounted return of each episode.
+        lengths: Length of each episode in control steps.
     """
 
     seed: int
@@ -70,12 +70,12 @@ class Recording:
     """A finished video.
 
     Attributes:
-        path: the file.
-        frames: how many.
-        fps: frames per second.
-        width: of the whole video, in pixels.
-        height: of the whole video, in pixels.
-        tiles: the policies it shows, row by row.
+        path: Path of the file.
+        frames: Number of frames.
+        fps: Frames per second.
+        width: Width of the whole video in pixels.
+        height: Height of the whole video in pixels.
+        tiles: Policies in the video, row by row.
     """
 
     path: Path
@@ -100,111 +100,111 @@ def record(
     task: str | Callable[[], Any] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Recording:
-    """Play a run's policies, with the deterministic action, and write what happens to an .mp4 or .gif file.
+    """Record a run's policies with deterministic actions in an .mp4 or .gif file.
 
-    The episodes are those of evaluations: episode e of a seed begins the same way in every run and every video. Time
-    is real: a second of the video is a second of the simulation. Several policies play side by side, and one that is
-    done waits for the others. Frames say the seed, the episode, the control step and the return so far.
+    The episodes are those of evaluations: episode e of a seed starts in the same state in every run and video. One
+    second of video is one second of simulation. Several policies are shown in a grid; a finished episode keeps its
+    last frame until all are finished. Captions show seed, episode, control step and return.
 
     Args:
-        path: the run directory.
-        out: the file to write; one that is there is replaced once the new one is complete.
-        episodes: one after the other, at least 1.
-        seeds: training seeds, side by side; None takes the one with the best score at the last evaluation.
-        checkpoints: show the policies at the run's checkpoints (the last two are kept) beside each other instead of
-            the last one: a row for each where there are several seeds.
-        width: of each policy's picture in pixels, even, 64 to 4096; None takes 640, or 320 beside others.
-        height: the same; None takes 480, or 240 beside others.
-        fps: frames per second, up to 120; None takes a rate near 50 (25 in a .gif) at which motion is even.
-        camera: name or number of one of the MuJoCo model's cameras, or "free"; None takes the suite's usual one.
-        task: what the run was trained on, where that is a callable: its name "module:callable" or the callable.
-        on_progress: called after every frame.
+        path: Run directory.
+        out: Output file; an existing one is replaced once the new one is complete.
+        episodes: Number of consecutive episodes, at least 1.
+        seeds: Training seeds to show; None selects the one with the best score at the last evaluation.
+        checkpoints: Whether to show the policies at the run's checkpoints (the last two are kept) instead of the final
+            ones, in one row per checkpoint if there are several seeds.
+        width: Width of each policy's image in pixels, even, 64 to 4096; None is 640, or 320 in a grid.
+        height: Height likewise; None is 480, or 240 in a grid.
+        fps: Frames per second, up to 120; None selects a rate near 50 (25 for a .gif) with even motion.
+        camera: Name or number of one of the MuJoCo model's cameras, or "free"; None selects the suite's default.
+        task: Task of the run if it is a callable: its name "module:callable" or the callable.
+        on_progress: Function called after every frame.
 
     Returns:
-        What was written, with the returns of the episodes.
+        Description of the video, with the returns of the episodes.
 
     Raises:
-        UserError: an argument is wrong, there is no run, no policy, no such seed, camera or checkpoint, the
-            environment cannot be rendered, or nothing here can draw or encode. Nothing was written.
-        RunFailure: an environment, the encoder or the disk failed. Nothing was written.
+        UserError: An argument is invalid; there is no run, policy, seed, camera or checkpoint; the environment cannot
+            be rendered; or no renderer or encoder works. No file is written.
+        RunFailure: An environment, the encoder or the disk failed. No file is written.
     """
-    where = Path(out)
-    check_out(where, Path(path))
+    file = Path(out)
+    check_out(file, Path(path))
     _require("episodes", episodes, 1, 1000)
     if fps is not None:
         _require("fps", fps, 1, 120)
-    check_wish()
+    validate_mujoco_gl()
     find_encoder()
     directory = RunDirectory.open(path)
     chosen = seeds_to_show(directory, seeds)
     policies = (checkpoint_policies if checkpoints else final_policies)(directory, chosen)
-    resolved, repeat = _stored(directory, task)
+    run_task, action_repeat = _task_of(directory, task)
     layout = grid_shape(len(policies) // len(chosen), len(chosen))
     view = _view(width, height, camera, layout)
-    with contextlib.ExitStack() as stack, _naming_task(resolved):
-        actors = [stack.enter_context(Actor(policy, resolved, repeat, view)) for policy in policies]
-        pace = real_time(actors[0].step_seconds, fps, MOST_FPS[where.suffix.lower()])
-        film = _Film(resolved, policies, actors, view, layout, pace)
+    with contextlib.ExitStack() as stack, _failures_of(run_task):
+        rollouts = [stack.enter_context(Rollout(policy, run_task, action_repeat, view)) for policy in policies]
+        pace = real_time(rollouts[0].step_seconds, fps, MAX_FPS[file.suffix.lower()])
+        montage = _Montage(run_task, policies, rollouts, view, layout, pace)
         size = view.width * layout[1], view.height * layout[0]
         frames = 0
-        with open_video(where, pace.fps, *size) as write:
+        with open_video(file, pace.fps, *size) as write:
             for episode in range(episodes):
-                for frame, env_steps in film.episode(episode):
+                for frame, env_steps in montage.episode(episode):
                     write(frame)
                     frames += 1
                     if on_progress is not None:
                         on_progress(Progress(episode, episodes, env_steps))
-    return Recording(where, frames, pace.fps, *size, film.tiles())
+    return Recording(file, frames, pace.fps, *size, montage.tiles())
 
 
-class _Film:
-    """Several actors' episodes, frame by frame in one picture."""
+class _Montage:
+    """Concurrent episodes of several policies in one video."""
 
     def __init__(
         self,
         task: Task,
         policies: Sequence[Policy],
-        actors: Sequence[Actor],
+        rollouts: Sequence[Rollout],
         view: View,
         layout: tuple[int, int],
         pace: Pace,
     ) -> None:
-        self._task, self._policies, self._actors, self._layout, self._pace = task, policies, actors, layout, pace
+        self._task, self._policies, self._rollouts, self._layout, self._pace = task, policies, rollouts, layout, pace
         self._captions = Captions(view.width, view.height)
-        self._tells_training = len({policy.env_steps for policy in policies}) > 1
-        self._ends: list[list[Shot]] = [[] for _ in actors]
+        self._shows_training = len({policy.env_steps for policy in policies}) > 1
+        self._last_frames: list[list[Frame]] = [[] for _ in rollouts]
 
     def episode(self, number: int) -> Iterator[tuple[np.ndarray, int]]:
         """Yield frames [H, W, 3] and the control steps they show, until the longest of the episodes is over."""
-        last: tuple[Shot, ...] = ()
-        for shots in itertools.zip_longest(*(actor.episode(number, self._pace) for actor in self._actors)):
-            last = tuple(shot or before for shot, before in itertools.zip_longest(shots, last))
+        last: tuple[Frame, ...] = ()
+        for frames in itertools.zip_longest(*(rollout.episode(number, self._pace) for rollout in self._rollouts)):
+            last = tuple(frame or before for frame, before in itertools.zip_longest(frames, last))
             tiles = [
-                self._captions.tile(shot.picture, self._lines(policy, number, shot))
-                for policy, shot in zip(self._policies, last, strict=True)
+                self._captions.tile(frame.image, self._caption(policy, number, frame))
+                for policy, frame in zip(self._policies, last, strict=True)
             ]
-            yield join(tiles, self._layout), max(shot.env_steps for shot in last)
-        for ends, shot in zip(self._ends, last, strict=True):
-            ends.append(shot)
+            yield join(tiles, self._layout), max(frame.env_steps for frame in last)
+        for ends, frame in zip(self._last_frames, last, strict=True):
+            ends.append(frame)
 
     def tiles(self) -> tuple[Tile, ...]:
-        """Return what the finished episodes came to."""
+        """Return the results of the finished episodes."""
         return tuple(
             Tile(
                 policy.seed,
                 policy.env_steps,
-                tuple(shot.episode_return for shot in ends),
-                tuple(shot.env_steps for shot in ends),
+                tuple(frame.episode_return for frame in ends),
+                tuple(frame.env_steps for frame in ends),
             )
-            for policy, ends in zip(self._policies, self._ends, strict=True)
+            for policy, ends in zip(self._policies, self._last_frames, strict=True)
         )
 
-    def _lines(self, policy: Policy, episode: int, shot: Shot) -> list[str]:
-        trained = f", {policy.env_steps:,} env steps" if self._tells_training else ""
-        solved = ", solved" if shot.solved else ""
+    def _caption(self, policy: Policy, episode: int, frame: Frame) -> list[str]:
+        trained = f", {policy.env_steps:,} env steps" if self._shows_training else ""
+        solved = ", solved" if frame.solved else ""
         return [
             f"{self._task.name}, seed {policy.seed}{trained}",
-            f"episode {episode}, step {shot.env_steps}, return {shot.episode_return:.1f}{solved}",
+            f"episode {episode}, step {frame.env_steps}, return {frame.episode_return:.1f}{solved}",
         ]
 
 
@@ -214,22 +214,22 @@ def _require(name: str, value: float, low: float, high: float) -> None:
 
 
 def _view(width: int | None, height: int | None, camera: str | int | None, layout: tuple[int, int]) -> View:
-    """Return what each policy's pictures shall be."""
-    usual = _ALONE if layout == (1, 1) else _IN_GRID
-    wide, high = usual[0] if width is None else width, usual[1] if height is None else height
+    """Return the view of each tile."""
+    default = _SINGLE_SIZE if layout == (1, 1) else _GRID_SIZE
+    wide, high = default[0] if width is None else width, default[1] if height is None else height
     for name, side, tiles in (("width", wide, layout[1]), ("height", high, layout[0])):
         if side not in _SIDES:
             raise UserError(f"{name} is {side}, expected an even number of pixels from {_SIDES[0]} to {_SIDES[-1]}")
-        if side * tiles > _LARGEST_SIDE:
+        if side * tiles > _MAX_SIDE:
             raise UserError(
-                f"{tiles} pictures of {name} {side} make {side * tiles} pixels, expected at most {_LARGEST_SIDE}: "
+                f"{tiles} images of {name} {side} make {side * tiles} pixels, expected at most {_MAX_SIDE}: "
                 f"lower the {name} or show fewer seeds"
             )
     return View(wide, high, camera)
 
 
-def _stored(directory: RunDirectory, task: str | Callable[[], Any] | None) -> tuple[Task, int]:
-    """Return the task of a run and its action repeat, from a config.json that somebody may have edited."""
+def _task_of(directory: RunDirectory, task: str | Callable[[], Any] | None) -> tuple[Task, int]:
+    """Return the task of a run and its action repeat, validating the config.json."""
     config = directory.config
     name, resolved = config.get("task"), config.get("resolved")
     repeat = resolved.get("action_repeat") if isinstance(resolved, dict) else None
@@ -242,8 +242,8 @@ def _stored(directory: RunDirectory, task: str | Callable[[], Any] | None) -> tu
 
 
 @contextlib.contextmanager
-def _naming_task(task: Task) -> Iterator[None]:
-    """Say in a failure of an environment which task it was."""
+def _failures_of(task: Task) -> Iterator[None]:
+    """Add the name of the task to failures of an environment."""
     try:
         yield
     except EnvironmentFailure as error:

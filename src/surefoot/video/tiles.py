@@ -1,4 +1,4 @@
-"""Frames put together: captions, and several policies side by side."""
+"""Captions and layout of several policies in one frame."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-_SMALLEST_TEXT = 8
+_MIN_TEXT_SIZE = 8
 
 
 def grid_shape(rows: int, columns: int) -> tuple[int, int]:
-    """Return (rows, columns) to lay `rows * columns` tiles out in: as they are, or, where one is 1, near a square."""
+    """Return the layout of `rows * columns` tiles: unchanged, or close to a square if either is 1."""
     if min(rows, columns) > 1:
         return rows, columns
     tiles = rows * columns
@@ -21,7 +21,7 @@ def grid_shape(rows: int, columns: int) -> tuple[int, int]:
 
 
 def join(tiles: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Lay tiles [H, W, 3] out in rows and columns, row by row; places that are left over stay black."""
+    """Lay out tiles [H, W, 3] row by row; unused places are black."""
     rows, columns = shape
     height, width, _ = tiles[0].shape
     frame = np.zeros((rows * height, columns * width, 3), np.uint8)
@@ -32,18 +32,18 @@ def join(tiles: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
 
 
 class Captions:
-    """Fits pictures to a tile and writes on them."""
+    """Renderer of captions on images fitted to a tile."""
 
     def __init__(self, width: int, height: int) -> None:
         """Prepare for tiles of `width` x `height` pixels."""
         self._width, self._height = width, height
         self._fonts: dict[int, Any] = {}
 
-    def tile(self, picture: np.ndarray, lines: Sequence[str]) -> np.ndarray:
-        """Return the tile [height, width, 3] uint8: the whole picture, as large as fits, and lines in its corner."""
+    def tile(self, frame: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+        """Return a tile [height, width, 3] uint8: `frame` scaled to fit, with lines of text in its corner."""
         from PIL import Image, ImageDraw
 
-        image = Image.fromarray(picture)
+        image = Image.fromarray(frame)
         if image.size != (self._width, self._height):
             scale = min(self._width / image.width, self._height / image.height)
             fitted = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
@@ -59,14 +59,14 @@ class Captions:
         return np.asarray(image)
 
     def _text_size(self, draw: Any, lines: Sequence[str]) -> int:
-        """Return the text's height in pixels: a 24th of the tile's, or what the longest line leaves."""
-        size = max(_SMALLEST_TEXT, self._height // 24)
-        # Digits change from frame to frame, and the text shall not change its size with them.
+        """Return the text height in pixels: 1/24 of the tile's, or less if the longest line requires it."""
+        size = max(_MIN_TEXT_SIZE, self._height // 24)
+        # Digits change between frames; measured as zeros, they do not change the text size.
         widest = max(
             draw.textlength("".join("0" if c.isdigit() else c for c in line), self._font(size)) for line in lines
         )
         room = 0.94 * self._width
-        return size if widest <= room else max(_SMALLEST_TEXT, math.floor(size * room / widest))
+        return size if widest <= room else max(_MIN_TEXT_SIZE, math.floor(size * room / widest))
 
     def _font(self, size: int) -> Any:
         from PIL import ImageFont
