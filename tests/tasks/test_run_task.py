@@ -22,12 +22,12 @@ def test_name_without_code_is_found(name: str) -> None:
 def test_module_named_only_by_a_run_is_not_imported(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "untrusted_module.py").write_text(f"open({str(tmp_path / 'was-here')!r}, 'w')\n")
+    (tmp_path / "untrusted_module.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=rf"'untrusted_module:{suffix}'.* --task .* task=") as caught:
         get_run_task(f"untrusted_module:{suffix}")
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "was-here").exists()
+    assert not (tmp_path / "executed").exists()
     assert "untrusted_module" not in sys.modules
 
 

@@ -11,7 +11,7 @@ STEPS = 7
 
 
 class Ramp(gymnasium.Env):
-    """Seven steps of reward 1; draws an odd-sized picture whose brightness is the step."""
+    """Seven steps of reward 1; draws an odd-sized image whose brightness is the step."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as Gymnasium has it)
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -93,7 +93,7 @@ def test_frames_have_captions(make_run: MakeRun, tmp_path: Path) -> None:
     levels = frames[:, 70:110].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, 30 * np.arange(STEPS + 1), atol=6)
     assert frames[:, 114:].max() < 20
-    assert frames[0, :30].max() > 200  # white letters on a black picture
+    assert frames[0, :30].max() > 200  # white letters on black
 
 
 def test_action_repeat_keeps_all_frames(make_run: MakeRun, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_temporary_link_is_not_followed(make_run: MakeRun, tmp_path: Path) -> No
 
 def test_missing_encoder_gives_one_line(cartpole: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
-    with pytest.raises(surefoot.UserError, match=r"needs the program ffmpeg \(.*none is no program\)"):
+    with pytest.raises(surefoot.UserError, match=r"needs the program ffmpeg \(.*none is not a program\)"):
         surefoot.record(cartpole, tmp_path / "x.mp4")
 
 

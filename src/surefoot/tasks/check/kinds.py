@@ -31,19 +31,19 @@ KINDS: dict[str, Kind] = {
     "observation-space": Kind(
         "error",
         "the observation space is not supported",
-        "training refuses to start",
+        "training does not start",
         "use a Box with at least one number, or a Dict of such Boxes; one-hot encode Discrete observations",
     ),
     "action-space": Kind(
         "error",
         "the action space is not supported",
-        "training refuses to start: the policy is a squashed Gaussian over real numbers",
+        "training does not start: the policy is a squashed Gaussian over real numbers",
         "use a Box of floats; map choices or integers to ranges of a float inside the environment",
     ),
     "action-bounds": Kind(
         "error",
         "the action bounds are infinite or empty",
-        "training refuses to start: the policy's range [-1, 1] cannot be mapped to the bounds",
+        "training does not start: the policy's range [-1, 1] cannot be mapped to the bounds",
         "declare the actual range of the actuators, for example Box(-1.0, 1.0, ...)",
     ),
     "action-bounds-wide": Kind(
@@ -249,13 +249,13 @@ KINDS: dict[str, Kind] = {
     "not-sendable": Kind(
         "warning",
         "the environment cannot be created in a worker process",
-        "on three or more cores training refuses to start without --env-workers 0",
+        "on three or more cores training does not start without --env-workers 0",
         "create simulators inside the callable, and do not capture open ones",
     ),
     "second-copy": Kind(
         "error",
         "a second copy of the environment cannot be created",
-        "training refuses to start: evaluations and every further seed need their own copy",
+        "training does not start: evaluations and every further seed need their own copy",
         "release exclusive resources in close(); with a single robot, use surefoot.Agent in your own loop",
     ),
     # Actions
