@@ -1,7 +1,7 @@
-"""Python as in a clean virtual environment: the base dependencies of surefoot, and nothing else that can be imported.
+"""Import hook that leaves only the base dependencies of surefoot importable.
 
-Imported as ``sitecustomize`` by the processes that the tests start, so that their worker processes obey it too. It
-stands for an environment made by installing the wheel, without needing a package index.
+Installed by ``sitecustomize`` in the processes that the tests start and in their worker processes. It is equivalent to
+an environment with the wheel installed, without needing a package index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 
 def base_distributions() -> set[str]:
-    """Return the canonical names of surefoot and all that it requires without an extra."""
+    """Return the canonical names of surefoot and its requirements without extras."""
     found: set[str] = set()
     waiting = [("surefoot", frozenset[str]())]
     seen = set()
@@ -39,7 +39,7 @@ def base_distributions() -> set[str]:
 
 
 class Blocker(importlib.abc.MetaPathFinder):
-    """Finds no module of a distribution that is installed here and is no base dependency."""
+    """Raises for modules of installed distributions that are not base dependencies."""
 
     def __init__(self) -> None:
         base = base_distributions()

@@ -1,4 +1,4 @@
-"""What is built is what is needed, and the wheel works with nothing beside it but the base dependencies."""
+"""Contents of the wheel and sdist, and the wheel with only its base dependencies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ALONE = Path(__file__).with_name("alone.py")
@@ -37,12 +39,12 @@ MISSING: dict[str, tuple[str, list[str]]] = {
     "ONNX": ("export", ["export", "run", "--out", "new.onnx"]),
     "video": ("video", ["record", "run", "--out", "new.mp4"]),
 }
-"""What it is -> the extra that brings it, and a command that needs it."""
+"""Feature -> the extra that it needs, and a command that uses it."""
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist and the wheel, as `make build` makes them."""
+    """The sdist and the wheel as built by `make build`."""
     folder = tmp_path_factory.mktemp("dist")
     done = subprocess.run(
         ["make", "-s", "build", f"DIST={folder}"], cwd=ROOT, capture_output=True, text=True, timeout=300
@@ -53,7 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel's content, and what hides every package that is no base dependency."""
+    """A folder with the wheel's content and the import hook."""
     site = tmp_path_factory.mktemp("site")
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -71,14 +73,14 @@ def python(site: Path, folder: Path, code: str, *arguments: str) -> subprocess.C
 
 @pytest.fixture(scope="module")
 def trained(alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run, trained by the wheel alone."""
+    """A folder with a run trained by the wheel."""
     folder = tmp_path_factory.mktemp("trained")
     done = python(alone, folder, TRAIN)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 
 
-def test_the_wheel_holds_the_package_its_typing_marker_and_licence_and_nothing_else(built: Path) -> None:
+def test_wheel_contains_the_package_with_typing_marker_and_licence(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
@@ -94,7 +96,7 @@ def test_the_wheel_holds_the_package_its_typing_marker_and_licence_and_nothing_e
     assert "License-Expression: MIT" in metadata
 
 
-def test_the_sdist_holds_source_tests_and_papers_and_nothing_built(built: Path) -> None:
+def test_sdist_contains_sources_and_no_build_output(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -104,7 +106,7 @@ def test_the_sdist_holds_source_tests_and_papers_and_nothing_built(built: Path) 
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
 
-def test_alone_means_alone(alone: Path, tmp_path: Path) -> None:
+def test_optional_packages_are_hidden(alone: Path, tmp_path: Path) -> None:
     code = """
         import importlib.util, json, sys
         import surefoot
@@ -125,7 +127,7 @@ def test_alone_means_alone(alone: Path, tmp_path: Path) -> None:
     assert found == []
 
 
-def test_it_trains_resumes_evaluates_and_acts(alone: Path, trained: Path) -> None:
+def test_wheel_resumes_evaluates_and_acts(alone: Path, trained: Path) -> None:
     code = """
         import sys
         import surefoot
@@ -139,7 +141,7 @@ def test_it_trains_resumes_evaluates_and_acts(alone: Path, trained: Path) -> Non
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_a_missing_extra_is_one_line_that_names_it_and_nothing_is_written(alone: Path, trained: Path) -> None:
+def test_missing_extra_error_is_one_line_and_nothing_is_written(alone: Path, trained: Path) -> None:
     code = """
         import contextlib, io, json, pathlib, sys
         from surefoot.cli.main import main

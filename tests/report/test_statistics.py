@@ -1,4 +1,4 @@
-"""Aggregates and scores: against rliable, against numbers worked out by hand, with unequal seeds and missing scores."""
+"""Aggregates against rliable and hand-computed values; unequal seeds, missing scores and validation."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from tests.report.statistics_cases import REFERENCE, SCORES, by_task, generator,
 NAN = float("nan")
 
 
-# ---------------------------------------------------------------- as rliable
+# ---------------------------------------------------------------- rliable
 
 
-def test_every_aggregate_has_its_counterpart() -> None:
+def test_every_aggregate_has_a_counterpart_in_rliable() -> None:
     assert AGGREGATES.keys() == REFERENCE.keys()
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
 @pytest.mark.parametrize("shape", [(10, 25), (7, 3), (3, 2), (2, 2), (1, 7), (5, 1), (1, 1)])
-def test_aggregates_are_rliables(name: str, shape: tuple[int, int]) -> None:
-    """Also where a quarter of the runs is no whole number, and where it is less than one."""
-    for seed in range(20):
+def test_aggregates_equal_rliable(name: str, shape: tuple[int, int]) -> None:
+    """Including numbers of runs that four does not divide, and fewer than four."""
+    for seed in range(5):
         scores = np.random.default_rng((seed, *shape)).normal(0.6, 0.5, shape)
         np.testing.assert_allclose(value(by_task(scores), AGGREGATES[name]), [REFERENCE[name](scores)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
-def test_every_point_of_a_curve_is_rliables(name: str) -> None:
+def test_every_point_of_a_curve_equals_rliable(name: str) -> None:
     scores = np.random.default_rng(1).normal(0.6, 0.5, (5, 4, 6))
     expected = [REFERENCE[name](scores[..., point]) for point in range(6)]
     np.testing.assert_allclose(value(by_task(scores), AGGREGATES[name]), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("seeds", [(9, 9), (3, 7), (1, 4)])
-def test_probability_of_improvement_is_rliables(seeds: tuple[int, int]) -> None:
-    """Rounded scores, so that there are ties; both algorithms with as many seeds, or not."""
+def test_probability_of_improvement_equals_rliable(seeds: tuple[int, int]) -> None:
+    """Rounded scores, so that there are ties; equal and unequal numbers of seeds."""
     random = np.random.default_rng(5)
     first, second = (random.normal(at, 1.0, (own, 4)).round(1) for own, at in zip(seeds, (0.3, 0.0), strict=True))
     ours = probability_of_improvement(by_task(first), by_task(second), generator(), resamples=1)
@@ -62,10 +62,10 @@ def test_probability_of_improvement_is_rliables(seeds: tuple[int, int]) -> None:
     assert (ours.runs, ours.tasks) == ([4 * sum(seeds)], [4])
 
 
-# ---------------------------------------------------------------- by hand
+# ---------------------------------------------------------------- hand-computed
 
 
-def test_aggregates_by_hand() -> None:
+def test_aggregates_equal_hand_computed_values() -> None:
     """Of 0, ..., 9 a quarter rounds down to two at each end: the mean of 2, ..., 7 is 4.5."""
     scores = scores_of([0, 2, 4, 6, 8], [1, 3, 5, 7, 9])
     assert value(scores, iqm) == pytest.approx([4.5])
@@ -76,23 +76,23 @@ def test_aggregates_by_hand() -> None:
     assert value(scores, optimality_gap) == pytest.approx([1 - 9 / 10])
 
 
-def test_a_median_is_of_tasks_and_the_interquartile_mean_of_runs() -> None:
+def test_median_is_over_tasks_and_iqm_over_runs() -> None:
     scores = scores_of([0.0, 0.0, 9.0], [1.0, 2.0, 3.0], [4.0, 4.0, 7.0])
     assert value(scores, median) == pytest.approx([3.0])  # of 3, 2 and 5
     assert value(scores, iqm) == pytest.approx([(1 + 2 + 3 + 4 + 4) / 5])  # 0, 0 and 7, 9 are cut
 
 
-def test_an_interquartile_mean_of_unequal_seeds_by_hand() -> None:
-    """Three runs weigh 1/3 each, one weighs 1. One run of four is cut at each end: a quarter of the weight, 1/2.
+def test_iqm_of_unequal_seeds_equals_hand_computed_value() -> None:
+    """Three runs have weight 1/3 each, one has weight 1. A quarter of the weight, 1/2, is cut at each end.
 
-    Lined up by score: 0 (1/3), 1 (1), 3 (1/3), 6 (1/3). At the low end go the 0 and 1/6 of the 1, at the high end the 6
-    and half of the 3. A weight of 1 is left: 5/6 of the 1, and 1/6 of the 3.
+    Sorted by score: 0 (1/3), 1 (1), 3 (1/3), 6 (1/3). The cuts remove the 0 and 1/6 of the 1 at the low end, the 6 and
+    half of the 3 at the high end. A weight of 1 is left: 5/6 of the 1, and 1/6 of the 3.
     """
     expected = Fraction(5, 6) * 1 + Fraction(1, 6) * 3
     assert value(scores_of([0.0, 6.0, 3.0], [1.0]), iqm) == pytest.approx([float(expected)], rel=1e-14)
 
 
-def test_unequal_seeds_weigh_tasks_alike() -> None:
+def test_tasks_with_unequal_seeds_have_equal_weight() -> None:
     scores = scores_of(np.zeros(6), np.ones(2))
     for aggregate in (iqm, mean, median, optimality_gap):
         assert value(scores, aggregate) == pytest.approx([0.5])
@@ -102,8 +102,8 @@ def test_unequal_seeds_weigh_tasks_alike() -> None:
 
 
 @pytest.mark.parametrize("seeds", [(6, 2), (3, 1), (4, 2, 2), (5, 2, 1), (12, 3, 1)])
-def test_unequal_seeds_are_as_if_each_task_were_repeated_until_all_are_equal(seeds: tuple[int, ...]) -> None:
-    """Wherever four divides the number of runs, so that no quarter is rounded."""
+def test_unequal_seeds_equal_rliable_on_tasks_repeated_to_equal_numbers(seeds: tuple[int, ...]) -> None:
+    """Where four divides the number of runs, so that no quarter is rounded."""
     random = np.random.default_rng(seeds)
     scores = [random.normal(size=own) for own in seeds]
     repeated = [np.repeat(own, 4 * np.lcm.reduce(seeds) // len(own)) for own in scores]
@@ -111,23 +111,23 @@ def test_unequal_seeds_are_as_if_each_task_were_repeated_until_all_are_equal(see
     np.testing.assert_allclose(value(scores_of(*scores), iqm), [expected], rtol=1e-12)
 
 
-def test_probability_of_improvement_by_hand() -> None:
+def test_probability_of_improvement_equals_hand_computed_value() -> None:
     """On a, 2 beats 1 and ties with 2, and 0 loses to both: 1.5 of 4. On b, 5 beats 4: 1 of 1."""
     ours = probability_of_improvement(scores_of([2.0, 0.0], [5.0]), scores_of([1.0, 2.0], [4.0]), generator())
     assert ours.value == pytest.approx([(1.5 / 4 + 1.0) / 2])
     assert (ours.runs, ours.tasks) == ([6], [2])
 
 
-def test_a_performance_profile_by_hand() -> None:
-    """More than the threshold, not as much as it."""
+def test_performance_profile_equals_hand_computed_values() -> None:
+    """A run counts where its score is above the threshold, not equal to it."""
     ours = performance_profile(scores_of([0.0, 1.0], [1.0, 3.0]), np.array([-1.0, 0.0, 0.5, 1.0, 3.0]), generator())
     np.testing.assert_allclose(ours.value, [1.0, 0.75, 0.75, 0.25, 0.0])
 
 
-# ---------------------------------------------------------------- what is missing
+# ---------------------------------------------------------------- missing scores
 
 
-def test_missing_scores_are_left_out_where_they_stand_and_counted() -> None:
+def test_missing_scores_are_left_out_and_counted() -> None:
     scores = scores_of([[1.0, 1.0, NAN], [3.0, NAN, NAN]], [[5.0, 6.0, NAN]])
     ours = estimate(scores, mean, generator())
     np.testing.assert_allclose(ours.value, [3.5, 3.5, NAN])
@@ -140,7 +140,7 @@ def test_missing_scores_are_left_out_where_they_stand_and_counted() -> None:
     np.testing.assert_allclose(value(scores, iqm), [3.5, 3.5, NAN])
 
 
-def test_a_task_without_runs_is_named_and_counted_as_absent() -> None:
+def test_task_without_runs_is_absent() -> None:
     scores = Scores(["dog-run", "fish-swim", "walker-run"], [np.ones((2, 1)), np.empty((0, 1)), np.full((3, 1), NAN)])
     ours = estimate(scores, iqm, generator())
     assert (ours.value, ours.runs, ours.tasks) == ([1.0], [2], [1])
@@ -153,13 +153,13 @@ def test_a_task_without_runs_is_named_and_counted_as_absent() -> None:
     np.testing.assert_array_equal([one.value[0] for one in tasks.values()], [1.0, NAN, NAN])
 
 
-def test_a_profile_of_no_score_at_all_is_unknown() -> None:
+def test_profile_without_scores_is_nan() -> None:
     ours = performance_profile(scores_of([NAN, NAN]), np.array([0.0, 1.0]), generator())
     np.testing.assert_array_equal([ours.value, ours.low, ours.high], np.full((3, 2), NAN))
     assert (ours.runs.tolist(), ours.tasks.tolist()) == ([0, 0], [0, 0])
 
 
-def test_improvement_is_on_the_tasks_that_both_have_at_that_point() -> None:
+def test_improvement_is_over_the_tasks_of_both_at_each_point() -> None:
     first = Scores(["x", "y", "z"], [[[1.0, 1.0]], [[1.0, 1.0], [3.0, 3.0]], [[9.0, 9.0]]])
     second = Scores(["y", "x"], [[[2.0, NAN]], [[0.0, 0.0]]])
     ours = probability_of_improvement(first, second, generator())
@@ -169,17 +169,17 @@ def test_improvement_is_on_the_tasks_that_both_have_at_that_point() -> None:
 
 
 @pytest.mark.parametrize("other", [Scores(["other"], [[[1.0]]]), Scores(["a"], [[[NAN]]])])
-def test_improvement_on_no_task_is_unknown(other: Scores) -> None:
+def test_improvement_without_common_tasks_is_nan(other: Scores) -> None:
     ours = probability_of_improvement(scores_of([1.0]), other, generator())
     np.testing.assert_array_equal([ours.value, ours.low, ours.high], [[NAN]] * 3)
     assert (ours.runs, ours.tasks) == ([0], [0])
 
 
-# ---------------------------------------------------------------- for all scores
+# ---------------------------------------------------------------- properties
 
 
 @given(SCORES, st.sampled_from(["IQM", "mean", "median"]), st.floats(0.1, 5.0), st.floats(-3.0, 3.0))
-def test_aggregates_lie_within_the_scores_and_follow_their_scale(
+def test_aggregates_are_within_the_scores_and_equivariant(
     scores: Scores, name: str, factor: float, shift: float
 ) -> None:
     found = value(scores, AGGREGATES[name])
@@ -191,7 +191,7 @@ def test_aggregates_lie_within_the_scores_and_follow_their_scale(
 
 
 @given(SCORES, st.randoms(use_true_random=False), st.sampled_from(list(AGGREGATES)))
-def test_the_order_of_runs_and_tasks_does_not_matter(scores: Scores, random: Random, name: str) -> None:
+def test_aggregates_ignore_the_order_of_runs_and_tasks(scores: Scores, random: Random, name: str) -> None:
     tasks = list(scores.tasks)
     random.shuffle(tasks)
     shuffled = scores.select(tasks)
@@ -200,13 +200,13 @@ def test_the_order_of_runs_and_tasks_does_not_matter(scores: Scores, random: Ran
 
 
 @given(SCORES, st.sampled_from(list(AGGREGATES)))
-def test_a_run_without_scores_is_as_no_run(scores: Scores, name: str) -> None:
+def test_run_without_scores_changes_nothing(scores: Scores, name: str) -> None:
     padded = Scores(scores.tasks, [np.vstack([np.full((1, 2), NAN), own]) for own in scores.values])
     np.testing.assert_allclose(value(padded, AGGREGATES[name]), value(scores, AGGREGATES[name]), atol=1e-12)
 
 
 @given(SCORES, SCORES)
-def test_one_of_two_improves(first: Scores, second: Scores) -> None:
+def test_improvement_probabilities_of_a_pair_add_up_to_one(first: Scores, second: Scores) -> None:
     one, other = (
         probability_of_improvement(*pair, generator(), resamples=1).value for pair in ((first, second), (second, first))
     )
@@ -214,7 +214,7 @@ def test_one_of_two_improves(first: Scores, second: Scores) -> None:
 
 
 @given(SCORES)
-def test_a_profile_falls_from_all_to_none(scores: Scores) -> None:
+def test_profile_falls_from_one_to_zero(scores: Scores) -> None:
     shares = performance_profile(scores.at(0), np.linspace(-11.0, 10.0, 22), generator(), resamples=1).value
     assert (shares[0], shares[-1]) == (pytest.approx(1.0), 0.0)
     assert (np.diff(shares) <= 1e-12).all()
@@ -223,7 +223,7 @@ def test_a_profile_falls_from_all_to_none(scores: Scores) -> None:
 # ---------------------------------------------------------------- scores
 
 
-def test_scores_are_copied_and_stay_as_they_are() -> None:
+def test_scores_are_copied_and_read_only() -> None:
     mine = np.zeros((2, 3))
     scores = Scores(["a"], [mine])
     mine[0, 0] = 5.0
@@ -232,7 +232,7 @@ def test_scores_are_copied_and_stay_as_they_are() -> None:
         scores.values[0][0, 0] = 5.0
 
 
-def test_points_and_tasks_are_chosen() -> None:
+def test_selection_of_points_and_tasks() -> None:
     scores = Scores(["a", "b"], [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]])
     assert scores.points == 2
     last = scores.at(-1)
@@ -242,7 +242,7 @@ def test_points_and_tasks_are_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "values", "said"),
+    ("tasks", "values", "message"),
     [
         ([], [], "at least one task, got none"),
         (["a"], [], "each of 1 tasks, got 0 arrays"),
@@ -253,12 +253,12 @@ def test_points_and_tasks_are_chosen() -> None:
         (["a"], [np.array([[np.inf]])], "'a' must be finite, or NaN where they are missing; one is infinite"),
     ],
 )
-def test_what_are_no_scores_is_refused(tasks: list[str], values: list[np.ndarray], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_invalid_scores_are_rejected(tasks: list[str], values: list[np.ndarray], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         Scores(tasks, values)
 
 
-def test_impossible_requests_are_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     scores = Scores(["dog-run"], [np.zeros((2, 3))])
     with pytest.raises(UserError, match=r"confidence must be between 0 and 1, such as 0.95, got 95"):
         estimate(scores, iqm, generator(), confidence=95)
