@@ -12,6 +12,7 @@ from surefoot.export import onnx_file
 from tests.training.small import small
 
 
+@pytest.mark.slow
 def test_trained_run_has_a_model_card_and_exports(tmp_path: Path) -> None:
     algorithm = small(surefoot.crossq_wn(utd=1), warmup_transitions=50)
     run = surefoot.train(
