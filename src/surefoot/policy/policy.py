@@ -14,7 +14,7 @@ from surefoot.policy.spec import PolicySpec, bounds_inside
 
 
 class Policy:
-    """One seed's policy, as returned by `load_policy`.
+    """One seed's policy. Made by `load_policy`.
 
     Attributes:
         observation_size: Length O of a flat observation.

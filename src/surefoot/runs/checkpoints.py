@@ -72,7 +72,7 @@ class _Manifest:
 
 
 class CheckpointStore:
-    """The checkpoints/ and replay/ folders of one run."""
+    """The checkpoints/ and replay/ folders of one run. Made by `RunDirectory`."""
 
     def __init__(self, checkpoints: Path, replay: Path) -> None:
         self._checkpoints = checkpoints
