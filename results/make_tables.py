@@ -1,4 +1,4 @@
-"""Print the tables of docs/evidence.md, from the files in this folder alone.
+"""Tables of docs/evidence.md, from the files in this folder.
 
 .venv/bin/python results/make_tables.py
 """
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Print norms, scores, presets, and what precision and overlap do to returns."""
+    """Print norms, scores, the effect of precision and overlap on returns, and presets."""
     groups: dict[tuple[str, int], list[ReportRun]] = defaultdict(list)
     for run in load_runs([HERE / "width-128"]):
         groups[run.name, run.utd].append(run)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def norms(name: str, utd: int, runs: list[ReportRun]) -> list[str]:
-    """Return rows of diagnostics at the first, a middle and the last diagnosis that all seeds reached."""
+    """Return diagnostics at the first, the middle and the last step that all seeds reached."""
     logs = [(read_diagnostics(run.path), run) for run in runs]
     steps = sorted(set.intersection(*(set(log["env_steps"].tolist()) for log, _ in logs)))
     after = [step for step in steps if step >= 15_000]
@@ -68,7 +68,7 @@ def norms(name: str, utd: int, runs: list[ReportRun]) -> list[str]:
 
 
 def scores(name: str, utd: int, runs: list[ReportRun]) -> str:
-    """Return the IQM return with its 95% interval at a few steps that all seeds reached."""
+    """Return the IQM of returns with its 95% interval at a few steps that all seeds reached."""
     common = sorted(set.intersection(*(set(run.env_steps.tolist()) for run in runs)))
     columns = [np.concatenate([run.scores[:, np.searchsorted(run.env_steps, step)] for run in runs]) for step in common]
     own = Scores([runs[0].task], [np.stack(columns, axis=1)])

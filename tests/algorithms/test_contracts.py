@@ -56,8 +56,8 @@ def alone(name: str, seed: int) -> PyTree:
 @of_every_preset
 def test_compiled_single_seeds_equal_uncompiled_vmap(name: str) -> None:
     """One comparison for two contracts: on one side compiled single seeds, on the other a vmap that is not jitted."""
-    both = stack(inputs(name, 0), inputs(name, 1))
-    plain = jax.vmap(learner(tiny_preset(name)).update, in_axes=(0, 0, 0, None))(*both, jnp.bool_(True))
+    state, batch, key = stack(inputs(name, 0), inputs(name, 1))
+    plain = jax.vmap(learner(tiny_preset(name)).update, in_axes=(0, 0, 0, None))(state, batch, key, jnp.bool_(True))
     for seed in (0, 1):
         ours, theirs = named_leaves(of_seed(plain, seed)), named_leaves(alone(name, seed))
         assert ours.keys() == theirs.keys()

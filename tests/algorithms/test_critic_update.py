@@ -51,8 +51,8 @@ def take_step(algorithm: Algorithm, state: LearnerState | None = None, batch: Ba
     batch = fixed_batch() if batch is None else batch
     key = jax.random.key(KEY)
     after, metrics, _ = compiled_update(algorithm)(state, batch, key, jnp.bool_(False))
-    policy = learner(algorithm).actor.evaluate(state.actor, batch.next_observation)
-    return Step(state, batch, *sample_with_log_prob(*policy, next_action_key(key)), after, metrics)
+    mean, log_std = learner(algorithm).actor.evaluate(state.actor, batch.next_observation)
+    return Step(state, batch, *sample_with_log_prob(mean, log_std, next_action_key(key)), after, metrics)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import ClosedJaxpr
 from jax.interpreters import partial_eval
 
 from surefoot.algorithms import Algorithm, Learner, LearnerState
@@ -89,7 +90,7 @@ def test_the_delay_is_counted_across_agent_steps(population: Population) -> None
 # -------------------------------------------------------------------- what is computed
 
 
-def traced(algorithm: Algorithm) -> jax.core.ClosedJaxpr:
+def traced(algorithm: Algorithm) -> ClosedJaxpr:
     """Return the program of one agent step of several seeds."""
     population = Population(Learner(algorithm, SPEC, DISCOUNT), range(SEEDS), capacity=20, frames=30)
     state = jax.eval_shape(population.init, jnp.asarray(transition().observation))[0]

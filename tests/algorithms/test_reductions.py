@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ Q = jnp.array([[3.0, 1.0], [2.0, 5.0], [4.0, 0.0]])  # three critics, two sample
 
 def test_weights_by_hand() -> None:
     lowest = [[0, 0], [1, 0], [0, 1]]
-    expected = {
+    expected: dict[Any, Any] = {
         Min(): lowest,
         LowestMean(): lowest,
         RandomSubsetMin(3): lowest,

@@ -22,10 +22,12 @@ def test_flops_are_counted_through_batches_scans_and_branches() -> None:
     one = 2 * 3 * 4 * 5 * 6
 
     def looped(left: jax.Array, right: jax.Array) -> jax.Array:
-        return jax.lax.scan(lambda total, _: (total + jax.jit(jnp.matmul)(left, right).sum(), None), 0.0, None, 7)[0]
+        return jax.lax.scan(
+            lambda total, _: (total + jax.jit(jnp.matmul)(left, right).sum(), None), jnp.zeros(()), None, 7
+        )[0]
 
     def branched(left: jax.Array, right: jax.Array) -> jax.Array:
-        return jax.lax.cond(left.sum() > 0, lambda: (left @ right).sum(), lambda: 0.0)
+        return jax.lax.cond(left.sum() > 0, lambda: (left @ right).sum(), lambda: jnp.zeros(()))
 
     assert count_dot_flops(jnp.matmul, left, right) == one
     assert count_dot_flops(looped, left, right) == 7 * one

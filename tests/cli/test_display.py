@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import time
@@ -26,7 +27,7 @@ def events(seeds: int) -> tuple[RunStarted, Progress, EvaluationDone]:
 
 def drawn(*parts: object, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(render(*parts, 75.0))  # type: ignore[arg-type]
+    console.print(render(*parts, 75.0))  # type: ignore[arg-type, call-arg]
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -131,7 +132,7 @@ def test_closing_lines_without_random_episodes_or_evaluation() -> None:
 def test_resumed_run_prints_its_start(capsys: pytest.CaptureFixture[str]) -> None:
     started, _, _ = events(1)
     display = make_display()
-    display.on_start(RunStarted(*[*started.__dict__.values()][:6], 5_000, "CPU", 10, 1))
+    display.on_start(dataclasses.replace(started, start_env_steps=5_000, env_workers=1))
     out = capsys.readouterr().out
     assert out.startswith("resuming at env step 5,000: crossq-wn on myo-reach")
     assert "environments in 1 worker process;" in out

@@ -127,11 +127,11 @@ def test_batch_norm_and_its_derivative_are_flaxs() -> None:
         for module in (ours, theirs)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, expected)
-    running = [
+    ours, theirs = (
         module.apply(given, jnp.asarray(X))
         for module in (norm_module(BatchNorm(epsilon=0.1), "norm", False), nn.BatchNorm(True, epsilon=0.1))
-    ]
-    np.testing.assert_allclose(*running, rtol=1e-12)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 def test_the_derivative_can_be_differentiated_in_turn() -> None:

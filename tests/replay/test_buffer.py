@@ -59,7 +59,7 @@ class Story:
         action, reward = np.array([number / 64], np.float32), np.float32(number + 0.5)
         following = self.fresh()
         current = self.fresh() if ended else following
-        self.stored.append(Stored(*map(tuple, (self.observation, action)), float(reward), tuple(following), terminated))
+        self.stored.append(Stored(tuple(self.observation), tuple(action), float(reward), tuple(following), terminated))
         self.frame_numbers.append(self.num_frames - 1)
         self.num_frames += 2 if ended else 1
         self.observation = current

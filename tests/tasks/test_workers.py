@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -232,7 +232,7 @@ def test_script_without_main_guard(tmp_path: Path) -> None:
 
 
 def test_unpicklable_callable_is_a_user_error() -> None:
-    lock = threading.Lock()
+    lock: Any = threading.Lock()
     with pytest.raises(UserError, match="cannot be sent to a worker process"):
         make_vector(get_task(lambda: lock), [5], "train", num_workers=1)
 

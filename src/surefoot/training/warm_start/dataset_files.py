@@ -86,8 +86,8 @@ def _plain(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_minari(data: str) -> Recorded:
     try:
-        import minari  # type: ignore[import-untyped]
-        from minari.storage.datasets_root_dir import get_dataset_path  # type: ignore[import-untyped]
+        import minari
+        from minari.storage.datasets_root_dir import get_dataset_path
     except ImportError:
         raise MissingDependency("minari", "minari", f"{data!r} is no .npz file, and a Minari dataset") from None
 
