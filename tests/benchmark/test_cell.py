@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.benchmark import cell
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
 from surefoot.runs.layout import LOCK
 from surefoot.runs.lock import RunLock
@@ -17,11 +17,11 @@ from tests.benchmark.support import write_grid
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> BenchFolder:
-    return BenchFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
+def folder(tmp_path: Path) -> GridFolder:
+    return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
 
 
-def held_run(folder: BenchFolder) -> tuple[str, RunLock]:
+def held_run(folder: GridFolder) -> tuple[str, RunLock]:
     """A cell whose run directory another process would hold."""
     name = folder.cells[0].name
     path = folder.run_path(name)
@@ -31,7 +31,7 @@ def held_run(folder: BenchFolder) -> tuple[str, RunLock]:
     return name, lock
 
 
-def test_it_waits_until_its_predecessor_is_gone(folder: BenchFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_until_its_predecessor_is_gone(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     name, lock = held_run(folder)
     gone: list[float] = []
     trained: list[float] = []
@@ -51,7 +51,7 @@ def test_it_waits_until_its_predecessor_is_gone(folder: BenchFolder, monkeypatch
 
 
 def test_it_does_not_wait_for_ever(
-    folder: BenchFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: GridFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cell, "_PREDECESSOR_SECONDS", 0.2)
     monkeypatch.setattr(cell, "_die_with_parent", lambda: None)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
 
 import pytest
 
-from surefoot.algorithms import L2Penalty, ResetEvery
+from surefoot.algorithms import Algorithm, L2Penalty, ResetEvery
 from surefoot.benchmark.grid import (
     _ALGORITHM_KEYS,
-    _FIELDS,
     _OWN_KEYS,
     _SETTINGS,
     Cell,
@@ -22,7 +22,10 @@ from surefoot.benchmark.grid import (
 )
 from surefoot.cli.main import main
 from surefoot.errors import UserError
+from surefoot.networks import BatchNorm
 from tests.benchmark.support import ALGORITHM, HEAD, write_grid
+
+FIELDS = [field.name for field in dataclasses.fields(Algorithm) if field.name not in ("name", "utd")]
 
 
 def grid(text: str) -> Grid:
@@ -71,6 +74,16 @@ def test_the_papers_grids_are_the_papers() -> None:
     assert parts["crossq-wn, with resets"].resets == ResetEvery(env_steps=80_000)
 
 
+def test_settings_of_parts_have_dotted_paths() -> None:
+    text = ALGORITHM.replace('critic = "MLP((16, 16))"', 'critic.widths = [16, 8]\ncritic.norm = "BatchNorm()"')
+    (cell,) = grid(f"{FINE}{text}temperature.initial = 0.5\n").cells
+    algorithm = cell.algorithm()
+    assert algorithm.critic.widths == (16, 8)
+    assert algorithm.critic.norm == BatchNorm()
+    assert algorithm.temperature.initial == 0.5
+    assert cell.overrides["critic.widths"] == [16, 8]
+
+
 FINE = f'tasks = ["probe-action"]{HEAD}'
 
 
@@ -79,7 +92,7 @@ FINE = f'tasks = ["probe-action"]{HEAD}'
     [
         ("tasks = [", "grid g: not TOML"),
         (f'{FINE}task = "x"\n{ALGORITHM}', r"a grid has no key 'task'; did you mean 'tasks'"),
-        (f"{FINE}{ALGORITHM}num_critic = 3", r"an algorithm has no key 'num_critic'; did you mean 'num_critics'"),
+        (f"{FINE}{ALGORITHM}num_critic = 3", r"an algorithm has no field 'num_critic'; did you mean 'num_critics'"),
         (f'tasks = ["dogrun"]{HEAD}{ALGORITHM}', "dogrun"),
         (f'tasks = ["mymodule:make"]{HEAD}{ALGORITHM}', "task 'mymodule:make' is code"),
         (f'{FINE}[[algorithms]]\npreset = "sacc"', r"unknown algorithm 'sacc'; did you mean 'sac'"),
@@ -89,13 +102,16 @@ FINE = f'tasks = ["probe-action"]{HEAD}'
         (f'{FINE}[[algorithms]]\npreset = "sac"\nutd = []', "no algorithms: every utd is an empty list"),
         (f"{FINE}num_seeds = 0\n{ALGORITHM}", "num_seeds must be at least 1, got 0"),
         (f'{FINE}num_seeds = "ten"\n{ALGORITHM}', "num_seeds must be a whole number, got 'ten'"),
-        (f"{FINE}{ALGORITHM}{ALGORITHM}", "two cells are called probe-action--small-sac--utd1--s0-0"),
-        (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells are called"),
+        (f"{FINE}{ALGORITHM}{ALGORITHM}", "two cells have the name probe-action--small-sac--utd1--s0-0"),
+        (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells have the name"),
         (f'{FINE}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
         (f'{FINE}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number such as 3e-4, got '3e-4'"),
-        (f"{FINE}{ALGORITHM}{ALGORITHM}utd = 2\nnum_critics = 3", "two different algorithms are called 'small sac'"),
+        (f"{FINE}{ALGORITHM}{ALGORITHM}utd = 2\nnum_critics = 3", "two different algorithms have the name 'small sac'"),
         ("a = " + "[" * 5000, "not TOML"),
-        (f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}', "env_steps 50 end before the warm-up of 100"),
+        (
+            f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}',
+            "env_steps is 50, expected more than the warm-up's 100",
+        ),
         (
             f"{FINE.replace('evaluate_every = 300', 'evaluate_every = true')}{ALGORITHM}",
             "evaluate_every must be a whole",
@@ -105,6 +121,11 @@ FINE = f'tasks = ["probe-action"]{HEAD}'
             "learning_rate must be a number .*got 'fast'",
         ),
         (f'{FINE}[[algorithms]]\npreset = "sac"\nbatch_size = "big"', "batch_size must be a number, got 'big'"),
+        (
+            f'{FINE}{ALGORITHM}temperature.initail = "none"',
+            "Temperature has no field 'initail'; did you mean 'initial'",
+        ),
+        (f"{FINE}{ALGORITHM}resets.env_steps = 5", "resets is None, which has no field 'env_steps'"),
         (f'tasks = ["probe-action"]\nenv_steps = "many"\n{ALGORITHM}', "env_steps must be a whole number"),
     ],
 )
@@ -137,7 +158,7 @@ def test_any_value_anywhere_is_taken_or_refused_in_one_line() -> None:
     algorithm = dict(line.split(" = ", 1) for line in ALGORITHM.strip().splitlines()[1:])
     for key, value in itertools.product((*_OWN_KEYS, *_SETTINGS), ODD_VALUES):
         check_taken_or_refused(lines(head | {key: value}) + (ALGORITHM if key != "algorithms" else ""))
-    for key, value in itertools.product((*_ALGORITHM_KEYS, *_FIELDS), ODD_VALUES):
+    for key, value in itertools.product((*_ALGORITHM_KEYS, *FIELDS), ODD_VALUES):
         check_taken_or_refused(f"{lines(head)}\n[[algorithms]]\n{lines(algorithm | {key: value})}")
 
 

@@ -16,9 +16,9 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.ray_launcher import RayLauncher
-from surefoot.benchmark.status import BenchReader
+from surefoot.benchmark.status import GridReader
 from surefoot.cli.main import main
 from surefoot.errors import UserError
 from tests.benchmark.support import rows_without_clock, write_grid
@@ -53,7 +53,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 def running_cells(out: Path) -> list[str]:
     if not (out / "bench.json").exists():
         return []
-    cells = BenchReader(BenchFolder.open(out)).read()
+    cells = GridReader(GridFolder.open(out)).read()
     return [
         cell.name for cell in cells if cell.run is not None and cell.state == "running" and cell.run.env_steps > 200
     ]
@@ -80,7 +80,7 @@ def test_a_lost_nodes_cells_go_on_elsewhere_and_come_to_what_local_ones_do(clust
     assert "2 finished, 0 failed, 0 left" in printed
     local = tmp_path / "local"
     finish(bench(str(grid), "--out", str(local)))
-    for cell in BenchFolder.open(local).cells:
+    for cell in GridFolder.open(local).cells:
         for name in ("evaluations.csv", "training.csv"):
             assert rows_without_clock(out / "cells" / cell.name, name) == rows_without_clock(
                 local / "cells" / cell.name, name
@@ -102,8 +102,8 @@ def test_a_fresh_cluster_stops_in_good_order(tmp_path: Path, monkeypatch: pytest
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=200)
     assert process.returncode == 130, printed
-    assert "go on with the same command" in printed
-    first, second = BenchReader(BenchFolder.open(out)).read()
+    assert "continue with the same command" in printed
+    first, second = GridReader(GridFolder.open(out)).read()
     assert (first.state, second.state) == ("stopped", "waiting")
     assert "error" not in printed.lower()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from surefoot.benchmark.attempts import Attempts, Event, append_attempt, read_attempts
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
-from surefoot.benchmark.status import BenchReader, CellStatus, summary
+from surefoot.benchmark.status import CellStatus, GridReader, summary
 from surefoot.cli.bench_tables import status_lines
 from surefoot.cli.main import main
 from surefoot.errors import RunFailure
@@ -29,11 +29,11 @@ CONFIG = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> BenchFolder:
-    return BenchFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
+def folder(tmp_path: Path) -> GridFolder:
+    return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
 
 
-def begin(folder: BenchFolder, name: str) -> Path:
+def begin(folder: GridFolder, name: str) -> Path:
     """Make what a cell that has just begun leaves."""
     run = folder.run_path(name)
     run.mkdir()
@@ -41,11 +41,11 @@ def begin(folder: BenchFolder, name: str) -> Path:
     return run
 
 
-def states(folder: BenchFolder) -> list[str]:
-    return [cell.state for cell in BenchReader(folder).read()]
+def states(folder: GridFolder) -> list[str]:
+    return [cell.state for cell in GridReader(folder).read()]
 
 
-def test_a_cell_goes_through_its_states(folder: BenchFolder) -> None:
+def test_a_cell_goes_through_its_states(folder: GridFolder) -> None:
     name = folder.cells[0].name
     log = folder.attempts_path
     bench = folder.lock()
@@ -70,23 +70,23 @@ def test_a_cell_goes_through_its_states(folder: BenchFolder) -> None:
     assert states(folder) == ["stopped", "waiting"], "the bench was killed before it could say more"
 
 
-def test_a_cell_that_could_not_even_begin_has_failed_and_says_why(folder: BenchFolder) -> None:
+def test_a_cell_that_could_not_even_begin_has_failed_and_says_why(folder: GridFolder) -> None:
     first, second = (cell.name for cell in folder.cells)
     for name in (first, second):
         append_attempt(folder.attempts_path, name, Event.STARTED)
         append_attempt(folder.attempts_path, name, Event.FAILED, 1)
     folder.log_path(first).write_text("Traceback (most recent call last):\nImportError: \x1b[31mno such thing\n\n")
-    found = BenchReader(folder).read()
+    found = GridReader(folder).read()
     assert [(cell.state, cell.attempts) for cell in found] == [("failed", 1), ("failed", 1)]
     assert found[0].problem == r"exit code 1: ImportError: \x1b[31mno such thing"
-    assert found[1].problem == "exit code 1: it printed nothing"
+    assert found[1].problem == "exit code 1: no output"
 
 
-def test_strangers_files_are_told_not_followed(folder: BenchFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_strangers_files_are_told_not_followed(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (cell.name for cell in folder.cells)
     begin(folder, first).joinpath("config.json").write_text('{"format": 1}')
     shutil.copytree(folder.run_path(first), folder.run_path(second))
-    cell = BenchReader(folder).read()[0]
+    cell = GridReader(folder).read()[0]
     assert (cell.state, cell.attempts) == ("unreadable", 0)
     assert "config.json lacks" in cell.problem
     folder.attempts_path.mkdir()

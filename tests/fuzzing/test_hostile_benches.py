@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from surefoot.benchmark.attempts import ATTEMPTS, Event, append_attempt
-from surefoot.benchmark.folder import BENCH, BenchFolder
+from surefoot.benchmark.folder import BENCH, GridFolder
 from surefoot.benchmark.grid import load_grid
-from surefoot.benchmark.status import BenchReader
+from surefoot.benchmark.status import GridReader
 from surefoot.cli.bench_tables import status_lines
 from surefoot.errors import UserError
 from tests.benchmark.support import write_grid
@@ -21,7 +21,7 @@ from tests.fuzzing.hostile import HOSTILE_JSON, damaged, dump, hostile_entries, 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Path:
-    folder = BenchFolder.create(tmp_path / "bench", load_grid(str(write_grid(tmp_path / "g.toml"))))
+    folder = GridFolder.create(tmp_path / "bench", load_grid(str(write_grid(tmp_path / "g.toml"))))
     name = folder.cells[0].name
     append_attempt(folder.attempts_path, name, Event.STARTED)
     append_attempt(folder.attempts_path, name, Event.FAILED, 1)
@@ -31,8 +31,8 @@ def bench(tmp_path: Path) -> Path:
 
 def look(path: Path) -> None:
     """What `surefoot bench status` does; every path that it would write to is inside."""
-    folder = BenchFolder.open(path)
-    lines = status_lines(BenchReader(folder).read(), 100, 30)
+    folder = GridFolder.open(path)
+    lines = status_lines(GridReader(folder).read(), 100, 30)
     assert all(line.isprintable() for line, _ in lines)
     for cell in folder.cells:
         assert Path(os.path.normpath(folder.run_path(cell.name))).parent == path / "cells"
@@ -55,7 +55,7 @@ def test_names_of_cells_lead_nowhere(bench: Path, name: Any) -> None:
     content["cells"][0]["name"] = name
     (bench / BENCH).write_bytes(dump(content))
     with pytest.raises(UserError, match=r"bench\.json is damaged"):
-        BenchFolder.open(bench)
+        GridFolder.open(bench)
 
 
 def test_tasks_that_are_code_are_refused(bench: Path) -> None:
@@ -63,7 +63,7 @@ def test_tasks_that_are_code_are_refused(bench: Path) -> None:
     content["cells"][0]["task"] = "os:system"
     (bench / BENCH).write_bytes(dump(content))
     with pytest.raises(UserError, match="the task 'os:system' is code"):
-        BenchFolder.open(bench)
+        GridFolder.open(bench)
 
 
 def test_two_cells_of_one_name_are_refused(bench: Path) -> None:
@@ -71,7 +71,7 @@ def test_two_cells_of_one_name_are_refused(bench: Path) -> None:
     content["cells"][1]["name"] = content["cells"][0]["name"]
     (bench / BENCH).write_bytes(dump(content))
     with pytest.raises(UserError, match="two cells have one name"):
-        BenchFolder.open(bench)
+        GridFolder.open(bench)
 
 
 @pytest.mark.parametrize("name", [BENCH, ATTEMPTS, "log"])

@@ -1,1 +1,1 @@
-"""How fast the update is, beside the machine's own limit."""
+"""Grids of runs: tasks x algorithms x seeds, on this machine or a cluster."""

@@ -1,4 +1,4 @@
-"""What became of every attempt at a cell: a CSV file that only grows, so that anybody can tell from files alone."""
+"""Log of all attempts at the cells of a grid: an append-only CSV file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _HEADER = "time,cell,event,exit_code\n"
 
 
 class Event(enum.StrEnum):
-    """What happens to a cell."""
+    """Event of an attempt."""
 
     STARTED = "started"
     FINISHED = "finished"
     FAILED = "failed"
     LOST = "lost"
-    """The machine that it ran on is gone."""
+    """The machine it ran on was lost."""
     STOPPED = "stopped"
-    """It was asked to end, and can go on."""
+    """It was stopped and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Attempts:
     """The attempts at one cell.
 
     Attributes:
-        count: how often it was started.
-        last: what happened last; None before anything did.
-        ending: how its process ended then, for a person, such as "exit code 1"; empty where that is not known.
+        count: Number of starts.
+        last: Last event; None before the first.
+        ending: End of its process then, such as "exit code 1"; empty if unknown.
     """
 
     count: int = 0
@@ -46,33 +46,33 @@ class Attempts:
 
 
 def append_attempt(path: Path, cell: str, event: Event, exit_code: int | None = None) -> None:
-    """Add a row. One process at a time may: the one that holds the lock of the grid's directory.
+    """Add a row. Only the process that holds the lock of the grid's directory may do so.
 
     Args:
-        path: the file; made where it is missing.
-        cell: a cell's name, which has no commas.
-        event: what happened.
-        exit_code: of the cell's process, where it ended and that is known.
+        path: Log file; it is made if missing.
+        cell: Name of the cell, without commas.
+        event: Event to log.
+        exit_code: Exit code of the cell's process, if known.
 
     Raises:
-        RunFailure: the disk refused it, or the file is a link.
+        RunFailure: The disk refused the write, or the file is a link.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     row = f"{now},{cell},{event},{'' if exit_code is None else exit_code}\n"
     with disk_errors("write", path):
-        # No link is followed: a stranger's directory may lead to any other file.
+        # No link is followed: in an untrusted directory it could lead to any other file.
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
-            os.write(descriptor, (_beginning(descriptor) + row).encode())
+            os.write(descriptor, (_row_prefix(descriptor) + row).encode())
         finally:
             os.close(descriptor)
 
 
 def read_attempts(path: Path) -> dict[str, Attempts]:
-    """Return the attempts at every cell that has any; what is no row of ours is passed over.
+    """Return the attempts at every cell that has any; invalid rows are skipped.
 
     Raises:
-        UserError: the file is there and cannot be read.
+        UserError: The file exists and cannot be read.
     """
     if not os.path.lexists(path):
         return {}
@@ -88,15 +88,15 @@ def read_attempts(path: Path) -> dict[str, Attempts]:
 
 
 def ending_text(exit_code: int) -> str:
-    """Say how a process ended, for a person: "exit code 1", or "SIGKILL" where a signal ended it."""
+    """Return how a process ended: "exit code 1", or "SIGKILL" after a signal."""
     try:
         return signal.Signals(-exit_code).name
     except ValueError:
         return f"exit code {exit_code}"
 
 
-def _beginning(descriptor: int) -> str:
-    """Return what must stand before a row: the header, or the end of a line that a killed process left open."""
+def _row_prefix(descriptor: int) -> str:
+    """Return the bytes to write before a row: the header, or the end of a killed process's incomplete line."""
     size = os.fstat(descriptor).st_size
     if size == 0:
         return _HEADER

@@ -1,6 +1,6 @@
-"""One cell of a grid as a process: ``python -m surefoot.benchmark.cell DIR NAME`` begins it or goes on with it.
+"""Process of one cell of a grid: ``python -m surefoot.benchmark.cell DIR NAME`` starts or resumes it.
 
-Exit codes are those of the command line: 0 done, 1 something broke, 2 it cannot be run, 130 stopped with a checkpoint.
+Exit codes are those of the command line: 0 finished, 1 failed, 2 invalid, 130 stopped with a checkpoint.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.launchers import PARENT
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs.progress import is_locked
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 _PR_SET_PDEATHSIG = 1
 
 _PREDECESSOR_SECONDS = 120.0
-"""A node that its cluster no longer sees, but that sees the disk, ends its cells after a minute (Ray's default)."""
+"""A node that lost its cluster, but not the file system, ends its cells after a minute (Ray's default)."""
 _POLL_SECONDS = 0.5
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     folder, name = arguments
     _die_with_parent()
     try:
-        return _train(BenchFolder.open(Path(folder)), name)
+        return _train(GridFolder.open(Path(folder)), name)
     except UserError as error:
         print(f"surefoot: error: {error}", file=sys.stderr, flush=True)
         return 2
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _train(folder: BenchFolder, name: str) -> int:
+def _train(folder: GridFolder, name: str) -> int:
     from surefoot.training import api
     from surefoot.training.observers import PlainObserver
 
@@ -56,22 +56,22 @@ def _train(folder: BenchFolder, name: str) -> int:
 
 
 def _await_predecessor(path: Path) -> None:
-    """Wait while a process that was given up for lost still trains in a run directory; not for ever."""
+    """Wait, for a limited time, while a process that its launcher considers lost still trains in the run directory."""
     deadline = time.monotonic() + _PREDECESSOR_SECONDS
     while is_locked(path) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
 def _die_with_parent() -> None:
-    """Be killed when the process that started this one ends, however it ends (Linux).
+    """Have the kernel kill this process when its parent ends (Linux).
 
-    A launcher that is gone, with its node or by itself, starts the cell anew elsewhere; two must never write one run.
+    The cell of a lost launcher is started elsewhere; two processes must never write one run.
     """
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = os.environ.get(PARENT)
-    if parent is not None and parent != str(os.getppid()):  # it ended before the line above
+    if parent is not None and parent != str(os.getppid()):  # it ended before the call above
         os.kill(os.getpid(), signal.SIGKILL)
 
 

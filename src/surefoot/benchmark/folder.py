@@ -1,4 +1,4 @@
-"""What `surefoot bench` writes: the resolved grid, a run directory and a log per cell."""
+"""Directory of a grid: the resolved grid, and a run directory and a log per cell."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from surefoot.runs.untrusted import quoted, read_json, require_regular
 BENCH = "bench.json"
 FORMAT = 1
 _LOCK = ".bench-lock"
-_MOST_CHARACTERS = 240
-"""Of any name; a file's may have 255."""
+_MAX_NAME = 240
+"""Characters in a name; a file's may have 255 bytes."""
 
 
-class BenchFolder:
-    """A grid's directory. Made by `create` or `open`.
+class GridFolder:
+    """Directory of a grid. Made by `create` or `open`.
 
     Attributes:
-        path: the directory (absolute).
-        grid: the grid's name.
-        cells: what it consists of.
+        path: The directory (absolute).
+        grid: Name of the grid.
+        cells: Cells of the grid.
     """
 
     def __init__(self, path: Path, grid: str, cells: Sequence[Cell]) -> None:
@@ -37,24 +37,24 @@ class BenchFolder:
         self._by_name = {cell.name: cell for cell in cells}
 
     @classmethod
-    def create(cls, path: Path, grid: Grid) -> BenchFolder:
-        """Make the directory of a grid, or open the one that holds the same grid.
+    def create(cls, path: Path, grid: Grid) -> GridFolder:
+        """Make the directory of a grid, or open an existing one with the same grid.
 
         Raises:
-            UserError: it holds another grid or something else, or cannot be made; nothing was written.
+            UserError: It holds another grid or something else, or cannot be made; nothing was written.
         """
         where = path.absolute()
         if os.path.lexists(where / BENCH):
             found = cls.open(where)
             if found.cells != grid.cells:
                 raise UserError(
-                    f"{where} holds another grid, or {found.grid} with other cells: choose another --out, or give back "
+                    f"{where} holds another grid, or {found.grid} with other cells: choose another --out, or use "
                     "the grid that it was made with"
                 )
             _make_folders(where)
             return found
         if not _is_free(where):
-            raise UserError(f"{where} is not a benchmark's directory: expected a new or empty one")
+            raise UserError(f"{where} is not the directory of a grid: expected a new or empty one")
         content = {
             "format": FORMAT,
             "grid": grid.name,
@@ -70,14 +70,14 @@ class BenchFolder:
         return cls(where, grid.name, grid.cells)
 
     @classmethod
-    def open(cls, path: Path) -> BenchFolder:
+    def open(cls, path: Path) -> GridFolder:
         """Open a directory that `create` made.
 
         Raises:
-            UserError: it is none, or its bench.json is damaged.
+            UserError: It is not such a directory, or its bench.json is damaged.
         """
         where = path.absolute()
-        if not os.path.isfile(where / BENCH):  # Path's own raises where a name is too long
+        if not os.path.isfile(where / BENCH):  # Path.is_file raises for names that are too long
             raise UserError(f"{where} has no {BENCH}: expected a directory made by `surefoot bench GRID --out DIR`")
         data = read_json(where / BENCH)
         try:
@@ -94,35 +94,35 @@ class BenchFolder:
         """Return a cell by name.
 
         Raises:
-            UserError: there is none.
+            UserError: There is none.
         """
         if name not in self._by_name:
             raise UserError(f"{self.path / BENCH} has no cell {quoted(name)!r}")
         return self._by_name[name]
 
     def run_path(self, name: str) -> Path:
-        """Return where a cell's run directory is, or will be."""
+        """Return the path of a cell's run directory, which may not exist yet."""
         return self.path / "cells" / self.cell(name).name
 
     def log_path(self, name: str) -> Path:
-        """Return where what a cell printed is."""
+        """Return the path of a cell's log of its output."""
         return self.path / "logs" / f"{self.cell(name).name}.log"
 
     @property
     def attempts_path(self) -> Path:
-        """Where it stands what became of every attempt at a cell."""
+        """Log of all attempts; see ``attempts``."""
         return self.path / ATTEMPTS
 
     def lock(self) -> RunLock:
-        """Return the lock that one launching process holds."""
+        """Return the lock of the launching process."""
         return RunLock(self.path / _LOCK)
 
     def is_launching(self) -> bool:
-        """Return whether a process holds that lock."""
+        """Return whether a launching process holds the lock."""
         return is_held(self.path / _LOCK)
 
     def last_lines(self, name: str, count: int = 3) -> list[str]:
-        """Return the last lines that a cell printed; none where there is no log that can be read."""
+        """Return the last lines of a cell's output; none if its log cannot be read."""
         path = self.log_path(name)
         try:
             require_regular(path)
@@ -141,7 +141,7 @@ def _make_folders(where: Path) -> None:
 
 
 def _is_free(where: Path) -> bool:
-    """Say whether a directory may be made here: nothing is there, or what a process left that was killed doing so."""
+    """Return whether a grid's directory can be made here: it is empty, or left so by a killed process."""
     try:
         names = os.listdir(where)
     except FileNotFoundError:
@@ -154,20 +154,20 @@ def _is_free(where: Path) -> bool:
 
 
 def _cell(data: dict[str, Any]) -> Cell:
-    """Return a cell from a file that may come from a stranger: its name leads nowhere else, its task is no code."""
+    """Return a cell of an untrusted file; its path must stay in the directory and its task must not be code."""
     cell = Cell(**data)
     for text in (cell.name, cell.task, cell.preset, cell.label):
         _short_text(text)
     if file_name(cell.name) != cell.name or not cell.name.strip("."):
-        raise ValueError(f"a cell called {cell.name!r}")
+        raise ValueError(f"invalid cell name {cell.name!r}")
     if ":" in cell.task:
         raise ValueError(f"the task {cell.task!r} is code")
     if not isinstance(cell.overrides, dict) or not isinstance(cell.settings, dict):
-        raise TypeError(f"the cell {cell.name} lacks overrides or settings")
+        raise TypeError(f"cell {cell.name} lacks overrides or settings")
     return cell
 
 
 def _short_text(value: Any) -> str:
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MOST_CHARACTERS:
-        raise ValueError(f"a name that is {value!r:.50}")
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MAX_NAME:
+        raise ValueError(f"invalid name {value!r:.50}")
     return value

@@ -1,4 +1,4 @@
-"""A grid: tasks x algorithms x seeds, from a small TOML file to the cells that train it.
+"""Grids: TOML files of tasks x algorithms x seeds, expanded to cells.
 
     tasks = ["cheetah-run", "myosuite-10"]
     env_steps = 1_000_000
@@ -14,8 +14,8 @@
     name = "crossq-wn-no-wn"
     weight_constraint = "none"
 
-Every key at the top that is not the grid's own is a field of ``TrainConfig``; every key of an algorithm that is not its
-own is a field of ``Algorithm``, written as on the command line.
+Other keys at the top are fields of ``TrainConfig``. Other keys of an algorithm are dotted paths of its settings, such
+as ``critic.norm = "none"``, with values as for ``--set`` on the command line.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from surefoot.algorithms import Algorithm
-from surefoot.algorithms.part_text import part_from_text
+from surefoot.algorithms.part_text import with_settings
 from surefoot.algorithms.presets import get_preset
 from surefoot.errors import UserError, suggest
 from surefoot.runs.untrusted import read_small
@@ -38,30 +38,32 @@ from surefoot.tasks import get_task, list_tasks
 from surefoot.training.config import TrainConfig
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
-"""Words for the paper's tasks of a suite -> the suite."""
+"""Name of the paper's tasks of a suite -> suite."""
 
 _OWN_KEYS = ("description", "tasks", "algorithms", "num_seeds", "seed", "seeds_per_cell")
-_ALGORITHM_KEYS = ("preset", "name", "utd", "learning_rate")
+_PRESET_KEYS = ("utd", "learning_rate")
+_ALGORITHM_KEYS = ("preset", "name", *_PRESET_KEYS)
 _SETTINGS = tuple(
     field.name
     for field in dataclasses.fields(TrainConfig)
     if field.name not in ("task", "algorithm", "num_seeds", "seed", "out", "overwrite")
     and not field.name.startswith(("init_", "prefill"))
 )
-_FIELDS = tuple(field.name for field in dataclasses.fields(Algorithm) if field.name not in ("name", "utd"))
+
+_algorithms_built: dict[str, Algorithm] = {}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A group of seeds of one algorithm on one task: what one process trains, into one run directory.
+    """A group of seeds of one algorithm on one task, trained by one process into one run directory.
 
     Attributes:
-        name: of its run directory.
-        task: a task's name.
-        preset: a named algorithm.
-        label: the algorithm's name in files and figures.
-        overrides: what differs from the preset, as ``get_preset`` takes it, parts as text.
-        settings: fields of ``TrainConfig``; ``num_seeds`` and ``seed`` are those of the cell.
+        name: Name of its run directory.
+        task: Name of the task.
+        preset: Name of the preset.
+        label: Name of the algorithm in files and figures.
+        overrides: Changes of the preset: dotted paths of settings, utd and learning_rate -> JSON values.
+        settings: Fields of ``TrainConfig``, with ``num_seeds`` and ``seed`` of the cell.
     """
 
     name: str
@@ -75,19 +77,21 @@ class Cell:
         """Build the algorithm.
 
         Raises:
-            UserError: a value that cannot work.
+            UserError: A setting is unknown or its value invalid.
         """
-        values = {
-            field: part_from_text(field, value) if isinstance(value, str) and field in _FIELDS else value
-            for field, value in self.overrides.items()
-        }
-        return get_preset(self.preset, **values).replace(name=self.label)
+        key = repr((self.preset, self.label, self.overrides))
+        if key not in _algorithms_built:  # the cells of a grid share a few algorithms
+            own = {key: value for key, value in self.overrides.items() if key in _PRESET_KEYS}
+            paths = [(key, _setting_text(value)) for key, value in self.overrides.items() if key not in _PRESET_KEYS]
+            algorithm = with_settings(get_preset(self.preset, **own), paths)
+            _algorithms_built[key] = algorithm.replace(name=self.label)
+        return _algorithms_built[key]
 
     def config(self, out: Path) -> TrainConfig:
-        """Return the training run, to be made in the directory ``out``.
+        """Return the configuration of the training run, with the run directory ``out``.
 
         Raises:
-            UserError: as ``TrainConfig``.
+            UserError: A setting is invalid; see ``TrainConfig``.
         """
         return TrainConfig(task=self.task, algorithm=self.algorithm(), out=out, **self.settings)
 
@@ -98,12 +102,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a TOML file asks for.
+    """Content of a TOML file.
 
     Attributes:
-        name: the file's, without its ending.
-        description: one line.
-        cells: in the order in which they start.
+        name: Name of the file without its suffix.
+        description: One line of text.
+        cells: Cells in the order of their starts.
     """
 
     name: str
@@ -112,19 +116,19 @@ class Grid:
 
 
 def shipped_grids() -> list[str]:
-    """Return the names of the grids that come with the library."""
+    """Return the names of the grids in the package."""
     folder = resources.files("surefoot.benchmark") / "grids"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_grid(name: str) -> Grid:
-    """Read a grid and check every cell of it.
+    """Read a grid and validate its cells.
 
     Args:
-        name: a TOML file, or a shipped grid's name.
+        name: Path of a TOML file, or name of a shipped grid.
 
     Raises:
-        UserError: one line about the first mistake.
+        UserError: The file is missing or invalid.
     """
     shipped = shipped_grids()
     if name in shipped:
@@ -143,18 +147,18 @@ def load_grid(name: str) -> Grid:
 
 
 def parse_grid(name: str, text: str) -> Grid:
-    """Return the grid that a TOML text describes; see ``load_grid``.
+    """Return the grid of a TOML text; see ``load_grid``.
 
     Args:
-        name: of the grid.
-        text: TOML.
+        name: Name of the grid.
+        text: TOML text.
 
     Raises:
-        UserError: one line about the first mistake.
+        UserError: The file is missing or invalid.
     """
     try:
         data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError includes numbers with thousands of digits
         raise UserError(f"grid {name}: not TOML: {error}") from error
     try:
         return Grid(name, _text(data, "description", ""), tuple(_cells(data)))
@@ -163,7 +167,7 @@ def parse_grid(name: str, text: str) -> Grid:
 
 
 def _cells(data: dict[str, Any]) -> list[Cell]:
-    _refuse_unknown(data, (*_OWN_KEYS, *_SETTINGS), "a grid has no key")
+    _check_keys(data, (*_OWN_KEYS, *_SETTINGS), "a grid has no key")
     tasks, algorithms = _tasks(data), _algorithms(data)
     settings = {key: value for key, value in data.items() if key in _SETTINGS}
     num_seeds, first = _count(data, "num_seeds", 1, least=1), _count(data, "seed", 0, least=0)
@@ -182,13 +186,13 @@ def _cells(data: dict[str, Any]) -> list[Cell]:
 
 
 def _check(cells: list[Cell]) -> None:
-    """Refuse cells that no run can be made of, and two that would meet in one directory."""
+    """Validate that every cell can run, in a directory of its own."""
     names: set[str] = set()
     for cell in cells:
         if cell.name in names:
             raise UserError(
-                f"two cells are called {cell.name}: give one of the algorithms a name of its own, or leave out the "
-                "task or algorithm that is listed twice"
+                f"two cells have the name {cell.name}: give one of the algorithms another name, or remove the "
+                "repeated task or algorithm"
             )
         names.add(cell.name)
         config = cell.config(Path(cell.name))
@@ -196,9 +200,8 @@ def _check(cells: list[Cell]) -> None:
         repeat = config.algorithm.action_repeat or task.action_repeat
         if config.env_steps // repeat <= config.algorithm.warmup_transitions:
             raise UserError(
-                f"{cell.name}: env_steps {config.env_steps:,} end before the warm-up of "
-                f"{config.algorithm.warmup_transitions:,} transitions does, which takes "
-                f"{config.algorithm.warmup_transitions * repeat:,} env steps"
+                f"{cell.name}: env_steps is {config.env_steps:,}, expected more than the warm-up's "
+                f"{config.algorithm.warmup_transitions * repeat:,}"
             )
 
 
@@ -211,20 +214,19 @@ def _tasks(data: dict[str, Any]) -> list[str]:
         if (suite := _SUITES.get(entry)) is not None:
             names += [task.name for task in list_tasks() if task.suite == suite and task.benchmark]
         elif ":" in entry:
-            raise UserError(f"task {entry!r} is code, which a grid does not run: expected a task's name")
+            raise UserError(f"task {entry!r} is code, which a grid cannot run: expected the name of a task")
         else:
             names.append(get_task(entry).name)
     return names
 
 
 def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return preset, label and overrides of every algorithm, each UTD by itself."""
+    """Return preset, label and overrides of every algorithm and UTD."""
     entries = data.get("algorithms")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise UserError('algorithms must be one or more tables: [[algorithms]] with preset = "crossq-wn"')
     found = []
     for entry in entries:
-        _refuse_unknown(entry, (*_ALGORITHM_KEYS, *_FIELDS), "an algorithm has no key")
         preset = _text(entry, "preset", None)
         label = _text(entry, "name", preset)
         if not label.isprintable() or not label.strip() or len(label) > 100:
@@ -233,24 +235,40 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         if not isinstance(rate, int | float) or isinstance(rate, bool):
             raise UserError(f"learning_rate must be a number such as 3e-4, got {rate!r}")
         utds = entry.get("utd", [None])
-        overrides = {key: value for key, value in entry.items() if key not in ("preset", "name", "utd")}
+        overrides = dict(_flattened({key: entry[key] for key in entry if key not in ("preset", "name", "utd")}))
         found += [
             (preset, label, overrides if utd is None else {"utd": _whole("utd", utd), **overrides})
             for utd in (utds if isinstance(utds, list) else [utds])
         ]
-    _refuse_one_name_for_two(found)
+    _check_labels(found)
     if not found:
         raise UserError("no algorithms: every utd is an empty list")
     return found
 
 
-def _refuse_one_name_for_two(algorithms: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """Refuse algorithms that a figure could not tell apart: one name, and more than the UTD that differs."""
-    told: dict[str, tuple[str, dict[str, Any]]] = {}
+def _check_labels(algorithms: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """Validate that algorithms with one name, as shown in figures, differ in UTD only."""
+    known: dict[str, tuple[str, dict[str, Any]]] = {}
     for preset, label, overrides in algorithms:
         own = (preset, {key: value for key, value in overrides.items() if key != "utd"})
-        if told.setdefault(label, own) != own:
-            raise UserError(f"two different algorithms are called {label!r}: give one of them a name of its own")
+        if known.setdefault(label, own) != own:
+            raise UserError(f"two different algorithms have the name {label!r}: give one of them another name")
+
+
+def _flattened(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted paths and values of nested tables: TOML parses ``critic.norm = "none"`` as a table ``critic``."""
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _setting_text(value: Any) -> str:
+    """Return a TOML value as the text of a setting."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else repr(value)
 
 
 def _text(data: dict[str, Any], key: str, default: str | None) -> str:
@@ -273,12 +291,12 @@ def _whole(key: str, value: Any) -> int:
     return value
 
 
-def _refuse_unknown(data: dict[str, Any], valid: tuple[str, ...], what: str) -> None:
+def _check_keys(data: dict[str, Any], valid: tuple[str, ...], what: str) -> None:
     for key in data:
         if key not in valid:
             raise UserError(f"{what} {key!r}{suggest(key, valid)}; valid: {', '.join(valid)}")
 
 
 def file_name(text: str) -> str:
-    """Return a name that any file system takes."""
+    """Return a name that is valid on any file system."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

@@ -1,4 +1,4 @@
-"""What a launcher is: it places jobs on processors and tells of their ends, and decides nothing else."""
+"""Interface of launchers, which run jobs and report their ends."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from surefoot.runs.atomic import disk_errors
 
 @dataclass(frozen=True)
 class Job:
-    """One process to run.
+    """A process to run.
 
     Attributes:
-        name: of the cell that it trains.
-        command: the program and its arguments.
-        log: file that its output is appended to.
-        memory_bytes: of the machine's memory, an estimate.
+        name: Name of the cell that it trains.
+        command: Program and arguments.
+        log: File that its output is appended to.
+        memory_bytes: Estimated main memory.
     """
 
     name: str
@@ -29,11 +29,11 @@ class Job:
 
 @dataclass(frozen=True)
 class JobEnd:
-    """A job is over.
+    """End of a job.
 
     Attributes:
-        name: the job's.
-        exit_code: the process's; None where the machine that it ran on was lost, which is no fault of the job's.
+        name: Name of the job.
+        exit_code: Exit code of the process; None if the machine it ran on was lost.
     """
 
     name: str
@@ -41,31 +41,31 @@ class JobEnd:
 
 
 PARENT = "SUREFOOT_CELL_PARENT"
-"""Environment variable that tells a job's process who started it, so that it can tell whether that one is still there:
-its own imports take seconds, in which its parent may have been killed already."""
+"""Environment variable with the process id of a job's launcher. The job compares it with its parent's, since the
+launcher may be killed during the job's imports."""
 
 
 class Launcher(Protocol):
-    """Runs jobs at once as far as there is room. Use it in a ``with`` block, which ends what still runs."""
+    """Runs jobs concurrently. A context manager that kills running jobs at its end."""
 
     def describe(self) -> str:
-        """Return where jobs run, for a person."""
+        """Return a description of where jobs run."""
         ...
 
     def has_room(self, job: Job) -> bool:
-        """Return whether ``start`` may be called now."""
+        """Return whether there is room to ``start`` the job."""
         ...
 
     def start(self, job: Job) -> None:
-        """Start a job; do not wait for it."""
+        """Start a job without waiting for it."""
         ...
 
     def wait(self, seconds: float) -> JobEnd | None:
-        """Return the next job that ended, or None after so many seconds."""
+        """Return the next job that ended, or None after ``seconds``."""
         ...
 
     def stop(self) -> None:
-        """Ask every running job to end in good order (SIGTERM); their ends come from ``wait``."""
+        """Send SIGTERM to every running job; ``wait`` returns their ends."""
         ...
 
     def __enter__(self) -> Self:
@@ -73,15 +73,15 @@ class Launcher(Protocol):
         ...
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs."""
+        """Kill running jobs."""
         ...
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Open a job's log to append to; no link is followed, since a stranger's directory may lead to any other file.
+    """Open a job's log for appending, without following links, which may lead anywhere in an untrusted directory.
 
     Raises:
-        RunFailure: it cannot be written.
+        RunFailure: It cannot be written.
     """
     with disk_errors("write", path):
         return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))

@@ -1,4 +1,4 @@
-"""Cells on this machine: as many at once as its cores, its memory and its GPUs allow."""
+"""Launcher of cells on this machine, as its cores, memory and GPUs allow."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class _Running:
 class LocalLauncher:
     """Runs jobs as processes of this machine.
 
-    Each gets processor cores of its own, because two programs that both believe they own all cores are slower than one
-    after the other; and a GPU of its own where there are any.
+    Each gets its own cores, because concurrent programs that each use all cores are slower than sequential ones, and
+    its own GPU if there are any.
 
     Args:
-        jobs: how many there are to run in all: fewer jobs than cores get more cores each.
-        max_parallel: at most so many at once; None sets no bound of its own.
-        memory_bytes: that jobs may take together.
-        job_bytes: of the largest job: where memory bounds how many run, each gets more cores.
+        jobs: Total number of jobs: fewer jobs than cores get more cores each.
+        max_parallel: Largest number of concurrent jobs; None for no limit.
+        memory_bytes: Memory for all jobs.
+        job_bytes: Memory of the largest job: if memory limits their number, each gets more cores.
 
     Raises:
         UserError: ``max_parallel`` is below 1.
@@ -55,22 +55,22 @@ class LocalLauncher:
 
     @property
     def slots(self) -> int:
-        """Jobs at once."""
+        """Number of concurrent jobs."""
         return len(self._cores)
 
     @property
     def cores_each(self) -> int:
-        """Cores of the job that has the fewest."""
+        """Number of cores of the job with the fewest."""
         return min(map(len, self._cores))
 
     def describe(self) -> str:
-        """Return where jobs run."""
+        """Return a description of where jobs run."""
         slots, each = self.slots, self.cores_each
         where = "a GPU each" if self._gpus else f"{each} core{'s' if each > 1 else ''} each"
         return f"this machine, {slots} cell{'s' if slots > 1 else ''} at once, {where}"
 
     def has_room(self, job: Job) -> bool:
-        """Return whether there are cores and memory for one more. A job too large for the machine runs alone."""
+        """Return whether there are cores and memory for the job. A job too large for the machine runs alone."""
         taken = sum(own.memory_bytes for own in self._running.values())
         fits = not self._running or taken + job.memory_bytes <= self._memory_bytes
         return len(self._running) < len(self._cores) and fits
@@ -79,14 +79,14 @@ class LocalLauncher:
         """Start a job on the first free cores.
 
         Raises:
-            RunFailure: its log cannot be written.
+            RunFailure: Its log cannot be written.
         """
         slot = min(set(range(len(self._cores))) - {own.slot for own in self._running.values()})
         environment = {**os.environ, PARENT: str(os.getpid())}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
         log = open_log(job.log)
-        # A session of its own: Ctrl-C reaches this process alone, which then stops its jobs one by one.
+        # In a session of its own, so that Ctrl-C only reaches this process, which then stops its jobs.
         process = subprocess.Popen(
             job.command,
             stdin=subprocess.DEVNULL,
@@ -96,12 +96,12 @@ class LocalLauncher:
             start_new_session=True,
         )
         if hasattr(os, "sched_setaffinity"):
-            with contextlib.suppress(OSError):  # it may have ended already
+            with contextlib.suppress(OSError):  # it may have ended
                 os.sched_setaffinity(process.pid, self._cores[slot])
         self._running[job.name] = _Running(process, log, slot, job.memory_bytes)
 
     def wait(self, seconds: float) -> JobEnd | None:
-        """Return the next job that ended, or None after so many seconds."""
+        """Return the next job that ended, or None after ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
             for name, own in self._running.items():
@@ -122,7 +122,7 @@ class LocalLauncher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs."""
+        """Kill running jobs."""
         for own in self._running.values():
             _signal(own.process, signal.SIGKILL)
             own.process.wait()
@@ -134,7 +134,7 @@ class LocalLauncher:
 
 
 def visible_gpus() -> list[str]:
-    """Return what CUDA_VISIBLE_DEVICES may name, one entry for each NVIDIA GPU that this process may use."""
+    """Return an entry of CUDA_VISIBLE_DEVICES for each NVIDIA GPU that this process may use."""
     if os.environ.get("JAX_PLATFORMS", "").lower() == "cpu":
         return []
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:

@@ -1,4 +1,4 @@
-"""What a grid will cost, before it runs: updates, memory, disk, and from a short calibration, time."""
+"""Cost of a grid before it runs: updates, memory, disk and, from a short calibration, time."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ CALIBRATION_SECONDS = 30.0
 _SECONDS_PER_SHAPE = 1.5
 _SECONDS_PER_TASK = 0.7
 _PROCESS_BYTES = 900_000_000
-"""Python, JAX with its compiled programs, a simulator: 0.8 to 1.2 GB measured on cheetah-run, one to five seeds."""
+"""Memory of Python, JAX and a simulator: 0.8 to 1.2 GB measured on cheetah-run with one to five seeds."""
 _STATE_COPIES = 8
-"""Times the trained parameters that a learner takes while it updates: parameters, gradients, Adam's two, the target."""
+"""Memory of a learner in multiples of its parameters: parameters, gradients, Adam's moments, target, temporaries."""
 _ROW_BYTES = 400
-"""Of one seed in training.csv."""
+"""Size of one seed's row in training.csv."""
 _CORNERS = ((16, 8), (48, 8), (16, 24))
 _TYPICAL_SIZES = EnvSpec(observation_size=100, action_size=20)
-"""Of tasks that do not say before they are made."""
+"""Assumed for tasks that do not declare their sizes."""
 
 
 @dataclass(frozen=True)
 class CellCost:
-    """What one cell takes.
+    """Cost of a cell.
 
     Attributes:
-        name: the cell's.
-        env_steps: simulator control steps, all seeds together, evaluations included.
-        grad_steps: gradient updates, all seeds together.
-        flop: of the matrix products in them.
-        memory_bytes: of the process.
-        disk_bytes: of its run directory: two checkpoints, the replay buffer, logs.
+        name: Name of the cell.
+        env_steps: Simulator control steps of all seeds, evaluations included.
+        grad_steps: Gradient updates of all seeds.
+        flop: Operations of the matrix products in them.
+        memory_bytes: Main memory of the process.
+        disk_bytes: Size of its run directory: two checkpoints, the replay buffer, logs.
     """
 
     name: str
@@ -64,13 +64,13 @@ class CellCost:
 
 
 def cell_cost(cell: Cell) -> CellCost:
-    """Work out what a cell takes, without running any of it.
+    """Estimate the cost of a cell without running it.
 
     Args:
-        cell: of a grid.
+        cell: Cell of a grid.
 
     Raises:
-        UserError: the cell cannot be run.
+        UserError: The cell is invalid.
     """
     config, task = cell.config(Path(cell.name)), get_task(cell.task)
     plan, spec = make_plan(config, task), _sizes(task)
@@ -90,20 +90,20 @@ def cell_cost(cell: Cell) -> CellCost:
 
 
 class _Size(NamedTuple):
-    """Of one seed's learner."""
+    """Size of one seed's learner."""
 
     flop: float
-    """Of the matrix products of one update, the policy's by its delay."""
+    """Operations of the matrix products in one update, the policy's divided by its delay."""
     parameters: float
-    """Of actor and critics."""
+    """Number of parameters of actor and critics."""
     state_bytes: float
-    """Of everything a checkpoint holds."""
+    """Size of a checkpoint."""
 
 
 def _size(algorithm: Algorithm, spec: EnvSpec) -> _Size:
-    """Return the size for an environment: each number is affine in the sizes of observation and action.
+    """Return the size for an environment, by interpolation: it is affine in the sizes of observation and action.
 
-    Tracing takes a second for each pair of sizes, and a grid may have hundreds; three pairs tell all of them.
+    Tracing takes a second per pair of sizes, and a grid may have many; three pairs determine all others.
     """
     base, more_observed, more_acted = (np.array(_traced(algorithm, EnvSpec(*sizes))) for sizes in _CORNERS)
     observed = (spec.observation_size - _CORNERS[0][0]) / (_CORNERS[1][0] - _CORNERS[0][0])
@@ -138,23 +138,23 @@ def _sizes(task: Task) -> EnvSpec:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What this machine did in a short time, in a process that used the cores of one cell.
+    """Rates of this machine, measured in a process with the cores of one cell.
 
     Attributes:
-        flop_per_second: of gradient updates, by algorithm label and number of seeds that were measured.
-        env_steps_per_second: of single environments, by task that was measured.
+        flop_per_second: Rate of operations in updates, by ``shape_of`` the measured cells.
+        env_steps_per_second: Rate of a single environment, by measured task.
     """
 
     flop_per_second: dict[str, float]
     env_steps_per_second: dict[str, float]
 
     def seconds(self, cell: Cell, cost: CellCost, cores: int) -> float:
-        """Return the estimated duration of a cell; what was not measured is taken as the slowest that was.
+        """Return the estimated duration of a cell; what was not measured is assumed as slow as the slowest that was.
 
         Args:
-            cell: of a grid.
-            cost: its own.
-            cores: that it has: its environments are stepped by as many workers as training would start.
+            cell: Cell of a grid.
+            cost: Cost of the cell.
+            cores: Cores of the cell, which decide its number of environment workers.
         """
         rate = self.flop_per_second.get(shape_of(cell), min(self.flop_per_second.values()))
         steps = self.env_steps_per_second.get(cell.task, min(self.env_steps_per_second.values()))
@@ -164,23 +164,23 @@ class Calibration:
 
 
 def shape_of(cell: Cell) -> str:
-    """Return what two cells have in common whose updates take equally long per operation, nearly."""
+    """Return a key of cells whose updates have about the same rate of operations."""
     return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']}"
 
 
 def calibrate(
     cells: Sequence[Cell], costs: Sequence[CellCost], cores: int, seconds: float = CALIBRATION_SECONDS
 ) -> Calibration:
-    """Measure in a process of its own, on as many cores as a cell gets: the costliest shapes and tasks first.
+    """Measure in a separate process with the cores of a cell, the costliest shapes and tasks first.
 
     Args:
-        cells: of a grid.
-        costs: of each of them.
-        cores: of the process.
-        seconds: about how long it takes.
+        cells: Cells of a grid.
+        costs: Costs of the cells.
+        cores: Number of cores to use.
+        seconds: Approximate duration.
 
     Raises:
-        RunFailure: that process failed.
+        RunFailure: The process failed.
     """
     shapes: dict[str, Cell] = {}
     for cell, _ in sorted(zip(cells, costs, strict=True), key=lambda pair: -pair[1].flop):
@@ -197,21 +197,21 @@ def calibrate(
     command = [sys.executable, "-m", "surefoot.benchmark.planning"]
     done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = done.stderr.strip().splitlines() or ["it printed nothing"]
+        last = done.stderr.strip().splitlines() or ["no output"]
         raise RunFailure(f"the calibration failed: {last[-1]}")
     return Calibration(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Calibration:
-    """Measure updates for two thirds of the time, then tasks, each in the given order; at least one of each."""
-    began = time.monotonic()
+    """Measure updates for two thirds of the time, then tasks, in the given order; at least one of each."""
+    start = time.monotonic()
     updates: dict[str, float] = {}
     for cell in cells:
-        if not updates or time.monotonic() - began < 0.67 * seconds:
+        if not updates or time.monotonic() - start < 0.67 * seconds:
             updates[shape_of(cell)] = _flop_rate(cell)
     steps: dict[str, float] = {}
     for task in tasks:
-        if not steps or time.monotonic() - began < seconds:
+        if not steps or time.monotonic() - start < seconds:
             steps[task] = _step_rate(get_task(task))
     return Calibration(updates, steps)
 
@@ -223,17 +223,17 @@ def _flop_rate(cell: Cell) -> float:
 
 
 def _step_rate(task: Task) -> float:
-    """Return control steps per second of one environment."""
+    """Return simulator control steps per second of one environment."""
     with make_vector(task, [0], "evaluate") as vector:
         vector.reset([0])
-        action, steps, began = np.zeros((1, vector.action_size), np.float32), 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < _SECONDS_PER_TASK:
+        action, steps, start = np.zeros((1, vector.action_size), np.float32), 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < _SECONDS_PER_TASK:
             steps += int(vector.step(action).env_steps[0])
     return steps / elapsed
 
 
 def main() -> None:
-    """Read a request from standard input, measure, and print the answer as the last line."""
+    """Read a request from standard input and print the measurements as the last line."""
     request = json.load(sys.stdin)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cores"]])

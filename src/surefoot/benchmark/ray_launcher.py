@@ -1,7 +1,7 @@
-"""Cells on a Ray cluster. The only file that imports Ray.
+"""Launcher of cells on a Ray cluster. The only file that imports Ray.
 
-Every cell is a task that runs the cell's process on some node and waits for it. The grid's directory is on a file
-system that all nodes see, so a cell whose node was lost goes on elsewhere from its last checkpoint.
+Every cell is a task that runs the cell's process on a node and waits for it. The grid's directory is on a shared file
+system, so a cell whose node was lost resumes elsewhere from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from surefoot.benchmark.local_launcher import visible_gpus
 from surefoot.errors import MissingDependency, RunFailure, UserError
 
 try:
-    # Read when it is imported: no report to its makers, no advice between our lines.
+    # Read at import: no usage reports, no warnings in our output.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Of the cluster that is started here: Ray would have its workers give way to everything else (nice 15).
+    # For a cluster started here: Ray would give its workers the lowest priority (nice 15).
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 except ImportError as error:
     raise MissingDependency("ray", "ray", "--launcher ray") from error
 
 STOP = "stop-requested"
-"""File in the grid's directory that asks the cells on all nodes to end in good order."""
+"""File in the grid's directory at which the cells on all nodes stop with a checkpoint."""
 
 _HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """A client's preface and its empty SETTINGS frame (RFC 9113, section 3.4)."""
@@ -44,18 +44,18 @@ _POLL_SECONDS = 0.2
 
 
 def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
-    """Run a cell's process on this node, and return its exit code.
+    """Run a cell's process on this node; return its exit code.
 
     Args:
-        command: the program and its arguments.
-        log: file that its output is appended to.
-        stop_file: the process gets SIGTERM once this file is there.
+        command: Program and arguments.
+        log: File that its output is appended to.
+        stop_file: The process gets SIGTERM once this file exists.
     """
-    # Taking back a task (see ``stop``) interrupts the one that runs already, which must stay to see its process end.
+    # Cancelling a task (see ``stop``) interrupts a running one, which must wait for its process.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with open_log(Path(log)) as output:
-            # It dies with this worker (see ``cell``), so that a lost node's cell never writes beside its successor.
+            # It dies with this worker (see ``cell``), so that it never writes concurrently with its successor.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -75,15 +75,15 @@ def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
 
 
 class RayLauncher:
-    """Runs jobs as tasks of a Ray cluster, which decides where: each takes a core and, where there are any, a GPU.
+    """Runs jobs as tasks of a Ray cluster, each on a core and, if there are any, a GPU.
 
     Args:
-        address: of an existing cluster's head ("host:port", or "auto"); None starts one on this machine that ends with
-            this object.
-        max_parallel: at most so many at once; None leaves it to the cluster.
+        address: Address of an existing cluster's head ("host:port", or "auto"); None starts a cluster on this machine
+            that ends with this object.
+        max_parallel: Largest number of concurrent jobs; None leaves it to the cluster.
 
     Raises:
-        UserError: no cluster answers at the address, or ``max_parallel`` is below 1.
+        UserError: No cluster answers at the address, or ``max_parallel`` is below 1.
     """
 
     def __init__(self, address: str | None, max_parallel: int | None) -> None:
@@ -99,7 +99,7 @@ class RayLauncher:
     def _connect(self) -> None:
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if self._address is None:
-            # Without "local" it would look for a cluster that somebody else runs here, and join that one.
+            # Without "local" it would join any other cluster on this machine.
             settings |= {"address": "local", "include_dashboard": False, "num_gpus": len(visible_gpus())}
         else:
             settings |= {"address": self._address}
@@ -113,22 +113,22 @@ class RayLauncher:
 
     @property
     def _has_gpus(self) -> bool:
-        """Whether there is a GPU by now: nodes may join at any time."""
+        """Whether the cluster has a GPU now; nodes may join at any time."""
         return bool(ray.cluster_resources().get("GPU", 0) >= 1)
 
     def describe(self) -> str:
-        """Return where jobs run."""
+        """Return a description of where jobs run."""
         resources = ray.cluster_resources()
         nodes = sum(node["Alive"] for node in ray.nodes())
         gpus = f", {resources['GPU']:.0f} GPUs" if self._has_gpus else ""
         return f"a Ray cluster of {nodes} node{'s' if nodes > 1 else ''}, {resources.get('CPU', 0):.0f} cores{gpus}"
 
     def has_room(self, job: Job) -> bool:
-        """Return whether one more may be handed to the cluster, where it waits for a free place."""
+        """Return whether one more may be submitted; the cluster queues it."""
         return self._max_parallel is None or len(self._tasks) < self._max_parallel
 
     def start(self, job: Job) -> None:
-        """Hand a job to the cluster."""
+        """Submit a job to the cluster."""
         if self._stop_file is None:
             self._stop_file = job.log.parent.parent / STOP
             self._stop_file.unlink(missing_ok=True)
@@ -136,18 +136,18 @@ class RayLauncher:
         task = ray.remote(run_cell).options(
             num_cpus=1,
             num_gpus=1 if has_gpus else 0,
-            memory=min(job.memory_bytes, _largest_memory()),  # a job too large for any node gets one for itself
-            max_retries=0,  # what to do about a lost node is decided where every launcher's jobs are
+            memory=min(job.memory_bytes, _largest_memory()),  # a job too large for any node gets a node of its own
+            max_retries=0,  # retries are decided by GridRun
             name=job.name,
             runtime_env={"env_vars": _environment(one_core=not has_gpus)},
         )
         self._tasks[task.remote(job.command, str(job.log), str(self._stop_file))] = job
 
     def wait(self, seconds: float) -> JobEnd | None:
-        """Return the next job that ended, or None after so many seconds.
+        """Return the next job that ended, or None after ``seconds``.
 
         Raises:
-            RunFailure: the cluster itself is gone.
+            RunFailure: The cluster was lost.
         """
         if not self._tasks:
             time.sleep(seconds)
@@ -168,15 +168,15 @@ class RayLauncher:
             raise RunFailure(f"{job.name} could not be started on its node: {str(error).splitlines()[-1]}") from error
         except ray.exceptions.RayError as error:
             raise RunFailure(
-                f"the Ray cluster is lost: {str(error).splitlines()[0]}; the same command goes on"
+                f"the Ray cluster was lost: {str(error).splitlines()[0]}; continue with the same command"
             ) from error
 
     def stop(self) -> None:
-        """Ask running jobs to end in good order, and take back those that wait for a place."""
+        """Make running jobs stop with a checkpoint, and cancel queued ones."""
         if self._stop_file is not None:
             self._stop_file.touch()
         for task in self._tasks:
-            # A task that runs already does not heed this (see ``run_cell``): it looks for the file.
+            # A running task ignores this (see ``run_cell``) and polls the file.
             ray.cancel(task, force=False, recursive=False)
 
     def __enter__(self) -> Self:
@@ -184,7 +184,7 @@ class RayLauncher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs, and leave the cluster."""
+        """Kill running jobs and disconnect."""
         for task in self._tasks:
             ray.cancel(task, force=True)
         if self._stop_file is not None:
@@ -193,17 +193,17 @@ class RayLauncher:
 
 
 def _environment(*, one_core: bool) -> dict[str, str]:
-    """Return what a cell's process must have of this one's environment, wherever it runs."""
+    """Return the environment variables that a cell's process needs on any node."""
     names = ["PYTHONPATH", "MUJOCO_GL", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE"]
     names += ["SUREFOOT_COMPILE_CACHE", "JAX_COMPILATION_CACHE_DIR"]
     found = {name: os.environ[name] for name in names if name in os.environ}
-    # Ray counts cores but gives none away; XLA would start a thread for each core of the node in every cell.
+    # Ray does not pin tasks to cores; XLA would start a thread per core of the node in every cell.
     return found | ({"NPROC": "1"} if one_core else {})
 
 
 @contextlib.contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Send what Ray's own library writes to standard error nowhere: a warning for each of its tries to connect."""
+    """Discard what Ray's native library writes to standard error: a warning for every attempt to connect."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -1,4 +1,4 @@
-"""Where the cells of a grid stand, from files alone: from another terminal or another machine."""
+"""State of a grid's cells, read from its files."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from surefoot.benchmark.attempts import Attempts, Event, read_attempts
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.runs.progress import RunProgress, RunReader, RunState
 
 
 @dataclass(frozen=True)
 class CellStatus:
-    """One cell at one moment.
+    """State of a cell.
 
     Attributes:
-        name: the cell's.
-        state: "waiting" before it has a run directory; "starting" until its process takes hold of that; "running",
-            "finished" or "unreadable" as the run is; "failed" where the last attempt did; "stopped" where it can go on.
-        run: its run; None before there is one.
-        attempts: how often it was started.
-        problem: why it failed or cannot be read, in one line, otherwise empty.
+        name: Name of the cell.
+        state: "waiting" before it has a run directory; "starting" until its process locks it; "running", "finished" or
+            "unreadable" like its run; "failed" after a failed attempt; "stopped" if it can be resumed.
+        run: Progress of its run; None before the start.
+        attempts: Number of starts.
+        problem: Reason of a failure, in one line; otherwise empty.
     """
 
     name: str
@@ -32,38 +32,38 @@ class CellStatus:
     problem: str = ""
 
 
-class BenchReader:
-    """A grid's directory, looked at again and again.
+class GridReader:
+    """Incremental reader of a grid's directory.
 
     Args:
-        folder: the directory.
+        folder: Directory of the grid.
     """
 
-    def __init__(self, folder: BenchFolder) -> None:
+    def __init__(self, folder: GridFolder) -> None:
         self.folder = folder
         self._readers = {cell.name: RunReader(folder.run_path(cell.name)) for cell in folder.cells}
 
     def read(self) -> list[CellStatus]:
-        """Return every cell, in the grid's order.
+        """Return the state of every cell, in the grid's order.
 
         Raises:
-            UserError: the file that tells of attempts cannot be read.
+            UserError: The log of attempts cannot be read.
         """
         launching = self.folder.is_launching()
-        # After the lock: what a launcher that ends in between writes last is still seen.
+        # After the lock, to include the last rows of a launcher that ends in between.
         attempts = read_attempts(self.folder.attempts_path)
         return [self._read(cell.name, attempts.get(cell.name, Attempts()), launching) for cell in self.folder.cells]
 
     def _read(self, name: str, attempts: Attempts, launching: bool) -> CellStatus:
-        begun = (self.folder.run_path(name) / "config.json").exists()
-        run = self._readers[name].read() if begun else None
-        state, problem = "stopped" if begun else "waiting", ""
+        started = (self.folder.run_path(name) / "config.json").exists()
+        run = self._readers[name].read() if started else None
+        state, problem = "stopped" if started else "waiting", ""
         if run is not None and run.state in (RunState.RUNNING, RunState.FINISHED):
             state = run.state.value
         elif attempts.last is Event.STARTED and launching:
             state = "starting"
         elif attempts.last is Event.FAILED:
-            last = "".join(self.folder.last_lines(name, 1)) or "it printed nothing"
+            last = "".join(self.folder.last_lines(name, 1)) or "no output"
             state, problem = "failed", f"{attempts.ending}: {last}"
         elif run is not None and run.state is RunState.UNREADABLE:
             state, problem = run.state.value, run.problem or ""
@@ -71,9 +71,9 @@ class BenchReader:
 
 
 def seconds_left(cells: Sequence[CellStatus]) -> float | None:
-    """Return an estimate until every cell is done, None before a running one shows its speed.
+    """Return an estimate of the time until every cell is done; None before the speed of a running cell is known.
 
-    What waits is taken to be as long as an average cell, and to run in as many places as run now.
+    Waiting cells are assumed to take as long as the average running one, in the same number of slots.
     """
     running = [cell.run for cell in cells if cell.run is not None and cell.state == "running"]
     known = [run.seconds_left for run in running if run.seconds_left is not None]
@@ -86,7 +86,7 @@ def seconds_left(cells: Sequence[CellStatus]) -> float | None:
 
 
 def summary(cells: Sequence[CellStatus]) -> str:
-    """Return how many cells are in each state: ``"5 cells: 2 finished, 1 running, 2 waiting"``."""
+    """Return the number of cells in each state: ``"5 cells: 2 finished, 1 running, 2 waiting"``."""
     counts = Counter(cell.state for cell in cells)
     order = ("finished", "running", "starting", "waiting", "stopped", "failed", "unreadable")
     parts = [f"{counts[state]} {state}" for state in order if counts[state]]

@@ -1,4 +1,4 @@
-"""``surefoot bench``: grids of runs on this machine or a cluster, and where they stand."""
+"""``surefoot bench``: grids of runs on this machine or a cluster, and their status."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Bench:
     launcher: Literal["local", "ray"] = "local"
     """Where cells run: on this machine, or on a Ray cluster."""
     out: GridOutPath = None
-    """Directory of the grid; on a cluster, one that every node sees."""
+    """Directory of the grid; on a cluster, one on a shared file system."""
     address: AddressName = None
-    """Of the Ray cluster's head, such as 10.0.0.1:6379, or auto for the one that this machine belongs to."""
+    """Address of the Ray cluster's head, such as 10.0.0.1:6379, or auto for this machine's cluster."""
     max_parallel: LimitInt = None
-    """Cells at once, at most."""
+    """Largest number of concurrent cells."""
     retries: Int = 1
-    """How often a cell that failed is begun again; losing its machine is not failing."""
+    """Number of restarts of a failed cell; the loss of its machine does not count as a failure."""
     dry_run: bool = False
-    """Say what would run and what it costs, from a calibration of about 30 seconds; write nothing."""
+    """Print the cells and their estimated cost, from a calibration of about 30 seconds; write nothing."""
 
     def run(self) -> int:
         """Run the grid; return the exit code."""
@@ -64,42 +64,42 @@ class Bench:
         if self.retries < 0:
             raise UserError(f"retries must be 0 or more, got {self.retries}")
         if self.address is not None and self.launcher != "ray":
-            raise UserError(f"address {self.address!r} is of a Ray cluster: it needs --launcher ray")
-        # This process only counts and launches: the accelerator is for its cells.
+            raise UserError(f"address {self.address!r} is that of a Ray cluster: it needs --launcher ray")
+        # This process only launches: the accelerator is left to its cells.
         jax.config.update("jax_platforms", "cpu")
         grid = load_grid(self.grid)
         return self._plan(grid) if self.dry_run else self._run(grid)
 
     def _run(self, grid: Grid) -> int:
-        from surefoot.benchmark.bench import Bench as Running
-        from surefoot.benchmark.folder import BenchFolder
+        from surefoot.benchmark.folder import GridFolder
+        from surefoot.benchmark.grid_run import GridRun
         from surefoot.benchmark.planning import cell_cost
         from surefoot.training.runtime.signals import StopSignal
 
-        began = time.monotonic()
+        start = time.monotonic()
         memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}
         launcher = self._launcher(self._unfinished(grid), max(memory.values()))
-        folder = BenchFolder.create(self.out or Path("runs") / grid.name, grid)
+        folder = GridFolder.create(self.out or Path("runs") / grid.name, grid)
         lock = folder.lock()
         lock.acquire()
         try:
             with launcher, StopSignal() as stop:
                 print(f"{grid.name}: {len(grid.cells)} cells in {folder.path}, {launcher.describe()}", flush=True)
-                outcome = Running(folder, launcher, memory, self.retries, _tell).run(stop)
+                outcome = GridRun(folder, launcher, memory, self.retries, _print_timed).run(stop)
         finally:
             lock.release()
         print(
             f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.left)} left, "
-            f"{duration_text(time.monotonic() - began)}"
+            f"{duration_text(time.monotonic() - start)}"
         )
         for name in outcome.failed:
             print(f"failed: {name}, see {folder.log_path(name)}")
         if outcome.left:
-            print("go on with the same command")
+            print("continue with the same command")
         return outcome.exit_code
 
     def _unfinished(self, grid: Grid) -> int:
-        """Return how many cells are left: fewer cells get more cores each."""
+        """Return the number of unfinished cells: fewer cells get more cores each."""
         from surefoot.runs.progress import RunReader, RunState
 
         folder = (self.out or Path("runs") / grid.name) / "cells"
@@ -134,19 +134,19 @@ class Bench:
         print(f"\n{launcher.describe()}: about {duration_text(makespan(seconds, launcher.slots))}")
         print(
             f"measured: updates of {', '.join(measured)}; steps of {', '.join(sorted(found.env_steps_per_second))}; "
-            "the rest is taken to be as slow as the slowest of these"
+            "the rest is assumed to be as slow as the slowest of these"
         )
         return 0
 
 
 @dataclass(frozen=True)
 class BenchStatus:
-    """Show where the cells of a grid stand, from files alone; Ctrl-C leaves."""
+    """Show the state of a grid's cells, read from its files; Ctrl-C ends it."""
 
     path: BenchPath
     """A directory made by `surefoot bench GRID --out DIR`."""
     once: bool = False
-    """Print the table once. Where standard output is no terminal, that is always so."""
+    """Print the table once, as it is always done if standard output is not a terminal."""
 
     def run(self) -> int:
         """Show the cells; return the exit code."""
@@ -154,10 +154,10 @@ class BenchStatus:
         from rich.live import Live
         from rich.text import Text
 
-        from surefoot.benchmark.folder import BenchFolder
-        from surefoot.benchmark.status import BenchReader
+        from surefoot.benchmark.folder import GridFolder
+        from surefoot.benchmark.status import GridReader
 
-        reader = BenchReader(BenchFolder.open(self.path))
+        reader = GridReader(GridFolder.open(self.path))
         console = Console()
         if self.once or not sys.stdout.isatty() or console.is_dumb_terminal:
             print("\n".join(line for line, _ in status_lines(reader.read())))
@@ -168,11 +168,11 @@ class BenchStatus:
                     text = Text(no_wrap=True, overflow="ellipsis")
                     for line, state in status_lines(reader.read(), console.width, max(3, console.height - 3)):
                         text.append(f"{line}\n", style=_STYLES.get(state, ""))
-                    live.update(text.append("Ctrl-C leaves", style="dim"), refresh=True)
+                    live.update(text.append("Ctrl-C ends", style="dim"), refresh=True)
                     time.sleep(_REFRESH_SECONDS)
             except KeyboardInterrupt:
                 return 0
 
 
-def _tell(line: str) -> None:
+def _print_timed(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)

@@ -1,4 +1,4 @@
-"""Tables of ``surefoot bench``: what a grid will cost, and where its cells stand."""
+"""Tables of ``surefoot bench``: cost of a grid, and state of its cells."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _HEADER = ("cell", "state", "tries", "env steps", "score", "updates/s", "time")
-_GIVE_WAY = ("updates/s", "score", "tries")
-"""Columns that a narrow terminal does without, in this order."""
+_OPTIONAL = ("updates/s", "score", "tries")
+"""Columns left out on a narrow terminal, in this order."""
 _LEAST_NAME_WIDTH = 32
 _SHOWN_FIRST = ("running", "starting", "failed", "unreadable", "stopped", "waiting", "finished")
-"""Whose cells a low terminal shows in any case, and whose not."""
+"""Order of preference of cells on a low terminal."""
 
 
 def status_lines(
     cells: Sequence[CellStatus], width: int | None = None, height: int | None = None
 ) -> list[tuple[str, str]]:
-    """Return the table of cells as lines, each with the state that it is about, "" where it is about none.
+    """Return the lines of the table of cells, each with the state of its cell, or "".
 
     Args:
-        cells: in the grid's order.
-        width: characters in a line; None leaves out nothing and cuts nothing.
-        height: lines; None leaves out nothing.
+        cells: Cells in the grid's order.
+        width: Characters in a line; None for no limit.
+        height: Number of lines; None for no limit.
     """
     from surefoot.benchmark.status import seconds_left, summary
 
     problems = [(f"{cell.state}: {cell.name}: {cell.problem}", cell.state) for cell in cells if cell.problem]
     if height is not None:
         problems = problems[: max(1, height // 4)]
-    shown = _most_wanted(cells, None if height is None else height - 2 - len(problems))
+    shown = _preferred(cells, None if height is None else height - 2 - len(problems))
     rows = [dict(zip(_HEADER, texts, strict=True)) for texts in (_HEADER, *map(_status_row, shown))]
     lines = _aligned(_narrowed(rows, width), right=("tries", "env steps", "score", "updates/s", "time"))
     total = seconds_left(cells)
@@ -64,7 +64,7 @@ def _status_row(cell: CellStatus) -> tuple[str, ...]:
     )
 
 
-def _most_wanted(cells: Sequence[CellStatus], count: int | None) -> list[CellStatus]:
+def _preferred(cells: Sequence[CellStatus], count: int | None) -> list[CellStatus]:
     if count is None or len(cells) <= count:
         return list(cells)
     kept = {cell.name for cell in sorted(cells, key=lambda cell: _SHOWN_FIRST.index(cell.state))[: max(1, count)]}
@@ -72,7 +72,7 @@ def _most_wanted(cells: Sequence[CellStatus], count: int | None) -> list[CellSta
 
 
 def _narrowed(rows: list[dict[str, str]], width: int | None) -> list[dict[str, str]]:
-    """Return rows that fit a line: shorter names of cells, then fewer columns, then names as short as need be."""
+    """Return rows that fit a line, with fewer columns and shortened cell names if needed."""
     if width is None:
         return rows
 
@@ -81,14 +81,14 @@ def _narrowed(rows: list[dict[str, str]], width: int | None) -> list[dict[str, s
         return width - sum(others) - _GAP * len(others)
 
     longest = max(len(row["cell"]) for row in rows)
-    for name in _GIVE_WAY:
+    for name in _OPTIONAL:
         if room() < min(longest, _LEAST_NAME_WIDTH):
             rows = [{key: text for key, text in row.items() if key != name} for row in rows]
     return [{**row, "cell": _cut(row["cell"], max(9, room()))} for row in rows]
 
 
 def _cut(text: str, width: int) -> str:
-    """Return a text without its middle where it is too long: a cell's name begins with its task and ends with seeds."""
+    """Return a text without its middle if it is too long: cells' names start with the task and end with the seeds."""
     if len(text) <= width:
         return text
     head = width // 2
@@ -96,7 +96,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def plan_lines(costs: Sequence[CellCost], seconds: Sequence[float]) -> list[str]:
-    """Return the table of what cells cost, the sum of all as its last line."""
+    """Return the table of costs, with their sum in the last line."""
     names = ("cell", "env steps", "updates", "time", "memory", "disk")
     rows = [
         (
@@ -121,7 +121,7 @@ def plan_lines(costs: Sequence[CellCost], seconds: Sequence[float]) -> list[str]
 
 
 def makespan(seconds: Sequence[float], slots: int) -> float:
-    """Return when the last cell ends if each starts, in order, in the first free place."""
+    """Return the duration until the last cell ends if each starts, in order, in the first free slot."""
     free = [0.0] * slots
     for taken in seconds:
         first = free.index(min(free))

@@ -1,4 +1,4 @@
-"""From a grid's directory to finished runs: which cells run, in what order, and what becomes of those that fail."""
+"""Execution of a grid: order of its cells, retries and outcomes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from surefoot.benchmark.attempts import Event, append_attempt, ending_text
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
 from surefoot.runs.progress import RunReader, RunState
 from surefoot.training.runtime.signals import StopSignal
 
 INTERRUPTED = 130
-MOST_LOSSES = 10
-"""Times that a cell may lose its machine before that counts as its own failure."""
+MAX_LOSSES = 10
+"""Losses of its machine after which a cell counts as failed."""
 _WAIT_SECONDS = 0.5
 
 
 @dataclass
 class Outcome:
-    """What came of a grid.
+    """Result of running a grid.
 
     Attributes:
-        finished: cells that are done, those that were so before included.
-        failed: cells that failed more often than they may.
-        left: cells that were not finished because the benchmark was stopped.
+        finished: Names of finished cells, earlier ones included.
+        failed: Names of cells that failed in every attempt.
+        left: Names of cells left unfinished by a stop.
     """
 
     finished: list[str] = field(default_factory=list)
@@ -35,30 +35,30 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 where every cell is finished, 1 where some failed, 130 where it was stopped."""
+        """0 if every cell is finished, 1 if some failed, 130 after a stop."""
         return INTERRUPTED if self.left else 1 if self.failed else 0
 
 
-class Bench:
-    """Runs every cell of a grid that is not finished.
+class GridRun:
+    """Runs every unfinished cell of a grid.
 
     Args:
-        folder: the grid's directory, whose lock is held.
-        launcher: where cells run.
-        memory_bytes: of a cell, by its name; see ``planning``.
-        retries: how often a cell that failed is begun again. Losing its machine is not failing.
-        tell: takes one line about each thing that happens.
+        folder: Directory of the grid, whose lock is held.
+        launcher: Launcher of the cells.
+        memory_bytes: Estimated memory of each cell, by name; see ``planning``.
+        retries: Number of restarts of a failed cell. The loss of its machine does not count as a failure.
+        report: Called with one line per event.
     """
 
     def __init__(
         self,
-        folder: BenchFolder,
+        folder: GridFolder,
         launcher: Launcher,
         memory_bytes: Mapping[str, int],
         retries: int,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        self._folder, self._launcher, self._retries, self._tell = folder, launcher, retries, tell
+        self._folder, self._launcher, self._retries, self._report = folder, launcher, retries, report
         self._memory_bytes = memory_bytes
         self._failures: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
@@ -67,64 +67,64 @@ class Bench:
         self._waiting: deque[str] = deque()
 
     def run(self, stop: StopSignal) -> Outcome:
-        """Go on until every cell is finished or has failed for good, or until a signal asks for the end."""
+        """Run until every cell is finished or has failed, or until a stop signal."""
         for cell in self._folder.cells:
             (self._outcome.finished if self._is_finished(cell.name) else self._waiting).append(cell.name)
         if self._outcome.finished:
-            self._tell(f"{len(self._outcome.finished)} of {len(self._folder.cells)} cells are finished already")
+            self._report(f"{len(self._outcome.finished)} of {len(self._folder.cells)} cells are already finished")
         stopping = False
         while self._running or (self._waiting and not stopping):
             if stop.received and not stopping:
                 stopping = True
-                self._tell(f"stopping: {len(self._running)} cells write their checkpoints")
+                self._report(f"stopping: {len(self._running)} cells write their checkpoints")
                 self._launcher.stop()
             if not stopping:
-                self._start_what_fits()
+                self._start_fitting()
             if (end := self._launcher.wait(_WAIT_SECONDS)) is not None:
-                self._take(end, stopping)
+                self._process_end(end, stopping)
         self._outcome.left += self._waiting
         return self._outcome
 
-    def _start_what_fits(self) -> None:
+    def _start_fitting(self) -> None:
         while self._waiting and self._launcher.has_room(job := self._job(self._waiting[0])):
             name = self._waiting.popleft()
             self._running.add(name)
-            self._tell(f"{'resumes' if self._folder.run_path(name).exists() else 'starts':<9} {name}")
+            self._report(f"{'resumes' if self._folder.run_path(name).exists() else 'starts':<9} {name}")
             self._launcher.start(job)
             append_attempt(self._folder.attempts_path, name, Event.STARTED)
 
-    def _take(self, end: JobEnd, stopping: bool) -> None:
+    def _process_end(self, end: JobEnd, stopping: bool) -> None:
         self._running.discard(end.name)
-        event = self._what_happened(end, stopping)
+        event = self._event_of(end, stopping)
         append_attempt(self._folder.attempts_path, end.name, event, end.exit_code)
         if event is Event.FINISHED:
             self._outcome.finished.append(end.name)
             done = len(self._outcome.finished) + len(self._outcome.failed)
-            self._tell(f"finished  {end.name} ({done} of {len(self._folder.cells)})")
+            self._report(f"finished  {end.name} ({done} of {len(self._folder.cells)})")
         elif event is Event.FAILED:
-            self._take_failure(end)
+            self._process_failure(end)
         else:
-            # Nothing is wrong with the cell: its machine was lost, or somebody stopped it.
+            # Not a failure of the cell: its machine was lost, or it was stopped.
             self._waiting.append(end.name)
-            self._tell(f"{event:<9} {end.name}")
+            self._report(f"{event:<9} {end.name}")
 
-    def _what_happened(self, end: JobEnd, stopping: bool) -> Event:
+    def _event_of(self, end: JobEnd, stopping: bool) -> Event:
         if end.exit_code == 0 and self._is_finished(end.name):
             return Event.FINISHED
         if end.exit_code is None:
             self._losses[end.name] += 1
-            # Machines do not die so often: it is the cell that brings them down.
-            return Event.LOST if self._losses[end.name] <= MOST_LOSSES else Event.FAILED
+            # After many losses, the cell itself is the probable cause.
+            return Event.LOST if self._losses[end.name] <= MAX_LOSSES else Event.FAILED
         return Event.STOPPED if stopping or end.exit_code == INTERRUPTED else Event.FAILED
 
-    def _take_failure(self, end: JobEnd) -> None:
+    def _process_failure(self, end: JobEnd) -> None:
         ending = ending_text(end.exit_code or 0)
         self._failures[end.name] += 1
-        again = self._failures[end.name] <= self._retries
-        last = " | ".join(self._folder.last_lines(end.name)) or "it printed nothing"
-        tries = f"try {self._failures[end.name]} of {self._retries + 1}"
-        self._tell(f"failed    {end.name} ({ending}, {tries}): {last}")
-        (self._waiting if again else self._outcome.failed).append(end.name)
+        retry = self._failures[end.name] <= self._retries
+        last = " | ".join(self._folder.last_lines(end.name)) or "no output"
+        attempt = f"attempt {self._failures[end.name]} of {self._retries + 1}"
+        self._report(f"failed    {end.name} ({ending}, {attempt}): {last}")
+        (self._waiting if retry else self._outcome.failed).append(end.name)
 
     def _job(self, name: str) -> Job:
         command = (sys.executable, "-m", "surefoot.benchmark.cell", str(self._folder.path), name)

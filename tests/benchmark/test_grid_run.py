@@ -17,13 +17,13 @@ import surefoot
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import get_preset
 from surefoot.benchmark import planning
-from surefoot.benchmark.bench import Bench
-from surefoot.benchmark.folder import BenchFolder
+from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
+from surefoot.benchmark.grid_run import GridRun
 from surefoot.benchmark.launchers import Job, JobEnd
 from surefoot.benchmark.local_launcher import LocalLauncher, visible_gpus
 from surefoot.benchmark.planning import Calibration, cell_cost
-from surefoot.benchmark.status import BenchReader, summary
+from surefoot.benchmark.status import GridReader, summary
 from surefoot.cli.bench_tables import makespan, status_lines
 from surefoot.cli.main import main
 from surefoot.errors import RunFailure
@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_cell_is_what_train_makes(finished: Path, tmp_path: Path) -> None:
-    cell = BenchFolder.open(finished).cells[1]
+    cell = GridFolder.open(finished).cells[1]
     config = cell.config(tmp_path / "run")
     settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
     run = surefoot.train(config.task, algorithm=config.algorithm, observer=Recording(), **settings)
@@ -80,7 +80,7 @@ def test_a_cell_is_what_train_makes(finished: Path, tmp_path: Path) -> None:
 def test_nothing_runs_the_second_time(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")}
     printed = finish(str(finished.parent / "g.toml"), "--out", str(finished))
-    assert "2 of 2 cells are finished already" in printed
+    assert "2 of 2 cells are already finished" in printed
     assert "starts" not in printed
     assert {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")} == before
 
@@ -93,7 +93,7 @@ def test_another_grid_in_the_same_directory_is_refused(finished: Path, tmp_path:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     said = finish(str(other), "--out", str(tmp_path / "mine"), code=2)
-    assert "is not a benchmark's directory" in said
+    assert "is not the directory of a grid" in said
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -116,11 +116,11 @@ def test_a_killed_bench_goes_on_and_comes_to_the_same(finished: Path, tmp_path: 
     process.kill()
     process.communicate()
     time.sleep(1.0)
-    states = {cell.state for cell in BenchReader(BenchFolder.open(out)).read()}
+    states = {cell.state for cell in GridReader(GridFolder.open(out)).read()}
     assert "running" not in states, "a cell outlived its launcher"
     printed = finish(str(grid), "--out", str(out))
     assert f"resumes   {name}" in printed
-    for cell in BenchFolder.open(out).cells:
+    for cell in GridFolder.open(out).cells:
         assert rows_without_clock(out / "cells" / cell.name) == rows_without_clock(finished / "cells" / cell.name)
 
 
@@ -134,9 +134,9 @@ def test_a_killed_cell_is_begun_again_and_comes_to_the_same(finished: Path, tmp_
     os.kill(int((run / ".lock").read_text()), signal.SIGKILL)
     printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed
-    assert f"failed    {name} (SIGKILL, try 1 of 2)" in printed
+    assert f"failed    {name} (SIGKILL, attempt 1 of 2)" in printed
     assert f"resumes   {name}" in printed
-    assert [cell.attempts for cell in BenchReader(BenchFolder.open(out)).read()] == [2, 1]
+    assert [cell.attempts for cell in GridReader(GridFolder.open(out)).read()] == [2, 1]
     for own in ("evaluations.csv", "training.csv"):
         assert rows_without_clock(run, own) == rows_without_clock(finished / "cells" / name, own)
 
@@ -144,14 +144,14 @@ def test_a_killed_cell_is_begun_again_and_comes_to_the_same(finished: Path, tmp_
 def test_a_cell_that_always_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     grid, out = write_grid(tmp_path / "g.toml"), tmp_path / "out"
     broken, sound = (cell.name for cell in load_grid(str(grid)).cells)
-    folder = BenchFolder.create(out, load_grid(str(grid)))
+    folder = GridFolder.create(out, load_grid(str(grid)))
     folder.run_path(broken).mkdir()
     (folder.run_path(broken) / "config.json").write_text("{}")
     printed = finish(str(grid), "--out", str(out), code=1)
-    assert f"failed    {broken} (exit code 2, try 2 of 2): surefoot: error:" in printed
+    assert f"failed    {broken} (exit code 2, attempt 2 of 2): surefoot: error:" in printed
     assert "1 finished, 1 failed, 0 left" in printed
     assert f"failed: {broken}, see {folder.log_path(broken)}" in printed
-    first, second = BenchReader(folder).read()
+    first, second = GridReader(folder).read()
     assert (first.state, first.attempts, second.state, second.name) == ("failed", 2, "finished", sound)
     assert first.problem.startswith("exit code 2: surefoot: error:")
 
@@ -164,8 +164,8 @@ def test_a_stopped_bench_leaves_checkpoints_and_says_how_to_go_on(tmp_path: Path
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=200)
     assert process.returncode == 130, printed
-    assert "go on with the same command" in printed
-    (status, _) = BenchReader(BenchFolder.open(out)).read()
+    assert "continue with the same command" in printed
+    (status, _) = GridReader(GridFolder.open(out)).read()
     assert status.state == "stopped"
     assert list((folder / "checkpoints").glob("env_steps_*"))
 
@@ -176,7 +176,7 @@ def test_a_stopped_bench_leaves_checkpoints_and_says_how_to_go_on(tmp_path: Path
 class Scripted:
     """A launcher whose jobs end as told: exit codes in the order of starts."""
 
-    def __init__(self, folder: BenchFolder, codes: dict[str, list[int | None]], room: int = 1) -> None:
+    def __init__(self, folder: GridFolder, codes: dict[str, list[int | None]], room: int = 1) -> None:
         self.folder, self.codes, self.room = folder, codes, room
         self.started: list[str] = []
         self.running: list[str] = []
@@ -202,22 +202,22 @@ class Scripted:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> BenchFolder:
-    return BenchFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
+def folder(tmp_path: Path) -> GridFolder:
+    return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
 
 
-def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_count(folder: BenchFolder) -> None:
+def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_count(folder: GridFolder) -> None:
     first, second = (cell.name for cell in folder.cells)
     launcher = Scripted(folder, {first: [1, None, None, 1], second: [2, 2]})
     told: list[str] = []
     memory = {first: 0, second: 0}
-    outcome = Bench(folder, launcher, memory, retries=1, tell=told.append).run(StopSignal())
+    outcome = GridRun(folder, launcher, memory, retries=1, report=told.append).run(StopSignal())
     assert launcher.started == [first, second, first, second, first, first]
     assert sorted(outcome.failed) == sorted([first, second])
     assert outcome.exit_code == 1
-    assert f"failed    {first} (exit code 1, try 1 of 2): line | surefoot: error: it broke" in told
+    assert f"failed    {first} (exit code 1, attempt 1 of 2): line | surefoot: error: it broke" in told
     assert told.count(f"lost      {first}") == 2
-    statuses = {cell.name: cell for cell in BenchReader(folder).read()}
+    statuses = {cell.name: cell for cell in GridReader(folder).read()}
     assert statuses[first].state == "failed"
     assert (statuses[first].attempts, statuses[second].attempts) == (4, 2)
     assert (f"failed: {first}: exit code 1: surefoot: error: it broke", "failed") in status_lines(
@@ -226,14 +226,14 @@ def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_c
     assert summary(list(statuses.values())) == "2 cells: 2 failed"
 
 
-def test_a_cell_that_says_done_and_is_not_has_failed(folder: BenchFolder) -> None:
+def test_a_cell_that_says_done_and_is_not_has_failed(folder: GridFolder) -> None:
     names = [cell.name for cell in folder.cells]
     launcher = Scripted(folder, {name: [0] for name in names}, room=2)
-    outcome = Bench(folder, launcher, dict.fromkeys(names, 0), retries=0, tell=lambda line: None).run(StopSignal())
+    outcome = GridRun(folder, launcher, dict.fromkeys(names, 0), retries=0, report=lambda line: None).run(StopSignal())
     assert outcome.failed == names
 
 
-def test_a_second_bench_in_one_directory_is_refused(folder: BenchFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_bench_in_one_directory_is_refused(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
     lock = folder.lock()
     lock.acquire()
     grid = folder.path.parent / "g.toml"
