@@ -33,7 +33,7 @@ else:
 
 obs, _ = env.reset(seed=agent.agent_steps)
 total = 0.0
-for _ in range(args.agent_steps):
+for _step in range(args.agent_steps):
     action = agent.act(obs)
     next_obs, reward, terminated, truncated, _ = env.step(action)
     agent.observe(obs, action, reward, next_obs, terminated, truncated)

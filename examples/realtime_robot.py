@@ -39,7 +39,7 @@ clock = surefoot.ControlClock(HZ)
 obs, _ = env.reset(seed=0)
 total, episode = 0.0, 0
 with surefoot.AsyncLearner(agent, realtime=True) as learner, contextlib.suppress(KeyboardInterrupt):
-    for _ in range(round(args.seconds * HZ)):
+    for _step in range(round(args.seconds * HZ)):
         clock.tick()
         action = learner.act(obs)
         next_obs, reward, terminated, truncated, _ = env.step(action)

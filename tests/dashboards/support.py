@@ -108,7 +108,7 @@ def records(folder: Path) -> list[Any]:
 
 
 def _records(folder: Path) -> Iterator[Any]:
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     (file,) = folder.glob("run-*.wandb")
     content = file.read_bytes()

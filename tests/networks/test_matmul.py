@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +52,8 @@ def test_every_product_of_a_gradient_has_bfloat16_factors() -> None:
     program = jax.make_jaxpr(jax.grad(lambda x, k: product(x, k).sum(), argnums=(0, 1)))(X, KERNEL)
     found = [equation for equation in program.jaxpr.eqns if equation.primitive.name == "dot_general"]
     assert len(found) == 3
-    assert {variable.aval.dtype for equation in found for variable in equation.invars} == {jnp.dtype(jnp.bfloat16)}
+    operands: list[Any] = [variable.aval for equation in found for variable in equation.invars]
+    assert {operand.dtype for operand in operands} == {jnp.dtype(jnp.bfloat16)}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])

@@ -67,11 +67,11 @@ def test_suite_view_has_the_tasks_of_all_algorithms(tmp_path: Path) -> None:
     ):
         for task in tasks:
             make_run(tmp_path / f"{name}-{task}", task=task, preset=name)
-    suite, *tasks = views_of(tmp_path)
+    suite, *views = views_of(tmp_path)
     assert suite.tasks == ("cheetah-run", "walker-run")
     assert [line.label for line in suite.lines] == ["crossq", "sac"]
     assert any(note.startswith("redq is left out") for note in suite.notes)
-    assert [view.title for view in tasks] == ["cheetah-run", "dog-run", "walker-run"]
+    assert [view.title for view in views] == ["cheetah-run", "dog-run", "walker-run"]
     assert suite.improvement[0]["probability of improvement"].value == 0.5  # the same scores
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import gymnasium
 import numpy as np
@@ -58,7 +58,7 @@ def with_spaces(observation: gymnasium.Space | None = None, action: gymnasium.Sp
             self.action_space = action or self.action_space
 
         def move(self, action: np.ndarray) -> np.ndarray:
-            largest = np.max(self.action_space.high)
+            largest = np.max(cast(Box, self.action_space).high)
             return super().move(action / (largest if np.isfinite(largest) else 1.0))
 
     return WithSpaces

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -109,7 +110,8 @@ def flat(time_step, env):
 def test_dm_control_name_cache_returns_same_entries():
     from dm_control.mujoco import index
 
-    physics = get_task("dog-run").make()._simulation._physics
+    simulation: Any = get_task("dog-run").make()._simulation
+    physics = simulation._physics
     xmat, sensors = physics.named.data.xmat, physics.named.data.sensordata
     rows, columns = ["skull", "torso"], ["zx", "zz"]
     plain = index.make_axis_indexers(physics.model)
@@ -142,14 +144,15 @@ def test_dm_control_time_limit_truncates():
 def test_dm_control_discount_zero_terminates(monkeypatch):
     env = get_task("cheetah-run").make()
     env.reset(seed=0)
-    monkeypatch.setattr(env._simulation._task, "get_termination", lambda physics: 0.0)
+    simulation: Any = env._simulation
+    monkeypatch.setattr(simulation._task, "get_termination", lambda physics: 0.0)
     _, _, terminated, truncated, info = env.step(np.zeros(6, np.float32))
     assert (terminated, truncated, info["env_steps"]) == (True, False, 1)
 
 
 @slow_except("HalfCheetah-v5", MUJOCO)
 def test_gymnasium_mujoco_tasks_are_unchanged(task):
-    theirs = gymnasium.make(task.name)
+    theirs: Any = gymnasium.make(task.name)
     assert theirs.spec.max_episode_steps == task.horizon
     ours = task.make()
     np.testing.assert_array_equal(ours.env_action_high, theirs.action_space.high)
@@ -200,7 +203,7 @@ def test_myosuite_time_limit_and_termination():
 def test_myosuite_success_is_that_of_the_last_control_step(monkeypatch):
     env = get_task("myo-key-turn").make()
     env.reset(seed=0)
-    simulation = env._simulation
+    simulation: Any = env._simulation
     solved = iter([True, False, False, True])
     step = simulation._env.step
 

@@ -20,6 +20,7 @@ import pytest
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.tasks import get_task, make_vector, shared_step, workers
 from surefoot.tasks.slots import Spaces, VectorStep
+from surefoot.tasks.vector import VectorEnv, WorkerVectorEnv
 from tests.tasks import zoo
 
 ZERO = np.zeros((2, 1), np.float32)
@@ -42,7 +43,7 @@ class Closing(zoo.Counter):
 def test_close_reaches_every_environment_in_every_worker(tmp_path: Path) -> None:
     with make_vector(get_task(functools.partial(Closing, tmp_path)), [5, 6, 7], "train", num_workers=2) as env:
         env.reset([0, 0, 0])
-        pids = env.worker_pids
+        pids = worker_pids(env)
     closed = [int(path.name.split("-")[1]) for path in tmp_path.iterdir()]
     assert len(closed) == 3
     assert set(closed) == set(pids)
@@ -100,7 +101,7 @@ def test_spaces_are_compared_across_workers(tmp_path: Path) -> None:
 
 def test_environment_with_unsupported_space_is_closed(tmp_path: Path) -> None:
     class Chooses(Closing):
-        action_space = gymnasium.spaces.Discrete(3)
+        action_space: Any = gymnasium.spaces.Discrete(3)
 
     with pytest.raises(UserError, match=r"action space Discrete\(3\)"):
         get_task(functools.partial(Chooses, tmp_path)).make()
@@ -141,7 +142,7 @@ def test_killed_worker_is_reported_at_once() -> None:
         with make_vector(get_task(zoo.terminating), [5, 6, 7, 8], "train", num_workers=2) as env:
             env.reset([0] * 4)
             started = time.monotonic()
-            os.kill(env.worker_pids[1], signal.SIGKILL)
+            os.kill(worker_pids(env)[1], signal.SIGKILL)
             if wait:
                 time.sleep(0.2)
             with pytest.raises(
@@ -173,7 +174,7 @@ def test_worker_that_closes_its_pipe_without_exiting_is_reported(monkeypatch: py
 def test_workers_ignore_signals() -> None:
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:
         env.reset([0, 0])
-        for pid in env.worker_pids:
+        for pid in worker_pids(env):
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
         assert env.step(ZERO).active.all()
@@ -191,7 +192,7 @@ def test_workers_are_single_threaded_processes_without_jax() -> None:
 
 def test_close_ends_workers_and_is_idempotent() -> None:
     env = make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2)
-    pids = env.worker_pids
+    pids = worker_pids(env)
     env.close()
     env.close()
     assert not any(is_running(pid) for pid in pids)
@@ -201,12 +202,17 @@ def test_close_ends_workers_and_is_idempotent() -> None:
 def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
-    (pid,) = env.worker_pids
+    (pid,) = worker_pids(env)
     env.reset([0])
     env.step(ZERO[:1])
     env.step_async(ZERO[:1])
     env.close()
     assert not is_running(pid)
+
+
+def worker_pids(env: VectorEnv) -> tuple[int, ...]:
+    assert isinstance(env, WorkerVectorEnv)
+    return tuple(env.worker_pids)
 
 
 def is_running(pid: int) -> bool:
@@ -259,8 +265,8 @@ def test_shared_step_writes_only_its_own_slots():
     taken = []
     for first in (1.0, 10.0):
         shared.actions[:] = first * np.arange(6).reshape(3, 2)
-        for step in chunks:
-            step()
+        for step_chunk in chunks:
+            step_chunk()
         taken.append(shared.read())
     for first, step in zip((1.0, 10.0), taken, strict=True):
         np.testing.assert_array_equal(step.next_observation, first * np.array([[0.0] * 3, [4.0] * 3, [8.0] * 3]))

@@ -142,7 +142,7 @@ class Echo(gymnasium.Env):
 class DictObservations(Counter):
     """Keys out of alphabetical order, a scalar, and a matrix."""
 
-    observation_space = gymnasium.spaces.Dict(
+    observation_space: Any = gymnasium.spaces.Dict(
         [
             ("z", gymnasium.spaces.Box(-1.0, 1.0, (2, 2))),
             ("a", gymnasium.spaces.Box(-1.0, 1.0, ())),

@@ -150,13 +150,13 @@ def test_a_time_limit_is_stored_as_no_termination(make: object, terminates: bool
 
 def break_late(env: zoo.Counter) -> None:
     """Return NaN from the 240th episode on, long after the first checkpoint."""
-    break_late.calls = getattr(break_late, "calls", 0) + 1
-    if break_late.calls > 60:
+    break_late.calls = getattr(break_late, "calls", 0) + 1  # type: ignore[attr-defined]
+    if break_late.calls > 60:  # type: ignore[attr-defined]
         env.buffer[1] = np.nan
 
 
 def test_environment_that_breaks_is_one_line_and_leaves_the_checkpoint(tmp_path: Path) -> None:
-    break_late.calls = 0
+    break_late.calls = 0  # type: ignore[attr-defined]
     out = tmp_path / "run"
     with pytest.raises(RunFailure) as failure:
         surefoot.train(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_cameras_by_name_and_number() -> None:
 
 @pytest.mark.slow
 def test_image_is_upright() -> None:
-    simulation = get_task("pendulum-swingup").simulate()
+    simulation: Any = get_task("pendulum-swingup").simulate()
     camera = simulation.camera(View(64, 64))
     simulation.reset(0)
     height = {}
