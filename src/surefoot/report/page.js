@@ -1,5 +1,5 @@
 "use strict";
-// Draws what #data holds. Every text that came from a file reaches the page as text, never as markup.
+// Draws the figures of the data in #data. Untrusted names are escaped: they reach the page as text, never as markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -8,7 +8,7 @@ let onPaper = printing.matches;
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",")},${share})`;
 const seeds = (count) => `${count} seed${String(count) === "1" ? "" : "s"}`;
-const whose = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)}${own.length > 1 ? " each" : ""}` :
+const seedCounts = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)}${own.length > 1 ? " each" : ""}` :
   own.map((one) => `${one.label} ${seeds(one.seeds)}`).join(", ");
 const options = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
@@ -46,8 +46,8 @@ function traces(label, x, band, custom, hover, more) {
     Object.assign(curve, more)];
 }
 
-// Sizes are told: a plot that is there would keep its own. Paper is narrower than the window, which is all that can be
-// measured before printing: 690 pixels of an A4 or letter page lie between its margins.
+// Sizes are explicit, since an existing plot would keep its own. Before printing, only the window can be measured; an A4
+// or letter page has 690 pixels between its margins.
 function draw(id, drawn, shape, height) {
   const paper = byId(id).closest(".pair") ? 335 : 690;
   byId(id).style.height = `${height}px`;
@@ -81,7 +81,7 @@ function drawCurves(view) {
     legend, { font: { size: 10, color: style.grey } });
   draw("curves", drawn, shape, Math.max(460, 110 + 19 * (view.lines.length + shown.length + 2)));
   byId("curves-caption").textContent = `${view.title}. ${name === "IQM" ? "IQM" : "Mean"} over all runs, ${data.interval}. ` +
-    `${whose(view.lines)}${view.suite ? " per task" : ""}.` +
+    `${seedCounts(view.lines)}${view.suite ? " per task" : ""}.` +
     (shown.length ? ` Thin and grey: IQM of published curves. ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
 }
 
@@ -94,7 +94,7 @@ const scoreOf = "%{customdata[0]:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f
 const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.high]);
 
 function drawFinals(view) {
-  // First, so that those which stay are drawn as wide as they will be.
+  // Hidden first, so that the others are drawn at their final width.
   byId("utd-box").hidden = !view.utd;
   byId("profile-box").hidden = !view.profiles.length;
   byId("improvement-box").hidden = !view.improvement.labels.length;
@@ -109,12 +109,12 @@ function drawFinals(view) {
   const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>";
   if (view.profiles.length) {
     const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
-    draw("profile", drawn, layout("score", "share of runs above it"), 340);
+    draw("profile", drawn, layout("score", "fraction of runs above it"), 340);
   }
   if (view.improvement.labels.length) drawImprovement(view.improvement);
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
-    `${data.interval}; ${whose(view.finals)}${view.suite ? " per task" : ""}.` +
-    (view.improvement.labels.length ? ` Performance profile and probability of improvement stand at env step ${view.compared.toLocaleString("en")}, the last one of all: the latter says how often a run of the row's algorithm scores more than one of the column's on the same task.` : "");
+    `${data.interval}; ${seedCounts(view.finals)}${view.suite ? " per task" : ""}.` +
+    (view.improvement.labels.length ? ` Performance profile and probability of improvement are at env step ${view.compared.toLocaleString("en")}, the last one of all algorithms; the latter is the probability that a run of the row's algorithm scores more than one of the column's on the same task.` : "");
 }
 
 function drawUtd(view) {
@@ -161,7 +161,7 @@ function drawClock(view) {
   const drawn = one((f) => f.wall_seconds / 60, "min", "").concat(one((f) => f.env_steps_per_second, "env steps/s", "2"));
   draw("clock", drawn, shape, Math.max(340, 90 + 20 * view.finals.length));
   byId("clock-caption").textContent = `${view.title}: one point for each algorithm, with its ${data.interval}; ` +
-    `${whose(view.finals)}${view.suite ? " per task" : ""}. Means over runs, evaluations included; ` +
+    `${seedCounts(view.finals)}${view.suite ? " per task" : ""}. Means over runs, evaluations included; ` +
     "a run trains its seeds together. Machines differ: see the device in the tables.";
 }
 
@@ -174,7 +174,7 @@ function drawDiagnostics(view) {
   if (byId("layers-box").open && view.layers.length) drawPanels("layers", view.layers);
   const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line]))).values()];
   byId("diagnostics-caption").textContent = `${view.title}, over env steps. Mean${view.suite ? " over tasks and seeds" : " over seeds"}; shaded: lowest to highest ` +
-    `seed; ${whose(counts)}${view.suite ? " per task" : ""}.`;
+    `seed; ${seedCounts(counts)}${view.suite ? " per task" : ""}.`;
 }
 
 function drawPanels(id, own) {
