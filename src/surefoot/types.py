@@ -1,4 +1,4 @@
-"""The data that travels between rooms, and the glossary of axes.
+"""Data shared by the packages, and the glossary of axes.
 
 Axes, in the order in which they appear in a shape:
 
@@ -11,7 +11,7 @@ Axes, in the order in which they appear in a shape:
     O  observation entries
     A  action entries
 
-The learner, the networks and the replay buffer know no S: they are written for one seed and mapped over seeds once, in
+The learner, the networks and the replay buffer are written for one seed and mapped over S once, in
 ``training.population``.
 """
 
@@ -26,11 +26,11 @@ type PyTree = Any
 """A nested structure of arrays."""
 
 type Array = jax.Array | np.ndarray
-"""An array on the device, or one on its way there."""
+"""An array on the device, or one to be transferred to it."""
 
 
 class EnvSpec(NamedTuple):
-    """The sizes a learner needs to know of an environment."""
+    """Sizes of an environment."""
 
     observation_size: int
     """O, entries of the flat float32 observation."""
@@ -39,7 +39,7 @@ class EnvSpec(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What one agent step added to the world, for one seed."""
+    """One agent step of one seed."""
 
     action: Array
     """[A] float32 in [-1, 1]."""

@@ -1,4 +1,4 @@
-"""The update of CrossQ + WN once more, in NumPy and without any of the library's code.
+"""Reference update of CrossQ + WN in NumPy, without the library's code.
 
 Written from the formulas for one critic at a time; the tests hold the learner against it.
 """

@@ -1,4 +1,4 @@
-"""A small learner, its compiled update, and fixed data; shared because compiling is what these tests cost."""
+"""Small learners, compiled updates and fixed data, shared to save compilation."""
 
 from __future__ import annotations
 

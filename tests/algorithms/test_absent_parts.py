@@ -1,4 +1,4 @@
-"""A part that is absent costs nothing: no state, no operation, not one line of its code is run."""
+"""Absent parts add no state and no operation, and their code is not executed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ PARTS: dict[str, tuple[Any, str, Algorithm]] = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_sacs_update_runs_none_of_a_parts_code(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sac_update_executes_no_code_of_absent_parts(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, having = PARTS[part]
     expected = operations(traced(SAC))
     monkeypatch.setattr(owner, name, refuse)
@@ -92,7 +92,7 @@ def test_sacs_update_runs_none_of_a_parts_code(part: str, monkeypatch: pytest.Mo
         traced(having)
 
 
-def test_sacs_state_holds_nothing_of_other_parts() -> None:
+def test_sac_state_has_no_leaves_of_absent_parts() -> None:
     state = state_shapes(SAC)
     assert (state.optimist, state.observations, state.returns) == (None, None, None)
     assert (state.actor.batch_stats, state.critic.batch_stats) == ({}, {})
@@ -112,17 +112,17 @@ def test_sacs_state_holds_nothing_of_other_parts() -> None:
         ("critic_loss", QuantileHuber(5)),
     ],
 )
-def test_the_count_of_operations_would_show_a_part(field: str, value: Any) -> None:
+def test_operation_count_detects_a_part(field: str, value: Any) -> None:
     scalars = {"target_reduction": tiny_preset("bro").target_reduction} if field == "critic_loss" else {}
     assert operations(traced(SAC.replace(**{field: value}, **scalars))) > operations(traced(SAC))
 
 
-def test_resets_leave_no_trace_in_an_update() -> None:
+def test_resets_do_not_change_the_update_program() -> None:
     resets = tiny_preset("bro").resets
     assert str(traced(SAC.replace(resets=resets))) == str(traced(SAC))
 
 
-def test_without_a_target_there_is_one_pass_less() -> None:
+def test_flops_with_and_without_target_by_hand() -> None:
     """SAC's own arithmetic, counted by hand, with and without the target network."""
     observation, action = SPEC
     actor = layer_flops(ACTOR_WIDTHS, observation, 2 * action, BATCH)
@@ -143,7 +143,7 @@ def test_without_a_target_there_is_one_pass_less() -> None:
     assert conditionals(program) == 0
 
 
-def test_a_plain_torso_lists_nothing_of_other_kinds() -> None:
+def test_plain_torso_has_plain_layers_only() -> None:
     kinds = {type(layer) for torso in (SAC.actor, SAC.critic) for layer in torso.layers()}
     assert not kinds & {Dropout, Residual}
     norms = {BatchNorm, BatchRenorm, LayerNorm}

@@ -102,12 +102,12 @@ def test_running_statistics_are_those_of_the_concatenated_batch(step: Step) -> N
                 np.testing.assert_allclose(after[name][kind][c], expected, rtol=1e-10, atol=1e-14, err_msg=name)
 
 
-def test_only_the_first_half_enters_the_loss_and_the_target_bootstraps_with_its_own_parameters(step: Step) -> None:
+def test_loss_uses_the_first_half_and_the_target_parameters(step: Step) -> None:
     assert float(step.metrics.critic_loss) == pytest.approx(expected_loss(step, step.before.target_critic), rel=1e-10)
     assert float(step.metrics.critic_loss) != pytest.approx(expected_loss(step, step.before.critic.params), rel=1e-3)
 
 
-def test_metrics_are_those_of_the_pass(step: Step) -> None:
+def test_metrics_match_numpy(step: Step) -> None:
     size = len(step.batch.reward)
     q = np.stack([p.output[:size] for p in joint_passes(step, step.before.critic.params)])
     next_q = np.stack([p.output[size:] for p in joint_passes(step, step.before.target_critic)])
@@ -117,7 +117,7 @@ def test_metrics_are_those_of_the_pass(step: Step) -> None:
     assert float(step.metrics.critic_grad_norm) == pytest.approx(np.sqrt(squares), rel=1e-10)
 
 
-def test_two_separate_passes_differ(step: Step) -> None:
+def test_separate_passes_match_numpy(step: Step) -> None:
     separate = take_step(tiny(critic_pass="separate"))
     assert float(separate.metrics.critic_loss) != pytest.approx(float(step.metrics.critic_loss), rel=1e-3)
     statistics = separate.after.critic.batch_stats["torso"]["input_norm"]["mean"]
@@ -183,7 +183,7 @@ def without_target(x64: None) -> Step:
     return take_step(WITHOUT_TARGET)
 
 
-def test_without_a_target_the_gradient_flows_through_the_shared_statistics_only(without_target: Step) -> None:
+def test_without_target_gradient_flows_through_shared_statistics_only(without_target: Step) -> None:
     step = without_target
     gradient = first_gradient(step)
     assert float(step.metrics.critic_loss) == pytest.approx(expected_loss(step, step.before.critic.params), rel=1e-10)
@@ -192,7 +192,7 @@ def test_without_a_target_the_gradient_flows_through_the_shared_statistics_only(
     assert furthest(gradient, reference_gradient(step, constant_output=False)) > 1e-3
 
 
-def test_without_a_target_there_is_none_in_the_state(without_target: Step) -> None:
+def test_without_target_state_has_none(without_target: Step) -> None:
     assert without_target.before.target_critic is None
     assert without_target.after.target_critic is None
 
@@ -200,7 +200,7 @@ def test_without_a_target_there_is_none_in_the_state(without_target: Step) -> No
 # -------------------------------------------------------------------- the target critic
 
 
-def test_target_follows_after_the_critic_step(step: Step) -> None:
+def test_target_update_uses_the_updated_critic(step: Step) -> None:
     expected = jax.tree.map(lambda t, q: 0.995 * t + 0.005 * q, step.before.target_critic, step.after.critic.params)
     assert furthest(step.after.target_critic, expected) < 1e-14
     too_early = jax.tree.map(lambda t, q: 0.995 * t + 0.005 * q, step.before.target_critic, step.before.critic.params)
@@ -227,7 +227,7 @@ def test_termination_stops_the_bootstrap(step: Step) -> None:
 # -------------------------------------------------------------------- the optimiser's step
 
 
-def test_the_step_is_adamw_on_what_is_free_and_a_projected_adam_on_what_is_held(step: Step) -> None:
+def test_step_is_adamw_with_projection_of_hidden_layers(step: Step) -> None:
     before, after = named_leaves(step.before.critic.params), named_leaves(step.after.critic.params)
     gradient, optimizer = named_leaves(first_gradient(step)), WITH_TARGET.critic_optimizer
     expected = {
@@ -244,6 +244,6 @@ def test_the_step_is_adamw_on_what_is_free_and_a_projected_adam_on_what_is_held(
         np.testing.assert_allclose(after[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-def test_actor_and_temperature_are_untouched_by_a_critic_update(step: Step) -> None:
+def test_critic_update_keeps_actor_and_temperature(step: Step) -> None:
     assert furthest(step.after.actor, step.before.actor) == 0.0
     assert float(step.after.log_alpha) == float(step.before.log_alpha)

@@ -1,4 +1,4 @@
-"""Quantile and categorical critics against numbers worked out by hand."""
+"""Quantile and categorical critics against values computed by hand."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_quantile_loss_sums_over_critics_and_averages_over_the_batch() -> None:
     assert float(QUANTILES.loss(outputs, target)) == pytest.approx(np.mean(single, axis=1).sum(), rel=1e-12)
 
 
-def test_kappa_is_where_the_loss_turns_linear() -> None:
+def test_quantile_loss_is_linear_beyond_kappa() -> None:
     outputs, target = jnp.zeros((1, 1, 1)), jnp.full((1, 1), 3.0)
     # Level 1/2. kappa 1: 1 (3 - 0.5); kappa 2: 2 (3 - 1) / 2; kappa 4: 9 / 2 / 4.
     for kappa, huber in ((1.0, 2.5), (2.0, 2.0), (4.0, 1.125)):
         assert float(QuantileHuber(1, kappa).loss(outputs, target)) == pytest.approx(0.5 * huber, rel=1e-14)
 
 
-def test_quantiles_settle_at_those_of_the_target() -> None:
+def test_quantile_loss_is_minimal_at_the_target_quantiles() -> None:
     """The loss is least at the quantiles: for 1, 2, ..., 4 at levels 1/4 and 3/4, and a tiny kappa."""
     part, target = QuantileHuber(2, kappa=1e-6), jnp.broadcast_to(jnp.array([0.0, 1.0]), (1, 2))
     at = {q: float(part.loss(jnp.full((1, 1, 2), q), target)) for q in (-0.5, 0.0, 0.5, 1.0, 1.5)}
@@ -77,20 +77,20 @@ def test_projection_by_hand() -> None:
     np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.25, 0.5), expected, rtol=1e-14)
 
 
-def test_an_atom_that_lands_on_an_atom_stays_whole() -> None:
+def test_projection_onto_matching_atoms_is_the_identity() -> None:
     np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.0, 1.0), [0.2, 0.3, 0.5], atol=1e-15)
     np.testing.assert_allclose(project([0.2, 0.3, 0.5], 0.0, 0.0), [0.0, 1.0, 0.0], atol=1e-15)
 
 
 @pytest.mark.parametrize(("reward", "expected"), [(50.0, [0.0, 0.0, 1.0]), (-50.0, [1.0, 0.0, 0.0])])
-def test_what_leaves_the_support_is_clipped_to_its_ends(reward: float, expected: list[float]) -> None:
+def test_projection_clips_to_the_support(reward: float, expected: list[float]) -> None:
     np.testing.assert_allclose(project([0.2, 0.3, 0.5], reward, 0.9), expected, atol=1e-15)
     # Only a part leaves: 0.5 + (-1, 0, 1) = -0.5, 0.5, 1.5.
     half = project([0.2, 0.3, 0.5], 0.5, 1.0)
     np.testing.assert_allclose(half, [0.1, 0.1 + 0.15, 0.15 + 0.5], atol=1e-15)
 
 
-def test_projection_keeps_mass_and_inside_the_support_the_mean() -> None:
+def test_projection_preserves_mass_and_mean() -> None:
     part, rng = CategoricalCrossEntropy(11, -5.0, 5.0), np.random.default_rng(1)
     p = rng.dirichlet(np.ones(11), size=64)
     values = rng.uniform(-0.5, 0.5, (64, 1)) + rng.uniform(0.0, 0.8, (64, 1)) * np.linspace(-5.0, 5.0, 11)[None]
@@ -117,7 +117,7 @@ def test_cross_entropy_by_hand() -> None:
     assert ATOMS.num_outputs == 3
 
 
-def test_cross_entropys_gradient_is_the_difference_of_the_probabilities() -> None:
+def test_cross_entropy_gradient_by_hand() -> None:
     rng = np.random.default_rng(2)
     logits, p = rng.normal(size=(2, 4, 3)), rng.dirichlet(np.ones(3), size=4)
     gradient = jax.grad(ATOMS.loss)(jnp.asarray(logits), jnp.asarray(p))

@@ -287,14 +287,14 @@ PART_EXEMPT = {
 
 
 @pytest.mark.parametrize(("base", "path"), PART_FIELDS, ids=lambda value: str(value))
-def test_the_parts_field_matters(base: str, path: str) -> None:
+def test_every_field_of_a_part_changes_its_program(base: str, path: str) -> None:
     value, see = PART_FIELDS[base, path]
     changed = perturb(HAVING[base], path, value)
     assert see(HAVING[base]) != see(changed)
 
 
 @pytest.mark.parametrize("path", PART_EXEMPT)
-def test_a_parts_exempt_field_really_changes_nothing(path: str) -> None:
+def test_exempt_field_of_a_part_changes_nothing(path: str) -> None:
     base = HAVING["optimism"]
     changed = perturb(base, path, "unconstrained")
     assert changed != base
@@ -354,7 +354,7 @@ def test_every_field_is_perturbed_or_exempt() -> None:
 
 
 @pytest.mark.parametrize("path", PERTURBED)
-def test_the_field_matters(path: str) -> None:
+def test_every_field_changes_its_program(path: str) -> None:
     value, see = PERTURBED[path]
     changed = perturb(BASE, path, value)
     assert changed != BASE
@@ -362,14 +362,14 @@ def test_the_field_matters(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", EXEMPT)
-def test_an_exempt_field_really_changes_nothing(path: str) -> None:
+def test_exempt_field_changes_nothing(path: str) -> None:
     """An exemption that no longer holds has to go."""
     value = "unconstrained" if path.endswith("decay") else "other"
     base = perturb(BASE, "temperature.optimizer.weight_decay", 0.2)
     assert update(base) == update(perturb(base, path, value))
 
 
-def test_the_discount_reaches_the_learner() -> None:
+def test_discount_changes_the_update_program() -> None:
     """The plan resolves the discount; the learner is built with it."""
     state, key = jax.eval_shape(learner(BASE).init, jax.random.key(0)), jax.random.key(0)
     programs = [

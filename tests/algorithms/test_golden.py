@@ -1,4 +1,4 @@
-"""Two updates of every preset against stored numbers: a change of any bit of an algorithm shows here first.
+"""Two updates of every preset against stored values.
 
 The numbers are this code's own, taken after the tests against independent formulas had passed. To take them again,
 after a change that was meant to change them: ``python -m tests.algorithms.test_golden`` in the repository's root.
@@ -44,11 +44,11 @@ def measure(algorithm: Algorithm) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_two_updates_give_the_stored_numbers(name: str, x64: None) -> None:
+def test_two_updates_match_stored_values(name: str, x64: None) -> None:
     assert measure(ALGORITHMS[name]) == pytest.approx(json.loads(STORED.read_text())[name], rel=1e-9, abs=1e-9)
 
 
-def test_every_preset_has_its_numbers_and_no_two_the_same() -> None:
+def test_stored_values_cover_every_preset_and_differ() -> None:
     stored = json.loads(STORED.read_text())
     assert stored.keys() == {preset.name for preset in list_presets()}
     assert len({json.dumps(numbers) for numbers in stored.values()}) == len(stored)

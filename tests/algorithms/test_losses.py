@@ -1,4 +1,4 @@
-"""Targets and losses against numbers worked out by hand."""
+"""Scalar losses and log-probabilities against values computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BRO's second policy against numbers worked out by hand."""
+"""BRO's second policy against values computed by hand."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def flat(action: jax.Array, optimism: jax.Array) -> jax.Array:
     return jnp.zeros(action.shape[0])
 
 
-def test_the_weights_start_where_the_configuration_says() -> None:
+def test_initial_weights_match_the_configuration() -> None:
     assert weights(begin()[1]) == pytest.approx([2.0, 0.5], rel=1e-5)
 
 
-def test_the_second_policy_starts_next_to_the_first_and_has_no_bias() -> None:
+def test_initial_shift_is_small_and_without_bias() -> None:
     """Its head is orthogonal with gain 0.01 on features of layer-normalised size."""
     optimist, state = begin()
     assert set(state.params["shift"]) == {"kernel"}
@@ -73,7 +73,7 @@ def test_the_second_policy_starts_next_to_the_first_and_has_no_bias() -> None:
     assert 0.0 < float(jnp.abs(shift).max()) < 0.1
 
 
-def test_exploring_moves_the_mean_and_narrows_the_deviation() -> None:
+def test_exploration_shifts_the_mean_and_scales_the_deviation() -> None:
     optimist, state = begin(dataclasses.replace(CONFIG, std_scale=0.25), shift=0.3)
     observation, mean, log_std = first_policy()
     noise = np.asarray(jax.random.normal(KEY, mean.shape, mean.dtype))
@@ -82,7 +82,7 @@ def test_exploring_moves_the_mean_and_narrows_the_deviation() -> None:
 
 
 @pytest.mark.parametrize(("shift", "above"), [(0.3, True), (0.05, False)])
-def test_the_weights_follow_the_divergence(shift: float, above: bool) -> None:
+def test_weights_react_to_the_divergence(shift: float, above: bool) -> None:
     """KL per dimension is (shift / std)^2 / 2 = 0.18 or 0.005, against a target of 0.05."""
     optimist, before = begin(shift=shift)
     observation, mean, log_std = first_policy()
@@ -98,7 +98,7 @@ def test_the_weights_follow_the_divergence(shift: float, above: bool) -> None:
     np.testing.assert_allclose(mean_gradient, excess * slope, rtol=1e-5)
 
 
-def test_at_the_target_the_weights_rest() -> None:
+def test_weights_are_stationary_at_the_target() -> None:
     optimist, before = begin(dataclasses.replace(CONFIG, target_kl=0.18), shift=0.3)
     after = optimist.update(before, *first_policy(), flat, KEY)
     gradient = optax.tree_utils.tree_get(after.weights_opt_state, "mu")
@@ -124,7 +124,7 @@ def test_the_loss_by_hand() -> None:
 
 
 @pytest.mark.parametrize("target_kl", [0.05, 0.2])
-def test_it_climbs_a_value_until_the_divergence_meets_its_target(target_kl: float) -> None:
+def test_divergence_converges_to_its_target(target_kl: float) -> None:
     """Towards large actions; the KL per dimension, averaged over the last updates of many."""
     optimist, state = begin(dataclasses.replace(CONFIG, target_kl=target_kl, weight_optimizer=AdamW(3e-3)))
     observation, mean, log_std = first_policy()
@@ -151,7 +151,7 @@ def moved(state: Any, by: float) -> Any:
     return state._replace(optimist=optimist)
 
 
-def test_the_second_policy_explores_and_the_first_is_evaluated() -> None:
+def test_second_policy_explores_and_first_is_evaluated() -> None:
     functions, state = learner(tiny_preset("bro")), fixed_state(tiny_preset("bro"))
     batch, other = fixed_batch(), moved(state, 0.5)
     observation = batch.observation[0]
@@ -166,14 +166,14 @@ def test_the_second_policy_explores_and_the_first_is_evaluated() -> None:
     np.testing.assert_allclose(functions.act(state, observation, KEY), expected, rtol=1e-10)
 
 
-def test_neither_critic_nor_first_policy_depends_on_the_second() -> None:
+def test_losses_do_not_depend_on_the_second_policy() -> None:
     functions, state = learner(tiny_preset("bro")), fixed_state(tiny_preset("bro"))
     other = moved(state, 0.5)
     for loss, params in ((functions.critic_loss, state.critic.params), (functions.actor_loss, state.actor.params)):
         assert float(loss(params, state, fixed_batch(), KEY)[0]) == float(loss(params, other, fixed_batch(), KEY)[0])
 
 
-def test_the_update_climbs_mean_and_disagreement_of_the_critics(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upper_bound_is_mean_plus_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
     functions, state, batch = learner(tiny_preset("bro")), fixed_state(tiny_preset("bro")), fixed_batch()
     bounds: list[Any] = []
 
@@ -188,7 +188,7 @@ def test_the_update_climbs_mean_and_disagreement_of_the_critics(monkeypatch: pyt
     np.testing.assert_allclose(bounds[0](batch.action, jnp.array(3.0)), by_hand, rtol=1e-10)
 
 
-def test_it_stands_still_where_the_policy_does() -> None:
+def test_second_policy_follows_the_policy_delay() -> None:
     """With a policy delay the second policy waits with the first one."""
     algorithm = tiny_preset("bro").replace(policy_delay=2)
     state = fixed_state(algorithm)

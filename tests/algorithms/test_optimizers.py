@@ -1,4 +1,4 @@
-"""The optimisers' schedules."""
+"""Optimisers and their schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How outputs become actions: the noise of a deterministic policy, and what a stochastic one does alike."""
+"""Actions of deterministic and stochastic policies."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def noise(x64: None) -> np.ndarray:
     return np.asarray(jax.random.normal(KEY, RAW.shape, jnp.float64))
 
 
-def test_a_deterministic_policy_explores_with_unbounded_noise_within_the_actions_bounds(
-    raw: jax.Array, noise: np.ndarray
-) -> None:
+def test_deterministic_exploration_noise_is_unclipped_within_action_bounds(raw: jax.Array, noise: np.ndarray) -> None:
     action = np.asarray(POLICY.explore(raw, KEY))
     np.testing.assert_allclose(action, np.clip(MEAN + 0.1 * noise, -1.0, 1.0), rtol=1e-12)
     assert np.abs(action).max() == 1.0
@@ -40,7 +38,7 @@ def test_a_deterministic_policy_explores_with_unbounded_noise_within_the_actions
     assert np.abs(action - MEAN)[inside].max() > 0.25
 
 
-def test_the_targets_noise_is_clipped_to_its_bound_and_the_actions_to_theirs(raw: jax.Array, noise: np.ndarray) -> None:
+def test_target_noise_and_actions_are_clipped(raw: jax.Array, noise: np.ndarray) -> None:
     action, log_prob = POLICY.next_action(raw, KEY)
     by_hand = np.clip(MEAN + np.clip(0.2 * noise, -0.25, 0.25), -1.0, 1.0)
     np.testing.assert_allclose(action, by_hand, rtol=1e-12)
@@ -49,7 +47,7 @@ def test_the_targets_noise_is_clipped_to_its_bound_and_the_actions_to_theirs(raw
     np.testing.assert_array_equal(log_prob, np.zeros(4000))
 
 
-def test_a_deterministic_policy_is_judged_and_evaluated_without_noise(raw: jax.Array) -> None:
+def test_deterministic_policy_loss_and_evaluation_have_no_noise(raw: jax.Array) -> None:
     action, log_prob = POLICY.policy_action(raw, KEY)
     np.testing.assert_allclose(action, MEAN, rtol=1e-12)
     np.testing.assert_array_equal(log_prob, np.zeros(4000))

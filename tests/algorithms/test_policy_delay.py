@@ -1,4 +1,4 @@
-"""The policy delay: what changes when, and that the computation is absent in between, with many seeds too."""
+"""Policy delay: update times, and no computation of the policy update in between."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def transition(seeds: int = SEEDS, step: int = 0) -> Transition:
 # -------------------------------------------------------------------- what changes when
 
 
-def test_the_policy_changes_only_when_it_is_told_to() -> None:
+def test_policy_changes_only_if_update_policy() -> None:
     with jax.enable_x64(True):
         update, before = compiled_update(tiny()), double(fresh_state(tiny()))
         waited, _, no_metrics = update(before, fixed_batch(), jax.random.key(0), jnp.bool_(False))
@@ -71,7 +71,7 @@ def population() -> Population:
     return Population(Learner(algorithm, SPEC, DISCOUNT), range(SEEDS), capacity=20, frames=30)
 
 
-def test_the_delay_is_counted_across_agent_steps(population: Population) -> None:
+def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
     """At two updates per agent step the policy moves in updates 3, 6 and 9: in agent steps 2, 3 and 5."""
     state, _ = population.init(transition().observation)
     moved, actor_updates, critic_updates = [], [], []
@@ -147,20 +147,20 @@ ACT = ACTOR_FORWARD // BATCH
 UTD = 2
 
 
-def test_the_policy_update_is_absent_where_it_is_not_taken() -> None:
+def test_delayed_policy_update_is_not_computed() -> None:
     program = needed(traced(tiny(policy_delay=3, utd=UTD)).jaxpr)
     assert conditionals(program) == 1
     assert flops(program, branches=False) == SEEDS * (UTD * CRITIC_UPDATE + ACT)
     assert flops(program, branches=True) == SEEDS * (UTD * (CRITIC_UPDATE + ACTOR_UPDATE) + ACT)
 
 
-def test_without_a_delay_there_is_no_branch() -> None:
+def test_no_branch_without_a_delay() -> None:
     program = needed(traced(tiny(policy_delay=1, utd=UTD)).jaxpr)
     assert conditionals(program) == 0
     assert flops(program, branches=False) == SEEDS * (UTD * (CRITIC_UPDATE + ACTOR_UPDATE) + ACT)
 
 
-def test_the_compiled_program_keeps_the_branch(population: Population) -> None:
+def test_compiled_program_keeps_the_branch(population: Population) -> None:
     """A predicate with a seed axis would have become a selection between two computed results."""
     state = jax.eval_shape(population.init, jnp.asarray(transition().observation))[0]
     compiled = (

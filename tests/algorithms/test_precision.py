@@ -1,4 +1,4 @@
-"""bf16 rounds the factors of hidden layers' products in updates, nothing else; a GPU is asked for what was meant."""
+"""Matrix precision: bf16 rounds factors in hidden layers of updates only; requested precision on a GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import surefoot
 from surefoot.algorithms import Learner
 from surefoot.benchmark.train_step import inner_jaxprs
-from surefoot.diagnostics import critic_curvature, diagnose_actor, diagnose_critic, judge
+from surefoot.diagnostics import act_and_value, critic_curvature, diagnose_actor, diagnose_critic
 from surefoot.machine import Precision
 from surefoot.types import Batch
 from tests.algorithms.support import DISCOUNT, SPEC, fixed_batch, fresh_state, tiny
@@ -43,11 +43,11 @@ def products(jaxpr: Any) -> Iterator[tuple[set[np.dtype], set[int]]]:
             yield from products(inside)
 
 
-def test_float32_holds_no_trace_of_it() -> None:
+def test_float32_program_has_no_bfloat16() -> None:
     assert "bf16" not in str(update_program("float32"))
 
 
-def test_hidden_layers_are_rounded_and_heads_are_not() -> None:
+def test_bf16_rounds_hidden_layers_but_not_heads() -> None:
     found = list(products(update_program("bf16").jaxpr))
     head_sizes = {1, SPEC.action_size}
     heads = [types for types, sizes in found if sizes & head_sizes]
@@ -65,7 +65,7 @@ def test_acting_is_in_float32() -> None:
     assert "bf16" not in str(program)
 
 
-def test_an_update_keeps_its_types_and_is_near_that_of_float32() -> None:
+def test_bf16_update_is_close_to_float32() -> None:
     state = fresh_state(ALGORITHM)
     after, losses = {}, {}
     for precision in ("float32", "bf16"):
@@ -88,7 +88,7 @@ def asked(jaxpr: Any) -> Iterator[Any]:
             yield from asked(inside)
 
 
-def test_a_gpu_is_asked_for_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_products_request_their_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """There, a product that asks for nothing is rounded to TF32."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     state, key = fresh_state(ALGORITHM), jax.random.key(0)
@@ -99,7 +99,7 @@ def test_a_gpu_is_asked_for_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) 
         "exploring": jax.make_jaxpr(own.act)(state, BATCH.observation[0], key),
         "critic": jax.make_jaxpr(functools.partial(diagnose_critic, own))(state, BATCH, key),
         "actor": jax.make_jaxpr(functools.partial(diagnose_actor, own))(state, BATCH, key),
-        "Q bias": jax.make_jaxpr(functools.partial(judge, own))(state, BATCH.observation, key),
+        "Q bias": jax.make_jaxpr(functools.partial(act_and_value, own))(state, BATCH.observation, key),
         "curvature": jax.make_jaxpr(functools.partial(critic_curvature, own))(state, BATCH, key),
     }
     exact = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)

@@ -159,7 +159,7 @@ def test_deviations_from_t1_are_real() -> None:
     assert kept == set()
 
 
-def test_the_table_pins_every_field_and_every_preset() -> None:
+def test_table_covers_every_field_and_preset() -> None:
     assert {preset.name for preset in list_presets()} == set(COLUMNS)
     fields = {field.name for field in dataclasses.fields(Algorithm)} - {"name"}
     assert {row.partition(".")[0] for row in TABLE} == fields
@@ -204,7 +204,7 @@ def different(algorithm: Algorithm) -> set[str]:
     return (found | {n for n, v in own.items() if n in neutral and type(v) is not type(neutral[n])}) - {"name"}
 
 
-def test_what_differs_is_found() -> None:
+def test_different_finds_changed_fields() -> None:
     assert different(Algorithm(name="other")) == set()
     assert different(Algorithm(utd=3, target_reduction=Mean())) == {"utd", "target_reduction"}
     assert different(Algorithm(actor=MLP((256, 256), BatchNorm(0.5)))) >= {"actor.norm.momentum"}

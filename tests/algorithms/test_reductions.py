@@ -28,7 +28,7 @@ def test_weights_by_hand() -> None:
         np.testing.assert_allclose(reduction(Q, KEY), weights, rtol=1e-7, err_msg=str(reduction))
 
 
-def test_a_random_subset_is_of_distinct_critics_drawn_anew_with_each_key() -> None:
+def test_random_subset_is_distinct_and_redrawn_per_key() -> None:
     """Critic c has value 2^c; the minimum of two distinct critics of four is 1, 2 or 4 and never 8."""
     q = jnp.broadcast_to(2.0 ** jnp.arange(4.0)[:, None], (4, 5))
     reduce = jax.jit(jax.vmap(lambda key: jnp.sum(RandomSubsetMin(2)(q, key) * q, axis=0)))

@@ -1,4 +1,4 @@
-"""When a learner starts afresh, by hand, and what it keeps."""
+"""Reset times by hand, and the state after a reset."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def test_never() -> None:
     assert next_reset(None, 0, utd=1, warmup=1, action_repeat=1) is None
 
 
-def test_every_so_many_env_steps() -> None:
+def test_env_step_interval() -> None:
     """After agent steps 10, 20 and 30 a multiple is complete; the reset comes before the next step's updates."""
     assert resets(ResetEvery(env_steps=10), 35) == [11, 21, 31]
 
 
-def test_env_steps_count_action_repeats() -> None:
+def test_env_step_interval_with_action_repeat() -> None:
     # Env steps after agent steps 5, 10 and 15: 10, 20 and 30.
     assert resets(ResetEvery(env_steps=10), 17, action_repeat=2) == [6, 11, 16]
     # 7, 14 and 21 env steps are complete after agent steps 4 (8), 7 (14) and 11 (22).
     assert resets(ResetEvery(env_steps=7), 13, action_repeat=2) == [5, 8, 12]
 
 
-def test_an_interval_shorter_than_a_step_resets_at_every_step() -> None:
+def test_interval_shorter_than_a_step() -> None:
     assert resets(ResetEvery(env_steps=1), 6, action_repeat=4) == [3, 4, 5, 6]
     assert resets(ResetEvery(grad_steps=1), 6, utd=8) == [3, 4, 5, 6]
 
 
-def test_every_so_many_grad_steps_counts_from_the_warm_up() -> None:
+def test_grad_step_interval_counts_from_the_warm_up() -> None:
     """Warm-up 100: the first update is agent step 101's. At UTD 2, ten updates are done after agent step 105."""
     assert resets(ResetEvery(grad_steps=10), 117, utd=2, warmup=100) == [106, 111, 116]
     # 7, 14 and 21 updates are complete after agent steps 104 (8), 107 (14) and 111 (22).
@@ -59,14 +59,14 @@ def test_a_list() -> None:
     assert next_reset(ResetAt((5, 9)), 9, utd=1, warmup=1, action_repeat=1) is None
 
 
-def test_nothing_is_reset_before_there_was_an_update() -> None:
+def test_no_reset_before_the_first_update() -> None:
     """Warm-up 20: agent step 21 is the first with updates, so 22 is the first that could have something to lose."""
     assert resets(ResetAt((5, 20, 21, 22, 30)), 50, warmup=20) == [22, 30]
     assert resets(ResetEvery(env_steps=10), 50, warmup=20) == [31, 41]
     assert resets(ResetEvery(env_steps=7), 40, warmup=20) == [22, 29, 36]
 
 
-def test_an_answer_does_not_depend_on_where_one_asks_from() -> None:
+def test_next_reset_does_not_depend_on_the_starting_step() -> None:
     """A resumed run, which asks from its checkpoint, finds the same resets as an uninterrupted one."""
     for when in (ResetEvery(env_steps=7), ResetEvery(grad_steps=9), ResetAt((24, 31, 40))):
         every = resets(when, 60, utd=2, warmup=20, action_repeat=3)
@@ -81,7 +81,7 @@ def of_preset(algorithm: Algorithm, until: int) -> list[int]:
     return resets(algorithm.resets, until, algorithm.utd, algorithm.warmup_transitions)
 
 
-def test_the_resets_of_the_presets() -> None:
+def test_resets_of_the_presets() -> None:
     assert of_preset(bro(), 1_000_000) == [15_001, 50_001, 250_001, 500_001, 750_001]
     assert of_preset(bro(utd=2), 1_000_000) == [15_001]
     # 2.56M updates at 32 per step are 80k steps, after a warm-up of 10k.
@@ -103,7 +103,7 @@ def worn() -> LearnerState:
     )
 
 
-def test_a_reset_is_a_fresh_start_that_keeps_what_was_seen(worn: LearnerState) -> None:
+def test_reset_equals_init_except_for_statistics(worn: LearnerState) -> None:
     algorithm = tiny_preset("bro").replace(observation_norm=tiny_preset("simba").observation_norm)
     reset = jax.jit(learner(algorithm).reset)(worn)
     assert same_bits(reset.observations, worn.observations)
@@ -117,7 +117,7 @@ def test_a_reset_is_a_fresh_start_that_keeps_what_was_seen(worn: LearnerState) -
     assert same_bits(reset.target_critic, reset.critic.params)
 
 
-def test_each_reset_and_each_seed_gets_other_networks(worn: LearnerState) -> None:
+def test_networks_differ_between_resets_and_seeds(worn: LearnerState) -> None:
     algorithm = tiny_preset("bro").replace(observation_norm=tiny_preset("simba").observation_norm)
     reset = jax.jit(learner(algorithm).reset)
     states = [reset(worn), reset(reset(worn)), reset(worn._replace(key=jax.random.key(5)))]

@@ -1,4 +1,4 @@
-"""Many seeds in one program are as many programs of one seed: same keys, same indices, same arithmetic, no leaks."""
+"""Independence of seeds in one program: keys, indices, arithmetic, and one seed's NaN."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def next_batch(state: PopulationState, index: int) -> Batch:
 # -------------------------------------------------------------------- bit for bit
 
 
-def test_keys_actions_and_replay_are_those_of_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+def test_keys_actions_and_replay_equal_single_seed(together: Warm, alone: list[Warm]) -> None:
     for index, single in enumerate(alone):
         assert same_bits(of_seed(together.state.learner.key, index), of_seed(single.state.learner.key, 0))
         assert same_bits(of_seed(together.state.replay, index), of_seed(single.state.replay, 0))
@@ -99,7 +99,7 @@ def test_keys_actions_and_replay_are_those_of_a_seed_alone(together: Warm, alone
             np.testing.assert_array_equal(ours[index], theirs[0])
 
 
-def test_replay_indices_are_those_of_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+def test_replay_indices_equal_single_seed(together: Warm, alone: list[Warm]) -> None:
     for index, single in enumerate(alone):
         assert same_bits(next_batch(together.state, index), next_batch(single.state, 0))
 
@@ -113,7 +113,7 @@ def test_seeds_draw_different_numbers(together: Warm) -> None:
     assert len({row.tobytes() for row in keys}) == len(SEEDS)
 
 
-def test_initial_networks_are_those_of_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+def test_initial_networks_equal_single_seed(together: Warm, alone: list[Warm]) -> None:
     for index, single in enumerate(alone):
         ours = named_leaves(of_seed(together.state.learner, index))
         for name, leaf in named_leaves(of_seed(single.state.learner, 0)).items():
@@ -137,7 +137,7 @@ def double_inputs(transition: Transition) -> Transition:
     return Transition(*(x.astype(np.float64) if x.dtype == np.float32 else x for x in transition))
 
 
-def test_one_update_from_the_same_state_agrees_with_a_seed_alone(together: Warm, alone: list[Warm]) -> None:
+def test_update_equals_single_seed(together: Warm, alone: list[Warm]) -> None:
     """The initial networks may differ in a last bit of float32, so each seed alone starts from the same state."""
     ours, our_actions = train(together.population, together.state)
     for index, seed in enumerate(SEEDS):
@@ -150,7 +150,7 @@ def test_one_update_from_the_same_state_agrees_with_a_seed_alone(together: Warm,
         assert same_bits(of_seed(ours.learner.key, index), of_seed(theirs.learner.key, 0))
 
 
-def test_each_seed_learns_from_the_batch_that_its_own_key_draws(together: Warm) -> None:
+def test_each_seed_uses_its_own_batch(together: Warm) -> None:
     """Where every transition is terminal, the target is the reward, and its mean tells which batch was drawn."""
     ended = np.ones(len(SEEDS), bool)
     last = experience(SEEDS, STEPS)._replace(terminated=ended, ended=ended)
@@ -176,7 +176,7 @@ def poison(state: PopulationState, where: str, index: int) -> PopulationState:
 
 
 @pytest.mark.parametrize("where", ["critic", "actor", "replay"])
-def test_a_nan_in_one_seed_leaves_the_bits_of_the_others_alone(together: Warm, where: str) -> None:
+def test_nan_in_one_seed_does_not_change_others(together: Warm, where: str) -> None:
     healthy, healthy_actions = train(together.population, together.state)
     ill, ill_actions = train(together.population, poison(together.state, where, 1))
     assert np.isnan(np.asarray(ill.metrics.critic.critic_loss)[1])

@@ -1,4 +1,4 @@
-"""An algorithm survives JSON, and a description that does not fit is refused."""
+"""Algorithms as JSON and back, and rejected descriptions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_presets_survive_json(preset: PresetInfo) -> None:
     assert json.dumps(to_data(from_data(json.loads(text)))) == text
 
 
-def test_values_that_no_preset_has_survive_json() -> None:
+def test_values_without_a_preset_survive_json() -> None:
     algorithm = crossq_wn().replace(
         target=PolyakTarget(0.1),
         discount=0.95,
@@ -87,13 +87,13 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(actor={"part": "MLP", "widths": [16.5]}), "widths must be .*, got .16.5"),
     ],
 )
-def test_garbage_is_refused_in_one_line(data: Any, message: str) -> None:
+def test_invalid_descriptions_are_rejected_in_one_line(data: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         from_data(data)
     assert "\n" not in str(caught.value)
 
 
-def test_an_algorithms_description_is_an_algorithms() -> None:
+def test_algorithm_from_data_rejects_other_parts() -> None:
     assert algorithm_from_data(to_data(crossq_wn())) == crossq_wn()
     for data in (None, 3, "Algorithm", [to_data(Algorithm())], to_data(PolyakTarget())):
         with pytest.raises(UserError, match=r"description must be .* 'Algorithm', got ") as caught:

@@ -1,4 +1,4 @@
-"""Running statistics against NumPy on a stream, and where the learner uses them."""
+"""Running statistics against NumPy, and their use in the learner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stream(values: np.ndarray) -> Moments:
     return moments
 
 
-def test_moments_are_those_of_the_stream() -> None:
+def test_moments_match_numpy() -> None:
     values = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(50, 3))
     moments = stream(values)
     # The start weighs 1e-4 of a value.
@@ -49,7 +49,7 @@ def test_normalisation_by_hand() -> None:
     np.testing.assert_allclose(statistics.normalize(moments, values, 1.0), [[2.0, 1.0], [0.0, -1.0]], rtol=1e-14)
 
 
-def test_the_running_return_starts_afresh_where_an_episode_ends() -> None:
+def test_running_return_restarts_at_episode_end() -> None:
     """G = 0.5 (1 - ended) G + r. The transition that ends an episode starts the sum anew with its own reward."""
     returns, seen = statistics.init_return_moments(), []
     for reward, ended in [(1.0, False), (2.0, False), (4.0, True), (8.0, False)]:
@@ -75,7 +75,7 @@ def transition(reward: float, ended: bool, observation: float) -> Transition:
     return Transition(action, jnp.array(reward), filled + 1.0, jnp.bool_(False), filled, jnp.bool_(ended))
 
 
-def test_acting_moves_the_observations_statistics_and_an_update_does_not() -> None:
+def test_observation_statistics_change_with_acting_only() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     assert state.observations is not None
     seen = functions.update_statistics(state, transition(1.0, ended=False, observation=9.0))
@@ -86,7 +86,7 @@ def test_acting_moves_the_observations_statistics_and_an_update_does_not() -> No
     assert same_bits(functions.update_moments(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
 
 
-def test_every_network_sees_normalised_observations() -> None:
+def test_every_network_gets_normalised_observations() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     batch = fixed_batch()
     moments = state.observations
@@ -114,7 +114,7 @@ def test_rewards_are_scaled_as_they_are_sampled() -> None:
     assert same_bits(ready._replace(reward=batch.reward), batch)
 
 
-def test_the_learner_follows_the_return_with_its_own_discount() -> None:
+def test_running_return_uses_the_learners_discount() -> None:
     functions: Learner = learner(tiny_preset("xqc"))
     state: LearnerState = fixed_state(tiny_preset("xqc"))._replace(returns=statistics.init_return_moments())
     for reward, ended in ((1.0, False), (2.0, False), (5.0, True), (1.0, False)):

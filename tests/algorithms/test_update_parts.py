@@ -1,4 +1,4 @@
-"""Parts that act on the update as a whole: its order, the L2 penalty, dropout, fresh draws of REDQ's critics."""
+"""Update order, L2 penalty, dropout and random subsets in the update."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def critic_loss(algorithm: Algorithm, state: LearnerState, key: jax.Array = KEY)
 # -------------------------------------------------------------------- order
 
 
-def test_actor_first_climbs_the_old_critic_and_critic_first_the_new_one() -> None:
+def test_actor_first_uses_the_old_critic_and_critic_first_the_new() -> None:
     first, last = SIMBA, SIMBA.replace(update_order="critic-first")
     state = fixed_state(SIMBA)
     updated, loss = after(first, state)
@@ -79,7 +79,7 @@ def squares(params: PyTree) -> float:
     return sum(float(np.square(leaf).sum()) for name, leaf in named_leaves(params).items() if "dense" in name)
 
 
-def test_the_penalty_adds_the_squared_norm_of_the_hidden_layers() -> None:
+def test_penalty_is_the_squared_norm_of_hidden_layers() -> None:
     plain, held = tiny(weight_constraint=None), tiny(weight_constraint=L2Penalty(0.3))
     state = fixed_state(plain)
     by_hand = 0.3 * squares(state.critic.params)
@@ -88,7 +88,7 @@ def test_the_penalty_adds_the_squared_norm_of_the_hidden_layers() -> None:
     assert actor_loss(held, state) - actor_loss(plain, state) == pytest.approx(by_hand, rel=1e-10)
 
 
-def test_the_penaltys_gradient_is_twice_the_weights_and_zero_elsewhere() -> None:
+def test_penalty_gradient_by_hand() -> None:
     held = tiny(weight_constraint=L2Penalty(0.3))
     state = fixed_state(held)
     for network, trained in ((learner(held).critic, state.critic), (learner(held).actor, state.actor)):
@@ -101,7 +101,7 @@ def test_the_penaltys_gradient_is_twice_the_weights_and_zero_elsewhere() -> None
 # -------------------------------------------------------------------- randomness inside of the losses
 
 
-def test_dropout_is_drawn_anew_in_every_update_of_both_kinds() -> None:
+def test_dropout_depends_on_the_key_in_both_losses() -> None:
     """The same next actions, so that the loss differs by dropout alone: all transitions are terminal."""
     droq = tiny_preset("droq")
     none = droq.replace(critic=dataclasses.replace(droq.critic, dropout=0.0))
@@ -118,7 +118,7 @@ def test_dropout_is_drawn_anew_in_every_update_of_both_kinds() -> None:
     assert actor_loss(droq, state) != pytest.approx(actor_loss(none, state), rel=1e-6)
 
 
-def test_acting_drops_nothing() -> None:
+def test_acting_is_without_dropout() -> None:
     algorithm = tiny_preset("droq").replace(actor=tiny_preset("droq").critic)
     state, functions = fixed_state(algorithm), learner(algorithm)
     one, other = (functions.act_deterministic(state, fixed_batch().observation) for _ in range(2))
@@ -127,7 +127,7 @@ def test_acting_drops_nothing() -> None:
     np.testing.assert_allclose(one, np.tanh(mean), rtol=1e-12)
 
 
-def test_redq_draws_its_pair_anew_in_every_update() -> None:
+def test_redq_redraws_its_pair_in_every_update() -> None:
     """With a constant policy of no entropy, the target depends on the key by the pair alone."""
     redq = tiny_preset("redq")
     functions, batch, state = learner(redq), fixed_batch(), fixed_state(redq)

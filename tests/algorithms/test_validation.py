@@ -1,4 +1,4 @@
-"""Bad values are refused when they are written down, in one line that names them."""
+"""Validation of values and compositions: one-line errors that name them."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("part", "arguments"), BAD, ids=lambda value: str(getattr(value, "__name__", value)))
-def test_a_bad_value_is_named(part: Callable[..., Any], arguments: dict[str, Any]) -> None:
+def test_invalid_values_are_named(part: Callable[..., Any], arguments: dict[str, Any]) -> None:
     with pytest.raises(UserError) as caught:
         part(**arguments)
     message = str(caught.value)
@@ -171,7 +171,7 @@ def test_a_bad_value_is_named(part: Callable[..., Any], arguments: dict[str, Any
     assert "\n" not in message
 
 
-def test_a_wrong_type_is_told_what_was_expected() -> None:
+def test_type_errors_name_the_expected_type() -> None:
     for part, arguments, message in [
         (AdamW, {"learning_rate": "fast"}, "AdamW learning_rate must be a number or of type LinearDecay, got 'fast'"),
         (MLP, {"widths": (16.5,)}, "MLP widths must be a list or tuple whose every entry is an integer, got (16.5,)"),
@@ -184,14 +184,14 @@ def test_a_wrong_type_is_told_what_was_expected() -> None:
 
 
 @pytest.mark.parametrize("value", [np.eye(20), "fast" * 200, 10**400], ids=["array", "text", "integer"])
-def test_a_value_of_any_length_is_refused_on_one_line(value: Any) -> None:
+def test_errors_take_one_line_for_long_values(value: Any) -> None:
     with pytest.raises(UserError, match=r"^PolyakTarget tau must be a number, got \S") as caught:
         PolyakTarget(value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
-def test_numbers_of_any_kind_become_pythons_own() -> None:
+def test_numbers_are_converted_to_python_types() -> None:
     algorithm = Algorithm(utd=np.int64(2), action_repeat=np.uint8(3), discount=np.float32(0.5), target=PolyakTarget(1))
     assert algorithm == Algorithm(utd=2, action_repeat=3, discount=0.5, target=PolyakTarget(1.0))
     assert algorithm.target is not None
@@ -207,7 +207,7 @@ def test_widths_may_be_a_list() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, None])
-def test_the_ends_of_the_discounts_range_are_allowed(value: float | None) -> None:
+def test_discount_range_is_closed(value: float | None) -> None:
     assert Algorithm(discount=value).discount == value
 
 
@@ -256,11 +256,11 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "quantiles with a minimum": (
         lambda: sac().replace(critic_loss=QuantileHuber()),
-        "target_reduction Min compares numbers, but critic_loss QuantileHuber makes distributions",
+        "target_reduction Min needs scalar critics, but critic_loss QuantileHuber is distributional",
     ),
     "categories with a subset's minimum": (
         lambda: redq().replace(critic_loss=CategoricalCrossEntropy()),
-        "target_reduction RandomSubsetMin compares numbers, but critic_loss CategoricalCrossEntropy",
+        "target_reduction RandomSubsetMin needs scalar critics, but critic_loss CategoricalCrossEntropy",
     ),
     "a subset larger than the ensemble": (
         lambda: sac().replace(target_reduction=RandomSubsetMin(3)),
@@ -272,11 +272,11 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "optimism of a single critic": (
         lambda: bro().replace(num_critics=1),
-        "optimism follows the critics' disagreement: it needs num_critics of at least 2, got 1",
+        "optimism uses the critics' disagreement: num_critics must be at least 2, got 1",
     ),
     "optimism of a deterministic policy": (
         lambda: td3_wn().replace(optimism=OptimisticActor()),
-        "optimism moves a Gaussian policy's mean: policy must be TanhGaussian",
+        "optimism shifts a Gaussian policy's mean: policy must be TanhGaussian",
     ),
     "a temperature without entropy": (
         lambda: td3_wn().replace(temperature=Temperature()),
@@ -290,7 +290,7 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", COMPOSITIONS)
-def test_a_composition_that_cannot_work_is_refused_in_one_line_that_says_why(name: str) -> None:
+def test_invalid_compositions_are_rejected_in_one_line(name: str) -> None:
     build, message = COMPOSITIONS[name]
     with pytest.raises(UserError) as caught:
         build()
@@ -298,7 +298,7 @@ def test_a_composition_that_cannot_work_is_refused_in_one_line_that_says_why(nam
     assert "\n" not in str(caught.value)
 
 
-def test_compositions_beside_the_forbidden_ones_are_allowed() -> None:
+def test_valid_compositions_are_accepted() -> None:
     for reduction in (Mean(), LowestMean(), First()):
         assert sac().replace(critic_loss=QuantileHuber(), target_reduction=reduction).target_reduction == reduction
     assert bro().replace(weight_constraint=UnitNorm()).weight_constraint == UnitNorm()
@@ -309,7 +309,7 @@ def test_compositions_beside_the_forbidden_ones_are_allowed() -> None:
     assert sac().replace(policy=TanhGaussian(LogStdRange(mapping="tanh"))) != sac()
 
 
-def test_replace_refuses_unknown_fields_and_checks_known_ones() -> None:
+def test_replace_validates_fields() -> None:
     with pytest.raises(UserError, match="no field 'critics'; did you mean 'critic'"):
         sac().replace(critics=3)
     with pytest.raises(UserError, match="utd"):
@@ -317,5 +317,5 @@ def test_replace_refuses_unknown_fields_and_checks_known_ones() -> None:
     assert sac().replace(utd=3) == sac(utd=3)
 
 
-def test_the_neutral_setting_is_soft_actor_critic() -> None:
+def test_defaults_are_soft_actor_critic() -> None:
     assert sac().replace(name="custom", warmup_transitions=5_000) == Algorithm()

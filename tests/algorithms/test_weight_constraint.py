@@ -1,4 +1,4 @@
-"""Unit-norm hidden layers, at initialisation and after every update, and which parameters decay."""
+"""Unit norm of hidden layers at initialisation and after updates, and the decayed parameters."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_projected_layer_has_frobenius_norm_root_width(states: list[LearnerSta
         np.testing.assert_allclose(dense_norm(state.actor.params, [("torso", f"dense_{i}")]), np.sqrt(width))
 
 
-def test_biases_move_under_the_projection(states: list[LearnerState]) -> None:
+def test_biases_change_under_the_projection(states: list[LearnerState]) -> None:
     for torso in torsos(states[-1]).values():
         assert np.abs(torso["dense_0"]["bias"]).max() > 1e-3
 
@@ -115,7 +115,7 @@ def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -
 
 
 @pytest.mark.parametrize("network", ["actor", "critic"])
-def test_weight_decay_holds_for_exactly_the_heads_and_the_batch_norms(states: list[LearnerState], network: str) -> None:
+def test_unconstrained_decay_is_for_heads_and_norms(states: list[LearnerState], network: str) -> None:
     params = getattr(states[0], network).params
     config = AdamW(learning_rate=0.5, weight_decay=0.01, decay="unconstrained")
     for name, shrunk in decayed(config, CONSTRAINED, params, network).items():
@@ -125,7 +125,7 @@ def test_weight_decay_holds_for_exactly_the_heads_and_the_batch_norms(states: li
 
 
 @pytest.mark.parametrize("network", ["actor", "critic"])
-def test_weight_decay_of_all_takes_every_parameter(states: list[LearnerState], network: str) -> None:
+def test_decay_of_all_is_for_every_parameter(states: list[LearnerState], network: str) -> None:
     params = getattr(states[0], network).params
     for name, shrunk in decayed(AdamW(0.5, weight_decay=0.01, decay="all"), CONSTRAINED, params, network).items():
         np.testing.assert_allclose(shrunk, 0.005, err_msg=name)

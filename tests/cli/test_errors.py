@@ -36,7 +36,7 @@ MISTAKES = [
     ([*TRAIN, "critic=none"], ["critic must be one of MLP, BroNet, SimBaNet, got 'none'"]),
     ([*TRAIN, "resets=ResetEvery(steps=3)"], ["ResetEvery got an unexpected keyword argument 'steps'"]),
     ([*TRAIN, "actor=MLP(open('x'))"], ["open('x') is neither a part nor a literal"]),
-    ([*TRAIN, "critic_loss=quantile-huber"], ["target_reduction Min compares numbers"]),
+    ([*TRAIN, "critic_loss=quantile-huber"], ["target_reduction Min needs scalar critics"]),
     ([*TRAIN, "temperature=none"], ["policy TanhGaussian needs a temperature"]),
 ]
 

@@ -1,4 +1,4 @@
-"""Compilation is what these tests cost, and their programs run only a few times."""
+"""Fast compilation for programs that run only a few times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lanczos against matrices whose eigenvalues are known, and against the whole Hessian of a tiny critic."""
+"""Lanczos against known eigenvalues, and against the full Hessian of a tiny critic."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ritz(matrix: np.ndarray, num_steps: int) -> np.ndarray:
     return np.asarray(lanczos(lambda vector: jnp.asarray(matrix) @ vector, jnp.asarray(start), num_steps))
 
 
-def test_as_many_steps_as_dimensions_find_all_eigenvalues() -> None:
+def test_full_lanczos_finds_all_eigenvalues() -> None:
     np.testing.assert_allclose(ritz(symmetric(EIGENVALUES), 6), EIGENVALUES, rtol=1e-8)
 
 
@@ -42,7 +42,7 @@ def test_two_steps_by_hand() -> None:
     np.testing.assert_allclose(one, [2.0], rtol=1e-12)
 
 
-def test_few_steps_find_the_ends_of_a_wide_spectrum() -> None:
+def test_few_steps_find_the_extreme_eigenvalues() -> None:
     """An outlier of a hundred other eigenvalues, and with full reorthogonalisation no copies of it."""
     matrix = symmetric(np.concatenate([np.linspace(0.1, 1.0, 100), [50.0]]))
     found = ritz(matrix, 25)
@@ -53,7 +53,7 @@ def test_few_steps_find_the_ends_of_a_wide_spectrum() -> None:
 
 
 @pytest.mark.parametrize("values", [[1.0] * 50, [5.0, 3.0, 1.0] + [0.0] * 47])
-def test_repeated_eigenvalues_bring_no_others_in_float32(values: list[float]) -> None:
+def test_repeated_eigenvalues_in_float32(values: list[float]) -> None:
     """What the first vector reaches is used up after a few steps; what follows is no rounding error made large."""
     matrix = jnp.asarray(symmetric(np.array(values)), jnp.float32)
     start = jnp.asarray(np.random.default_rng(1).normal(size=50), jnp.float32)
@@ -84,7 +84,7 @@ def hessian(algorithm: Algorithm, key: jax.Array) -> np.ndarray:
 
 
 @pytest.mark.parametrize("num_steps", [12, 1000])
-def test_curvature_of_a_tiny_critic_is_that_of_its_hessian(num_steps: int) -> None:
+def test_curvature_equals_the_hessians(num_steps: int) -> None:
     key = jax.random.key(5)
     functions, state = learner(SMALL), fixed_state(SMALL)
     found = jax.jit(critic_curvature, static_argnums=(0, 4))(functions, state, fixed_batch(), key, num_steps)

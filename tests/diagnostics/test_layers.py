@@ -1,4 +1,4 @@
-"""Norms, effective learning rates, dead units and features against NumPy and numbers worked out by hand."""
+"""Norms, effective learning rates, dead units and features against NumPy and values computed by hand."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms import LearnerState
-from surefoot.algorithms.presets import list_presets
 from surefoot.diagnostics import NetworkDiagnostics, diagnose_actor, diagnose_critic, parameter_count
 from surefoot.diagnostics.layers import _measure
 from surefoot.types import PyTree
-from tests.algorithms.support import FAST_COMPILE, fixed_batch, fixed_state, learner, tiny_preset
+from tests.algorithms.support import FAST_COMPILE, every_preset, fixed_batch, fixed_state, learner, tiny_preset
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -98,7 +97,7 @@ def test_norms_of_kernel_and_bias_together(by_hand: NetworkDiagnostics) -> None:
     assert by_hand.gradient_norm == {"torso/dense_0": 10.0, "head": 1.0}
 
 
-def test_the_whole_gradient_counts_normalisations_too(by_hand: NetworkDiagnostics) -> None:
+def test_total_gradient_norm_includes_normalisations(by_hand: NetworkDiagnostics) -> None:
     assert by_hand.gradient_norm_total == pytest.approx((100.0 + 1.0 + 4.0) ** 0.5)
 
 
@@ -107,7 +106,7 @@ def test_the_effective_learning_rate_is_weighted_by_parameters(by_hand: NetworkD
     assert by_hand.effective_learning_rate_mean == pytest.approx((3 * 2.0 + 1 * 0.5) / 4)
 
 
-def test_a_unit_is_dead_that_is_zero_on_the_whole_batch(by_hand: NetworkDiagnostics) -> None:
+def test_dead_units_are_zero_on_the_whole_batch(by_hand: NetworkDiagnostics) -> None:
     assert by_hand.dead_units == 0.5
 
 
@@ -190,7 +189,7 @@ def test_a_dead_unit_is_found_in_the_network_it_belongs_to() -> None:
     assert shares(kill(kill(state, "critic", 0, critic=1), "critic", 3, critic=1)) == (pytest.approx(1 / 12), 0.0)
 
 
-def test_activations_are_those_of_the_running_statistics() -> None:
+def test_activations_use_running_statistics() -> None:
     """The feature norm of CrossQ + WN's torso by its own evaluation."""
     name = "crossq-wn"
     functions, state, batch = learner(tiny_preset(name)), fixed_state(tiny_preset(name)), fixed_batch()
@@ -205,7 +204,7 @@ def test_activations_are_those_of_the_running_statistics() -> None:
     np.testing.assert_allclose(diagnosed(name, "critic").feature_norm, np.sqrt(squares).mean(), rtol=1e-10)
 
 
-def test_the_batch_is_seen_as_the_losses_see_it() -> None:
+def test_diagnostics_use_the_preprocessed_batch() -> None:
     """SimBa's networks are diagnosed on normalised observations, XQC's gradient on scaled rewards."""
     simba = tiny_preset("simba")
     functions, state = learner(simba), fixed_state(simba)
@@ -215,7 +214,7 @@ def test_the_batch_is_seen_as_the_losses_see_it() -> None:
     assert float(here) != pytest.approx(float(there), rel=1e-6)
 
 
-@pytest.mark.parametrize("preset", [preset.name for preset in list_presets()])
+@pytest.mark.parametrize("preset", every_preset())
 def test_every_preset_can_be_diagnosed(preset: str) -> None:
     """In shapes alone: every number is a scalar, and every dense layer has its own."""
     algorithm = tiny_preset(preset)

@@ -1,4 +1,4 @@
-"""The bias of Q against returns worked out by hand."""
+"""Bias of Q against returns computed by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from surefoot.diagnostics import discounted_returns, q_bias
 REWARD, LOG_PROB = np.array([1.0, 2.0, 4.0]), np.array([9.0, -1.0, 3.0])
 
 
-def test_returns_of_an_episode_that_terminated() -> None:
+def test_returns_of_a_terminated_episode() -> None:
     """G = r + gamma (G' - alpha log pi'), and nothing follows the last step. The first log pi plays no part."""
     returns = discounted_returns(REWARD, LOG_PROB, discount=0.5, temperature=0.1, value_after=0.0)
     last = 4.0
@@ -21,7 +21,7 @@ def test_returns_of_an_episode_that_terminated() -> None:
     np.testing.assert_array_equal(other, returns)
 
 
-def test_returns_of_an_episode_that_a_time_limit_cut() -> None:
+def test_returns_of_a_truncated_episode() -> None:
     """What would have followed is bootstrapped, discounted once for the last step."""
     returns = discounted_returns(REWARD, LOG_PROB, discount=0.5, temperature=0.1, value_after=20.0)
     last = 4.0 + 0.5 * 20.0
@@ -34,7 +34,7 @@ def test_without_entropy_returns_are_the_discounted_rewards() -> None:
     np.testing.assert_allclose(returns, [1.0 + 0.9 * 2.0 + 0.81 * 4.0, 2.0 + 0.9 * 4.0, 4.0], rtol=1e-14)
 
 
-def test_a_constant_reward_without_end_is_its_own_value() -> None:
+def test_returns_of_a_constant_reward() -> None:
     """r / (1 - gamma) at every step, where the tail is bootstrapped with it."""
     returns = discounted_returns(np.full(50, 3.0), np.zeros(50), 0.99, 0.2, value_after=300.0)
     np.testing.assert_allclose(returns, 300.0, rtol=1e-12)
@@ -51,7 +51,7 @@ def test_both_normalisations_by_hand() -> None:
     assert bias.std_per_state == pytest.approx(np.std(per_state))
 
 
-def test_without_returns_only_the_normalisation_per_state_is_known() -> None:
+def test_zero_returns_leave_only_the_per_state_normalisation() -> None:
     bias = q_bias(np.array([5.0, 5.0]), np.array([1.0, -1.0]))
     assert np.isnan([bias.mean, bias.std]).all()
     assert bias.mean_per_state == pytest.approx(0.5)

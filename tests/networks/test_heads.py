@@ -33,7 +33,7 @@ def critics() -> Any:
     return initialised(lambda key: module.init(key, jnp.zeros((1, 3)), jnp.zeros((1, 2)), False))
 
 
-def test_the_actors_layers(actor: Any) -> None:
+def test_layers_of_the_actor(actor: Any) -> None:
     shapes = jax.tree.map(lambda leaf: leaf.shape, actor["params"])
     assert shapes == {
         "torso": {
@@ -56,7 +56,7 @@ def test_a_plain_network_has_no_statistics() -> None:
     assert set(variables["params"]["torso"]) == {"dense_0"}
 
 
-def test_every_array_of_the_ensemble_leads_with_its_critics_and_they_differ(critics: Any) -> None:
+def test_ensemble_arrays_have_a_leading_critic_axis_and_differ(critics: Any) -> None:
     for leaf in jax.tree.leaves(critics):
         assert leaf.shape[0] == 3
     kernel = critics["params"]["torso"]["dense_0"]["kernel"]
@@ -64,7 +64,7 @@ def test_every_array_of_the_ensemble_leads_with_its_critics_and_they_differ(crit
     assert len({np.asarray(k).tobytes() for k in kernel}) == 3
 
 
-def test_the_ensemble_is_its_members(critics: Any) -> None:
+def test_ensemble_equals_its_members(critics: Any) -> None:
     rng = np.random.default_rng(0)
     observation, action = jnp.asarray(rng.normal(size=(4, 3))), jnp.asarray(rng.normal(size=(4, 2)))
     together = critic_ensemble(NORMALISED, 3).apply(critics, observation, action, False)
@@ -80,7 +80,7 @@ def gram(kernel: jax.Array) -> np.ndarray:
     return k @ k.T if k.shape[0] < k.shape[1] else k.T @ k
 
 
-def test_layers_start_orthogonal_with_the_gains_of_the_paper(actor: Any, critics: Any) -> None:
+def test_initial_layers_are_orthogonal_with_the_papers_gains(actor: Any, critics: Any) -> None:
     params, one = actor["params"], jax.tree.map(lambda x: x[0], critics["params"])
     kernels = [
         (params["torso"]["dense_0"], 2.0),

@@ -31,7 +31,7 @@ def test_float32_is_the_plain_product() -> None:
     np.testing.assert_array_equal(dot_general(X, KERNEL, LAST), jax.lax.dot_general(X, KERNEL, LAST))
 
 
-def test_factors_are_rounded_and_sums_are_not() -> None:
+def test_bf16_rounds_factors_but_not_sums() -> None:
     found = product(X, KERNEL)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, rounded(X) @ rounded(KERNEL), rtol=1e-5, atol=1e-6)
@@ -57,7 +57,7 @@ def test_every_product_of_a_gradient_has_bfloat16_factors() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_no_product_reads_a_factor_across_its_rows(precision: Precision) -> None:
+def test_products_read_row_major_factors(precision: Precision) -> None:
     """XLA leaves such a product to a slow path on CPU, in bfloat16 to one that multiplies in float32."""
     x, kernel = jnp.ones((2, 256, 64)), jnp.ones((2, 64, 32))
 

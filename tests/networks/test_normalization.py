@@ -1,4 +1,4 @@
-"""Batch normalisation beside Flax's, batch renormalisation and layer normalisation by hand."""
+"""Batch normalisation against Flax, batch renormalisation and layer normalisation by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(norm: BatchNorm | BatchRenorm, given: dict[str, Any], train: bool = True
 
 
 @pytest.mark.parametrize("passes", [0, 2])
-def test_in_its_warm_up_batch_renorm_is_batch_norm(passes: int) -> None:
+def test_batch_renorm_equals_batch_norm_during_warm_up(passes: int) -> None:
     mean, variance = [0.5, -7.0], [4.0, 0.3]
     ours, kept = run(RENORM, variables(passes, mean, variance))
     theirs, plain = run(BatchNorm(momentum=0.9, epsilon=0.1), variables(None, mean, variance))
@@ -44,13 +44,13 @@ def test_in_its_warm_up_batch_renorm_is_batch_norm(passes: int) -> None:
     assert kept["passes"] == passes + 1
 
 
-def test_within_its_bounds_a_warm_batch_renorm_normalises_by_the_running_statistics() -> None:
+def test_batch_renorm_within_bounds_uses_running_statistics() -> None:
     mean, variance = np.array([2.1, 1.9]), np.array([4.0, 2.5])
     out, _ = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
     np.testing.assert_allclose(out, (X - mean) / np.sqrt(variance + 0.1) * SCALE + BIAS, rtol=1e-10)
 
 
-def test_beyond_its_bounds_ratio_and_shift_are_clipped() -> None:
+def test_batch_renorm_clips_ratio_and_shift() -> None:
     mean, variance = np.array([0.0, 10.0]), np.array([0.9, 99.9])  # running deviations 1 and 10
     out, kept = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
     # Unit 0: deviation sqrt 5.1 against 1, cut to 1.5; means 2 against 0, cut to 0.25.
@@ -62,7 +62,7 @@ def test_beyond_its_bounds_ratio_and_shift_are_clipped() -> None:
     np.testing.assert_allclose(kept["var"], 0.9 * variance + 0.1 * VARIANCE, rtol=1e-10)
 
 
-def test_ratio_and_shift_are_constants_to_the_gradient() -> None:
+def test_batch_renorm_corrections_have_no_gradient() -> None:
     given = variables(3, [2.1, 1.9], [4.0, 2.5])
     module = norm_module(RENORM, "norm", True)
 
@@ -80,7 +80,7 @@ def test_ratio_and_shift_are_constants_to_the_gradient() -> None:
     np.testing.assert_allclose(jax.grad(out)(jnp.asarray(X)), jax.grad(by_hand)(jnp.asarray(X)), rtol=1e-9, atol=1e-12)
 
 
-def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
+def test_evaluation_uses_running_statistics_unchanged() -> None:
     given = variables(3, [0.5, -7.0], [4.0, 0.3])
     out, kept = run(RENORM, given, train=False)
     by_hand = (X - np.array([0.5, -7.0])) / np.sqrt(np.array([4.1, 0.4])) * SCALE + BIAS
@@ -88,7 +88,7 @@ def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
     assert kept == {} or all(np.array_equal(kept[name], given["batch_stats"][name]) for name in kept)
 
 
-def test_batch_renorm_starts_where_batch_norm_does() -> None:
+def test_batch_renorm_has_the_initial_state_of_batch_norm() -> None:
     ours = norm_module(RENORM, "norm", True).init(jax.random.key(0), jnp.asarray(X))
     theirs = norm_module(BatchNorm(), "norm", True).init(jax.random.key(0), jnp.asarray(X))
     assert int(ours["batch_stats"].pop("passes")) == 0
@@ -105,12 +105,12 @@ def test_layer_norm_by_hand(train: bool) -> None:
     np.testing.assert_allclose(out, [[1.0 - 4.0 / np.sqrt(4.5), -1.0 + 1.0 / np.sqrt(4.5)]], rtol=1e-6)
 
 
-def test_who_uses_batch_statistics() -> None:
+def test_uses_batch_statistics() -> None:
     used = [uses_batch_statistics(norm) for norm in (BatchNorm(), BatchRenorm(), LayerNorm(), None)]
     assert used == [True, True, False, False]
 
 
-def test_batch_norm_and_its_derivative_are_flaxs() -> None:
+def test_batch_norm_and_its_derivative_equal_flax() -> None:
     """Values, running statistics and gradients, those through the batch's own statistics included."""
     given = variables(None, [0.5, -7.0], [4.0, 0.3])
     ours = norm_module(BatchNorm(momentum=0.9, epsilon=0.1), "norm", True)
@@ -134,7 +134,7 @@ def test_batch_norm_and_its_derivative_are_flaxs() -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
-def test_the_derivative_can_be_differentiated_in_turn() -> None:
+def test_second_derivative_of_batch_norm() -> None:
     """Products with the Hessian, for the curvature of the loss."""
     given = variables(None, [0.0, 0.0], [1.0, 1.0])
 

@@ -1,4 +1,4 @@
-"""The parts of a network are refused where a policy file would refuse them later, after hours of training."""
+"""Parts of a network accept exactly the ranges that policy files accept."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def accepted(make: Any, *arguments: Any) -> bool:
 
 
 @pytest.mark.parametrize("epsilon", EPSILONS)
-def test_batch_norm_takes_the_epsilons_of_policy_files(epsilon: float) -> None:
+def test_epsilon_range_equals_that_of_policy_files(epsilon: float) -> None:
     assert accepted(BatchNorm, 0.99, epsilon) == accepted(policy_of, epsilon, -1.0, 1.0) == (1e-30 <= epsilon <= 1e30)
 
 
 @pytest.mark.parametrize(("low", "high"), RANGES)
-def test_log_std_takes_the_ranges_of_policy_files(low: float, high: float) -> None:
+def test_log_std_range_equals_that_of_policy_files(low: float, high: float) -> None:
     assert accepted(LogStdRange, low, high) == accepted(policy_of, 1e-3, low, high) == ((low, high) == (-50.0, 50.0))

@@ -1,4 +1,4 @@
-"""The torso: theorems 4.1 and 4.2 of arXiv 2502.07523 on the real modules, and what batch normalisation keeps."""
+"""Theorems 4.1 and 4.2 of arXiv 2502.07523 on the torso, and its running statistics."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def all_units_alive(hidden: dict[str, jax.Array]) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=seeds, factor=scales, layer=layers)
-def test_theorem_4_1_the_scale_of_a_layer_does_not_change_the_function(seed: int, factor: float, layer: str) -> None:
+def test_theorem_4_1_function_is_invariant_to_layer_scale(seed: int, factor: float, layer: str) -> None:
     variables, x = draw(NORMALISED, seed)
     out, _, hidden = compiled(NORMALISED)(variables, x)
     assume(all_units_alive(hidden))
@@ -84,7 +84,7 @@ def test_theorem_4_1_the_scale_of_a_layer_does_not_change_the_function(seed: int
 
 @settings(max_examples=25, deadline=None)
 @given(seed=seeds, factor=scales, layer=layers)
-def test_theorem_4_2_the_gradient_shrinks_as_the_layer_grows(seed: int, factor: float, layer: str) -> None:
+def test_theorem_4_2_gradient_is_inverse_to_layer_scale(seed: int, factor: float, layer: str) -> None:
     variables, x = draw(NORMALISED, seed)
     _, gradient, hidden = compiled(NORMALISED)(variables, x)
     assume(all_units_alive(hidden))
@@ -105,7 +105,7 @@ def test_without_normalisation_the_scale_matters(seed: int, layer: str) -> None:
     assert not np.allclose(scaled, out, rtol=1e-2)
 
 
-def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
+def test_evaluation_uses_running_statistics_unchanged() -> None:
     config = MLP((3,), BatchNorm(momentum=0.99, epsilon=1e-3))
     rng, module = np.random.default_rng(0), Torso(config.layers())
     shape = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, False), jnp.zeros((1, 2)))

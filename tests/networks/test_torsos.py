@@ -1,4 +1,4 @@
-"""Each torso against a NumPy reference, and what can be said of a list of layers."""
+"""Torsos against a NumPy reference, and queries on lists of layers."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_layers_of_droqs_perceptron() -> None:
 # -------------------------------------------------------------------- dropout
 
 
-def test_dropout_is_active_with_a_key_alone_and_at_its_rate() -> None:
+def test_dropout_needs_a_key_and_has_its_rate() -> None:
     config = MLP((2000,), dropout=0.3)
     given = variables(config)
     plain, key = run(config, given), jax.random.key(0)
@@ -144,7 +144,7 @@ def test_dropout_is_active_with_a_key_alone_and_at_its_rate() -> None:
         (SimBaNet(5, 1, 3), {"block_0_dense_0": 15}),
     ],
 )
-def test_every_activation_can_be_seen(config: TorsoConfig, hidden: dict[str, int]) -> None:
+def test_every_activation_is_collected(config: TorsoConfig, hidden: dict[str, int]) -> None:
     given = variables(config)
     out, seen = Torso(config.layers()).apply(given, jnp.asarray(X), False, mutable=["activations"])
     found = {name: leaf[0] for name, leaf in seen["activations"].items()}
@@ -181,11 +181,11 @@ FIRST, SECOND = Dense("first", 4), Dense("second", 4)
         ((FIRST, NORM, Residual((NORM, SECOND, Relu())), NORM), "second"),
     ],
 )
-def test_the_first_layer_whose_scale_matters(layers: tuple[Layer, ...], expected: str | None) -> None:
+def test_unnormalized_layer(layers: tuple[Layer, ...], expected: str | None) -> None:
     assert unnormalized_layer(layers) == expected
 
 
-def test_which_torsos_can_be_held_at_unit_norm() -> None:
+def test_torsos_that_support_unit_norm() -> None:
     free: dict[TorsoConfig, str | None] = {
         MLP((4, 4), BatchNorm()): None,
         MLP((4, 4), LayerNorm(), norm_order="pre"): None,
@@ -196,7 +196,7 @@ def test_which_torsos_can_be_held_at_unit_norm() -> None:
     assert {config: unnormalized_layer(config.layers()) for config in free} == free
 
 
-def test_a_layer_called_unnormalised_really_matters_and_one_that_is_not_does_not() -> None:
+def test_layer_scale_changes_the_function_iff_unnormalized() -> None:
     for config in (BroNet(5, 1), SimBaNet(5, 1), MLP((5, 4), LayerNorm(), norm_order="pre"), MLP((5, 4))):
         given = variables(config)
         free = unnormalized_layer(config.layers())
@@ -233,7 +233,7 @@ def squared_gain(kernel: np.ndarray) -> float:
     return float(gain) if np.allclose(product, gain * np.eye(len(product)), atol=1e-5) else float("nan")
 
 
-def test_simba_starts_orthogonal_outside_and_normal_inside_of_its_blocks() -> None:
+def test_initialisation_of_simba() -> None:
     params = initial(Critic(SimBaNet(64, 1), 1), jnp.zeros((1, 3)), jnp.zeros((1, 2)))
     torso = params["torso"]
     assert squared_gain(torso["dense"]["kernel"]) == pytest.approx(1.0, abs=1e-5)
@@ -242,7 +242,7 @@ def test_simba_starts_orthogonal_outside_and_normal_inside_of_its_blocks() -> No
     assert torso["block_0_dense_1"]["kernel"].std() == pytest.approx((2 / 256) ** 0.5, rel=0.05)
 
 
-def test_bro_starts_orthogonal_with_gain_root_two() -> None:
+def test_initialisation_of_bro() -> None:
     params = initial(Actor(BroNet(16, 1), LogStdRange(), 2), jnp.zeros((1, 3)))
     for name in ("dense", "block_0_dense_0", "block_0_dense_1"):
         assert squared_gain(params["torso"][name]["kernel"]) == pytest.approx(2.0, abs=1e-4)
@@ -250,7 +250,7 @@ def test_bro_starts_orthogonal_with_gain_root_two() -> None:
     assert squared_gain(params["log_std"]["kernel"]) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_crossq_2024_starts_with_lecuns_normal_everywhere() -> None:
+def test_initialisation_of_crossq_2024() -> None:
     params = initial(Actor(MLP((128, 128), BatchNorm(), init="lecun"), LogStdRange(), 64), jnp.zeros((1, 96)))
     layers = [params["torso"]["dense_0"], params["torso"]["dense_1"], params["mean"], params["log_std"]]
     for layer in layers:

@@ -1,4 +1,4 @@
-"""The projection to unit norm, by hand."""
+"""Projection to unit norm, by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_only_the_named_layers_change_and_the_input_stays() -> None:
     assert jax.tree.structure(after) == jax.tree.structure(before)
 
 
-def test_members_of_an_ensemble_are_projected_apart() -> None:
+def test_ensemble_members_are_projected_separately() -> None:
     stacked = jax.tree.map(lambda x: jnp.stack([x, -2.0 * x]), params())
     layer = project(stacked, [PATH])["torso"]["dense_0"]
     np.testing.assert_allclose(layer["kernel"][0], -layer["kernel"][1], rtol=1e-6)
@@ -59,14 +59,14 @@ def test_projecting_a_kernel_leaves_the_bias() -> None:
     np.testing.assert_array_equal(layer["bias"], [4.0, -2.0])
 
 
-def test_hidden_layers_and_heads_are_projected_each_in_its_own_way() -> None:
+def test_projection_of_hidden_layers_and_heads() -> None:
     after = project(params(), [PATH], kernel_only=[("head",)])
     np.testing.assert_allclose(after["torso"]["dense_0"]["bias"], [0.8, -2 / 3], rtol=1e-6)
     np.testing.assert_allclose(after["head"]["kernel"], [[7 / 50**0.5], [1 / 50**0.5]], rtol=1e-6)
     np.testing.assert_array_equal(after["head"]["bias"], [5.0])
 
 
-def test_a_layer_without_bias_is_its_kernel() -> None:
+def test_projection_of_a_layer_without_bias() -> None:
     without = {"torso": {"dense_0": {"kernel": params()["torso"]["dense_0"]["kernel"]}}}
     layer = project(without, [PATH])["torso"]["dense_0"]
     assert set(layer) == {"kernel"}
@@ -89,5 +89,5 @@ def test_dense_norm_by_hand() -> None:
     np.testing.assert_allclose(dense_norm(stacked, [PATH, ("head",)]), [expected, 2 * expected], rtol=1e-6)
 
 
-def test_hidden_layers_are_named_as_they_are_built() -> None:
+def test_hidden_layer_paths_exist() -> None:
     assert MLP((4, 5, 6)).hidden_layers == (("torso", "dense_0"), ("torso", "dense_1"), ("torso", "dense_2"))

@@ -1,4 +1,4 @@
-"""The replay buffer against a plain list of transitions."""
+"""Replay buffer against a plain list of transitions."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ steps = st.sampled_from(["go on", "go on", "go on", "terminate", "truncate", "ab
 
 @settings(max_examples=60, deadline=None)
 @given(frames=st.sampled_from([TIGHT, WIDE]), story=st.lists(steps, max_size=4 * CAPACITY))
-def test_the_buffer_holds_exactly_what_the_list_remembers(frames: int, story: list[str]) -> None:
+def test_buffer_equals_a_list_of_transitions(frames: int, story: list[str]) -> None:
     told = Story(frames)
     told.step()
     for event in story:
@@ -146,14 +146,14 @@ def test_truncation_is_not_termination() -> None:
     assert np.asarray(sample(told.state, jax.random.key(0), DRAWS).terminated).any()
 
 
-def test_the_oldest_leave_when_the_buffer_is_full() -> None:
+def test_full_buffer_drops_the_oldest() -> None:
     told = Story(WIDE)
     for _ in range(2 * CAPACITY + 3):
         told.step()
     assert held(told.state) == told.stored[-CAPACITY:]
 
 
-def test_the_oldest_leave_early_where_frames_run_short() -> None:
+def test_buffer_drops_early_when_frames_run_out() -> None:
     """Episodes of one step take two frames each: eight frames hold four such transitions."""
     told = Story(TIGHT)
     for _ in range(10):
@@ -191,7 +191,7 @@ def test_sampling_depends_on_the_key_alone() -> None:
     assert one == again != other
 
 
-def test_begin_episode_changes_nothing_where_it_is_not_asked_to() -> None:
+def test_begin_episode_is_conditional() -> None:
     told = Story(WIDE)
     told.step()
     same = begin_episode(told.state, told.fresh(), np.bool_(False))
@@ -208,7 +208,7 @@ def test_batches_are_float32_and_shaped_by_the_spec() -> None:
 
 
 @pytest.mark.parametrize(("capacity", "frames"), [(6, 8), (100, 130)])
-def test_nbytes_is_what_the_arrays_take(capacity: int, frames: int) -> None:
+def test_nbytes_equals_array_sizes(capacity: int, frames: int) -> None:
     spec = EnvSpec(17, 6)
     state = jax.eval_shape(lambda: replay.init(spec, capacity, frames, jnp.zeros(17)))
     assert replay.nbytes(spec, capacity, frames) == sum(leaf.size * leaf.dtype.itemsize for leaf in state)
@@ -221,6 +221,6 @@ def test_ten_seeds_of_dog_run_take_five_gigabytes() -> None:
     assert 5.2e9 < total < 5.4e9
 
 
-def test_too_few_frames_are_refused() -> None:
+def test_too_few_frames_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least capacity \\+ 2 = 8, got 7"):
         replay.init(SPEC, 6, 7, jnp.zeros(2))

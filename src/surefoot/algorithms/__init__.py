@@ -1,4 +1,4 @@
-"""Algorithms: one learner, and the compositions that it can be."""
+"""The learner and the parts that algorithms are composed of."""
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy, QuantileHuber, SquaredError

@@ -1,7 +1,7 @@
-"""An algorithm is a frozen composition of parts, validated when it is built.
+"""Algorithms as frozen, validated compositions of parts.
 
-Every default here is the neutral setting, which is plain soft actor-critic; a preset states only what differs, with its
-source. ``None`` for a part means that it is absent, and an absent part costs nothing.
+The defaults are plain soft actor-critic; a preset lists only what differs, with its source. ``None`` means that a part
+is absent, and an absent part costs nothing.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ class Algorithm:
     """An off-policy actor-critic algorithm, as a composition.
 
     Attributes:
-        name: the preset's name, for the records; it changes nothing.
-        actor: torso of the policy network.
-        critic: torso of each critic.
-        num_critics: C.
-        policy: how the actor's outputs become actions.
-        target: the target critic, or None to bootstrap from the critic itself.
-        target_reduction: from C critics to the one that the target bootstraps from.
-        policy_reduction: from C critics to the value that the policy climbs.
-        critic_pass: "joint" sends (s, a) and (s', a') through the critic as one batch, so that batch statistics see
-            both; "separate" sends them one after the other.
-        critic_loss: what the critics' outputs mean and how they are trained.
+        name: Name for records; it changes nothing.
+        actor: Torso of the policy network.
+        critic: Torso of each critic.
+        num_critics: C, the size of the critic ensemble.
+        policy: Distribution of actions given the actor's outputs.
+        target: Target critic, or None to bootstrap from the critic itself.
+        target_reduction: Reduction of the C critics in the Bellman target.
+        policy_reduction: Reduction of the C critics in the policy's loss.
+        critic_pass: "joint" passes (s, a) and (s', a') through the critic as one batch, with common batch statistics;
+            "separate" passes them one after the other.
+        critic_loss: Meaning of the critics' outputs and their loss.
         weight_constraint: UnitNorm, L2Penalty or None.
-        resets: when networks, optimisers and temperature start afresh, or None for never.
-        optimism: a second policy that explores, or None.
-        observation_norm: normalises observations by running statistics, or None.
-        reward_scaling: divides sampled rewards by a running scale, or None.
-        critic_optimizer: of all critics.
-        actor_optimizer: of the policy.
-        temperature: entropy temperature and target; None for a policy without entropy, and only for it.
-        update_order: which of critic and policy an update changes first. The target critic follows the critic, the
+        resets: Times at which networks, optimisers and temperature are reinitialised; None for never.
+        optimism: Second policy for exploration, or None.
+        observation_norm: Normalisation of observations by running statistics, or None.
+        reward_scaling: Scaling of sampled rewards by a running statistic, or None.
+        critic_optimizer: Optimiser of all critics.
+        actor_optimizer: Optimiser of the policy.
+        temperature: Entropy temperature and target entropy; None for a policy without entropy, and only then.
+        update_order: Whether an update changes critic or policy first. The target critic follows the critic, the
             temperature the policy.
-        utd: gradient updates per agent step once the warm-up is over.
-        policy_delay: critic updates per update of actor and temperature.
+        utd: Gradient updates per agent step after the warm-up.
+        policy_delay: Critic updates per update of actor and temperature.
         batch_size: B, transitions per gradient update.
-        warmup_transitions: agent steps of uniform random actions before the first update.
-        discount: gamma per agent step; None takes the task's.
-        action_repeat: environment steps per agent step; None takes the task's.
+        warmup_transitions: Agent steps of uniform random actions before the first update.
+        discount: gamma per agent step; None uses the task's.
+        action_repeat: Environment steps per agent step; None uses the task's.
     """
 
     name: str = "custom"
@@ -91,7 +91,7 @@ class Algorithm:
     action_repeat: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values and compositions that cannot work, in one line that says why."""
+        """Validate the fields and their combination."""
         check_types(self)
         for name in ("num_critics", "utd", "policy_delay", "batch_size", "warmup_transitions"):
             if (value := getattr(self, name)) < 1:
@@ -107,7 +107,7 @@ class Algorithm:
     def _check_normalization(self) -> None:
         if self.critic_pass == "joint" and not self.critic.uses_batch_statistics:
             raise UserError(
-                "critic_pass 'joint' needs a batch-normalised critic: without batch statistics it only costs time"
+                "critic_pass 'joint' needs a batch-normalised critic: without batch statistics it has no effect"
             )
         if isinstance(self.weight_constraint, UnitNorm):
             for network, torso in (("actor", self.actor), ("critic", self.critic)):
@@ -121,15 +121,15 @@ class Algorithm:
     def _check_ensemble(self) -> None:
         if self.target_reduction.needs_scalars and self.critic_loss.num_outputs > 1:
             raise UserError(
-                f"target_reduction {type(self.target_reduction).__name__} compares numbers, but critic_loss "
-                f"{type(self.critic_loss).__name__} makes distributions: use Mean, LowestMean or First"
+                f"target_reduction {type(self.target_reduction).__name__} needs scalar critics, but critic_loss "
+                f"{type(self.critic_loss).__name__} is distributional: use Mean, LowestMean or First"
             )
         for name in ("target_reduction", "policy_reduction"):
             reduction = getattr(self, name)
             if isinstance(reduction, RandomSubsetMin) and reduction.size > self.num_critics:
                 raise UserError(f"{name} draws {reduction.size} critics, but num_critics is {self.num_critics}")
         if self.optimism is not None and self.num_critics < 2:
-            raise UserError("optimism follows the critics' disagreement: it needs num_critics of at least 2, got 1")
+            raise UserError("optimism uses the critics' disagreement: num_critics must be at least 2, got 1")
 
     def _check_policy(self) -> None:
         if self.policy.has_entropy == (self.temperature is None):
@@ -139,10 +139,10 @@ class Algorithm:
             )
             raise UserError(f"policy {kind} {wrong}")
         if self.optimism is not None and not isinstance(self.policy, TanhGaussian):
-            raise UserError("optimism moves a Gaussian policy's mean: policy must be TanhGaussian")
+            raise UserError("optimism shifts a Gaussian policy's mean: policy must be TanhGaussian")
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some parts exchanged; an unknown field is a UserError."""
+        """Return a copy with some fields replaced; an unknown field is a UserError."""
         names = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in names:

@@ -1,8 +1,8 @@
-"""BRO's second policy, which explores: arXiv 2405.16158 (appendix) and its authors' code.
+"""BRO's optimistic exploration policy: arXiv 2405.16158 (appendix) and its authors' code.
 
-The second policy moves the mean of the first by a learned shift and explores with a smaller deviation. Its loss is
--(mean Q + optimism x disagreement) + KL weight x KL(second, first); the two weights are driven so that the KL per
-action dimension meets its target: optimism falls and the KL weight rises where it is above.
+The second policy adds a learned shift to the first policy's mean and has a smaller standard deviation. Its loss is
+-(mean Q + optimism x disagreement) + KL weight x KL(second, first). Both weights are trained so that the KL per action
+dimension reaches its target: above it, optimism decreases and the KL weight increases.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from surefoot.types import Array, EnvSpec, PyTree
 
 
 class OptimistState(NamedTuple):
-    """The second policy and what drives it."""
+    """State of the second policy and of its two weights."""
 
     params: PyTree
     opt_state: PyTree
@@ -36,9 +36,9 @@ class Optimist:
     """The second policy of one seed, as pure functions.
 
     Args:
-        config: its numbers.
-        spec: sizes of the environment.
-        updates_per_agent_step: how often it is updated.
+        config: Hyperparameters.
+        spec: Sizes of the environment.
+        updates_per_agent_step: Updates per agent step.
     """
 
     def __init__(self, config: OptimisticActor, spec: EnvSpec, updates_per_agent_step: float) -> None:
@@ -48,7 +48,7 @@ class Optimist:
         self._weights_optimizer = make_optimizer(config.weight_optimizer, updates_per_agent_step)
 
     def init(self, key: jax.Array) -> OptimistState:
-        """Return a fresh second policy."""
+        """Return the initial state."""
         observation, mean = jnp.zeros((1, self.spec.observation_size)), jnp.zeros((1, self.spec.action_size))
         params = self.module.init(key, observation, mean, False)["params"]
         weights = jnp.array([_raw(self.config.initial_optimism), _raw(self.config.initial_kl_weight)])
@@ -70,22 +70,22 @@ class Optimist:
         upper_bound: Callable[[jax.Array, jax.Array], jax.Array],
         key: jax.Array,
     ) -> OptimistState:
-        """Do one update of the second policy and of both weights.
+        """Update the second policy and both weights.
 
         Args:
-            state: the second policy.
+            state: Current state.
             observation: [B, O].
-            mean: [B, A] of the first policy, constant here.
-            log_std: [B, A] of the first policy, constant here.
-            upper_bound: (actions [B, A], optimism []) -> optimistic values [B].
-            key: for the actions.
+            mean: [B, A] mean of the first policy, a constant.
+            log_std: [B, A] log standard deviation of the first policy, a constant.
+            upper_bound: Function (actions [B, A], optimism []) -> optimistic values [B].
+            key: Random key of the actions.
         """
         optimism, kl_weight = _weight(state.weights[0]), _weight(state.weights[1])
 
         def loss_function(params: PyTree) -> tuple[jax.Array, jax.Array]:
             shift = self.module.apply({"params": params}, observation, mean, True)
             action, _ = sample_with_log_prob(mean + shift, log_std + math.log(self.config.std_scale), key)
-            # The KL of the second policy, its deviation taken as the first one's, from the first.
+            # KL(second, first), as if both had the first policy's standard deviation.
             kl = jnp.mean(jnp.sum(0.5 * jnp.square(shift / jnp.exp(log_std)), axis=-1))
             return kl_weight * kl - jnp.mean(upper_bound(action, optimism)), kl
 

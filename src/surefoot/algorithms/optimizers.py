@@ -1,4 +1,4 @@
-"""Optimisers, as Optax chains."""
+"""Optimisers as Optax chains."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def make_optimizer(
     """Return the Optax transformation.
 
     Args:
-        config: its numbers.
-        updates_per_agent_step: how often it steps, to turn a schedule's agent steps into its own count.
-        constrained: paths of layers or of single arrays that "unconstrained" leaves undecayed.
+        config: Hyperparameters.
+        updates_per_agent_step: Optimiser steps per agent step, which convert a schedule's agent steps.
+        constrained: Paths of layers or single arrays excluded from decay under "unconstrained".
     """
     learning_rate: optax.ScalarOrSchedule
     if isinstance(config.learning_rate, LinearDecay):

@@ -1,4 +1,4 @@
-"""The small parts of an algorithm: plain numbers, validated when they are built."""
+"""Parts of an algorithm that hold plain values, validated on construction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from surefoot.networks.validation import check_epsilon, check_types
 
 
 def check_finite(name: str, value: float, above: float | None = None, at_least: float | None = None) -> None:
-    """Refuse a number that is not finite or not in range.
+    """Validate that a number is finite and in range.
 
     Raises:
-        UserError: says which.
+        UserError: The number is not; the message starts with ``name``.
     """
     if not math.isfinite(value) or (above is not None and value <= above):
         raise UserError(f"{name} must be a finite number{'' if above is None else f' above {above:g}'}, got {value}")
@@ -26,13 +26,13 @@ def check_finite(name: str, value: float, above: float | None = None, at_least: 
 
 @dataclass(frozen=True)
 class LinearDecay:
-    """A learning rate that falls linearly and then stays.
+    """A learning rate that decreases linearly and then stays constant.
 
     Attributes:
-        initial: learning rate at the first update.
-        final: learning rate from ``agent_steps`` on.
-        agent_steps: length of the fall, in agent steps after the warm-up. It is a number of its own and not the
-            length of the run, so that a run can be extended.
+        initial: Learning rate at the first update.
+        final: Learning rate after ``agent_steps``.
+        agent_steps: Length of the decay, in agent steps after the warm-up. It does not depend on the length of the
+            run, so that a run can be extended.
     """
 
     initial: float
@@ -40,7 +40,7 @@ class LinearDecay:
     agent_steps: int
 
     def __post_init__(self) -> None:
-        """Refuse a schedule that stops learning."""
+        """Validate the learning rates and the length."""
         check_types(self)
         check_finite("initial learning rate", self.initial, above=0.0)
         check_finite("final learning rate", self.final, above=0.0)
@@ -53,12 +53,12 @@ class AdamW:
     """Adam with decoupled weight decay (plain Adam where the decay is zero).
 
     Attributes:
-        learning_rate: step size, a constant or a LinearDecay.
-        b1: decay of the gradient's running mean.
-        b2: decay of the squared gradient's running mean.
-        weight_decay: times the learning rate, subtracted from the decayed parameters at each step.
-        decay: which parameters decay: "unconstrained" leaves out what a weight constraint holds (the hidden layers,
-            and the heads' kernels where it holds those too), "all" takes every parameter.
+        learning_rate: Step size, a constant or a LinearDecay.
+        b1: Decay rate of the gradient's running mean.
+        b2: Decay rate of the squared gradient's running mean.
+        weight_decay: Decay coefficient; each step subtracts it times the learning rate times the parameter.
+        decay: Parameters that decay: "all", or "unconstrained" for those that no weight constraint projects (all but
+            the hidden layers, and the heads' kernels where they are projected too).
     """
 
     learning_rate: float | LinearDecay = 3e-4
@@ -68,7 +68,7 @@ class AdamW:
     decay: Literal["unconstrained", "all"] = "all"
 
     def __post_init__(self) -> None:
-        """Refuse settings under which nothing can be learned."""
+        """Validate the learning rate and the coefficients."""
         check_types(self)
         if not isinstance(self.learning_rate, LinearDecay):
             check_finite("learning_rate", self.learning_rate, above=0.0)
@@ -83,13 +83,13 @@ class PolyakTarget:
     """A target critic that follows the critic: target = (1 - tau) target + tau critic, after every critic step.
 
     Attributes:
-        tau: share of the way to the critic that each step goes.
+        tau: Weight of the critic in each step, in (0, 1].
     """
 
     tau: float = 0.005
 
     def __post_init__(self) -> None:
-        """Refuse a target that never moves or overshoots."""
+        """Validate tau."""
         check_types(self)
         if not 0.0 < self.tau <= 1.0:
             raise UserError(f"tau must be in (0, 1], got {self.tau}")
@@ -100,42 +100,41 @@ class UnitNorm:
     """Layers are projected to unit norm at initialisation and after every gradient step.
 
     Attributes:
-        layers: "hidden" projects the hidden layers of actor and critic, kernel and bias together (CrossQ + WN); "all"
-            projects the kernels of their heads as well (XQC).
+        layers: "hidden" for the hidden layers of actor and critic, kernel and bias together (CrossQ + WN); "all" for
+            the kernels of their heads as well (XQC).
     """
 
     layers: Literal["hidden", "all"] = "hidden"
 
     def __post_init__(self) -> None:
-        """Refuse another word."""
+        """Validate the choice of layers."""
         check_types(self)
 
 
 @dataclass(frozen=True)
 class L2Penalty:
-    """The losses of actor and critic gain coefficient x the squared norm of their hidden layers, biases included.
+    """A penalty on actor and critic: coefficient x the squared norm of their hidden layers, biases included.
 
     Attributes:
-        coefficient: weight of the penalty, per network.
+        coefficient: Weight of the penalty, per network.
     """
 
     coefficient: float = 1e-4
 
     def __post_init__(self) -> None:
-        """Refuse a penalty that does nothing or rewards growth."""
+        """Validate the coefficient."""
         check_types(self)
         check_finite("L2Penalty coefficient", self.coefficient, above=0.0)
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """The entropy temperature alpha and how it is learned (Haarnoja et al., arXiv 1812.05905).
+    """The entropy temperature alpha and its training (Haarnoja et al., arXiv 1812.05905).
 
     Attributes:
-        initial: alpha at the start.
-        target_entropy: per action dimension, in nats; the target is this times A.
-        optimizer: of log alpha. Its ``decay`` makes no difference: there are no hidden layers to leave out, so either
-            choice decays log alpha.
+        initial: Initial alpha.
+        target_entropy: Target entropy per action dimension, in nats; the target is this times A.
+        optimizer: Optimiser of log alpha. Its ``decay`` has no effect: both choices decay log alpha.
     """
 
     initial: float = 1.0
@@ -143,7 +142,7 @@ class Temperature:
     optimizer: AdamW = AdamW()
 
     def __post_init__(self) -> None:
-        """Refuse a temperature whose logarithm does not exist."""
+        """Validate the initial value and the target."""
         check_types(self)
         check_finite("initial temperature", self.initial, above=0.0)
         check_finite("target_entropy", self.target_entropy)
@@ -151,54 +150,54 @@ class Temperature:
 
 @dataclass(frozen=True)
 class ObservationNorm:
-    """Observations are normalised by their running mean and variance (RSNorm, arXiv 2410.09754, section 4).
+    """Normalisation of observations by their running mean and variance (RSNorm, arXiv 2410.09754, section 4).
 
-    The statistics move with every observation that is acted on, the warm-up's included, and with nothing else; replayed
-    observations are normalised by those of the moment.
+    The statistics are updated with every observation that is acted on, including the warm-up; replayed observations are
+    normalised by the current statistics.
 
     Attributes:
-        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
+        epsilon: Constant added to the variance, between 1e-30 and 1e30.
     """
 
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        """Refuse a value that divides by zero."""
+        """Validate epsilon."""
         check_types(self)
         check_epsilon(self)
 
 
 @dataclass(frozen=True)
 class ReturnScaling:
-    """Sampled rewards are divided by the running standard deviation of G = gamma (1 - done) G + r (arXiv 2509.25174).
+    """Division of sampled rewards by the running standard deviation of G = gamma (1 - done) G + r (arXiv 2509.25174).
 
     Attributes:
-        epsilon: added to the variance.
+        epsilon: Constant added to the variance.
     """
 
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        """Refuse a value that divides by zero."""
+        """Validate epsilon."""
         check_types(self)
         check_finite("ReturnScaling epsilon", self.epsilon, above=0.0)
 
 
 @dataclass(frozen=True)
 class OptimisticActor:
-    """BRO's second policy, which explores (arXiv 2405.16158, appendix; arXiv 2310.19527).
+    """BRO's optimistic exploration policy (arXiv 2405.16158, appendix; arXiv 2310.19527).
 
-    It moves the first policy's mean towards higher Q and higher disagreement of the critics, with a smaller standard
-    deviation, and is held near the first one by a KL divergence. Evaluations play the first policy.
+    It shifts the first policy's mean towards higher Q and higher disagreement of the critics, with a smaller standard
+    deviation, under a KL penalty. Evaluations use the first policy.
 
     Attributes:
-        torso: of the second policy, whose input is (observation, the first policy's mean).
-        optimizer: of the second policy.
-        std_scale: its standard deviation over the first policy's.
-        initial_optimism: weight of the disagreement at the start.
-        initial_kl_weight: weight of the KL divergence at the start.
-        target_kl: KL divergence per action dimension at which both weights stay.
-        weight_optimizer: of the two weights, each exp of a tanh-bounded logarithm.
+        torso: Torso of the second policy, whose input is (observation, the first policy's mean).
+        optimizer: Optimiser of the second policy.
+        std_scale: Ratio of its standard deviation to the first policy's.
+        initial_optimism: Initial weight of the disagreement.
+        initial_kl_weight: Initial weight of the KL divergence.
+        target_kl: Target KL divergence per action dimension.
+        weight_optimizer: Optimiser of the two weights, each the exponential of a tanh-bounded logarithm.
     """
 
     torso: TorsoConfig = BroNet(256, 1)
@@ -210,10 +209,10 @@ class OptimisticActor:
     weight_optimizer: AdamW = AdamW(learning_rate=3e-5, b1=0.5)
 
     def __post_init__(self) -> None:
-        """Refuse a torso that it cannot train, and values outside what the weights can take."""
+        """Validate the torso and the ranges of the weights."""
         check_types(self)
         if self.torso.uses_batch_statistics or (isinstance(self.torso, MLP) and self.torso.dropout > 0.0):
-            raise UserError("OptimisticActor torso can have no batch normalisation and no dropout: neither is trained")
+            raise UserError("OptimisticActor torso can have no batch normalisation and no dropout")
         check_finite("OptimisticActor std_scale", self.std_scale, above=0.0)
         check_finite("OptimisticActor target_kl", self.target_kl, above=0.0)
         low, high = (math.exp(bound) for bound in LOG_WEIGHT_BOUNDS)
@@ -228,20 +227,20 @@ LOG_WEIGHT_BOUNDS = (-10.0, 7.5)
 
 @dataclass(frozen=True)
 class ResetEvery:
-    """Networks, optimisers and temperature start afresh at an interval; the replay buffer stays (arXiv 2205.07802).
+    """Periodic reinitialisation of networks, optimisers and temperature; the replay buffer stays (arXiv 2205.07802).
 
-    Exactly one interval is given; counts are per seed and of training, and the reset comes before the next update.
+    Exactly one interval is given, counted per seed; the reset precedes the next update.
 
     Attributes:
-        env_steps: simulator control steps between resets.
-        grad_steps: gradient updates between resets.
+        env_steps: Simulator control steps between resets.
+        grad_steps: Gradient updates between resets.
     """
 
     env_steps: int | None = None
     grad_steps: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse none or two intervals."""
+        """Validate that exactly one positive interval is given."""
         check_types(self)
         given = [value for value in (self.env_steps, self.grad_steps) if value is not None]
         if len(given) != 1 or given[0] < 1:
@@ -253,17 +252,17 @@ class ResetEvery:
 
 @dataclass(frozen=True)
 class ResetAt:
-    """As ``ResetEvery``, at given agent steps: right before the updates of each of them.
+    """Reinitialisation as in ``ResetEvery``, right before the updates of given agent steps.
 
     Attributes:
-        agent_steps: rising, from 1.
+        agent_steps: Increasing agent steps, from 1.
     """
 
     agent_steps: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Refuse an empty or unordered list."""
+        """Validate that the steps are positive and increasing."""
         check_types(self)
         steps = self.agent_steps
         if not steps or steps[0] < 1 or any(later <= earlier for earlier, later in itertools.pairwise(steps)):
-            raise UserError(f"ResetAt agent_steps must be rising positive integers, got {steps}")
+            raise UserError(f"ResetAt agent_steps must be increasing positive integers, got {steps}")

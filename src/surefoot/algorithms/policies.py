@@ -1,7 +1,7 @@
-"""How the actor's outputs become actions: to explore, to bootstrap, and to improve.
+"""Policies: actions from the actor's outputs, for exploration, for the Bellman target and for the policy's loss.
 
-A stochastic policy does all three alike. A deterministic one adds noise to explore and, bounded, to the actions that it
-bootstraps from (TD3, arXiv 1802.09477).
+A stochastic policy samples all three alike. A deterministic one adds noise to explore and, clipped, to the actions of
+the Bellman target (TD3, arXiv 1802.09477).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ type Drawn = tuple[jax.Array, jax.Array]
 
 @dataclass(frozen=True)
 class TanhGaussian:
-    """SAC's policy: a Gaussian whose mean and log standard deviation are learned, through a tanh.
+    """SAC's policy: a tanh-squashed Gaussian with learned mean and log standard deviation.
 
     Attributes:
-        log_std: bounds of the log standard deviation.
+        log_std: Bounds of the log standard deviation.
     """
 
     log_std: LogStdRange = LogStdRange()
 
     def __post_init__(self) -> None:
-        """Refuse anything but a range."""
+        """Validate the type of the range."""
         check_types(self)
 
     @property
     def has_entropy(self) -> bool:
-        """Whether its actions have a density, so that there is a temperature to learn."""
+        """Whether the actions have a density, and the algorithm a temperature."""
         return True
 
     @property
@@ -55,26 +55,26 @@ class TanhGaussian:
         return jnp.tanh(outputs[0])
 
     def explore(self, outputs: Any, key: jax.Array) -> jax.Array:
-        """Draw an action [..., A] to try in the environment."""
+        """Draw exploring actions [..., A]."""
         return sample_with_log_prob(outputs[0], outputs[1], key)[0]
 
     def next_action(self, outputs: Any, key: jax.Array) -> Drawn:
-        """Draw the actions that the target bootstraps from."""
+        """Draw the next actions of the Bellman target."""
         return sample_with_log_prob(outputs[0], outputs[1], key)
 
     def policy_action(self, outputs: Any, key: jax.Array) -> Drawn:
-        """Draw the actions that the policy's loss judges, differentiably."""
+        """Draw the reparametrised actions of the policy's loss."""
         return sample_with_log_prob(outputs[0], outputs[1], key)
 
 
 @dataclass(frozen=True)
 class DeterministicPolicy:
-    """TD3's policy: tanh of a learned mean, with noise where it must vary.
+    """TD3's policy: tanh of a learned mean, with noise for exploration and target smoothing.
 
     Attributes:
-        exploration_noise: standard deviation of what is added to explore, in units of the scaled action.
-        target_noise: standard deviation of what is added to the actions that the target bootstraps from.
-        target_noise_bound: the latter is clipped to this size.
+        exploration_noise: Standard deviation of the exploration noise, in units of the scaled action.
+        target_noise: Standard deviation of the noise on the next actions of the Bellman target.
+        target_noise_bound: Bound that the target noise is clipped to.
     """
 
     exploration_noise: float = 0.1
@@ -82,14 +82,14 @@ class DeterministicPolicy:
     target_noise_bound: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse negative noise."""
+        """Validate the noise."""
         check_types(self)
         for name in ("exploration_noise", "target_noise", "target_noise_bound"):
             check_finite(f"DeterministicPolicy {name}", getattr(self, name), at_least=0.0)
 
     @property
     def has_entropy(self) -> bool:
-        """Whether its actions have a density, so that there is a temperature to learn."""
+        """Whether the actions have a density, and the algorithm a temperature."""
         return False
 
     @property
@@ -106,18 +106,18 @@ class DeterministicPolicy:
         return jnp.tanh(outputs)
 
     def explore(self, outputs: Any, key: jax.Array) -> jax.Array:
-        """Return the action [..., A] with noise, to try in the environment."""
+        """Return exploring actions [..., A]: the mean with noise."""
         noise = self.exploration_noise * jax.random.normal(key, outputs.shape, outputs.dtype)
         return jnp.clip(jnp.tanh(outputs) + noise, -1.0, 1.0)
 
     def next_action(self, outputs: Any, key: jax.Array) -> Drawn:
-        """Return the actions that the target bootstraps from, smoothed by bounded noise; no density: zeros."""
+        """Return the next actions of the Bellman target, with clipped noise, and zeros in place of a density."""
         noise = self.target_noise * jax.random.normal(key, outputs.shape, outputs.dtype)
         noise = jnp.clip(noise, -self.target_noise_bound, self.target_noise_bound)
         return jnp.clip(jnp.tanh(outputs) + noise, -1.0, 1.0), jnp.zeros(outputs.shape[:-1], outputs.dtype)
 
     def policy_action(self, outputs: Any, key: jax.Array) -> Drawn:
-        """Return the actions that the policy's loss judges; no density: zeros."""
+        """Return the actions of the policy's loss, and zeros in place of a density."""
         return jnp.tanh(outputs), jnp.zeros(outputs.shape[:-1], outputs.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The tanh-squashed Gaussian: actions in [-1, 1] and their log-probabilities."""
+"""Sampling from the tanh-squashed Gaussian."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 def sample_with_log_prob(mean: jax.Array, log_std: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Draw reparametrised actions and their log-probabilities.
 
-    The correction for the tanh is log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)), which keeps its precision where
-    tanh saturates (Haarnoja et al., arXiv 1812.05905, appendix C, in a stable form).
+    The log-determinant of the tanh is computed as log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)), which stays
+    precise where tanh saturates (a stable form of Haarnoja et al., arXiv 1812.05905, appendix C).
 
     Args:
-        mean: [..., A] mean of the Gaussian before the tanh.
-        log_std: [..., A] its log standard deviation.
-        key: random key.
+        mean: [..., A] mean before the tanh.
+        log_std: [..., A] log standard deviation before the tanh.
+        key: Random key.
 
     Returns:
         Actions [..., A] in (-1, 1) and log-probabilities [...].

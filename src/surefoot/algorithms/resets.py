@@ -1,4 +1,4 @@
-"""When a learner starts afresh. Decided on the host between agent steps, so that an update holds no trace of it."""
+"""Reset times, computed on the host between agent steps so that the compiled update does not depend on them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def next_reset(
     """Return the first agent step after ``after`` whose updates come right after a reset; None if there is none.
 
     Args:
-        resets: when.
-        after: agent step.
-        utd: updates per agent step.
-        warmup: agent steps before the updates start; nothing is reset before there was an update.
-        action_repeat: env steps per agent step.
+        resets: Reset schedule; None for never.
+        after: Agent step to search from, exclusive.
+        utd: Gradient updates per agent step.
+        warmup: Agent steps before the first update; no reset precedes it.
+        action_repeat: Env steps per agent step.
     """
     if resets is None:
         return None

@@ -1,4 +1,4 @@
-"""An algorithm as plain JSON data and back, so that a run directory can say in full what was trained."""
+"""Algorithms as JSON data and back, so that a run directory records in full what was trained."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ PARTS: dict[str, type] = {
     for module in (critic_losses, parts, policies, reductions, heads, normalization, torsos)
     for name, value in vars(module).items()
     if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
-    if not issubclass(value, nn.Module)  # Flax's modules are dataclasses, too
+    if not issubclass(value, nn.Module)  # Flax modules are dataclasses as well
 } | {"Algorithm": Algorithm}
-"""Every part by the name that a configuration gives it."""
+"""Every part by its name in a configuration."""
 
 
 def to_data(part: Any) -> Any:
     """Return a part as nested dictionaries of JSON values; each names its type under ``"part"``.
 
     Args:
-        part: an ``Algorithm``, one of its parts, or a value inside.
+        part: An ``Algorithm``, one of its parts, or a field value.
     """
     if dataclasses.is_dataclass(part):
         fields = {field.name: to_data(getattr(part, field.name)) for field in dataclasses.fields(part)}
@@ -38,13 +38,13 @@ def to_data(part: Any) -> Any:
 
 
 def from_data(data: Any) -> Any:
-    """Return the part that ``to_data`` described.
+    """Return the part of a description from ``to_data``.
 
     Args:
-        data: JSON values.
+        data: JSON values as returned by ``to_data``.
 
     Raises:
-        UserError: an unknown part or field, or a value that the part refuses.
+        UserError: An unknown part or field, or an invalid value.
     """
     if isinstance(data, list):
         return tuple(from_data(entry) for entry in data)
@@ -62,13 +62,13 @@ def from_data(data: Any) -> Any:
 
 
 def algorithm_from_data(data: Any) -> Algorithm:
-    """Return the algorithm that ``to_data`` described.
+    """Return the algorithm of a description from ``to_data``.
 
     Args:
-        data: JSON values.
+        data: JSON values as returned by ``to_data``.
 
     Raises:
-        UserError: anything else, or a description that ``from_data`` refuses.
+        UserError: The description is of another part, or invalid.
     """
     algorithm = from_data(data)
     if not isinstance(algorithm, Algorithm):

@@ -1,4 +1,4 @@
-"""A network and how it is trained: its passes, its optimiser, what holds its weights."""
+"""A network with its optimiser and weight constraint."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from surefoot.types import Array, PyTree
 
 
 class NetworkState(NamedTuple):
-    """A network that is being trained."""
+    """State of a network in training."""
 
     params: PyTree
-    """What is trained."""
+    """Trained parameters."""
     batch_stats: PyTree
-    """Running statistics of the batch normalisations; an empty dict where there are none."""
+    """Running statistics of batch normalisation; an empty dict without it."""
     opt_state: PyTree
-    """The optimiser's own state."""
+    """State of the optimiser."""
 
 
 class TrainedNetwork:
     """An actor, or an ensemble of critics, as pure functions on a ``NetworkState``.
 
     Args:
-        module: the Flax module; its torso's parameters are under "torso".
-        torso: says which layers are hidden.
-        heads: paths of the layers after the torso.
-        constraint: what holds the weights, if anything does.
-        optimizer: how they move.
-        updates_per_agent_step: how often.
+        module: Flax module, with its torso's parameters under "torso".
+        torso: Configuration of the torso, which lists the hidden layers.
+        heads: Paths of the layers after the torso.
+        constraint: Weight constraint, or None.
+        optimizer: Optimiser's hyperparameters.
+        updates_per_agent_step: Optimiser steps per agent step.
     """
 
     def __init__(
@@ -56,29 +56,29 @@ class TrainedNetwork:
         self._optimizer = make_optimizer(optimizer, updates_per_agent_step, (*self.hidden_layers, *kernels))
 
     def init(self, key: jax.Array, *inputs: jax.Array) -> NetworkState:
-        """Return a fresh network for inputs of these shapes."""
+        """Return the initial state for inputs of these shapes."""
         variables = self.module.init(key, *inputs, False)
         params = self._project(variables["params"])
         return NetworkState(params, variables.get("batch_stats", {}), self._optimizer.init(params))
 
     def evaluate(self, state: NetworkState, *inputs: Array, key: jax.Array | None = None) -> Any:
-        """Return the outputs under running statistics; dropout is on where a key is given."""
+        """Return the outputs in evaluation mode; dropout is active if a key is given."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         return self.module.apply(variables, *inputs, False, rngs=_dropout(key))
 
     def train(self, params: PyTree, batch_stats: PyTree, *inputs: jax.Array, key: jax.Array) -> tuple[Any, PyTree]:
-        """Return the outputs under the batch's own statistics, and the running statistics that the pass leaves."""
+        """Return the outputs in training mode and the updated running statistics."""
         variables = {"params": params, "batch_stats": batch_stats}
         outputs, updated = self.module.apply(variables, *inputs, True, mutable=["batch_stats"], rngs=_dropout(key))
         return outputs, updated.get("batch_stats", {})
 
     def step(self, state: NetworkState, grads: PyTree, batch_stats: PyTree) -> NetworkState:
-        """Return the network after one optimiser step and, where there is one, the projection."""
+        """Return the state after one optimiser step and the projection, if any."""
         updates, opt_state = self._optimizer.update(grads, state.opt_state, state.params)
         return NetworkState(self._project(optax.apply_updates(state.params, updates)), batch_stats, opt_state)
 
     def penalty(self, params: PyTree) -> jax.Array | float:
-        """Return what the weights add to the loss, []."""
+        """Return the penalty on the weights, []."""
         if not isinstance(self._constraint, L2Penalty):
             return 0.0
         return self._constraint.coefficient * jnp.sum(networks.squared_norm(params, self.hidden_layers))

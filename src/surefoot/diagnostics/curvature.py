@@ -1,6 +1,6 @@
-"""Curvature of the critic's loss by Lanczos: its largest eigenvalue and condition number (XQC, arXiv 2509.25174).
+"""Curvature of the critics' loss by Lanczos: largest eigenvalue and condition number (XQC, arXiv 2509.25174).
 
-The Hessian is never formed: each step takes one product of it with a vector.
+The Hessian is never formed: each step needs one Hessian-vector product.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from surefoot.types import Batch
 
 
 class Curvature(NamedTuple):
-    """Of the loss of all critics together at one batch; both []."""
+    """Curvature of the loss of all critics on one batch; both []."""
 
     largest_eigenvalue: jax.Array
-    """Of the Hessian, by modulus."""
+    """Largest absolute eigenvalue of the Hessian."""
     condition_number: jax.Array
-    """Largest over smallest modulus among the Ritz values, of which there is one per Lanczos step: an estimate (a lower
-    bound where the Hessian is semidefinite), comparable between runs that take the same number of steps."""
+    """Ratio of the largest to the smallest absolute Ritz value, one per Lanczos step: an estimate (a lower bound if the
+    Hessian is semidefinite), comparable between runs with the same number of steps."""
 
 
 @matmul_precision("float32")
 def critic_curvature(
     learner: Learner, state: LearnerState, batch: Batch, key: jax.Array, num_steps: int = 30
 ) -> Curvature:
-    """Run Lanczos with full reorthogonalisation from a random vector.
+    """Return the curvature by Lanczos with full reorthogonalisation, started from a random vector.
 
     Args:
-        learner: written for one seed.
-        state: of that seed.
-        batch: [B, ...], as drawn from the replay buffer.
-        key: for the next actions in the loss, and for the first vector.
-        num_steps: products with the Hessian, each about four times a gradient.
+        learner: Learner of one seed.
+        state: State of one seed.
+        batch: [B, ...], as sampled from the replay buffer.
+        key: Random key of the loss and the first vector.
+        num_steps: Number of Hessian-vector products, each about four times the cost of a gradient.
     """
     batch = learner.preprocess(state, batch)
     flat, unravel = ravel_pytree(state.critic.params)
@@ -50,7 +50,7 @@ def critic_curvature(
         return ravel_pytree(grads)[0]
 
     def product(vector: jax.Array) -> jax.Array:
-        # Reverse over reverse: the networks' own derivatives are written for reverse mode.
+        # Reverse over reverse: the custom derivatives of the layers support reverse mode only.
         return jax.grad(lambda point: jnp.vdot(gradient(point), vector))(flat)
 
     ritz = jnp.abs(lanczos(product, jax.random.normal(start_key, flat.shape, flat.dtype), num_steps))
@@ -61,9 +61,9 @@ def lanczos(product: Callable[[jax.Array], jax.Array], start: jax.Array, num_ste
     """Return the Ritz values [num_steps] of a symmetric operator.
 
     Args:
-        product: vector [N] -> operator times vector [N].
-        start: [N], not zero.
-        num_steps: at most N.
+        product: Function vector [N] -> operator times vector [N].
+        start: [N], first vector, not zero.
+        num_steps: Number of steps, at most N.
     """
 
     def orthogonal(vector: jax.Array, basis: jax.Array) -> jax.Array:
@@ -81,8 +81,8 @@ def lanczos(product: Callable[[jax.Array], jax.Array], start: jax.Array, num_ste
         vector = orthogonal(image, basis)
         norm = jnp.linalg.norm(vector)
         scale = jnp.maximum(scale, jnp.linalg.norm(image))
-        # What is left may be rounding alone: the vectors so far span all that the operator reaches from the first one.
-        # Then another one begins a block of its own.
+        # A remainder of the size of rounding errors means that the basis spans an invariant subspace. Lanczos then
+        # continues from another vector, as a new block.
         ended = norm <= 100.0 * jnp.finfo(vector.dtype).eps * scale
         fresh = orthogonal(jnp.roll(start, i + 1), basis)
         vector = jnp.where(ended, fresh, vector)

@@ -1,8 +1,8 @@
 """Norms, effective learning rates, dead units and features of one seed's networks, on one batch.
 
 Definitions: *Scaling Off-Policy Reinforcement Learning with Batch and Weight Normalization* (arXiv 2502.07523), section
-on weight norms and effective learning rates. A layer is a dense layer; its parameters are kernel and bias together,
-normalisations are left out. What is measured per critic is averaged over the critics.
+on weight norms and effective learning rates. A layer is a dense layer with kernel and bias, without normalisations.
+Values are averaged over the critics.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from surefoot.networks.matmul import matmul_precision
 from surefoot.types import Batch, PyTree
 
 type ByLayer = dict[str, jax.Array]
-"""A number [] for each dense layer, by its path such as "torso/dense_0"."""
+"""A value [] per dense layer, by its path such as "torso/dense_0"."""
 
 
 class NetworkDiagnostics(NamedTuple):
-    """Of one network, or of an ensemble on average; every number is []."""
+    """Diagnostics of one network, or the average over an ensemble; all []."""
 
     weight_norm: ByLayer
     """L2 norm of each layer."""
@@ -36,24 +36,24 @@ class NetworkDiagnostics(NamedTuple):
     gradient_norm_total: jax.Array
     """L2 norm of the whole network's gradient, normalisations included."""
     effective_learning_rate: ByLayer
-    """Gradient norm over weight norm of each layer. The optimiser's own learning rate is not in it."""
+    """Gradient norm over weight norm of each layer, without the optimiser's learning rate."""
     effective_learning_rate_mean: jax.Array
     """Mean over the layers, weighted by their number of parameters."""
     dead_units: jax.Array
-    """Share of the hidden units that are zero on the whole batch."""
+    """Fraction of the hidden units that are zero on the whole batch."""
     feature_norm: jax.Array
     """Mean over the batch of the L2 norm of the torso's output."""
 
 
 @matmul_precision("float32")
 def diagnose_critic(learner: Learner, state: LearnerState, batch: Batch, key: jax.Array) -> NetworkDiagnostics:
-    """Diagnose one seed's critics.
+    """Return the diagnostics of one seed's critics.
 
     Args:
-        learner: written for one seed.
-        state: of that seed.
-        batch: [B, ...], as drawn from the replay buffer.
-        key: for the next actions in the loss.
+        learner: Learner of one seed.
+        state: State of one seed.
+        batch: [B, ...], as sampled from the replay buffer.
+        key: Random key of the loss.
     """
     batch = learner.preprocess(state, batch)
     grads, _ = jax.grad(learner.critic_loss, has_aux=True)(state.critic.params, state, batch, key)
@@ -66,13 +66,13 @@ def diagnose_critic(learner: Learner, state: LearnerState, batch: Batch, key: ja
 
 @matmul_precision("float32")
 def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax.Array) -> NetworkDiagnostics:
-    """Diagnose one seed's policy.
+    """Return the diagnostics of one seed's policy.
 
     Args:
-        learner: written for one seed.
-        state: of that seed.
-        batch: [B, ...], as drawn from the replay buffer.
-        key: for the actions in the loss.
+        learner: Learner of one seed.
+        state: State of one seed.
+        batch: [B, ...], as sampled from the replay buffer.
+        key: Random key of the loss.
     """
     batch = learner.preprocess(state, batch)
     grads, _ = jax.grad(learner.actor_loss, has_aux=True)(state.actor.params, state, batch, key)
@@ -81,17 +81,17 @@ def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax
 
 
 def parameter_count(state: LearnerState) -> int:
-    """Return how many numbers are trained: actor, critics and a second policy; targets and temperature left out.
+    """Return the number of trained parameters of actor, critics and second policy, without targets and temperature.
 
     Args:
-        state: of one seed.
+        state: State of one seed.
     """
     optimist = () if state.optimist is None else state.optimist.params
     return sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params, optimist)))
 
 
 def _activations(network: TrainedNetwork, state: NetworkState, *inputs: jax.Array) -> PyTree:
-    """Return what the activations put out under running statistics, by layer; a leading axis C for critics."""
+    """Return the outputs of the activations in evaluation mode, by layer; with a leading axis C for critics."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     _, seen = network.module.apply(variables, *inputs, False, mutable=["activations"])
     return seen["activations"]["torso"]

@@ -1,4 +1,4 @@
-"""Networks: what computes actions and values."""
+"""Networks of actors and critics."""
 
 from surefoot.networks.heads import Actor, Critic, DeterministicActor, LogStdRange, ShiftActor, critic_ensemble
 from surefoot.networks.layers import Layer, LayerPath, Torso, unnormalized_layer

@@ -1,4 +1,4 @@
-"""Whole networks: a torso and the heads of a critic, of a policy, of an optimistic second policy."""
+"""Networks of a torso and heads: critics, policies, and the optimistic second policy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from surefoot.networks.validation import check_types
 
 
 class Critic(nn.Module):
-    """One state-action value: ([B, O], [B, A]) -> [B, K], where K numbers describe the value.
+    """One critic: ([B, O], [B, A]) -> [B, K], where K numbers describe the value.
 
     Attributes:
-        config: of the torso.
+        config: Configuration of the torso.
         num_outputs: K.
     """
 
@@ -39,7 +39,7 @@ def critic_ensemble(config: TorsoConfig, num_critics: int, num_outputs: int = 1)
     Every parameter has a leading axis C.
 
     Args:
-        config: of each critic's torso.
+        config: Configuration of each critic's torso.
         num_critics: C.
         num_outputs: K.
     """
@@ -50,7 +50,7 @@ def critic_ensemble(config: TorsoConfig, num_critics: int, num_outputs: int = 1)
         in_axes=(None, None, None),
         out_axes=0,
         axis_size=num_critics,
-        # The ensemble adds no level of its own to the parameter tree.
+        # No additional level in the parameter tree.
         metadata_params={},
     )
     return ensemble(config, num_outputs)
@@ -58,12 +58,12 @@ def critic_ensemble(config: TorsoConfig, num_critics: int, num_outputs: int = 1)
 
 @dataclass(frozen=True)
 class LogStdRange:
-    """How the log-standard-deviation head is kept in bounds.
+    """Bounds of the log-standard-deviation head.
 
     Attributes:
-        low: smallest log standard deviation of the Gaussian before the tanh; at least -50, as in a policy file.
-        high: largest; at most 50.
-        mapping: "clip" cuts at the bounds (CrossQ's family); "tanh" squashes into them (BRO, SR-SAC, SimBa).
+        low: Smallest log standard deviation of the Gaussian before the tanh; at least -50.
+        high: Largest log standard deviation; at most 50.
+        mapping: "clip" clips to the bounds (CrossQ's family); "tanh" squashes into them (BRO, SR-SAC, SimBa).
     """
 
     low: float = -10.0
@@ -71,7 +71,7 @@ class LogStdRange:
     mapping: Literal["clip", "tanh"] = "clip"
 
     def __post_init__(self) -> None:
-        """Refuse an empty range."""
+        """Validate the range."""
         check_types(self)
         if not -50.0 <= self.low < self.high <= 50.0:
             raise UserError(f"LogStdRange needs -50 <= low < high <= 50, got low={self.low}, high={self.high}")
@@ -87,8 +87,8 @@ class Actor(nn.Module):
     """A tanh-Gaussian policy's parameters: [B, O] -> mean [B, A], log standard deviation [B, A], before the tanh.
 
     Attributes:
-        config: of the torso.
-        log_std: bounds of the log standard deviation.
+        config: Configuration of the torso.
+        log_std: Bounds of the log standard deviation.
         action_size: A.
     """
 
@@ -109,7 +109,7 @@ class DeterministicActor(nn.Module):
     """A deterministic policy: [B, O] -> its action before the tanh, [B, A].
 
     Attributes:
-        config: of the torso.
+        config: Configuration of the torso.
         action_size: A.
     """
 
@@ -124,10 +124,10 @@ class DeterministicActor(nn.Module):
 
 
 class ShiftActor(nn.Module):
-    """BRO's second policy: ([B, O], the first one's mean [B, A]) -> how far to move that mean, [B, A].
+    """BRO's second policy: ([B, O], the first policy's mean [B, A]) -> shift of that mean [B, A].
 
     Attributes:
-        config: of the torso.
+        config: Configuration of the torso.
         action_size: A.
     """
 
@@ -136,7 +136,7 @@ class ShiftActor(nn.Module):
 
     @nn.compact
     def __call__(self, observation: jax.Array, mean: jax.Array, train: bool) -> jax.Array:
-        """Return the shift, which starts near zero."""
+        """Return the shift, which is initially near zero."""
         x = Torso(self.config.layers(), name="torso")(jnp.concatenate([observation, mean], axis=-1), train)
         small = nn.initializers.orthogonal(0.01)
         return nn.Dense(self.action_size, use_bias=False, kernel_init=small, name="shift")(x)

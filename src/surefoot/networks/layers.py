@@ -1,7 +1,7 @@
-"""A torso as a list of layers.
+"""Torsos as lists of layers.
 
-The list is the one description of a network: the Flax module applies it, a weight constraint reads from it which layers
-it may hold, and a saved policy is written from it.
+The list is the single description of a network: the Flax module applies it, weight constraints select layers from it,
+and a saved policy is written from it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from surefoot.networks.matmul import dot_general
 from surefoot.networks.normalization import Norm, norm_module
 
 type LayerPath = tuple[str, ...]
-"""Where a layer stands in a parameter tree."""
+"""Path of a layer in a parameter tree."""
 
 type Init = Literal["orthogonal", "orthogonal-unit", "he", "lecun"]
-"""How a dense layer's kernel starts: orthogonal with gain sqrt 2 or 1, He's or LeCun's normal. Biases start at zero."""
+"""Initial kernel of a dense layer: orthogonal with gain sqrt 2 or 1, He or LeCun normal. Biases are zero."""
 
 _INITIALIZERS = {
     "orthogonal": nn.initializers.orthogonal(math.sqrt(2.0)),
@@ -56,7 +56,7 @@ class Relu:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Zeros a share of the units, wherever the pass is given a key for it; elsewhere it does nothing."""
+    """Dropout with the given rate in passes that are given a key for it; the identity elsewhere."""
 
     name: str
     rate: float
@@ -74,25 +74,25 @@ type Layer = Dense | Normalize | Relu | Dropout | Residual
 
 
 def dense(features: int, init: Init, name: str, bias: bool = True, product: Any = None) -> nn.Dense:
-    """Return a dense layer as a Flax module; ``product`` multiplies in place of ``jax.lax.dot_general``."""
+    """Return a dense layer as a Flax module; ``product`` replaces ``jax.lax.dot_general``."""
     return nn.Dense(features, use_bias=bias, kernel_init=_INITIALIZERS[init], name=name, dot_general=product)
 
 
 class Torso(nn.Module):
-    """[..., B, inputs] -> [..., B, features]: the layers, one after the other.
+    """A stack of layers: [..., B, inputs] -> [..., B, features].
 
     Attributes:
-        layers: in order.
+        layers: Layers in order.
     """
 
     layers: tuple[Layer, ...]
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Apply them; ``train`` is for the normalisations, dropout follows the presence of a "dropout" key.
+        """Apply the layers; ``train`` is for normalisation, dropout depends on the presence of a "dropout" key.
 
-        Whoever makes the collection "activations" mutable finds the output of every activation there, as "after_" and
-        the name of the dense layer before it, and the torso's own as "features".
+        If the collection "activations" is mutable, it receives the output of every activation, as "after_" and the name
+        of the dense layer before it, and the torso's output as "features".
         """
         x = self._apply(self.layers, x, train)
         self.sow("activations", "features", x)
@@ -109,7 +109,7 @@ class Torso(nn.Module):
                     x = norm_module(layer.norm, layer.name, train)(x)
                 case Relu():
                     x = nn.relu(x)
-                    self.sow("activations", f"after_{last}", x)  # Flax keeps the layer's own name to the layer
+                    self.sow("activations", f"after_{last}", x)  # Flax reserves the layer's own name
                 case Dropout():
                     x = nn.Dropout(layer.rate, deterministic=not self.has_rng("dropout"), name=layer.name)(x)
                 case Residual():
@@ -118,7 +118,7 @@ class Torso(nn.Module):
 
 
 def flat(layers: tuple[Layer, ...]) -> Iterator[Layer]:
-    """Yield the layers with each residual block opened."""
+    """Yield the layers, those inside residual blocks included."""
     for layer in layers:
         if isinstance(layer, Residual):
             yield from flat(layer.layers)
@@ -134,11 +134,11 @@ def hidden_layers(layers: tuple[Layer, ...]) -> tuple[LayerPath, ...]:
 def unnormalized_layer(layers: tuple[Layer, ...]) -> str | None:
     """Return the name of the first dense layer whose output reaches another layer or the end without normalisation.
 
-    An activation and dropout may stand between. Such a layer's scale is part of the function it computes, so that it
-    cannot be projected. A residual block passes its input on as it is, whatever it does to it inside.
+    Activations and dropout may lie in between. The scale of such a layer's weights changes the network's function, so
+    it cannot be projected. A residual block also passes its input on unchanged.
 
     Args:
-        layers: of a torso.
+        layers: Layers of a torso.
     """
     pending: str | None = None
     for layer in layers:

@@ -1,7 +1,7 @@
-"""How dense layers multiply: in float32, or with factors rounded to fewer digits and sums in float32.
+"""Precision of matrix products in dense layers: float32, or rounded factors with float32 sums.
 
-Weights, their optimiser, statistics and losses stay in float32 in any case. What is multiplied is rounded just before,
-in the passes forward and backward: to bfloat16's eight binary digits in hidden layers, or to TF32's eleven in all.
+Weights, optimisers, statistics and losses are always float32. Factors are rounded just before the product, in forward
+and backward passes: to bfloat16 (8 significant bits) in hidden layers, or to TF32 (11) in all layers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _precision: ContextVar[Precision] = ContextVar("precision", default="float32")
 
 @contextlib.contextmanager
 def matmul_precision(precision: Precision) -> Iterator[None]:
-    """Trace layers with this precision; a compiled function keeps what it was traced with.
+    """Trace layers with this precision, which a compiled function keeps.
 
-    On a GPU XLA would multiply float32 factors as TF32 unless told otherwise, so there float32 has to be asked for. On
-    a CPU float32 is what it does, and asking for it would cost its fast library.
+    On a GPU XLA multiplies float32 factors as TF32 by default, so float32 is requested explicitly. On a CPU the default
+    is float32, and requesting it would disable the fast library.
     """
     token = _precision.set(precision)
     try:
@@ -39,12 +39,12 @@ def matmul_precision(precision: Precision) -> Iterator[None]:
 
 
 def dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
-    """Multiply [..., N, K] by [K, M] for a dense layer, which asks for nothing else."""
+    """Return the product of [..., N, K] and [K, M], the only form that a dense layer needs."""
     return _product(x, kernel, _precision.get())
 
 
-# The derivative is written out for two reasons. JAX's own would multiply the float32 gradient by bfloat16 factors, in
-# float32: no faster. And XLA hands only products of row-major factors to its fast library on CPU.
+# A custom derivative for two reasons: JAX's own would multiply the float32 gradient by bfloat16 factors in float32,
+# which is no faster, and on CPU XLA uses its fast library only for products of row-major factors.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _product(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array:
     return _forward(x, kernel, precision)[0]
@@ -78,16 +78,16 @@ def _rounded(x: jax.Array, precision: Precision) -> jax.Array:
 
 
 def _sums(a: jax.Array, b: jax.Array, over_a: int, over_b: int, dtype: Any) -> jax.Array:
-    # Factors of bfloat16 are multiplied as they are, whatever is asked of float32 ones.
+    # bfloat16 factors need no precision request, which concerns float32 ones.
     precision = jax.lax.Precision.DEFAULT if a.dtype == jnp.bfloat16 else None
     dimensions = (((over_a,), (over_b,)), ((), ()))
     return jax.lax.dot_general(a, b, dimensions, precision=precision, preferred_element_type=dtype)
 
 
 def _transposed(x: jax.Array) -> jax.Array:
-    """Return [B, K] as [K, B] in memory, too, where XLA would otherwise only read it across its rows.
+    """Return the transpose of [B, K], laid out row-major as [K, B].
 
-    The first barrier keeps XLA from doing again what led to x, element by element across its rows; the second one from
-    folding the transposition into the product; and the axis around it from handing on the old order in memory.
+    The first barrier prevents XLA from recomputing x element by element across its rows, the second from fusing the
+    transposition into the product, and the additional axis from keeping the old memory layout.
     """
     return jax.lax.optimization_barrier(jax.lax.optimization_barrier(x).T[None])[0]

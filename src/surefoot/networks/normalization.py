@@ -1,4 +1,4 @@
-"""Normalisations as parts of a network, and the one that Flax does not have."""
+"""Normalisations: batch normalisation, batch renormalisation, layer normalisation."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ class BatchNorm:
     """Batch normalisation of the input and around every hidden activation.
 
     Attributes:
-        momentum: running = momentum * running + (1 - momentum) * batch, with the biased variance (Flax's convention,
-            the opposite of PyTorch's).
-        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
+        momentum: Decay rate of the running statistics, momentum * running + (1 - momentum) * batch, with the biased
+            variance (Flax's convention, the opposite of PyTorch's).
+        epsilon: Constant added to the variance, between 1e-30 and 1e30.
     """
 
     momentum: float = 0.99
     epsilon: float = 1e-3
 
     def __post_init__(self) -> None:
-        """Refuse values that normalise nothing."""
+        """Validate momentum and epsilon."""
         check_types(self)
         _check_momentum_and_epsilon(self)
 
 
 @dataclass(frozen=True)
 class BatchRenorm:
-    """Batch renormalisation (Ioffe, arXiv 1702.03275): batch statistics, pulled towards the running ones.
+    """Batch renormalisation (Ioffe, arXiv 1702.03275): batch statistics corrected towards the running ones.
 
-    It normalises as ``BatchNorm`` does for its first ``warmup_updates`` passes; afterwards by the running statistics
-    as long as the batch's own are within the bounds.
+    The first ``warmup_updates`` passes equal ``BatchNorm``; later ones normalise by the running statistics as long as
+    the batch's statistics are within the bounds.
 
     Attributes:
-        momentum: of the running statistics, as in ``BatchNorm``.
-        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
-        max_scale: bound on the ratio of the batch's standard deviation to the running one, and of its inverse.
-        max_shift: bound on the difference of the means, in running standard deviations.
-        warmup_updates: training passes of plain batch normalisation.
+        momentum: Decay rate of the running statistics, as in ``BatchNorm``.
+        epsilon: Constant added to the variance, between 1e-30 and 1e30.
+        max_scale: Bound on the ratio of the batch's standard deviation to the running one, and on its inverse.
+        max_shift: Bound on the difference of the means, in running standard deviations.
+        warmup_updates: Number of training passes with plain batch normalisation.
     """
 
     momentum: float = 0.99
@@ -61,7 +61,7 @@ class BatchRenorm:
     warmup_updates: int = 100_000
 
     def __post_init__(self) -> None:
-        """Refuse bounds that cannot be kept."""
+        """Validate the bounds."""
         check_types(self)
         _check_momentum_and_epsilon(self)
         if not 1.0 <= self.max_scale < math.inf:
@@ -77,13 +77,13 @@ class LayerNorm:
     """Layer normalisation (Ba et al., arXiv 1607.06450): each sample by its own mean and biased variance.
 
     Attributes:
-        epsilon: added to the variance; between 1e-30 and 1e30, as in a policy file.
+        epsilon: Constant added to the variance, between 1e-30 and 1e30.
     """
 
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        """Refuse a value that divides by zero."""
+        """Validate epsilon."""
         check_types(self)
         check_epsilon(self)
 
@@ -104,7 +104,7 @@ def norm_module(norm: Norm, name: str, train: bool) -> nn.Module:
 
 
 class BatchNormalization(nn.Module):
-    """[B, F] -> [B, F] as ``BatchNorm`` or ``BatchRenorm`` says; its statistics carry Flax's names for them."""
+    """``BatchNorm`` or ``BatchRenorm``, [B, F] -> [B, F]; parameters and statistics have Flax's names."""
 
     config: BatchNorm | BatchRenorm
     train: bool
@@ -123,7 +123,7 @@ class BatchNormalization(nn.Module):
             return _affine(x, running_mean.value, running_var.value, scale, bias, config.epsilon)
         mean = jnp.mean(x, axis=0)
         if passes is None:
-            # In one pass, as Flax does it.
+            # In one pass over x, as in Flax.
             var = jnp.maximum(jnp.mean(jnp.square(x), axis=0) - jnp.square(mean), 0.0)
         else:
             assert isinstance(config, BatchRenorm)
@@ -148,7 +148,7 @@ def _towards_running(
     running_mean: jax.Array,
     running_var: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return batch renormalisation's r and d, constants to the gradient: one and zero until it is warm."""
+    """Return batch renormalisation's r and d, without gradient: one and zero during the warm-up."""
     std, running_std = jnp.sqrt(var + config.epsilon), jnp.sqrt(running_var + config.epsilon)
     r = jnp.clip(std / running_std, 1.0 / config.max_scale, config.max_scale)
     d = jnp.clip((mean - running_mean) / running_std, -config.max_shift, config.max_shift)
@@ -161,8 +161,7 @@ def _affine(
     return (x - mean[None]) * (jax.lax.rsqrt(var + epsilon) * scale)[None] + bias[None]
 
 
-# The derivative of batch normalisation as a whole, in place of JAX's own of its steps: half the passes over the
-# activations. docs/performance.md says what it is worth.
+# The analytic derivative of batch normalisation needs half the passes over the activations of JAX's own.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def _normalize(
     x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
@@ -186,7 +185,7 @@ def _normalize_backward(
     of_bias = jnp.sum(gradient, axis=0)
     products = gradient * standard
     if jax.default_backend() == "cpu":
-        # Keeps XLA from a fused sum of products that takes 20 times as long as the two one by one.
+        # Prevents a fused sum of products, which takes 20 times as long as both operations in sequence.
         products = jax.lax.optimization_barrier(products)
     of_scale = jnp.sum(products, axis=0)
     means = (of_bias[None] + standard * of_scale[None]) / x.shape[0]

@@ -1,4 +1,4 @@
-"""The shapes of networks: what stands between the input and the head.
+"""Torsos: the layers between a network's input and its heads.
 
 - ``MLP``, for SAC, CrossQ, XQC and DroQ;
 - ``BroNet``, for BRO (arXiv 2405.16158);
@@ -23,7 +23,7 @@ from surefoot.networks.validation import check_types
 
 
 class _Torso(abc.ABC):
-    """What every torso can say of itself."""
+    """Properties of every torso."""
 
     @abc.abstractmethod
     def layers(self) -> tuple[Layer, ...]:
@@ -41,7 +41,7 @@ class _Torso(abc.ABC):
 
     @property
     def head_init(self) -> Init:
-        """How the layers that follow the torso start."""
+        """Initialisation of the heads."""
         return "orthogonal"
 
 
@@ -49,16 +49,15 @@ class _Torso(abc.ABC):
 class MLP(_Torso):
     """A multilayer perceptron.
 
-    A batch normalisation stands before the first layer as well (arXiv 2502.07523, appendix); a layer normalisation
-    does not.
+    Batch normalisation is also applied to the input (arXiv 2502.07523, appendix), layer normalisation is not.
 
     Attributes:
-        widths: units of each hidden layer; a list becomes a tuple.
-        norm: the normalisation, or None for a plain perceptron.
-        norm_order: "post" normalises after the activation (CrossQ), "pre" before it (XQC, DroQ).
-        bias: whether the hidden layers have one.
-        dropout: share of the hidden units that a training pass zeros, right after each dense layer.
-        init: how every layer starts.
+        widths: Units of each hidden layer.
+        norm: Normalisation, or None.
+        norm_order: "post" to normalise after the activation (CrossQ), "pre" before it (XQC, DroQ).
+        bias: Whether the hidden layers have a bias.
+        dropout: Dropout rate after each dense layer.
+        init: Initialisation of every layer.
     """
 
     widths: tuple[int, ...]
@@ -69,14 +68,14 @@ class MLP(_Torso):
     init: Literal["orthogonal", "lecun"] = "orthogonal"
 
     def __post_init__(self) -> None:
-        """Refuse an empty or impossible torso."""
+        """Validate the sizes and the normalisation order."""
         check_types(self)
         if not self.widths or min(self.widths) < 1:
             raise UserError(f"MLP widths must be one or more positive integers, got {self.widths}")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"MLP dropout must be in [0, 1), got {self.dropout}")
         if self.norm is None and self.norm_order != "post":
-            raise UserError("MLP norm_order 'pre' says where the normalisation stands, but norm is None")
+            raise UserError("MLP norm_order must be 'post' without a norm, got 'pre'")
 
     def layers(self) -> tuple[Layer, ...]:
         """Return the layers in order."""
@@ -100,7 +99,7 @@ class MLP(_Torso):
 
     @property
     def head_init(self) -> Init:
-        """How the layers that follow the torso start."""
+        """Initialisation of the heads."""
         return self.init
 
 
@@ -108,8 +107,7 @@ def _check_blocks(part: BroNet | SimBaNet) -> None:
     check_types(part)
     if part.width < 1 or part.blocks < 0:
         raise UserError(
-            f"{type(part).__name__} needs a positive width and no negative number of blocks, "
-            f"got width {part.width} and {part.blocks} blocks"
+            f"{type(part).__name__} needs width >= 1 and blocks >= 0, got width={part.width}, blocks={part.blocks}"
         )
 
 
@@ -118,15 +116,15 @@ class BroNet(_Torso):
     """Dense -> LN -> ReLU, then blocks of x + (Dense -> LN -> ReLU -> Dense -> LN)(x).
 
     Attributes:
-        width: units of every layer.
-        blocks: residual blocks.
+        width: Units of every layer.
+        blocks: Number of residual blocks.
     """
 
     width: int = 512
     blocks: int = 2
 
     def __post_init__(self) -> None:
-        """Refuse an impossible torso."""
+        """Validate the sizes."""
         _check_blocks(self)
 
     def layers(self) -> tuple[Layer, ...]:
@@ -141,12 +139,12 @@ class BroNet(_Torso):
 
 @dataclass(frozen=True)
 class SimBaNet(_Torso):
-    """Dense, then blocks of x + (LN -> Dense -> ReLU -> Dense)(x) that are wider inside, then LN.
+    """Dense, then blocks of x + (LN -> Dense -> ReLU -> Dense)(x) with a wider inner layer, then LN.
 
     Attributes:
-        width: units between the blocks.
-        blocks: residual blocks.
-        expansion: a block's inner width over ``width``.
+        width: Units between the blocks.
+        blocks: Number of residual blocks.
+        expansion: Ratio of a block's inner width to ``width``.
     """
 
     width: int = 512
@@ -154,7 +152,7 @@ class SimBaNet(_Torso):
     expansion: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse an impossible torso."""
+        """Validate the sizes."""
         _check_blocks(self)
         if self.expansion < 1:
             raise UserError(f"SimBaNet expansion must be at least 1, got {self.expansion}")
@@ -170,9 +168,9 @@ class SimBaNet(_Torso):
 
     @property
     def head_init(self) -> Init:
-        """How the layers that follow the torso start."""
+        """Initialisation of the heads."""
         return "orthogonal-unit"
 
 
 type TorsoConfig = MLP | BroNet | SimBaNet
-"""The shape of a network before its head."""
+"""Configuration of a network before its heads."""

@@ -1,4 +1,4 @@
-"""The types of a part's fields, checked against its own annotations when it is built."""
+"""Validation of a part's fields against their annotations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NAMES = {bool: "True or False", int: "an integer", float: "a number", str: "a s
 
 
 def check_types(part: Any) -> None:
-    """Make every field of a frozen dataclass exactly what its annotation says, or refuse it.
+    """Validate every field of a frozen dataclass against its annotation, and convert it to exactly that type.
 
     Whole numbers of any kind, NumPy's too, become ``int``; real numbers ``float``; lists ``tuple``. Annotations may be
     int, float, str, None, classes, Literal strings, ``tuple[X, ...]`` and unions of these.
 
     Raises:
-        UserError: a field of another type.
+        UserError: A field has another type.
     """
     hints = get_type_hints(type(part))
     for name in (field.name for field in dataclasses.fields(part)):
@@ -33,17 +33,17 @@ def check_types(part: Any) -> None:
 
 
 def check_epsilon(part: Any) -> None:
-    """Refuse what a normalisation cannot add to a variance: the bounds are those of policy files.
+    """Validate the epsilon of a normalisation; the bounds are those of policy files.
 
     Raises:
-        UserError: ``part.epsilon`` is outside of them.
+        UserError: ``part.epsilon`` is out of bounds.
     """
     if not 1e-30 <= part.epsilon <= 1e30:
         raise UserError(f"{type(part).__name__} epsilon must be between 1e-30 and 1e30, got {part.epsilon}")
 
 
 def one_line(value: Any) -> str:
-    """Return ``repr(value)`` on one line of at most 200 characters, whatever it is."""
+    """Return ``repr(value)`` on one line of at most 200 characters."""
     return " ".join(repr(value).split())[:200]
 
 
@@ -62,7 +62,7 @@ def _convert(value: Any, hint: Any) -> Any:
         if isinstance(value, list | tuple):
             return tuple(_convert(entry, arguments[0]) for entry in value)
     elif isinstance(value, bool) or hint is bool:
-        if isinstance(value, bool) and hint is bool:  # Python counts it as a number; no field here does
+        if isinstance(value, bool) and hint is bool:  # a bool is an int in Python, but not for these fields
             return value
     elif hint is int:
         return operator.index(value)

@@ -1,8 +1,8 @@
 """Unit-norm weights: the projection that CrossQ + WN applies after every gradient step.
 
-A dense layer that is followed by normalisation computes the same function for every positive scale of its weights,
-while its gradient shrinks as they grow (arXiv 2502.07523, theorems 4.1 and 4.2): growing weights mean a shrinking
-effective learning rate. Holding the norm at one keeps the effective learning rate where the optimiser put it.
+A dense layer followed by normalisation computes the same function for every positive scale of its weights, while its
+gradient shrinks as they grow (arXiv 2502.07523, theorems 4.1 and 4.2): growing weights reduce the effective learning
+rate. With unit norm, the optimiser's learning rate is the effective one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from surefoot.networks.layers import LayerPath
 from surefoot.types import PyTree
 
 _SMALLEST = 1e-12
-"""A norm below this is taken for it, so that a unit without weights stays one."""
+"""Lower bound on the norm divided by, so that a unit with zero weights stays finite."""
 
 
 def project(params: PyTree, layers: Iterable[LayerPath], kernel_only: Iterable[LayerPath] = ()) -> PyTree:
@@ -25,10 +25,10 @@ def project(params: PyTree, layers: Iterable[LayerPath], kernel_only: Iterable[L
     Kernels are [..., inputs, units], biases [..., units]; leading axes are ensembles.
 
     Args:
-        params: of an actor, or of an ensemble of critics.
-        layers: per output unit, the incoming weights and the bias (where there is one) together have norm one, as in
-            the authors' code; the paper's text leaves the bias open.
-        kernel_only: per output unit, the incoming weights alone have norm one; the bias is left as it is.
+        params: Parameters of an actor or of an ensemble of critics.
+        layers: Paths of layers where, per output unit, the incoming weights and the bias (if any) together are scaled
+            to norm one, as in the authors' code; the paper does not mention the bias.
+        kernel_only: Paths of layers where only the incoming weights are scaled.
     """
     for path in layers:
         params = _replace(params, path, _project_layer)
@@ -61,8 +61,8 @@ def dense_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
     """Return the sum over ``layers`` of the L2 norm of kernel and bias together; leading ensemble axes are kept.
 
     Args:
-        params: of an actor, or of an ensemble of critics.
-        layers: paths of dense layers.
+        params: Parameters of an actor or of an ensemble of critics.
+        layers: Paths of dense layers.
     """
     return sum((_layer_norm(_get(params, path)) for path in layers), start=jnp.zeros(()))
 
@@ -71,8 +71,8 @@ def squared_norm(params: PyTree, layers: Iterable[LayerPath]) -> jax.Array:
     """Return the sum over ``layers`` of the squared L2 norm of kernel and bias; leading ensemble axes are kept.
 
     Args:
-        params: of an actor, or of an ensemble of critics.
-        layers: paths of dense layers.
+        params: Parameters of an actor or of an ensemble of critics.
+        layers: Paths of dense layers.
     """
     return sum((_layer_squares(_get(params, path)) for path in layers), start=jnp.zeros(()))
 

@@ -1,4 +1,4 @@
-"""Replay: what the agent has seen, on the device."""
+"""Replay buffer on the device."""
 
 from surefoot.replay.buffer import ReplayState, add, begin_episode, frame_capacity, init, nbytes, sample
 

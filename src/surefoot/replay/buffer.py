@@ -1,9 +1,9 @@
-"""A replay buffer as pure functions on one pytree that lives on the device, for one seed.
+"""Replay buffer of one seed, with observations stored once, as pure functions on a pytree.
 
-An observation that is one transition's next and the following one's current is stored once: observations form a log of
-*frames*, and a transition points at its frame; the frame after it is its next observation. An episode of T steps takes
-T + 1 frames. Both logs are rings that are addressed by ever-growing counters, so that the position of an entry follows
-from its number alone; this is what lets a checkpoint append only what is new.
+Consecutive transitions share an observation: observations form a log of *frames*, a transition stores the number of its
+frame, and the frame after it is its next observation. An episode of T steps takes T + 1 frames. Both logs are rings
+addressed by ever-increasing counters, so that the position of an entry follows from its number alone and a checkpoint
+can append only new entries.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class ReplayState(NamedTuple):
     """One seed's transitions. N is the capacity in transitions, M the capacity in frames (at least N + 2)."""
 
     frames: jax.Array
-    """[M, O] float32. Frame number f lies at f modulo M."""
+    """[M, O] float32. Frame f is at position f modulo M."""
     actions: jax.Array
-    """[N, A] float32. Transition number t lies at t modulo N, here and below."""
+    """[N, A] float32. Transition t is at position t modulo N, here and below."""
     rewards: jax.Array
     """[N] float32."""
     terminated: jax.Array
@@ -30,45 +30,45 @@ class ReplayState(NamedTuple):
     frame_of: jax.Array
     """[N] int32, the frame number of the transition's observation; its next observation is the frame after."""
     num_frames: jax.Array
-    """[] int32, frames ever written. The newest one is the observation to act on."""
+    """[] int32, frames written so far. The newest one is the observation to act on."""
     num_transitions: jax.Array
-    """[] int32, transitions ever written."""
+    """[] int32, transitions written so far."""
     oldest: jax.Array
-    """[] int32, number of the oldest transition that is still whole."""
+    """[] int32, number of the oldest complete transition."""
 
 
 def frame_capacity(capacity: int, shortest_episode: int | None) -> int:
     """Return M for a buffer of ``capacity`` transitions.
 
-    Every episode costs one frame more than it has transitions. Where episodes have a known shortest length (a time
-    limit and no termination) the room for those is exact; elsewhere an eighth is added, and if episodes are shorter
-    than eight agent steps on average the oldest transitions leave a little early.
+    Every episode needs one frame more than it has transitions. With a known shortest length (a time limit and no
+    termination) the number of frames is exact; otherwise an eighth is added, and with episodes shorter than eight agent
+    steps on average the oldest transitions are dropped early.
 
     Args:
-        capacity: N, transitions.
-        shortest_episode: agent steps of the shortest possible episode, or None when it can terminate any time.
+        capacity: N, in transitions.
+        shortest_episode: Agent steps of the shortest possible episode; None if it can terminate at any time.
     """
     episodes = capacity // (shortest_episode or 8) + 1
     return capacity + episodes + 2
 
 
 def nbytes(spec: EnvSpec, capacity: int, frames: int) -> int:
-    """Return the bytes one seed's buffer occupies on the device.
+    """Return the size of one seed's buffer in bytes.
 
     Args:
-        spec: sizes of the environment.
-        capacity: N, transitions.
-        frames: M.
+        spec: Sizes of the environment.
+        capacity: N, in transitions.
+        frames: M, in frames.
     """
     return 4 * frames * spec.observation_size + capacity * (4 * spec.action_size + 4 + 1 + 4) + 12
 
 
 def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array) -> ReplayState:
-    """Return an empty buffer that knows where the first episode starts.
+    """Return an empty buffer at the start of the first episode.
 
     Args:
-        spec: sizes of the environment.
-        capacity: N, transitions.
+        spec: Sizes of the environment.
+        capacity: N, in transitions.
         frames: M, at least N + 2; see ``frame_capacity``.
         first_observation: [O].
     """
@@ -91,13 +91,13 @@ def add(state: ReplayState, transition: Transition) -> ReplayState:
     """Return the buffer with one more transition, from the newest frame to ``transition.next_observation``.
 
     Args:
-        state: the buffer.
-        transition: of one seed.
+        state: Buffer.
+        transition: Transition of one seed.
     """
     capacity, frames = state.rewards.shape[0], state.frames.shape[0]
     position = state.num_transitions % capacity
     ended = transition.ended.astype(jnp.int32)
-    # Where the episode goes on, both writes put the same observation at the same place; a branch would cost more.
+    # Within an episode both writes store the same observation at the same position; a branch would cost more.
     ring = state.frames.at[state.num_frames % frames].set(transition.next_observation)
     ring = ring.at[(state.num_frames + ended) % frames].set(transition.observation)
     added = state._replace(
@@ -110,23 +110,23 @@ def add(state: ReplayState, transition: Transition) -> ReplayState:
         num_transitions=state.num_transitions + 1,
         oldest=jnp.maximum(state.oldest, state.num_transitions + 1 - capacity),
     )
-    # Two frames at most were written, so at most two transitions lost theirs.
+    # At most two frames were written, so at most two transitions lost their first frame.
     return added._replace(oldest=_skip_overwritten(added, _skip_overwritten(added, added.oldest)))
 
 
 def _skip_overwritten(state: ReplayState, oldest: jax.Array) -> jax.Array:
     """Return ``oldest``, or the transition after it if its first frame has been overwritten."""
-    lost = state.frame_of[oldest % state.rewards.shape[0]] + state.frames.shape[0] < state.num_frames
-    return oldest + lost.astype(jnp.int32)
+    overwritten = state.frame_of[oldest % state.rewards.shape[0]] + state.frames.shape[0] < state.num_frames
+    return oldest + overwritten.astype(jnp.int32)
 
 
 def begin_episode(state: ReplayState, observation: jax.Array, begin: jax.Array) -> ReplayState:
-    """Return the buffer with a new episode begun, the last one left without an end.
+    """Return the buffer with a new episode started, without an end of the previous one.
 
     Args:
-        state: the buffer.
-        observation: [O], where the new episode starts.
-        begin: [] bool; where it is false, nothing changes.
+        state: Buffer.
+        observation: [O], first observation of the new episode.
+        begin: [] bool; False leaves the buffer unchanged.
     """
     number = state.num_frames + begin.astype(jnp.int32)
     current = (number - 1) % state.frames.shape[0]
@@ -136,11 +136,11 @@ def begin_episode(state: ReplayState, observation: jax.Array, begin: jax.Array) 
 
 
 def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:
-    """Draw stored transitions uniformly, with replacement.
+    """Sample stored transitions uniformly, with replacement.
 
     Args:
-        state: the buffer, which must not be empty.
-        key: decides which ones.
+        state: Buffer with at least one transition.
+        key: Random key.
         batch_size: B.
     """
     number = jax.random.randint(key, (batch_size,), state.oldest, state.num_transitions)

@@ -17,14 +17,14 @@ from surefoot.algorithms.statistics import scale_reward
 from surefoot.diagnostics import (
     PAIRS,
     Curvature,
-    Judged,
     NetworkDiagnostics,
     QBias,
+    ValuedActions,
+    act_and_value,
     critic_curvature,
     diagnose_actor,
     diagnose_critic,
     discounted_returns,
-    judge,
     parameter_count,
     q_bias,
 )
@@ -160,8 +160,8 @@ class Diagnosis:
             reward_scale=scale,
         )
 
-    def _judge_one(self, state: LearnerState, observation: jax.Array, key: jax.Array, step: jax.Array) -> Judged:
-        return judge(self._population.learner, state, observation, jax.random.fold_in(key, step))
+    def _judge_one(self, state: LearnerState, observation: jax.Array, key: jax.Array, step: jax.Array) -> ValuedActions:
+        return act_and_value(self._population.learner, state, observation, jax.random.fold_in(key, step))
 
     # ---------------------------------------------------------------- Q bias
 
