@@ -262,15 +262,6 @@ def test_damaged_config_is_one_line(old: str, new: str, said: str, finished: Pat
     assert "\n" not in str(refusal.value)
 
 
-def test_a_run_made_before_there_were_precision_and_overlap_goes_on(finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(finished, out)
-    config = json.loads((out / "config.json").read_text())
-    del config["precision"], config["overlap"]
-    (out / "config.json").write_text(json.dumps(config))
-    assert surefoot.resume(out, observer=Recording()).completed
-
-
 @pytest.mark.parametrize("setting", [{"precision": "bf16"}, {"overlap": True}], ids=["bf16", "overlap"])
 def test_a_run_goes_on_as_it_began(setting: dict[str, Any], tmp_path: Path) -> None:
     """Resumed on its way, it equals the run that went through; and it is no run with the default."""
