@@ -10,6 +10,7 @@ Tables replace lines such as ``<!-- options: train -->``: the ``options`` of a c
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import warnings
@@ -57,15 +58,16 @@ def _fill(marker: re.Match[str]) -> str:
 
 
 def options_table(name: str) -> str:
-    """Return every argument of a command with its meaning and default, as ``--help`` describes them."""
+    """Return a command's description and a table of its arguments, as ``--help`` shows them."""
     import tyro
 
     from surefoot.cli.main import COMMANDS
     from surefoot.cli.parse import load_command
 
+    command = load_command(COMMANDS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        parser = tyro.extras.get_parser(load_command(COMMANDS[name]), config=(tyro.conf.FlagCreatePairsOff,))
+        parser = tyro.extras.get_parser(command, config=(tyro.conf.FlagCreatePairsOff,))
     rows = []
     for action in parser._actions:
         if action.dest == "help":
@@ -77,7 +79,7 @@ def options_table(name: str) -> str:
         meaning, _, default = text.removesuffix(")").rpartition(" (")
         default = default.removeprefix("default: ")
         rows.append((option, meaning, "off" if default == "False" else default))
-    return _table(("option", "meaning", "default"), rows)
+    return f"{inspect.getdoc(command)}\n\n{_table(('option', 'meaning', 'default'), rows)}"
 
 
 def settings_table() -> str:
