@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Tuple
 
 
 class Healthy(gymnasium.Env):
-    """A point in the plane, pushed by the action; far out is terminal, `limit` steps are the time limit."""
+    """A point moved by the action; episodes terminate far from the origin and truncate after `limit` steps."""
 
     limit: ClassVar[int] = 25
     far: ClassVar[float] = 1.2
@@ -74,7 +74,7 @@ class MissesAPart(ObservesParts):
         return {"place": self.place.astype(np.float32)}
 
 
-class HasAPartTooMany(ObservesParts):
+class HasAnExtraPart(ObservesParts):
     def observe(self) -> Any:
         return {**super().observe(), "colour": 3}
 
@@ -84,19 +84,19 @@ class ObservesPixels(with_spaces(Box(0, 255, (4, 4, 3), np.uint8))):
         return np.full((4, 4, 3), 100 + 20 * self.place[0], np.uint8)
 
 
-class GrowsItsSpace(Healthy):
+class ChangesItsSpace(Healthy):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         returned = super().reset(seed=seed)
         self.observation_space = Box(-10.0, 10.0 + seed % 2, (2,), np.float32)
         return returned
 
 
-class ResetsInTheOldWay(Healthy):
+class ResetReturnsObservationOnly(Healthy):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         return super().reset(seed=seed)[0]
 
 
-class StepsInTheOldWay(Healthy):
+class StepReturnsFour(Healthy):
     def step(self, action: np.ndarray) -> Any:
         observation, reward, terminated, truncated, info = super().step(action)
         return observation, reward, terminated or truncated, info
@@ -140,12 +140,12 @@ class ObservesNan(Healthy):
         return np.array([self.place[0], np.nan if self.time == 4 else 0.1], np.float32)
 
 
-class ObservesTheUnfloatable(with_spaces(Box(-np.inf, np.inf, (2,), np.float64))):
+class ObservesAboveFloat32(with_spaces(Box(-np.inf, np.inf, (2,), np.float64))):
     def observe(self) -> Any:
         return self.place * 1e300
 
 
-class ObservesWhatItsSpaceForbids(with_spaces(Box(-0.1, 0.1, (2,)))):
+class ObservesOutsideItsSpace(with_spaces(Box(-0.1, 0.1, (2,)))):
     pass
 
 
@@ -174,7 +174,7 @@ class ObservesAConstant(Healthy):
         return np.array([self.place[0], 0.5], np.float32)
 
 
-class ObservesTheStart(Healthy):
+class ObservesOnlyTheStart(Healthy):
     def observe(self) -> Any:
         if self.time == 0:
             self.first = super().observe()
@@ -191,17 +191,17 @@ class SharesItsBuffer(Healthy):
         return self.buffer
 
 
-class RewardsInAnArray(Healthy):
+class ArrayReward(Healthy):
     def reward(self) -> Any:
         return self.place
 
 
-class RewardsNothing(Healthy):
+class NoReward(Healthy):
     def reward(self) -> Any:
         return None
 
 
-class RewardsInfinitely(Healthy):
+class InfiniteReward(Healthy):
     def reward(self) -> Any:
         return float("inf") if self.time == 4 else 0.0
 
@@ -220,23 +220,23 @@ class NeverEnds(Healthy):
     limit, far = 10**9, 10.0
 
 
-class OnlyTimeEnds(Healthy):
+class OnlyTruncates(Healthy):
     far = 10.0
 
 
-class EndsTwice(OnlyTimeEnds):
+class TerminatesAndTruncates(OnlyTruncates):
     def ends(self) -> Any:
         return self.time >= self.limit, self.time >= self.limit
 
 
-class TimeKills(OnlyTimeEnds):
+class TimeLimitTerminates(OnlyTruncates):
     limit = 60
 
     def ends(self) -> Any:
         return self.time >= self.limit, False
 
 
-class TimeKillsWhoSurvives(Healthy):
+class TimeLimitOrFallTerminates(Healthy):
     limit = 55
     far = 1.35
 
@@ -245,24 +245,24 @@ class TimeKillsWhoSurvives(Healthy):
         return terminated or truncated, False
 
 
-class FallsAtOnce(TimeKills):
+class AlwaysEndsEarly(TimeLimitTerminates):
     limit = 12
 
 
-class FallsSoon(Healthy):
-    """Ends early and terminally, often after the same few steps: nothing is wrong with that."""
+class EndsEarly(Healthy):
+    """Terminates early, often after the same number of steps, which is not a fault."""
 
     far = 0.6
 
 
-class TimeKillsInSight(TimeKills):
-    """Here the end is a function of the observation, so that its value can be learned."""
+class ObservableTimeLimitTerminates(TimeLimitTerminates):
+    """Terminates at an observed time, so that values can be learned."""
 
     def observe(self) -> Any:
         return np.array([self.place[0], self.time / self.limit], np.float32)
 
 
-class ResetsItself(Healthy):
+class Autoresets(Healthy):
     def step(self, action: np.ndarray) -> Any:
         observation, reward, terminated, truncated, info = super().step(action)
         if terminated or truncated:
@@ -271,7 +271,7 @@ class ResetsItself(Healthy):
         return observation, reward, terminated, truncated, info
 
 
-class IsSpoiledByAStepTooMany(Healthy):
+class StepAfterEndChangesState(Healthy):
     over, spoiled = False, 0.0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -288,22 +288,22 @@ class IsSpoiledByAStepTooMany(Healthy):
         return super().start() + self.spoiled
 
 
-class RewardsInCents(Healthy):
+class LargeRewards(Healthy):
     def reward(self) -> Any:
         return 1e5 * super().reward()
 
 
-class RewardsInMillions(Healthy):
+class SmallRewards(Healthy):
     def reward(self) -> Any:
         return 1e-5 * super().reward()
 
 
-class RewardsSurvival(Healthy):
+class ConstantReward(Healthy):
     def reward(self) -> Any:
         return 1.0
 
 
-class RewardsNever(OnlyTimeEnds):
+class ZeroReward(OnlyTruncates):
     def reward(self) -> Any:
         return 0.0
 
@@ -313,17 +313,17 @@ class IgnoresItsSeed(Healthy):
         return np.random.default_rng().uniform(-1.0, 1.0, 2)
 
 
-class StartsAlike(Healthy):
+class FixedStart(Healthy):
     def start(self) -> np.ndarray:
         return np.array([0.3, -0.2])
 
 
-class HasNoiseOfItsOwn(Healthy):
+class UnseededNoise(Healthy):
     def move(self, action: np.ndarray) -> np.ndarray:
         return super().move(action) + 1e-3 * np.random.default_rng().standard_normal(2)
 
 
-class RemembersTheEpisodeBefore(Healthy):
+class IncompleteReset(Healthy):
     wear = 0.0
 
     def move(self, action: np.ndarray) -> np.ndarray:
@@ -331,7 +331,7 @@ class RemembersTheEpisodeBefore(Healthy):
         return super().move(action) * (1.0 - self.wear)
 
 
-class KeepsItsStateInTheClass(Healthy):
+class StateInClass(Healthy):
     where: ClassVar[dict[str, np.ndarray]] = {}
 
     @property
@@ -373,20 +373,20 @@ class HoldsALock(Healthy):
         return HoldsALock()
 
 
-class IsUnique(Healthy):
+class SingleCopy(Healthy):
     taken: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        if IsUnique.taken:
+        if SingleCopy.taken:
             raise RuntimeError("the port is taken")
-        IsUnique.taken = True
+        SingleCopy.taken = True
         super().__init__()
 
     def close(self) -> None:
-        IsUnique.taken = False
+        SingleCopy.taken = False
 
 
-class ScalesItsActionInPlace(Healthy):
+class ScalesActionInPlace(Healthy):
     def move(self, action: np.ndarray) -> np.ndarray:
         action *= 0.5
         return super().move(action)

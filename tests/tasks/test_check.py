@@ -32,11 +32,11 @@ FAULTS = [
     (broken.with_spaces(action=Box(-0.2, 1.0, (2,))), {"action-bounds-asymmetric"}, "-0.2 and 1"),
     (broken.ObservesParts, {"observation-dict"}, "place [2], size [1]"),
     (broken.MissesAPart, {"observation-dict", "api"}, "obs keys: ['place'], space keys: ['place', 'size']"),
-    (broken.HasAPartTooMany, {"observation-dict", "gymnasium"}, "obs keys: ['place', 'size', 'colour']"),
+    (broken.HasAnExtraPart, {"observation-dict", "gymnasium"}, "obs keys: ['place', 'size', 'colour']"),
     (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),
-    (broken.GrowsItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
-    (broken.ResetsInTheOldWay, {"api"}, "`env.reset()` was not a tuple of the form `(obs, info)`"),
-    (broken.StepsInTheOldWay, {"api"}, "step 1: Core environment is written in old step API"),
+    (broken.ChangesItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
+    (broken.ResetReturnsObservationOnly, {"api"}, "`env.reset()` was not a tuple of the form `(obs, info)`"),
+    (broken.StepReturnsFour, {"api"}, "step 1: Core environment is written in old step API"),
     (broken.TakesNoSeed, {"raises"}, "unexpected keyword argument 'seed'"),
     (broken.TakesNoOptions, {"gymnasium"}, "does not provide an `options`"),
     (broken.Raises, {"raises"}, "step 3 raised ValueError: the third step breaks (broken.py, line"),
@@ -44,40 +44,40 @@ FAULTS = [
     (broken.ObservesTooLittle, {"api"}, "reset(seed=0): the observation has 1 numbers, its space has 2"),
     (broken.ObservesText, {"api"}, "reset(seed=0): the observation should be a NumPy array, actual type: str"),
     (broken.ObservesNan, {"observation-not-finite"}, "entry 1 of the observation of step 4 is nan"),
-    (broken.ObservesTheUnfloatable, {"observation-not-finite"}, "inf"),
-    (broken.ObservesWhatItsSpaceForbids, {"observation-outside"}, "outside -0.1 to 0.1"),
+    (broken.ObservesAboveFloat32, {"observation-not-finite"}, "inf"),
+    (broken.ObservesOutsideItsSpace, {"observation-outside"}, "outside -0.1 to 0.1"),
     (broken.ObservesAColumn, {"observation-outside"}, "has shape (2, 1), its space (2,)"),
     (broken.ObservesFloat64, {"gymnasium"}, "has the dtype float64, its space float32"),
     (broken.ObservesIntegers, {"observation-integers"}, "int64"),
     (broken.ObservesTheTimeOfDay, {"observation-large"}, "1.7e+09"),
     (broken.ObservesAConstant, {"observation-constant"}, "1 of 2 entries: 1"),
-    (broken.ObservesTheStart, {"observation-frozen"}, "in 300 steps"),
+    (broken.ObservesOnlyTheStart, {"observation-frozen"}, "in 300 steps"),
     (broken.SharesItsBuffer, {"observation-aliased"}, "step 1 changed the observation"),
-    (broken.RewardsInAnArray, {"api"}, "step 1: The reward returned by `step()` must be a float"),
-    (broken.RewardsNothing, {"api"}, "actual type: NoneType"),
-    (broken.RewardsInfinitely, {"reward-not-finite"}, "the reward of step 4"),
+    (broken.ArrayReward, {"api"}, "step 1: The reward returned by `step()` must be a float"),
+    (broken.NoReward, {"api"}, "actual type: NoneType"),
+    (broken.InfiniteReward, {"reward-not-finite"}, "the reward of step 4"),
     (broken.EndsWithNone, {"gymnasium"}, "Expects `truncated` signal to be a boolean, actual type: NoneType"),
     (broken.EndsWithAnArray, {"api"}, "Expects `terminated` signal to be a boolean, actual type: numpy.ndarray"),
     (broken.NeverEnds, {"never-ends"}, "in 300 steps"),
-    (broken.EndsTwice, {"both-flags"}, "12 of 12 episodes, after 25 steps"),
-    (broken.TimeKills, {"time-limit-terminates"}, "5 of 5 episodes terminated after exactly 60 steps"),
-    (broken.TimeKillsWhoSurvives, {"time-limit-terminates"}, "steps of random actions, the others before"),
-    (broken.FallsAtOnce, {"time-limit-terminates"}, "after exactly 12 steps"),
-    (broken.ResetsItself, {"autoreset"}, "'final_obs'"),
-    (broken.IsSpoiledByAStepTooMany, {"step-after-end"}, "the episodes after it differ in the first observation"),
-    (broken.RewardsInCents, {"reward-large"}, "root mean square"),
-    (broken.RewardsInMillions, {"reward-small"}, "at most, in 300 steps"),
-    (broken.RewardsSurvival, {"reward-constant"}, "1 in each of 300 steps"),
-    (broken.RewardsNever, {"reward-constant"}, "0 in each of 300 steps"),
+    (broken.TerminatesAndTruncates, {"both-flags"}, "12 of 12 episodes, after 25 steps"),
+    (broken.TimeLimitTerminates, {"time-limit-terminates"}, "5 of 5 episodes terminated after exactly 60 steps"),
+    (broken.TimeLimitOrFallTerminates, {"time-limit-terminates"}, "steps of random actions, the others before"),
+    (broken.AlwaysEndsEarly, {"time-limit-terminates"}, "after exactly 12 steps"),
+    (broken.Autoresets, {"autoreset"}, "'final_obs'"),
+    (broken.StepAfterEndChangesState, {"step-after-end"}, "the episodes after it differ in the first observation"),
+    (broken.LargeRewards, {"reward-large"}, "root mean square"),
+    (broken.SmallRewards, {"reward-small"}, "at most, in 300 steps"),
+    (broken.ConstantReward, {"reward-constant"}, "1 in each of 300 steps"),
+    (broken.ZeroReward, {"reward-constant"}, "0 in each of 300 steps"),
     (broken.IgnoresItsSeed, {"seed-ignored"}, "seed 0 in two copies"),
-    (broken.StartsAlike, {"seed-no-effect"}, "seeds 0 and 1000"),
-    (broken.HasNoiseOfItsOwn, {"replay-differs"}, "two copies differ at step 1 (episode 0)"),
-    (broken.RemembersTheEpisodeBefore, {"reset-incomplete"}, "has played before"),
-    (broken.KeepsItsStateInTheClass, {"shared-state"}, "alongside another copy"),
+    (broken.FixedStart, {"seed-no-effect"}, "seeds 0 and 1000"),
+    (broken.UnseededNoise, {"replay-differs"}, "two copies differ at step 1 (episode 0)"),
+    (broken.IncompleteReset, {"reset-incomplete"}, "has played before"),
+    (broken.StateInClass, {"shared-state"}, "alongside another copy"),
     (broken.DrawsGlobally, {"global-random", "seed-ignored"}, "np.random was drawn from"),
     (broken.SeedsGlobally, {"global-random", "shared-state"}, "np.random was drawn from"),
-    (broken.IsUnique, {"second-copy"}, "RuntimeError: the port is taken"),
-    (broken.ScalesItsActionInPlace, {"action-changed"}, "at step 1"),
+    (broken.SingleCopy, {"second-copy"}, "RuntimeError: the port is taken"),
+    (broken.ScalesActionInPlace, {"action-changed"}, "at step 1"),
     (broken.ClipsEarly, {"action-clipped"}, "at the lower bounds and halfway to them"),
     (broken.IgnoresActions, {"action-ignored"}, "held at"),
 ]
@@ -86,7 +86,7 @@ FAULTS = [
 ELSEWHERE = {"ends-unseen", "slow", "not-sendable", "process-differs"}
 """Findings with a separate test below."""
 
-OTHERWISE = {broken.FallsAtOnce: "warning", broken.RewardsSurvival: "info", broken.ObservesFloat64: "info"}
+OTHERWISE = {broken.AlwaysEndsEarly: "warning", broken.ConstantReward: "info", broken.ObservesFloat64: "info"}
 """Severities that differ from the usual one of the kind."""
 
 
@@ -95,7 +95,7 @@ def _one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Skip the comparison with a worker process, whose start takes longer than all other checks."""
     monkeypatch.setattr(checker, "check_other_process", lambda *_: None)
     yield
-    broken.IsUnique.taken = False
+    broken.SingleCopy.taken = False
 
 
 def codes(report: surefoot.CheckReport) -> set[str]:
@@ -118,7 +118,9 @@ def test_faults_cover_every_kind() -> None:
     assert set().union(*(expected for _, expected, _ in FAULTS)) | ELSEWHERE == set(KINDS)
 
 
-@pytest.mark.parametrize("factory", [broken.Healthy, broken.OnlyTimeEnds, broken.FallsSoon, broken.TimeKillsInSight])
+@pytest.mark.parametrize(
+    "factory", [broken.Healthy, broken.OnlyTruncates, broken.EndsEarly, broken.ObservableTimeLimitTerminates]
+)
 def test_healthy_environment_has_no_finding(factory: type) -> None:
     report = check_env(factory, steps=STEPS)
     assert report.findings == ()
@@ -174,7 +176,7 @@ def test_slow_environment_reports_hours_per_million_steps(monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("_one_process")
 def test_findings_are_sorted_by_severity() -> None:
-    class Various(broken.ObservesFloat64, broken.TimeKills, broken.SharesItsBuffer):
+    class Various(broken.ObservesFloat64, broken.TimeLimitTerminates, broken.SharesItsBuffer):
         def observe(self) -> np.ndarray:
             return np.concatenate([self.place])
 
@@ -215,10 +217,16 @@ def test_arguments_are_validated(option: str, value: int) -> None:
 @pytest.mark.usefixtures("_one_process")
 class TestCommand:
     def test_error_gives_exit_code_1(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["check-env", "tests.tasks.broken:EndsTwice", "--steps", "100"]) == 1
+        assert main(["check-env", "tests.tasks.broken:TerminatesAndTruncates", "--steps", "100"]) == 1
         out, err = capsys.readouterr()
         assert err == ""
-        for part in ("tests.tasks.broken:EndsTwice  (module)", "[both-flags]", "  seen  ", "  remedy  ", "1 error"):
+        for part in (
+            "tests.tasks.broken:TerminatesAndTruncates  (module)",
+            "[both-flags]",
+            "  seen  ",
+            "  remedy  ",
+            "1 error",
+        ):
             assert part in out
         assert not any(line != line.rstrip() or len(line) > 80 for line in out.splitlines())
 
@@ -227,7 +235,7 @@ class TestCommand:
         assert "1 warning: training works" in capsys.readouterr().out
 
     def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["check-env", "tests.tasks.broken:EndsTwice", "--steps", "100", "--json"]) == 1
+        assert main(["check-env", "tests.tasks.broken:TerminatesAndTruncates", "--steps", "100", "--json"]) == 1
         data = json.loads(capsys.readouterr().out)
         assert (data["ok"], data["findings"][0]["code"], data["measurements"]["env_steps"]) == (
             False,
@@ -238,13 +246,13 @@ class TestCommand:
     def test_environment_output_goes_to_stderr(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        class Talks(broken.Healthy):
+        class Prints(broken.Healthy):
             def start(self) -> np.ndarray:
                 print("hello")
                 return super().start()
 
-        monkeypatch.setattr(zoo, "talks", Talks, raising=False)
-        assert main(["check-env", "tests.tasks.zoo:talks", "--steps", "50", "--json"]) == 0
+        monkeypatch.setattr(zoo, "prints", Prints, raising=False)
+        assert main(["check-env", "tests.tasks.zoo:prints", "--steps", "50", "--json"]) == 0
         out, err = capsys.readouterr()
         assert json.loads(out)["ok"]
         assert "hello" in err

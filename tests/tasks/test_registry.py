@@ -14,7 +14,7 @@ PUBLISHED = [
     *("hopper-stand", "humanoid-run", "humanoid-walk", "myo-key-turn", "myo-key-turn-hard", "myo-obj-hold"),
     *("myo-pen-twirl", "myo-pose-hard", "myo-reach", "myo-reach-hard", "pendulum-swingup", "walker-run"),
 ]
-"""The names results have been published under."""
+"""Task names in published results."""
 
 
 def test_table_matches_suite_without_lqr():
@@ -137,7 +137,7 @@ def test_invalid_task_types():
     ],
 )
 def test_missing_suite_names_the_extra(monkeypatch, package, name, extra):
-    monkeypatch.setitem(sys.modules, package, None)  # what makes `import` raise as if it were not installed
+    monkeypatch.setitem(sys.modules, package, None)  # `import` then raises as if it were missing
     with pytest.raises(MissingDependency, match=rf"'{package}'.*surefoot\[{extra}\]"):
         get_task(name).make()
 

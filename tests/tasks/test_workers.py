@@ -110,12 +110,12 @@ def test_environment_with_unsupported_space_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_worker_output_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
-    class Talks(zoo.Counter):
+    class Prints(zoo.Counter):
         def __init__(self) -> None:
             super().__init__()
             print("hello", flush=True)
 
-    make_vector(get_task(Talks), [5], "train", num_workers=1).close()
+    make_vector(get_task(Prints), [5], "train", num_workers=1).close()
     assert capfd.readouterr() == ("", "hello\n")
 
 
@@ -129,7 +129,7 @@ def test_workers_close_environments_and_exit_if_parent_is_killed(tmp_path: Path,
         "make_vector(get_task(make), [5], 'train', num_workers=1).reset([0])\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     begun = time.monotonic()
-    # The worker holds the same stderr: this returns only once it is gone as well.
+    # The worker inherits stderr, so this returns only after the worker has exited.
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()

@@ -17,7 +17,7 @@ from surefoot.tasks import episode_seed, get_task
 from .conftest import MakeRun
 from .drawn import STEPS
 
-# imageio starts its decoder by a fork, which JAX remarks on where another test has loaded it.
+# imageio forks its decoder; JAX warns about that if another test has imported it.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 
 SIZE = {"width": 96, "height": 64}
