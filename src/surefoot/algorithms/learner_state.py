@@ -41,6 +41,16 @@ class LearnerState(NamedTuple):
         return 0.0 if self.log_alpha is None else jnp.exp(self.log_alpha)
 
 
+def parameter_count(state: LearnerState) -> int:
+    """Return the number of trained parameters of actor, critics and second policy, without targets and temperature.
+
+    Args:
+        state: State of one seed.
+    """
+    optimist = () if state.optimist is None else state.optimist.params
+    return sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params, optimist)))
+
+
 class CriticMetrics(NamedTuple):
     """Metrics of one critic update; all []."""
 

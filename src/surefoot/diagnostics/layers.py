@@ -80,16 +80,6 @@ def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax
     return _measure(learner.actor, state.actor.params, grads, activations)
 
 
-def parameter_count(state: LearnerState) -> int:
-    """Return the number of trained parameters of actor, critics and second policy, without targets and temperature.
-
-    Args:
-        state: State of one seed.
-    """
-    optimist = () if state.optimist is None else state.optimist.params
-    return sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params, optimist)))
-
-
 def _activations(network: TrainedNetwork, state: NetworkState, *inputs: jax.Array) -> PyTree:
     """Return the outputs of the activations in evaluation mode, by layer; with a leading axis C for critics."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}

@@ -12,6 +12,7 @@ import jax
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.learner import Learner
+from surefoot.algorithms.learner_state import parameter_count
 from surefoot.types import EnvSpec
 
 NEUTRAL = "neutral"
@@ -48,9 +49,7 @@ class PresetInfo:
     def parameters(self) -> int:
         """Trained parameters at cheetah-run's 17 observations and 6 actions, target networks excluded."""
         init = Learner(self.build(), EnvSpec(observation_size=17, action_size=6), discount=0.99).init
-        state = jax.eval_shape(init, jax.random.key(0))
-        optimist = () if state.optimist is None else state.optimist.params
-        return sum(leaf.size for leaf in jax.tree.leaves((state.actor.params, state.critic.params, optimist)))
+        return parameter_count(jax.eval_shape(init, jax.random.key(0)))
 
     def values(self) -> Iterator[tuple[str, Any, str]]:
         """Yield every value as (dotted name, value, source)."""
