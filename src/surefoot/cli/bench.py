@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from surefoot.cli.bench_tables import makespan, plan_lines, status_lines
 from surefoot.cli.display import duration_text
 from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
@@ -120,6 +119,7 @@ class Bench:
     def _plan(self, grid: Grid) -> int:
         from surefoot.benchmark.local_launcher import LocalLauncher
         from surefoot.benchmark.planning import calibrate, cell_cost, shape_of
+        from surefoot.cli.bench_tables import makespan, plan_lines
         from surefoot.machine import free_host_memory
 
         costs = [cell_cost(cell) for cell in grid.cells]
@@ -156,6 +156,7 @@ class BenchStatus:
 
         from surefoot.benchmark.folder import GridFolder
         from surefoot.benchmark.status import GridReader
+        from surefoot.cli.bench_tables import status_lines
 
         reader = GridReader(GridFolder.open(self.path))
         console = Console()

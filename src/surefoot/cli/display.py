@@ -9,11 +9,12 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Self
 
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PROGRESS_SECONDS = 15.0
 """Longest time without a line on an output that is no terminal."""
@@ -132,6 +133,8 @@ class LogDisplay(PlainDisplay):
 
 def make_display() -> PlainDisplay:
     """Return the display for standard output: a live one on a terminal."""
+    from rich.console import Console
+
     console = Console()
     if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal:
         from surefoot.cli.live import LiveDisplay

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 
 from surefoot.cli.options import CameraName, FpsFloat, HeightInt, Int, RunPath, RunTask, VideoPath, WidthInt
 
@@ -57,6 +56,8 @@ class Record:
 
     def run(self) -> int:
         """Record and print a summary; return the exit code."""
+        from rich.console import Console
+
         from surefoot.video import record
 
         console = Console(stderr=True)
