@@ -1,4 +1,4 @@
-"""A cell's process beside one that was given up for lost."""
+"""Process of a cell, also while a predecessor that was considered lost still runs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,29 @@ from pathlib import Path
 
 import pytest
 
+import surefoot
 from surefoot.benchmark import cell
 from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
 from surefoot.runs.layout import LOCK
 from surefoot.runs.lock import RunLock
-from tests.benchmark.support import write_grid
+from tests.benchmark.support import rows_without_clock, write_grid
+from tests.training.recording import Recording
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> GridFolder:
     return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
+
+
+def test_cell_equals_train(folder: GridFolder, tmp_path: Path) -> None:
+    own = folder.cells[1]
+    assert cell._train(folder, own.name) == 0
+    config = own.config(tmp_path / "run")
+    settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
+    run = surefoot.train(config.task, algorithm=config.algorithm, observer=Recording(), **settings)
+    for name in ("evaluations.csv", "training.csv"):
+        assert rows_without_clock(run.path, name) == rows_without_clock(folder.run_path(own.name), name)
 
 
 def held_run(folder: GridFolder) -> tuple[str, RunLock]:
@@ -31,7 +43,7 @@ def held_run(folder: GridFolder) -> tuple[str, RunLock]:
     return name, lock
 
 
-def test_it_waits_until_its_predecessor_is_gone(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell_waits_for_its_predecessor(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     name, lock = held_run(folder)
     gone: list[float] = []
     trained: list[float] = []
@@ -50,7 +62,7 @@ def test_it_waits_until_its_predecessor_is_gone(folder: GridFolder, monkeypatch:
     assert trained[0] >= gone[0]
 
 
-def test_it_does_not_wait_for_ever(
+def test_wait_for_predecessor_is_limited(
     folder: GridFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cell, "_PREDECESSOR_SECONDS", 0.2)

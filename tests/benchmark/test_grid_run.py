@@ -1,4 +1,4 @@
-"""Grids that really run on this machine: finished, killed, failing, stopped, and looked at."""
+"""Execution of grids: finished, killed, failing and stopped."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_cell_is_what_train_makes(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_cell_equals_train(finished: Path, tmp_path: Path) -> None:
     cell = GridFolder.open(finished).cells[1]
     config = cell.config(tmp_path / "run")
     settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
@@ -77,7 +78,8 @@ def test_a_cell_is_what_train_makes(finished: Path, tmp_path: Path) -> None:
         assert rows_without_clock(run.path, name) == rows_without_clock(finished / "cells" / cell.name, name)
 
 
-def test_nothing_runs_the_second_time(finished: Path) -> None:
+@pytest.mark.slow
+def test_finished_grid_is_not_rerun(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")}
     printed = finish(str(finished.parent / "g.toml"), "--out", str(finished))
     assert "2 of 2 cells are already finished" in printed
@@ -85,7 +87,8 @@ def test_nothing_runs_the_second_time(finished: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")} == before
 
 
-def test_another_grid_in_the_same_directory_is_refused(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_directory_of_another_grid_is_rejected(finished: Path, tmp_path: Path) -> None:
     other = write_grid(tmp_path / "g.toml", env_steps=900)
     before = (finished / "bench.json").read_bytes()
     assert "holds another grid" in finish(str(other), "--out", str(finished), code=2)
@@ -97,7 +100,8 @@ def test_another_grid_in_the_same_directory_is_refused(finished: Path, tmp_path:
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
-def test_status_is_told_from_files_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_status_table_of_finished_grid(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "status", str(finished)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split() == ["cell", "state", "tries", "env", "steps", "score", "updates/s", "time"]
@@ -105,8 +109,9 @@ def test_status_is_told_from_files_alone(finished: Path, capsys: pytest.CaptureF
     assert table[-1] == "2 cells: 2 finished"
 
 
-def test_a_killed_bench_goes_on_and_comes_to_the_same(finished: Path, tmp_path: Path) -> None:
-    """SIGKILL takes the bench and, with it, its cells; the same command then resumes them."""
+@pytest.mark.slow
+def test_killed_grid_resumes_to_equal_results(finished: Path, tmp_path: Path) -> None:
+    """SIGKILL of the launcher also kills its cells; the same command then resumes them."""
     out = tmp_path / "out"
     grid = write_grid(tmp_path / "g.toml")
     process = launch(str(grid), "--out", str(out))
@@ -124,8 +129,9 @@ def test_a_killed_bench_goes_on_and_comes_to_the_same(finished: Path, tmp_path: 
         assert rows_without_clock(out / "cells" / cell.name) == rows_without_clock(finished / "cells" / cell.name)
 
 
-def test_a_killed_cell_is_begun_again_and_comes_to_the_same(finished: Path, tmp_path: Path) -> None:
-    """SIGKILL, as the kernel does it to a process that takes too much memory; the bench itself goes on."""
+@pytest.mark.slow
+def test_killed_cell_restarts_to_equal_results(finished: Path, tmp_path: Path) -> None:
+    """SIGKILL of a cell only, as by the kernel's out-of-memory killer."""
     out = tmp_path / "out"
     process = launch(str(write_grid(tmp_path / "g.toml")), "--out", str(out), "--max-parallel", "1")
     name = "probe-action--small-sac--utd1--s0-0"
@@ -141,7 +147,8 @@ def test_a_killed_cell_is_begun_again_and_comes_to_the_same(finished: Path, tmp_
         assert rows_without_clock(run, own) == rows_without_clock(finished / "cells" / name, own)
 
 
-def test_a_cell_that_always_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_failing_cell_does_not_affect_others(tmp_path: Path) -> None:
     grid, out = write_grid(tmp_path / "g.toml"), tmp_path / "out"
     broken, sound = (cell.name for cell in load_grid(str(grid)).cells)
     folder = GridFolder.create(out, load_grid(str(grid)))
@@ -156,7 +163,8 @@ def test_a_cell_that_always_fails_leaves_the_others_alone(tmp_path: Path) -> Non
     assert first.problem.startswith("exit code 2: surefoot: error:")
 
 
-def test_a_stopped_bench_leaves_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_stopped_grid_leaves_checkpoints(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = launch(str(write_grid(tmp_path / "g.toml", env_steps=200_000, replay_capacity=600)), "--out", str(out))
     folder = out / "cells" / "probe-action--small-sac--utd1--s0-0"
@@ -174,7 +182,7 @@ def test_a_stopped_bench_leaves_checkpoints_and_says_how_to_go_on(tmp_path: Path
 
 
 class Scripted:
-    """A launcher whose jobs end as told: exit codes in the order of starts."""
+    """Launcher whose jobs end with given exit codes, in the order of starts."""
 
     def __init__(self, folder: GridFolder, codes: dict[str, list[int | None]], room: int = 1) -> None:
         self.folder, self.codes, self.room = folder, codes, room
@@ -206,17 +214,17 @@ def folder(tmp_path: Path) -> GridFolder:
     return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
 
 
-def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_count(folder: GridFolder) -> None:
+def test_failures_are_retried_and_losses_do_not_count(folder: GridFolder) -> None:
     first, second = (cell.name for cell in folder.cells)
     launcher = Scripted(folder, {first: [1, None, None, 1], second: [2, 2]})
-    told: list[str] = []
+    reported: list[str] = []
     memory = {first: 0, second: 0}
-    outcome = GridRun(folder, launcher, memory, retries=1, report=told.append).run(StopSignal())
+    outcome = GridRun(folder, launcher, memory, retries=1, report=reported.append).run(StopSignal())
     assert launcher.started == [first, second, first, second, first, first]
     assert sorted(outcome.failed) == sorted([first, second])
     assert outcome.exit_code == 1
-    assert f"failed    {first} (exit code 1, attempt 1 of 2): line | surefoot: error: it broke" in told
-    assert told.count(f"lost      {first}") == 2
+    assert f"failed    {first} (exit code 1, attempt 1 of 2): line | surefoot: error: it broke" in reported
+    assert reported.count(f"lost      {first}") == 2
     statuses = {cell.name: cell for cell in GridReader(folder).read()}
     assert statuses[first].state == "failed"
     assert (statuses[first].attempts, statuses[second].attempts) == (4, 2)
@@ -226,14 +234,14 @@ def test_failures_are_retried_and_told_with_their_last_lines_and_losses_do_not_c
     assert summary(list(statuses.values())) == "2 cells: 2 failed"
 
 
-def test_a_cell_that_says_done_and_is_not_has_failed(folder: GridFolder) -> None:
+def test_unfinished_cell_with_exit_code_0_failed(folder: GridFolder) -> None:
     names = [cell.name for cell in folder.cells]
     launcher = Scripted(folder, {name: [0] for name in names}, room=2)
     outcome = GridRun(folder, launcher, dict.fromkeys(names, 0), retries=0, report=lambda line: None).run(StopSignal())
     assert outcome.failed == names
 
 
-def test_a_second_bench_in_one_directory_is_refused(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_concurrent_launch_is_rejected(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
     lock = folder.lock()
     lock.acquire()
     grid = folder.path.parent / "g.toml"
@@ -242,7 +250,7 @@ def test_a_second_bench_in_one_directory_is_refused(folder: GridFolder, capsys: 
     lock.release()
 
 
-def test_local_places_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_local_slots_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert (LocalLauncher(2, None, 10).slots, LocalLauncher(2, None, 10).cores_each) == (2, 3)
@@ -269,7 +277,7 @@ def test_local_places_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPat
         assert end == JobEnd("a", -signal.SIGTERM)
 
 
-def test_a_log_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+def test_linked_log_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "diary").write_text("mine")
     (tmp_path / "log").symlink_to(tmp_path / "diary")
     with LocalLauncher(1, None, 100) as launcher, pytest.raises(RunFailure, match=r"cannot write .*log"):
@@ -277,7 +285,7 @@ def test_a_log_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
     assert (tmp_path / "diary").read_text() == "mine"
 
 
-def test_costs_are_counted(tmp_path: Path) -> None:
+def test_cell_cost(tmp_path: Path) -> None:
     (cell, _) = load_grid(str(write_grid(tmp_path / "g.toml"))).cells
     cost = cell_cost(cell)
     assert cost.grad_steps == 500
@@ -293,8 +301,10 @@ def test_costs_are_counted(tmp_path: Path) -> None:
     assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
 
 
-@pytest.mark.parametrize("preset", ["crossq-wn", "simba", "bro", "td3-wn"])
-def test_sizes_are_those_of_the_traced_program(preset: str) -> None:
+@pytest.mark.parametrize(
+    "preset", ["crossq-wn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("simba", "bro", "td3-wn"))]
+)
+def test_interpolated_size_equals_traced_size(preset: str) -> None:
     """Interpolated between three pairs of sizes, and still exact."""
     algorithm, spec = small(get_preset(preset)), EnvSpec(observation_size=67, action_size=21)
     found, expected = planning._size(algorithm, spec), planning._traced(algorithm, spec)
@@ -308,7 +318,8 @@ def small(algorithm: Algorithm) -> Algorithm:
     return algorithm.replace(batch_size=16, **torsos)
 
 
-def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid = write_grid(tmp_path / "g.toml")
     assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Cells on a real Ray cluster of several nodes on this machine: as local ones, also when a node is lost."""
+"""Grids on a Ray cluster of several nodes on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from surefoot.benchmark.folder import GridFolder
-from surefoot.benchmark.ray_launcher import RayLauncher
 from surefoot.benchmark.status import GridReader
 from surefoot.cli.main import main
 from surefoot.errors import UserError
@@ -28,8 +26,11 @@ NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "memory": 3_000_000_00
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head that takes no cells, and two nodes with room for one each."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A cluster whose head takes no cells."""
+    import ray
+    from ray.cluster_utils import Cluster
+
     monkeypatch.setenv("RAY_worker_niceness", "0")
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
     head = {**NODE, "num_cpus": 0, "include_dashboard": False}
@@ -59,8 +60,9 @@ def running_cells(out: Path) -> list[str]:
     ]
 
 
-def test_a_lost_nodes_cells_go_on_elsewhere_and_come_to_what_local_ones_do(cluster: Cluster, tmp_path: Path) -> None:
-    """Two nodes run a cell each. One is killed with all its processes; a new one joins. Nothing of the result tells."""
+@pytest.mark.slow
+def test_cells_of_lost_node_resume_to_results_of_local_cells(cluster: Any, tmp_path: Path) -> None:
+    """Two nodes run a cell each; one is killed with all its processes, and a new one joins."""
     nodes = [cluster.add_node(**NODE) for _ in range(2)]
     cluster.wait_for_nodes()
     grid = write_grid(tmp_path / "g.toml", env_steps=3_000)
@@ -88,11 +90,12 @@ def test_a_lost_nodes_cells_go_on_elsewhere_and_come_to_what_local_ones_do(clust
     assert not (out / "stop-requested").exists()
 
 
-def test_a_fresh_cluster_stops_in_good_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cell is asked to end and does so with a checkpoint, rather than being killed with the cluster."""
+@pytest.mark.slow
+def test_stopped_cluster_leaves_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell stops with a checkpoint instead of being killed with the cluster."""
     out = tmp_path / "out"
     grid = write_grid(tmp_path / "g.toml", env_steps=300_000, replay_capacity=600)
-    monkeypatch.setitem(ENVIRONMENT, "RAY_ADDRESS", "127.0.0.1:1")  # of somebody else's cluster, which is left alone
+    monkeypatch.setitem(ENVIRONMENT, "RAY_ADDRESS", "127.0.0.1:1")  # another cluster, which must not be joined
     process = bench(str(grid), "--launcher", "ray", "--out", str(out), "--max-parallel", "1")
     deadline = time.monotonic() + 300
     while not running_cells(out):
@@ -108,10 +111,9 @@ def test_a_fresh_cluster_stops_in_good_order(tmp_path: Path, monkeypatch: pytest
     assert "error" not in printed.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
-def test_an_address_where_no_cluster_answers_is_one_line(
-    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_address_without_cluster_is_rejected(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid = write_grid(tmp_path / "g.toml")
     began = time.monotonic()
     assert main(["bench", str(grid), "--launcher", "ray", "--address", address, "--out", str(tmp_path / "out")]) == 2
@@ -122,7 +124,9 @@ def test_an_address_where_no_cluster_answers_is_one_line(
     assert time.monotonic() - began < 60
 
 
-def test_another_servers_address_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_address_of_another_server_is_rejected(capfd: pytest.CaptureFixture[str]) -> None:
+    from surefoot.benchmark.ray_launcher import RayLauncher
+
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
         address = f"{host}:{port}"
@@ -134,6 +138,8 @@ def test_another_servers_address_is_one_line(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr() == ("", "")
 
 
-def test_impossible_limits_are_refused() -> None:
+def test_max_parallel_is_validated() -> None:
+    from surefoot.benchmark.ray_launcher import RayLauncher
+
     with pytest.raises(UserError, match="max_parallel must be at least 1, got 0"):
         RayLauncher(None, 0)

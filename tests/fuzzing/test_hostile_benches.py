@@ -41,9 +41,9 @@ def look(path: Path) -> None:
 
 def test_whatever_the_grid_says(bench: Path) -> None:
     original = json.loads((bench / BENCH).read_bytes())
-    cases = [*HOSTILE_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=300))]
+    cases = [*HOSTILE_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=100))]
     refused = 0
-    for content in [*cases, *damaged((bench / BENCH).read_bytes(), seed=2, cases=200)]:
+    for content in [*cases, *damaged((bench / BENCH).read_bytes(), seed=2, cases=60)]:
         (bench / BENCH).write_bytes(content)
         refused += survives(lambda: look(bench), bench)
     assert 100 < refused < len(cases) + 200
@@ -84,6 +84,6 @@ def test_what_is_no_file(bench: Path, name: str, tmp_path: Path) -> None:
 
 def test_whatever_attempts_say(bench: Path) -> None:
     content = (bench / ATTEMPTS).read_bytes()
-    for case in [*damaged(content, seed=3, cases=200), b"\x00" * 100, b"," * 100_000, b"a,b,started,\n" * 10_000]:
+    for case in [*damaged(content, seed=3, cases=60), b"\x00" * 100, b"," * 100_000, b"a,b,started,\n" * 10_000]:
         (bench / ATTEMPTS).write_bytes(case)
         assert not survives(lambda: look(bench), bench)

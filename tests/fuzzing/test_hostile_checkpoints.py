@@ -27,6 +27,8 @@ from tests.fuzzing.hostile import dump, other_values, sample, survives
 from tests.fuzzing.test_hostile_runs import seal
 from tests.training.small import small
 
+pytestmark = pytest.mark.slow
+
 Arrays = dict[str, np.ndarray]
 
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -340,6 +340,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_a_checkpoint_that_verifies(run):
     log = CsvLog(run.path / "training.csv", ["env_steps", "value"])
     arrays = {"learner": {"w": np.zeros(5000)}, "loop": {"step": np.int64(0)}}

@@ -1,7 +1,7 @@
-"""Named arrays in one .npz file that NumPy can read, that never holds a pickle, and whose bytes depend on nothing else.
+"""Named arrays in .npz files without pickle, readable by NumPy, whose bytes depend on the arrays only.
 
-Reading is stricter than `numpy.load`: members must be stored uncompressed, hold plain numbers, and be exactly as large
-as their header says, so a hostile file can neither run code nor claim more memory than its own size.
+Reading is stricter than `numpy.load`: members must be uncompressed, hold plain numbers, and be exactly as large as
+their header says, so a malicious file can neither run code nor allocate more memory than its own size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from surefoot.runs.atomic import Digest
 from surefoot.runs.untrusted import require_regular
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
-"""Every member carries the same time, so equal arrays make equal files."""
+"""Time of every member, so that equal arrays make equal files."""
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = re.compile(
@@ -36,7 +36,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class _DigestingStream:
-    """A write-only stream that digests what passes. It cannot seek, so the zip writer never revisits a byte."""
+    """Write-only stream that computes a digest. It cannot seek, so the zip writer never rewrites a byte."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -60,9 +60,9 @@ def write_arrays(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> Digest:
     """Write arrays of booleans, integers or floats (any shape) as an uncompressed .npz and return its digest.
 
     Raises:
-        TypeError: an array holds something else than plain numbers of up to 8 bytes.
-        ValueError: a name is empty or not printable.
-        OSError: the disk refused.
+        TypeError: An array holds other values than plain numbers of up to 8 bytes.
+        ValueError: A name is empty or not printable.
+        OSError: The disk refused the write.
     """
     members = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in members.items():
@@ -71,7 +71,7 @@ def write_arrays(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> Digest:
         if not _NUMBER_TYPE.fullmatch(array.dtype.str):
             raise TypeError(f"array {name!r} has dtype {array.dtype}, which cannot be stored without pickle")
     target = _DigestingStream(stream)
-    # The annotations of zipfile want a full file object; it needs write and flush alone when it cannot seek.
+    # zipfile only needs write and flush of a stream that cannot seek, unlike its annotations.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for name in sorted(members):
             info = zipfile.ZipInfo(f"{name}.npy", _TIMESTAMP)
@@ -84,7 +84,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read every array of an .npz file written by `write_arrays` or by `numpy.savez`.
 
     Raises:
-        UserError: the file is missing, damaged, or holds anything but uncompressed plain numbers in C order.
+        UserError: The file is missing, damaged, or holds anything but uncompressed plain numbers in C order.
     """
     size = require_regular(path)
     try:
@@ -94,7 +94,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError("its members claim to be larger than the file")
             names = [_array_name(info) for info in members]
             if len(set(names)) != len(names):
-                raise ValueError("it holds two arrays of one name")
+                raise ValueError("it holds two arrays with the same name")
             return {name: _read_member(archive, info) for name, info in zip(names, members, strict=True)}
     except (
         zipfile.BadZipFile,
@@ -103,20 +103,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         EOFError,
         ValueError,  # includes text that is not UTF-8
         OverflowError,
-        RuntimeError,  # what zipfile raises for encrypted members; includes NotImplementedError for exotic ones
+        RuntimeError,  # of encrypted members; includes NotImplementedError
     ) as error:
         raise UserError(f"{path} is damaged or not a file of arrays: {error}") from error
 
 
 def refuse_false_sizes(path: Path) -> None:
-    """Refuse, before any array is allocated, an .npz file whose arrays are not as large as they say, or do not fit.
+    """Validate the sizes of arrays in an .npz file, which may be compressed, before `numpy.load` allocates them.
 
-    For files that `numpy.load` is to read because they may be compressed: such a file can claim any size, and does
-    hold up to a thousand times its own.
+    A compressed file can hold a thousand times its own size, and claim any size.
 
     Raises:
-        UserError: a size is false, or the arrays are larger than this machine's memory.
-        ValueError, OSError, RuntimeError: it is no .npz file, as `numpy.load` would say.
+        UserError: A size is wrong, or the arrays are larger than this machine's memory.
+        ValueError, OSError, RuntimeError: It is not an .npz file; raised as by `numpy.load`.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -128,18 +127,18 @@ def refuse_false_sizes(path: Path) -> None:
             raise UserError(f"{path} holds {total / 1e9:.1f} GB of arrays, but this machine has {memory / 1e9:.1f} GB")
         for info in members:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise UserError(f"{path}: {info.filename[:80]!r} is compressed as NumPy never does")
+                raise UserError(f"{path}: {info.filename[:80]!r} has an unsupported compression")
             with archive.open(info) as member:
                 version = np.lib.format.read_magic(member)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(member)
                 size = member.tell() + math.prod(shape) * dtype.itemsize
-                if size != info.file_size and not dtype.hasobject:  # objects are pickled; NumPy says so when it refuses
+                if size != info.file_size and not dtype.hasobject:  # numpy.load rejects pickled objects
                     raise UserError(f"{path} is damaged: {info.filename[:80]!r} is not as large as {shape} says")
 
 
 def _array_name(info: zipfile.ZipInfo) -> str:
-    if len(info.filename) > _MAX_NAME:  # first: the messages below repeat it
+    if len(info.filename) > _MAX_NAME:  # first, as the messages below contain it
         raise ValueError(f"a member's name has {len(info.filename)} characters, expected at most {_MAX_NAME}")
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise ValueError(f"member {info.filename!r} is compressed")
@@ -154,13 +153,13 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as member:
         dtype, shape, header_bytes = _read_header(member, info.filename)
         count = math.prod(shape)
-        # Checked before anything is allocated: the header may claim what it likes.
+        # Checked before anything is allocated.
         if header_bytes + count * dtype.itemsize != info.file_size:
             raise ValueError(f"member {info.filename!r} is not as large as its shape {shape} says")
         flat = np.empty(count, dtype)
         target = flat.view(np.uint8)
         position = 0
-        while chunk := member.read(_CHUNK_BYTES):  # reading to the end is what makes zipfile compare the checksum
+        while chunk := member.read(_CHUNK_BYTES):  # zipfile verifies the checksum at the end
             target[position : position + len(chunk)] = np.frombuffer(chunk, np.uint8)
             position += len(chunk)
         if position != target.size:
@@ -171,7 +170,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _read_header(member: IO[bytes], name: str) -> tuple[np.dtype, tuple[int, ...], int]:
-    """Return dtype, shape and the bytes up to the data. A pattern, not an evaluator, reads what the file claims."""
+    """Return dtype, shape and the size of the header, which is matched by a pattern and never evaluated."""
     start = member.read(len(_MAGIC) + 2)
     length = int.from_bytes(start[len(_MAGIC) :], "little")
     if start[: len(_MAGIC)] != _MAGIC or length > _MAX_HEADER_BYTES:

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside, synced, moved into place."""
+"""Atomic writes of files and folders: under a temporary name, synced, then moved into place."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import BinaryIO
 from surefoot.errors import RunFailure
 
 TEMPORARY = ".tmp-"
-"""Prefix of what is still being written, or being removed. Left behind by a killed process; never read."""
+"""Prefix of files and folders being written or removed; left behind by killed processes and never read."""
 
 REPLACED = ".old-"
-"""Prefix of a folder that is being replaced. It stands in for the new one until that is in place."""
+"""Prefix of a folder being replaced; it is valid until the new one is in place."""
 
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What identifies a file's content: its SHA-256 in hexadecimal and its size in bytes."""
+    """SHA-256 in hexadecimal and size in bytes of a file's content."""
 
     sha256: str
     size: int
@@ -32,7 +32,7 @@ class Digest:
 
 @contextlib.contextmanager
 def disk_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses (disk full, no permission) into a one-line RunFailure."""
+    """Convert an OSError (disk full, no permission) to a RunFailure of one line."""
     try:
         yield
     except OSError as error:
@@ -40,7 +40,7 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def digest_of(path: Path) -> Digest:
-    """Return the digest of a file, reading all of it."""
+    """Return the digest of a file."""
     sha256, size = hashlib.sha256(), 0
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -50,7 +50,7 @@ def digest_of(path: Path) -> Digest:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder (files created, renamed, removed) survive a power cut."""
+    """Make the creation, renaming and removal of files in a folder survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -59,17 +59,17 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_file(stream: BinaryIO) -> None:
-    """Make what was written to an open file survive a power cut."""
+    """Make the content of an open file survive a power cut."""
     stream.flush()
     os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager
 def file_beside(path: Path) -> Iterator[BinaryIO]:
-    """Yield a stream whose content becomes the file at `path` when the block ends well, and vanishes otherwise."""
+    """Yield a stream whose content becomes the file at `path` if the block succeeds, and is removed otherwise."""
     temporary = path.with_name(TEMPORARY + path.name)
     try:
-        # What has this name is never written through: in a stranger's folder it may be a link to any other file.
+        # Not opened if it exists: in an untrusted folder it may be a link to any other file.
         temporary.unlink(missing_ok=True)
         with temporary.open("xb") as stream:
             yield stream
@@ -90,9 +90,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes the folder at `path` when the block ends well, and vanishes otherwise.
+    """Yield an empty folder that becomes the folder at `path` if the block succeeds, and is removed otherwise.
 
-    The files inside must be synced by whoever writes them.
+    The caller must sync the files inside.
     """
     temporary = path.with_name(TEMPORARY + path.name)
     try:
@@ -107,7 +107,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Move `new` to `path`. A folder cannot be renamed over another, so the old one steps aside first."""
+    """Move `new` to `path`. A folder cannot be renamed over another, so the old one is renamed first."""
     old = path.with_name(REPLACED + path.name)
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -118,13 +118,13 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 def current_folder(path: Path) -> Path:
-    """Return `path`, or the folder that stands in for it where a process was killed while replacing it."""
+    """Return `path`, or its old version if a process was killed while replacing it."""
     old = path.with_name(REPLACED + path.name)
     return old if old.is_dir() and not path.exists() else path
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder so that a kill halfway leaves no half-emptied folder under its name."""
+    """Remove a folder so that a kill leaves no partly emptied folder under its name."""
     doomed = path.with_name(TEMPORARY + "removed-" + path.name)
     shutil.rmtree(doomed, ignore_errors=True)
     os.rename(path, doomed)
@@ -132,7 +132,7 @@ def remove_folder(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left in a folder. Only safe while no other process writes there."""
+    """Remove temporary files of killed processes from a folder in which no other process writes."""
     if not folder.is_dir():
         return
     for entry in folder.iterdir():

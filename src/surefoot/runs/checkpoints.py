@@ -1,7 +1,7 @@
-"""Checkpoints and replay segments: what a run resumes from, verified by checksum before it is believed.
+"""Checkpoints and replay segments of a run, verified by checksums.
 
-A checkpoint is a folder with a manifest and its own arrays. The replay buffer's content is not copied into it: it lies
-in segments, an append-only log beside, of which each is written and checksummed once and then only referred to.
+A checkpoint is a folder with a manifest and arrays. The content of the replay buffer is not copied into it: it is
+stored in segments, an append-only log, each of which is written once and referred to by checkpoints.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _ARRAYS_FILE = re.compile(r"[a-z][a-z0-9_]*\.npz")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose every file was as it was written.
+    """A verified checkpoint.
 
     Attributes:
-        env_steps: simulator control steps per seed when it was made.
-        arrays: file stem -> array name -> array.
-        meta: what the caller stored beside the arrays (JSON).
-        segments: the replay segments it needs, in order.
-        skipped: one line for each newer checkpoint that could not be used, saying why.
+        env_steps: Simulator control steps per seed.
+        arrays: File stem -> array name -> array.
+        meta: JSON values stored with the arrays.
+        segments: Paths of its replay segments, in order.
+        skipped: One line per newer checkpoint that could not be used, with the reason.
     """
 
     env_steps: int
@@ -63,7 +63,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """A verified manifest: what a checkpoint consists of."""
+    """Verified content of a manifest."""
 
     env_steps: int
     files: dict[str, Digest]
@@ -72,17 +72,33 @@ class _Manifest:
 
 
 class CheckpointStore:
-    """The checkpoints/ and replay/ folders of one run. Made by `RunDirectory`."""
+    """Checkpoints and replay segments of one run; see ``RunDirectory.checkpoints``.
+
+    Args:
+        checkpoints: Folder of the checkpoints.
+        replay: Folder of the replay segments.
+    """
 
     def __init__(self, checkpoints: Path, replay: Path) -> None:
         self._checkpoints = checkpoints
         self._replay = replay
-        # Of segments this process wrote or verified, so that a checkpoint costs what is new.
+        # Segments that this process wrote or verified are not read again.
         self._segment_digests: dict[str, Digest] = {}
         self._found_bad: set[int] = set()
 
     def write_segment(self, start: int, stop: int, arrays: Mapping[str, np.ndarray]) -> str:
-        """Write one segment and return its file name."""
+        """Write what entered the replay buffers between two counts; return the segment's file name.
+
+        Write a segment right before the first checkpoint that refers to it: saving removes unreferenced ones.
+
+        Args:
+            start: Count before the first entry, such as agent steps.
+            stop: Count after the last entry.
+            arrays: Array name -> array of plain numbers.
+
+        Raises:
+            RunFailure: The disk refused the write.
+        """
         if not 0 <= start < stop < 10**12:
             raise ValueError(f"a segment needs 0 <= start < stop, got {start} and {stop}")
         path = self._replay / f"segment_{start:012d}_{stop:012d}.npz"
@@ -94,7 +110,11 @@ class CheckpointStore:
         return path.name
 
     def read_segment(self, name: str | Path) -> dict[str, np.ndarray]:
-        """Read one segment by its file name or path."""
+        """Read a replay segment by file name or path.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
         return read_arrays(self._replay / _segment_name(name))
 
     def save(
@@ -104,7 +124,22 @@ class CheckpointStore:
         meta: Mapping[str, Any],
         segments: Sequence[str | Path],
     ) -> Path:
-        """Write a checkpoint, then remove all but it and the one before, and the segments neither needs."""
+        """Write a checkpoint durably, then remove all but it and the previous one, and the segments neither needs.
+
+        Its cost is that of the given arrays: segments that this process wrote or loaded are not read again.
+
+        Args:
+            env_steps: Simulator control steps per seed so far.
+            arrays: File stem -> array name -> array of plain numbers.
+            meta: JSON values to store with them, such as counters and log offsets.
+            segments: Names or paths of the replay segments that a resumed run needs, in order.
+
+        Returns:
+            The checkpoint's folder.
+
+        Raises:
+            RunFailure: The disk refused a write; earlier checkpoints are unchanged.
+        """
         if not 0 <= env_steps < 10**12:
             raise ValueError(f"env_steps must be between 0 and 10**12 - 1, got {env_steps}")
         if bad := [stem for stem in arrays if not _FILE_STEM.fullmatch(stem)]:
@@ -122,11 +157,15 @@ class CheckpointStore:
         return path
 
     def any(self) -> bool:
-        """Say whether there is a checkpoint, good or not."""
+        """Return whether there is a checkpoint, valid or not."""
         return bool(self._newest_first())
 
     def load(self) -> Checkpoint:
-        """Load the newest checkpoint that verifies."""
+        """Load the newest checkpoint whose checksums are right, those of its replay segments included.
+
+        Raises:
+            UserError: There is none; the message has the reasons.
+        """
         skipped: list[str] = []
         for folder in self._newest_first():
             try:
@@ -136,7 +175,7 @@ class CheckpointStore:
                 skipped.append(str(error))
                 self._found_bad.add(_env_steps_of(folder))
                 continue
-            self._found_bad.discard(manifest.env_steps)  # where it was mended since an earlier look
+            self._found_bad.discard(manifest.env_steps)  # it may have been repaired
             self._segment_digests.update(manifest.segments)
             segments = tuple(self._replay / name for name in manifest.segments)
             return Checkpoint(manifest.env_steps, arrays, manifest.meta, segments, skipped)
@@ -144,17 +183,24 @@ class CheckpointStore:
         raise UserError(f"no usable checkpoint in {self._checkpoints}: {reasons}")
 
     def latest_verified(self) -> int | None:
-        """Return the env_steps of the newest checkpoint that verifies, None where there is none."""
+        """Return the env_steps of the checkpoint that ``load`` would load, or None. Reads all its files."""
         for folder in self._newest_first():
             try:
                 return self._verify(folder).env_steps
             except UserError:
-                continue  # load() is what reports why
+                continue  # load() reports the reason
         return None
 
     def discard_after(self, checkpoint: Checkpoint) -> None:
-        """Remove newer checkpoints than this one, and the segments that none of those left refers to."""
-        with disk_errors("remove what follows", self._checkpoints / f"env_steps_{checkpoint.env_steps:012d}"):
+        """Remove newer checkpoints than this one, and segments that are no longer needed.
+
+        Args:
+            checkpoint: Checkpoint that a resumed run continues from.
+
+        Raises:
+            RunFailure: The disk refused the removal.
+        """
+        with disk_errors("remove checkpoints after", self._checkpoints / f"env_steps_{checkpoint.env_steps:012d}"):
             self._prune(checkpoint.env_steps)
 
     def _prune(self, env_steps: int) -> None:
@@ -167,7 +213,7 @@ class CheckpointStore:
                     kept.append(_read_manifest(folder))
                     continue
                 except UserError:
-                    pass  # not usable, and there is a newer one that is: it goes like any other
+                    pass  # unusable, and there is a newer one
             remove_folder(folder)
             self._found_bad.discard(steps)
         needed = {name for manifest in kept for name in manifest.segments}
@@ -188,7 +234,7 @@ class CheckpointStore:
         return [current_folder(self._checkpoints / name) for name in found]
 
     def _verify(self, folder: Path) -> _Manifest:
-        """Return the manifest of a checkpoint whose files and segments are all as it says."""
+        """Return the manifest of a checkpoint after verifying its files and segments."""
         manifest = _read_manifest(folder)
         for name, digest in manifest.files.items():
             _verify_file(folder, folder / name, digest)
@@ -224,30 +270,30 @@ def _verify_file(checkpoint: Path, path: Path, expected: Digest) -> None:
     try:
         if not path.is_file():
             raise UserError(f"{checkpoint.name}: {path.name} is missing")
-        # The size first: it is free, and catches every file that was cut short.
+        # The size first: it is cheap, and detects every truncated file.
         if path.stat().st_size != expected.size or digest_of(path) != expected:
-            raise UserError(f"{checkpoint.name}: {path.name} is not as it was written (wrong size or checksum)")
+            raise UserError(f"{checkpoint.name}: {path.name} is damaged (wrong size or checksum)")
     except OSError as error:
         raise UserError(f"{checkpoint.name}: {path.name} cannot be read: {error.strerror}") from error
 
 
 def _encode_manifest(manifest: _Manifest) -> bytes:
-    # Through JSON and back, so that the checksum is over what a reader will see (keys turned into text, lists).
+    # Through JSON and back, so that the checksum is that of the values a reader gets (text keys, lists).
     content = json.loads(json.dumps({"format": _FORMAT, **asdict(manifest)}))
     return json.dumps({**content, "sha256": _checksum(content)}, indent=1).encode()
 
 
 def _checksum(content: dict[str, Any]) -> str:
-    """Digest a manifest without its own checksum: also a flipped bit in its meta is found."""
+    """Return the checksum of a manifest without its own entry; it also covers meta."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read_manifest(folder: Path) -> _Manifest:
-    """Read a manifest, believing nothing in it before its checksum and its names are right."""
+    """Read and validate a manifest."""
     content = read_json(folder / MANIFEST)
     try:
         if content.pop("sha256") != _checksum(content) or content["format"] != _FORMAT:
-            raise UserError(f"{folder.name}: {MANIFEST} is not as it was written")
+            raise UserError(f"{folder.name}: {MANIFEST} is damaged (wrong checksum)")
         manifest = _Manifest(
             env_steps=content["env_steps"],
             files={name: Digest(**digest) for name, digest in content["files"].items()},
@@ -262,5 +308,5 @@ def _read_manifest(folder: Path) -> _Manifest:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder.name}: {MANIFEST} is damaged") from error
     if not right_names or manifest.env_steps != _env_steps_of(folder) or not isinstance(manifest.meta, dict):
-        raise UserError(f"{folder.name}: {MANIFEST} describes something else")
+        raise UserError(f"{folder.name}: {MANIFEST} belongs to another checkpoint")
     return manifest

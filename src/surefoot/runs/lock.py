@@ -1,4 +1,4 @@
-"""One process trains in a run directory at a time."""
+"""Locks of run directories, so that one process at a time trains in each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from surefoot.errors import UserError
 from surefoot.runs.atomic import disk_errors
 
-_INSTANT = 0.05
-"""Seconds, far more than ``surefoot watch`` holds the lock of a run that it looks at."""
+_RETRY_SECONDS = 0.05
+"""Delay before a second attempt, far longer than ``surefoot watch`` holds a lock to test it."""
 
 
 class RunLock:
@@ -31,14 +31,14 @@ class RunLock:
         return self._descriptor is not None
 
     def acquire(self) -> None:
-        """Take the lock, or refuse at once.
+        """Take the lock without waiting.
 
         Raises:
-            UserError: another holder has it (named by its process id), or the lock file cannot be opened or locked.
-            RunFailure: the disk refused the process id.
+            UserError: Another process holds it (the message names its id), or the lock file cannot be opened or locked.
+            RunFailure: The disk refused the write of the process id.
         """
         try:
-            # No link is followed: the file is emptied below, and a stranger's run may lead to any other.
+            # No link is followed: the file is truncated below, and in an untrusted run it may be a link to any other.
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
@@ -63,24 +63,24 @@ class RunLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give the lock back; does nothing where it is not held. The lock file stays: removing it would race."""
+        """Release the lock, if it is held. The lock file stays, since its removal would race with other processes."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def keep(self) -> Callable[[], None]:
-        """Keep the lock taken, ``release`` or not, until the function that is returned is called.
+        """Keep a held lock until the returned function is called, also after ``release``.
 
-        For a thread that writes and may go on when whoever took the lock gives it back. Without the lock, nothing.
+        For background threads that may outlive the code that took the lock.
         """
         if self._descriptor is None:
             return lambda: None
-        descriptor = os.dup(self._descriptor)  # The kernel frees the lock when the last of them is closed.
+        descriptor = os.dup(self._descriptor)  # the kernel frees the lock when the last descriptor is closed
         self._kept.add(descriptor)
         return lambda: self._close(descriptor)
 
     def forget(self) -> None:
-        """Close all that a fork copied, in the child; the parent's lock stays taken."""
+        """Close the copied descriptors in a forked child; the parent keeps its lock."""
         self.release()
         for descriptor in list(self._kept):
             self._close(descriptor)
@@ -92,10 +92,10 @@ class RunLock:
 
 
 def is_held(path: Path) -> bool:
-    """Say whether a process holds the lock that is a file.
+    """Return whether a process holds the lock of a file.
 
-    A shared lock is tried and given back at once, so any number of processes may ask, also on another machine where
-    the file system passes locks on.
+    A shared lock is tried and released at once, so any number of processes can test it, also from other machines if
+    the file system supports that.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -114,11 +114,11 @@ def is_held(path: Path) -> bool:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock an open file for this process alone; try twice, since somebody may just be looking whether it is locked."""
+    """Lock an open file exclusively; try twice, since another process may just be testing the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        time.sleep(_INSTANT)
+        time.sleep(_RETRY_SECONDS)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -126,7 +126,7 @@ _locks: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _forget_in_child() -> None:
-    """Close the locks a fork copied: an orphaned worker must not keep a dead run locked."""
+    """Close copied locks in a forked child: an orphaned worker must not keep a dead run locked."""
     for lock in _locks:
         lock.forget()
 

@@ -1,4 +1,4 @@
-"""Reading files that may come from a stranger: regular files of a bounded size, and JSON without traps."""
+"""Reading of untrusted files: regular files of bounded size, and strict JSON."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from surefoot.errors import UserError
 
-_MOST_BYTES = 64 << 20
-"""Of a JSON file, far above any of ours: the manifest of a run with 100,000 replay segments has 15 MB."""
+_MAX_BYTES = 64 << 20
+"""Size limit of a JSON file; the manifest of a run with 100,000 replay segments has 15 MB."""
 
-_DEEPEST = 64
-"""Levels of nesting, ours have ten. Python's own limit differs between reading, copying and printing."""
+_MAX_DEPTH = 64
+"""Limit of nesting; ours is ten. Python's own limits of parsing, copying and printing differ."""
 
 
 def require_regular(path: Path) -> int:
-    """Return the size in bytes of a regular file, symbolic links followed.
+    """Validate that a path is a regular file, links followed; return its size in bytes.
 
-    A device or a named pipe would give bytes without end, or none for ever.
+    Reading a device or a named pipe might never end.
 
     Raises:
-        UserError: it is missing, cannot be looked at, or is anything else.
+        UserError: It is missing, inaccessible, or not a regular file.
     """
     try:
         status = path.stat()
@@ -35,13 +35,13 @@ def require_regular(path: Path) -> int:
 
 
 def read_small(path: Path) -> bytes:
-    """Read a regular file that is read whole because files of its kind are small.
+    """Read a small regular file.
 
     Raises:
-        UserError: it cannot be read or is not small.
+        UserError: It cannot be read or is too large.
     """
-    if (size := require_regular(path)) > _MOST_BYTES:
-        raise UserError(f"{path} is damaged: it has {size:,} bytes, expected at most {_MOST_BYTES:,}")
+    if (size := require_regular(path)) > _MAX_BYTES:
+        raise UserError(f"{path} is damaged: it has {size:,} bytes, expected at most {_MAX_BYTES:,}")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -52,7 +52,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: `read_small` or `parse_json` refuses it.
+        UserError: It cannot be read, is too large, or is not strict JSON.
     """
     content = read_small(path)
     try:
@@ -62,27 +62,27 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON whose every value can be copied, compared, printed and written again.
+    """Parse JSON whose values can all be copied, compared, printed and written again.
 
-    NaN and Infinity, which Python's own writer leaves behind, are read; whoever does not expect them refuses them.
+    NaN and Infinity, which Python's own writer produces, are accepted; callers validate numbers.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, is nested too deeply, or holds half a character; in one line.
+        ValueError: It is not JSON in UTF-8, is nested too deeply, or contains half of a surrogate pair.
     """
     try:
         value = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError("it is not JSON") from error
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if not level:
             return value
         level = [child for node in level for child in _children(node)]
-    raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+    raise ValueError(f"it is nested more than {_MAX_DEPTH} levels deep")
 
 
 def quoted(text: str, most: int = 250) -> str:
-    """Return a text from a file as a message may repeat it: printable, on one line, of at most so many characters."""
+    """Return a text for an error message: printable, on one line, at most ``most`` characters long."""
     safe = text if text.isprintable() else repr(text)[1:-1]
     return safe if len(safe) <= most else safe[:most] + "..."
 
@@ -92,7 +92,7 @@ def _children(node: Any) -> list[Any]:
         try:
             node.encode()
         except UnicodeEncodeError as error:
-            raise ValueError("it holds half of a surrogate pair, which is no character") from error
+            raise ValueError("it contains half of a surrogate pair") from error
     if isinstance(node, dict):
         return [*node, *node.values()]
     return node if isinstance(node, list) else []
