@@ -15,6 +15,7 @@ from surefoot.errors import UserError
 from tests.training.small import small
 
 
+@pytest.mark.slow
 def test_table_and_figures_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
