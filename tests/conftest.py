@@ -1,7 +1,7 @@
-"""What holds for every test.
+"""Settings of all tests.
 
-The settings are environment variables, set before anything imports JAX or MuJoCo, so that the processes which tests
-start obey them too, and so that tests of the light rooms do not pay for an import of JAX.
+They are environment variables, set before JAX or MuJoCo is imported: subprocesses inherit them, and tests that do not
+need JAX do not import it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"  # [B, 1] against [B] fails loudly
 os.environ["MUJOCO_GL"] = "disabled"
-# Most of a small training's time is compilation, and most tests compile the same few programs. What comes from this
-# cache has the same bits as what was compiled anew.
+# Compilation dominates small runs, and most tests compile the same few programs. A cached program is bit-identical.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
@@ -25,7 +24,7 @@ import pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def bounded_jax_caches() -> Iterator[None]:
-    """Drop the traced and compiled programs of a module after its last test, which keeps a worker under a gigabyte."""
+    """Clear JAX's caches after every module, which keeps a worker's memory bounded."""
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
@@ -33,7 +32,7 @@ def bounded_jax_caches() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def x64() -> Iterator[None]:
-    """Double precision for a whole module: ``pytestmark = pytest.mark.usefixtures("x64")``."""
+    """Double precision for a module: ``pytestmark = pytest.mark.usefixtures("x64")``."""
     import jax
 
     with jax.enable_x64(True):
