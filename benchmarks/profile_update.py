@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import jax
-import numpy as np
 from jax.profiler import ProfileData
 
 from surefoot.algorithms.presets import crossq_wn
@@ -63,7 +62,7 @@ def main(precision: str = "float32", utd: str = "5", seeds: str = "1") -> None:
 
 def _sources(step: TrainStep) -> dict[str, tuple[str, str]]:
     """Return the source and the shape of the result of each operation in the compiled training step."""
-    program = step.population._train.lower(step.state, step.transition, np.int32(0)).compile().as_text() or ""
+    program = step.population.lower_train_step(step.state, step.transition).compile().as_text() or ""
     found = {}
     for line in program.splitlines():
         if left := re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = (\(?\w+\[[\d,]*\])", line):

@@ -60,17 +60,6 @@ def test_own_loop_learns_what_the_trainer_learns_bit_for_bit(task_name: str, tmp
         np.testing.assert_array_equal(array, trained[name], err_msg=name)
 
 
-def test_updates_copy_no_replay_ring() -> None:
-    core = agent(replay_capacity=50_000)._core
-    population, state = core._population, core._state
-    core.compile(1)
-    for program in population._programs.values():
-        # The smallest of the larger rings: a copy of any of them would not fit into this.
-        assert program.memory_analysis().temp_size_in_bytes < state.replay.actions.size * 4
-    put = population._programs["put"].memory_analysis()
-    assert put.alias_size_in_bytes > state.replay.frames.size * 4  # donated: the new buffer lies where the old one was
-
-
 def test_buffer_holds_what_was_observed_across_ends_and_gaps() -> None:
     made, rng = agent(algorithm=tiny(warmup_transitions=5), replay_capacity=8), np.random.default_rng(0)
     kept, obs = [], rng.normal(size=3).astype(np.float32)

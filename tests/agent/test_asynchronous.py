@@ -60,7 +60,7 @@ def test_agent_goes_on_where_the_block_ended_and_the_other_way_round() -> None:
 
 def test_actor_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
     """The learning thread hangs in an update; the actor acts on, and knows how old its policy is."""
-    begun, go_on, learn = threading.Event(), threading.Event(), AgentCore.learn
+    begun, go_on, learn = threading.Event(), threading.Event(), AgentCore.update
 
     def hang(core: AgentCore, count: int) -> Any:
         if core.agent_steps > 22:
@@ -70,7 +70,7 @@ def test_actor_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> N
 
     made, robot = agent(), Robot()
     robot.drive(made, 21)
-    monkeypatch.setattr(AgentCore, "learn", hang)
+    monkeypatch.setattr(AgentCore, "update", hang)
     with surefoot.AsyncLearner(made) as learner:
         robot.drive(Acting(learner), 1, update=False)
         wait_for(lambda: learner.stats().handovers == 1)
@@ -108,7 +108,7 @@ def test_learning_thread_that_fails_is_heard_of(monkeypatch: pytest.MonkeyPatch)
 
     made, robot = agent(), Robot()
     robot.drive(made, 21)
-    monkeypatch.setattr(AgentCore, "learn", fail)
+    monkeypatch.setattr(AgentCore, "update", fail)
     said = "the learning thread failed: ValueError: out of memory"
     learner = surefoot.AsyncLearner(made)
     learner.__enter__()

@@ -68,16 +68,16 @@ def test_policy_changes_only_if_update_policy() -> None:
 @pytest.fixture(scope="module")
 def population() -> Population:
     algorithm = tiny(policy_delay=3, utd=2)
-    return Population(Learner(algorithm, SPEC, DISCOUNT), range(SEEDS), capacity=20, frames=30)
+    return Population(Learner(algorithm, SPEC, DISCOUNT))
 
 
 def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
     """At two updates per agent step the policy moves in updates 3, 6 and 9: in agent steps 2, 3 and 5."""
-    state, _ = population.init(transition().observation)
+    state = population.init(range(SEEDS), 20, 30, transition().observation)
     moved, actor_updates, critic_updates = [], [], []
     for agent_step in range(5):
         before = jax.tree.map(np.array, (state.learner.actor, state.learner.log_alpha))
-        state, _ = population.train(state, transition(step=agent_step), grad_steps=2 * agent_step)
+        state, _ = population.train_step(state, transition(step=agent_step), 2 * agent_step)
         moved.append(not same_bits((state.learner.actor, state.learner.log_alpha), before))
         actor_updates.append(state.metrics.actor_updates.tolist())
         critic_updates.append(state.metrics.critic_updates.tolist())
@@ -92,9 +92,9 @@ def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
 
 def traced(algorithm: Algorithm) -> ClosedJaxpr:
     """Return the program of one agent step of several seeds."""
-    population = Population(Learner(algorithm, SPEC, DISCOUNT), range(SEEDS), capacity=20, frames=30)
-    state = jax.eval_shape(population.init, jnp.asarray(transition().observation))[0]
-    return jax.make_jaxpr(lambda state, transition: population.train(state, transition, 0))(state, transition())
+    population = Population(Learner(algorithm, SPEC, DISCOUNT))
+    state = jax.eval_shape(lambda: population.init(range(SEEDS), 20, 30))
+    return jax.make_jaxpr(population.train_step)(state, transition())
 
 
 def needed(program: Any) -> Any:
@@ -162,10 +162,8 @@ def test_no_branch_without_a_delay() -> None:
 
 def test_compiled_program_keeps_the_branch(population: Population) -> None:
     """A predicate with a seed axis would have become a selection between two computed results."""
-    state = jax.eval_shape(population.init, jnp.asarray(transition().observation))[0]
-    compiled = (
-        population._train.lower(state, transition(), np.int32(0)).compile(compiler_options=FAST_COMPILE).as_text()
-    )
+    state = jax.eval_shape(lambda: population.init(range(SEEDS), 20, 30))
+    compiled = population.lower_train_step(state, transition()).compile(compiler_options=FAST_COMPILE).as_text()
     always, sometimes = matrix_products(compiled)
     assert len(re.findall(r" conditional\(", compiled)) == 1
     # By layer: 3 + 4 of the passes of target and policy, 3 + 3 x 2 of the critic's, 4 of acting; and of the policy's

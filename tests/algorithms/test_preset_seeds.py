@@ -23,16 +23,18 @@ def trained(name: str, seeds: tuple[int, ...]) -> tuple[PopulationState, Populat
     """Return the states after a warm-up and after two agent steps of updates, and the actions [S, A] of the warm-up."""
     algorithm = tiny_preset(name)
     algorithm = algorithm.replace(utd=UTD, policy_delay=min(2, algorithm.policy_delay))
-    population = Population(Learner(algorithm, SPEC, DISCOUNT), seeds, capacity=BATCH + 6, frames=BATCH + 12)
+    population = Population(Learner(algorithm, SPEC, DISCOUNT))
     start = np.stack([np.random.default_rng((seed, 99)).normal(size=SPEC.observation_size) for seed in seeds])
-    state, action = population.init(start.astype(np.float32))
+    observation = start.astype(np.float32)
+    state = population.init(seeds, BATCH + 6, BATCH + 12, observation)
+    state, action = population.act(state, observation, uniform=True)
     actions = [np.asarray(action)]
     for step in range(BATCH + 1):
-        state, action = population.explore(state, experience(seeds, step), uniform=True)
+        state, action = population.train_step(state, experience(seeds, step), num_updates=0, uniform=True)
         actions.append(np.asarray(action))
     warm = jax.tree.map(lambda leaf: leaf.copy(), state)
     for step in range(2):
-        state, _ = population.train(double(state), experience(seeds, BATCH + 1 + step), UTD * step)
+        state, _ = population.train_step(double(state), experience(seeds, BATCH + 1 + step), UTD * step)
     return warm, state, actions
 
 

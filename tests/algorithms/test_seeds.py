@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from surefoot import replay
-from surefoot.algorithms import Learner
-from surefoot.training.population import Population, PopulationState
+from surefoot.training.population import Population, PopulationState, get_population
 from surefoot.types import Batch, PyTree, Transition
 from tests.algorithms.support import (
     BATCH,
@@ -58,12 +57,14 @@ def experience(seeds: tuple[int, ...], step: int) -> Transition:
 
 
 def warm_up(seeds: tuple[int, ...]) -> Warm:
-    population = Population(Learner(ALGORITHM, SPEC, DISCOUNT), seeds, capacity=STEPS + 2, frames=STEPS + 6)
+    population = get_population(ALGORITHM, SPEC, DISCOUNT)
     start = np.stack([np.random.default_rng((seed, 99)).normal(size=SPEC.observation_size) for seed in seeds])
-    state, action = population.init(start.astype(np.float32))
+    observation = start.astype(np.float32)
+    state = population.init(seeds, STEPS + 2, STEPS + 6, observation)
+    state, action = population.act(state, observation, uniform=True)
     actions = [np.asarray(action)]
     for step in range(STEPS):
-        state, action = population.explore(state, experience(seeds, step), uniform=True)
+        state, action = population.train_step(state, experience(seeds, step), num_updates=0, uniform=True)
         actions.append(np.asarray(action))
     return Warm(population, state, actions)
 
@@ -130,7 +131,7 @@ def train(
     last = experience(seeds, STEPS) if last is None else last
     with jax.enable_x64(True):
         own = jax.tree.map(lambda x: x.copy(), state)
-        return population.train(double(own), double_inputs(last), 0)
+        return population.train_step(double(own), double_inputs(last), 0)
 
 
 def double_inputs(transition: Transition) -> Transition:

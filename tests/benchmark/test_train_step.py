@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,9 +50,9 @@ def test_program_size_does_not_depend_on_utd() -> None:
     """A scan and not an unrolled loop, so that compilation takes as long."""
     lines = []
     for utd in (2, 20):
-        population = Population(Learner(small(surefoot.sac(utd=utd)), SPEC, 0.99), [0], 1_000, 1_010)
-        state, _ = jax.eval_shape(population.init, np.zeros((1, 17), np.float32))
-        program = jax.make_jaxpr(population._train)(state, noise(SPEC, 1), np.int32(0))
+        population = Population(Learner(small(surefoot.sac(utd=utd)), SPEC, 0.99))
+        state = jax.eval_shape(functools.partial(population.init, [0], 1_000, 1_010))
+        program = jax.make_jaxpr(population.train_step)(state, noise(SPEC, 1))
         lines.append(len(str(program).splitlines()))
     assert lines[0] == lines[1]
 
@@ -58,8 +60,8 @@ def test_program_size_does_not_depend_on_utd() -> None:
 def test_state_of_s_seeds_is_s_times_as_large() -> None:
     sizes = []
     for seeds in (1, 3):
-        population = Population(Learner(surefoot.crossq_wn(), SPEC, 0.99), range(seeds), 1_000, 1_010)
-        state, _ = jax.eval_shape(population.init, np.zeros((seeds, 17), np.float32))
+        population = Population(Learner(surefoot.crossq_wn(), SPEC, 0.99))
+        state = jax.eval_shape(functools.partial(population.init, range(seeds), 1_000, 1_010))
         sizes.append(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)))
     assert sizes[1] == 3 * sizes[0]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import surefoot.training
-from surefoot.training.evaluation import Episodes
+from surefoot.training.evaluation import EvaluationResult
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 
 PATH = Path("runs/cheetah-run-crossq-wn-1")
@@ -37,12 +37,12 @@ class FakeApi:
         observer.on_message("checkpoint 1000 is damaged: the one before it is used")
         observer.on_finish(RunFinished(PATH, 2000, self.completed, 61.0, EVALUATION, 8.25))
 
-    def evaluate(self, path: Path, *, episodes: int, task: str | None) -> tuple[tuple[int, ...], Episodes]:
+    def evaluate(self, path: Path, *, episodes: int, task: str | None) -> tuple[tuple[int, ...], EvaluationResult]:
         self.calls.append(("evaluate", path, {"episodes": episodes, "task": task}))
         returns, solved = np.array([[50.0, 150.0], [300.0, 300.0]]), np.array([[False, True], [True, True]])
         steps = np.array([[0, 40], [20, 60]]) if self.success else None
         last = np.zeros_like(solved) if self.success else None
-        return (3, 4), Episodes(returns, np.full((2, 2), 100), solved if self.success else None, last, steps)
+        return (3, 4), EvaluationResult(returns, np.full((2, 2), 100), solved if self.success else None, last, steps)
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays, write_arrays
 from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config_file import read_run
+from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
-from surefoot.training.observers import PlainObserver
 from tests.fuzzing.hostile import dump, other_values, sample, survives
 from tests.fuzzing.test_hostile_runs import seal
 from tests.training.small import small
@@ -100,14 +100,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
         folder.rmdir()
     config, task, plan = read_run(directory, None, {})
     logs = {path: path.read_bytes() for path in out.glob("*.csv")}
-    with directory.lock(), TrainingLoop.make(config, plan, task, EventDispatcher(PlainObserver(), ())) as loop:
+    with directory.lock(), TrainingLoop.make(config, plan, task, EventDispatcher(Observer(), ())) as loop:
 
         def restore() -> None:
-            recorder = loop._make_recorder(directory)
+            loop._open_writer(directory)
             try:
-                recorder.restore(loop._population, lambda line: None)
+                loop._writer.restore(loop._init, lambda line: None)
             finally:
-                recorder.close()
+                loop._writer.close()
                 for path, content in logs.items():
                     path.write_bytes(content)
 

@@ -37,7 +37,7 @@ def test_a_write_is_over_once() -> None:
         assert may_end.wait(timeout=60)
         ended.append(True)
 
-    writer.begin(write)
+    writer.start(write)
     assert not writer.finished()
     may_end.set()
     assert writer.finished(wait=True)
@@ -51,7 +51,7 @@ def test_what_a_write_raises_is_raised_once() -> None:
     def fail() -> None:
         raise RunFailure("the disk is full")
 
-    writer.begin(fail)
+    writer.start(fail)
     with pytest.raises(RunFailure, match="the disk is full"):
         writer.finished(wait=True)
     assert not writer.finished(wait=True)
@@ -59,7 +59,7 @@ def test_what_a_write_raises_is_raised_once() -> None:
 
 def _settle(writer: Background, write: Callable[[], None], error: BaseException) -> None:
     with writer.settled():
-        writer.begin(write)
+        writer.start(write)
         raise error
 
 

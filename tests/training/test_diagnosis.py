@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,15 +15,12 @@ import surefoot
 from surefoot.algorithms import Algorithm, ReturnScaling
 from surefoot.diagnostics import diagnose_critic, discounted_returns, parameter_count
 from surefoot.errors import UserError
-from surefoot.runs import RunDirectory
-from surefoot.tasks import get_task
+from surefoot.tasks import VectorEnv, get_task
 from surefoot.training import diagnosis
-from surefoot.training.callbacks import EventDispatcher
-from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
-from surefoot.training.loop import TrainingLoop
-from surefoot.training.plan import make_plan
-from surefoot.training.runtime.signals import StopSignal
+from surefoot.training.evaluation import Evaluator
+from surefoot.training.population import Population, PopulationState, get_population
+from surefoot.types import EnvSpec, Transition
 from tests.tasks import zoo
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -108,27 +107,43 @@ def small_bro() -> Algorithm:
 # ---------------------------------------------------------------- Q bias, against numbers worked out here
 
 
-def prepared(task: Any, algorithm: Algorithm, out: Path, seeds: int = 1) -> TrainingLoop:
-    """A loop that is in the middle of a run; the caller closes it."""
-    config = TrainConfig(task, algorithm, out=out, num_seeds=seeds, **(SETTINGS | {"env_steps": 120}))
-    resolved = get_task(task)
-    loop = TrainingLoop.make(config, make_plan(config, resolved), resolved, EventDispatcher(Recording()))
-    directory = RunDirectory.create(out, {})
-    with directory.lock(), StopSignal() as stop:
-        loop.start(directory)
-        loop.run(stop)
-    return loop
+class Measured(NamedTuple):
+    """A population with a filled buffer, and a diagnosis of it."""
+
+    diagnosis: Diagnosis
+    population: Population
+    state: PopulationState
+    vector: VectorEnv
+
+
+@contextlib.contextmanager
+def prepared(task: Any, algorithm: Algorithm, seeds: int = 1) -> Iterator[Measured]:
+    with Evaluator(get_task(task), range(seeds), episodes=2, num_workers=0) as evaluator:
+        vector, rng = evaluator.vector, np.random.default_rng(0)
+        spec = EnvSpec(vector.observation_size, vector.action_size)
+        population = get_population(algorithm, spec, algorithm.discount or DISCOUNT)
+
+        def observations() -> np.ndarray:
+            return rng.normal(size=(seeds, spec.observation_size)).astype(np.float32)
+
+        state, no = population.init(range(seeds), 100, 120, observations()), np.zeros(seeds, bool)
+        for _ in range(20):
+            action = rng.uniform(-1, 1, (seeds, spec.action_size)).astype(np.float32)
+            reward, observation = rng.normal(size=seeds).astype(np.float32), observations()
+            transition = Transition(action, reward, observation, no, observation, no)
+            state, _ = population.train_step(state, transition, num_updates=0, uniform=True)
+        yield Measured(Diagnosis(population, range(seeds), vector, curvature=False), population, state, vector)
 
 
 def measured_and_by_hand(
-    task: Any, tail: bool, tmp_path: Path, algorithm: Algorithm, reward_scale: float | None = None
+    task: Any, tail: bool, algorithm: Algorithm, reward_scale: float | None = None
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """The row of a run on zoo.Counter with a deterministic policy, its Q and its returns over the trajectories."""
-    with prepared(task, algorithm, tmp_path / "run") as loop:
-        vector = loop._evaluations.make().vector
-        (row,) = Diagnosis(loop._population, vector, curvature=False).rows(loop._state, {})
-        state = jax.tree.map(lambda leaf: leaf[0], loop._state.learner)
-        functions = loop._population.learner
+    with prepared(task, algorithm) as made:
+        vector = made.vector
+        (row,) = made.diagnosis.rows(made.state, {})
+        state = jax.tree.map(lambda leaf: leaf[0], made.state.learner)
+        functions = made.population.learner
 
         def value(observation: np.ndarray) -> np.ndarray:
             action = functions.act_deterministic(state, observation)
@@ -150,10 +165,10 @@ def measured_and_by_hand(
 
 
 @pytest.mark.parametrize(("task", "tail"), [(zoo.terminating, False), (zoo.truncating, True)])
-def test_q_bias_of_episodes_worked_out_by_hand(task: Any, tail: bool, tmp_path: Path) -> None:
+def test_q_bias_of_episodes_worked_out_by_hand(task: Any, tail: bool) -> None:
     """Rewards 1, 2, 3; the value after a time limit is the critics' own, after a terminal state it is 0."""
     algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT)
-    row, values, returns = measured_and_by_hand(task, tail, tmp_path, algorithm)
+    row, values, returns = measured_and_by_hand(task, tail, algorithm)
     bias = values - returns
     assert len(bias) == 15
     assert row["q_bias_mean"] == pytest.approx(bias.mean() / abs(returns.mean()), rel=1e-4)
@@ -162,52 +177,52 @@ def test_q_bias_of_episodes_worked_out_by_hand(task: Any, tail: bool, tmp_path: 
     assert row["q_bias_mean_per_state"] == pytest.approx(per_state.mean(), rel=1e-4)
 
 
-def test_returns_are_in_the_critics_units_where_rewards_are_scaled(tmp_path: Path) -> None:
+def test_returns_are_in_the_critics_units_where_rewards_are_scaled() -> None:
     algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT, reward_scaling=ReturnScaling(epsilon=1e-8))
-    row, values, returns = measured_and_by_hand(zoo.terminating, False, tmp_path, algorithm, reward_scale=1.0)
+    row, values, returns = measured_and_by_hand(zoo.terminating, False, algorithm, reward_scale=1.0)
     assert row["q_bias_mean"] == pytest.approx((values - returns).mean() / abs(returns.mean()), rel=1e-4)
 
 
-def test_an_entropy_bonus_enters_the_returns(tmp_path: Path) -> None:
+def test_an_entropy_bonus_enters_the_returns() -> None:
     """With a temperature, the same rewards are worth more to a policy whose log-probabilities are negative."""
-    with prepared(zoo.terminating, small(surefoot.sac()), tmp_path / "run") as loop:
-        looking = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False)
-        _, keys = loop._population.draw(loop._state)
-        wave = looking._play(loop._state.learner, keys, 0)
-        assert wave.steps.tolist() == [3] * loop._evaluations.make().vector.num_envs
+    with prepared(zoo.terminating, small(surefoot.sac())) as made:
+        looking = made.diagnosis
+        _, keys = made.population.diagnosis_batch(made.state)
+        wave = looking._play(made.state.learner, keys, 0)
+        assert wave.steps.tolist() == [3] * made.vector.num_envs
         soft, plain = looking._returns(wave, 0, 0.5, 1.0), looking._returns(wave, 0, 0.0, 1.0)
     np.testing.assert_allclose(plain, discounted_returns(np.array([1.0, 2.0, 3.0]), np.zeros(3), 0.99, 0.0, 0.0))
     bonus = -0.5 * 0.99 * (wave.log_prob[1, 0] + 0.99 * wave.log_prob[2, 0])
     np.testing.assert_allclose(soft[0] - plain[0], bonus, rtol=1e-6)
 
 
-def test_a_trajectory_without_end_is_cut_and_bootstrapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_trajectory_without_end_is_cut_and_bootstrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "LONGEST", 2)
-    with prepared(zoo.terminating, small(surefoot.td3_wn(utd=1), discount=0.5), tmp_path / "run") as loop:
-        looking = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False)
-        wave = looking._play(loop._state.learner, loop._population.draw(loop._state)[1], 0)
-        assert wave.steps.tolist() == [2] * loop._evaluations.make().vector.num_envs
+    with prepared(zoo.terminating, small(surefoot.td3_wn(utd=1), discount=0.5)) as made:
+        looking = made.diagnosis
+        wave = looking._play(made.state.learner, made.population.diagnosis_batch(made.state)[1], 0)
+        assert wave.steps.tolist() == [2] * made.vector.num_envs
         assert not wave.terminated.any()
         np.testing.assert_allclose(looking._returns(wave, 0, 0.0, 1.0)[1], 2.0 + 0.5 * wave.q[2, 0], rtol=1e-6)
 
 
-def test_networks_are_measured_on_the_batch_that_is_drawn(tmp_path: Path) -> None:
-    with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), tmp_path / "run") as loop:
-        (row,) = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False).rows(loop._state, {})
-        batch, keys = loop._population.draw(loop._state)
-        state, batch, key = jax.tree.map(lambda leaf: leaf[0], (loop._state.learner, batch, keys))
-        seen = diagnose_critic(loop._population.learner, state, batch, jax.random.split(key, 3)[0])
+def test_networks_are_measured_on_the_batch_that_is_drawn() -> None:
+    with prepared("probe-action", small(surefoot.crossq_wn(utd=1))) as made:
+        (row,) = made.diagnosis.rows(made.state, {})
+        batch, keys = made.population.diagnosis_batch(made.state)
+        state, batch, key = jax.tree.map(lambda leaf: leaf[0], (made.state.learner, batch, keys))
+        seen = diagnose_critic(made.population.learner, state, batch, jax.random.split(key, 3)[0])
         assert row["parameters"] == parameter_count(state)
     assert row["critic_effective_learning_rate"] == pytest.approx(float(seen.effective_learning_rate_mean), rel=1e-4)
     assert row["critic_gradient_norm/head"] == pytest.approx(float(seen.gradient_norm["head"]), rel=1e-4)
     assert row["critic_feature_norm"] == pytest.approx(float(seen.feature_norm), rel=1e-4)
 
 
-def test_a_seed_that_diverged_leaves_the_others_measured(tmp_path: Path) -> None:
-    with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), tmp_path / "run", seeds=2) as loop:
-        poison = loop._state.learner.actor.params["mean"]["bias"].at[1].set(np.nan)
-        loop._state.learner.actor.params["mean"]["bias"] = poison
-        rows = Diagnosis(loop._population, loop._evaluations.make().vector, curvature=False).rows(loop._state, {})
+def test_a_seed_that_diverged_leaves_the_others_measured() -> None:
+    with prepared("probe-action", small(surefoot.crossq_wn(utd=1)), seeds=2) as made:
+        poison = made.state.learner.actor.params["mean"]["bias"].at[1].set(np.nan)
+        made.state.learner.actor.params["mean"]["bias"] = poison
+        rows = made.diagnosis.rows(made.state, {})
     assert np.isfinite(rows[0]["q_bias_mean"])
     assert np.isnan(rows[1]["q_bias_mean"])
 

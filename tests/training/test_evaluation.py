@@ -11,7 +11,7 @@ import pytest
 from surefoot.errors import RunFailure
 from surefoot.tasks import get_task
 from surefoot.training import evaluation
-from surefoot.training.evaluation import Episodes, Evaluator
+from surefoot.training.evaluation import EvaluationResult, Evaluator
 from surefoot.training.logs import evaluation_rows
 from tests.tasks import zoo
 
@@ -20,7 +20,7 @@ def still(observation: np.ndarray) -> np.ndarray:
     return np.zeros((*observation.shape[:2], 1), np.float32)
 
 
-def play(seeds: tuple[int, ...], episodes: int, task: Any = zoo.terminating, workers: int = 0) -> Episodes:
+def play(seeds: tuple[int, ...], episodes: int, task: Any = zoo.terminating, workers: int = 0) -> EvaluationResult:
     with Evaluator(get_task(task), seeds, episodes, num_workers=workers) as evaluator:
         return evaluator.run(still)
 
@@ -77,7 +77,7 @@ def test_an_episode_that_never_ends_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_success_rows_tell_any_last_and_first() -> None:
-    episodes = Episodes(
+    episodes = EvaluationResult(
         returns=np.array([[1.0, 2.0]]),
         lengths=np.array([[100, 60]]),
         success_any=np.array([[True, False]]),
@@ -93,7 +93,7 @@ def test_success_rows_tell_any_last_and_first() -> None:
 
 
 def test_score_of_dm_control_is_a_thousandth_of_the_return() -> None:
-    episodes = Episodes(np.array([[250.0]]), np.array([[1000]]), None, None, None)
+    episodes = EvaluationResult(np.array([[250.0]]), np.array([[1000]]), None, None, None)
     (row,) = evaluation_rows(get_task("cheetah-run"), (0,), {}, episodes)
     assert row["score"] == 0.25
     assert "success_any" not in row

@@ -369,7 +369,7 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[str]]:
     """What the loop asks of environments and learner in its last agent steps, without and with overlap."""
     asked: dict[bool, list[str]] = {}
     every = [(LocalVectorEnv, "step_async"), (LocalVectorEnv, "step_wait")]
-    every += [(Population, name) for name in ("train", "learn", "explore", "restart")]
+    every += [(Population, name) for name in ("train_step", "update", "reset_networks")]
     for overlap in (False, True):
         calls = asked[overlap] = []
         with pytest.MonkeyPatch.context() as patch:
@@ -387,25 +387,25 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[str]]:
 
 
 def _recorded(calls: list[str], name: str, function: Any) -> Any:
-    def call(self: Any, *arguments: Any) -> Any:
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
         # An evaluation steps environments of its own, which are no part of the order.
         if not isinstance(self, LocalVectorEnv) or self.num_envs == 1:
             calls.append(name)
-        return function(self, *arguments)
+        return function(self, *arguments, **named)
 
     return call
 
 
 def test_updates_follow_the_step_that_they_may_draw(order: dict[bool, list[str]]) -> None:
-    assert order[False][-7:] == ["step_async", "step_wait", "train", "step_async", "restart", "step_wait", "train"]
+    one = ["step_async", "step_wait", "train_step"]
+    assert order[False][-7:] == [*one, "step_async", "reset_networks", *one[1:]]
 
 
 def test_overlapped_updates_run_while_the_environments_step(order: dict[bool, list[str]]) -> None:
-    one = ["step_async", "learn", "step_wait", "explore"]
-    assert order[True][-9:] == [*one, "step_async", "restart", *one[1:]]
-    assert order[True].count("learn") == order[False].count("train") == 3
+    one = ["step_async", "update", "step_wait", "train_step"]
+    assert order[True][-9:] == [*one, "step_async", "reset_networks", *one[1:]]
     # The warm-up has nothing to overlap with.
-    assert order[True].index("learn") == order[False].index("train") - 1
+    assert order[True].count("update") == 3
 
 
 def test_overlap_keeps_every_count(watched: tuple[Recording, surefoot.Run], tmp_path: Path) -> None:

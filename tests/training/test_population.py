@@ -1,6 +1,8 @@
-"""The one call per agent step works in place."""
+"""Population API: in-place calls, shared programs, fused and separate steps."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import surefoot
 from surefoot import replay
 from surefoot.algorithms import Learner
-from surefoot.training.population import Population
+from surefoot.training.population import Population, PopulationState, get_population
 from surefoot.types import EnvSpec, Transition
 from tests.training.small import small
 
@@ -17,24 +19,65 @@ SPEC = EnvSpec(17, 6)
 CAPACITY = 50_000
 
 
-@pytest.mark.parametrize("call", ["_store", "_store_and_act", "_train", "_learn"])
+def noise(seeds: int, step: int = 0, ended: bool = False) -> Transition:
+    rng = np.random.default_rng(step)
+    observation = rng.normal(size=(seeds, 17)).astype(np.float32)
+    return Transition(
+        action=rng.uniform(-1, 1, (seeds, 6)).astype(np.float32),
+        reward=rng.normal(size=seeds).astype(np.float32),
+        next_observation=observation,
+        terminated=np.zeros(seeds, bool),
+        observation=observation + ended,
+        ended=np.full(seeds, ended),
+    )
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_no_replay_ring_is_copied(seeds: int, call: str) -> None:
+def test_no_call_copies_a_replay_ring(seeds: int) -> None:
     frames = replay.frame_capacity(CAPACITY, 500)
-    learner = Learner(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99)
-    population = Population(learner, range(seeds), CAPACITY, frames)
-    observation = np.zeros((seeds, 17), np.float32)
-    state, action = jax.eval_shape(population.init, observation)
-    no = np.zeros(seeds, bool)
-    transition = Transition(np.zeros(action.shape, np.float32), no.astype(np.float32), observation, no, observation, no)
-    more = (np.int32(0),) if call == "_train" else ()
-    if call == "_learn":
-        # The buffers are only read.
-        memory = population._learn.lower(state.learner, state.metrics, state.replay, np.int32(0)).compile()
-        assert memory.memory_analysis().temp_size_in_bytes < state.replay.actions.size * 4
-        return
-    memory = getattr(population, call).lower(state, transition, *more).compile().memory_analysis()
-    # The smallest of the larger rings: a copy of any of them would not fit into this.
-    assert memory.temp_size_in_bytes < state.replay.actions.size * 4
-    # Donated: the new state lies where the old one was.
-    assert memory.alias_size_in_bytes > state.replay.frames.size * 4
+    population = Population(Learner(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99))
+    state: PopulationState = jax.eval_shape(lambda: population.init(range(seeds), CAPACITY, frames))
+    transition, yes, zero = noise(seeds), np.ones(seeds, bool), np.int32(0)
+    writing = {
+        "store": population._store.lower(state.replay, state.learner, transition, yes),
+        "start": population._start.lower(state.replay, state.learner, transition.observation, yes),
+        "warm-up step": population._train_step.lower(state, transition, zero, 0, True),
+        "train step": population._train_step.lower(state, transition, zero, 2, False),
+    }
+    reading = {"update": population._update.lower(state.learner, state.metrics, state.replay, zero, 2)}
+    for name, lowered in (writing | reading).items():
+        memory = lowered.compile().memory_analysis()
+        # A copy of the smallest of the larger rings would not fit into this.
+        assert memory.temp_size_in_bytes < state.replay.actions.size * 4, name
+        if name in writing:
+            assert memory.alias_size_in_bytes > state.replay.frames.size * 4, f"{name} does not write in place"
+
+
+@pytest.mark.parametrize("seeds", [(3,), (3, 7)])
+def test_separate_calls_equal_the_fused_step(seeds: tuple[int, ...]) -> None:
+    population = get_population(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99)
+    first = np.zeros((len(seeds), 17), np.float32)
+    fused, separate = (population.init(seeds, 100, 120, first) for _ in range(2))
+    for step in range(3):
+        transition = noise(len(seeds), step, ended=step == 1)
+        fused, fused_action = population.train_step(fused, transition, 2 * step)
+        separate = population.store(separate, transition, np.ones(len(seeds), bool))
+        separate = population.update(separate, 2 * step)
+        separate, action = population.act(separate, transition.observation)
+        np.testing.assert_array_equal(action, fused_action)
+    jax.tree.map(np.testing.assert_array_equal, _raw(separate), _raw(fused))
+
+
+def _raw(state: PopulationState) -> PopulationState:
+    return state._replace(learner=state.learner._replace(key=jax.random.key_data(state.learner.key)))
+
+
+def test_equal_runs_share_traces() -> None:
+    algorithm = small(surefoot.sac(utd=1))
+    population = get_population(algorithm, SPEC, 0.99)
+    assert get_population(algorithm.replace(), SPEC, 0.99) is population
+    for seed in (0, 5):
+        state = population.init([seed], 100, 120, np.zeros((1, 17), np.float32))
+        population.train_step(state, noise(1))
+    programs: tuple[Any, ...] = (population._train_step, population._init)
+    assert [program._cache_size() for program in programs] == [1, 1]

@@ -84,7 +84,7 @@ def begun(**settings: Any) -> tuple[PopulationState, np.ndarray, Plan]:
     plan = make_plan(config, task, warm_start.info)
     with TrainingLoop.make(config, plan, task, EventDispatcher(Recording())) as loop:
         loop.prepare(warm_start)
-        state, action = loop._begin(loop._vector.reset([0] * config.num_seeds))
+        state, action = loop._initialize(loop._vector.reset([0] * config.num_seeds))
         return state, action, plan
 
 

@@ -3,6 +3,6 @@
 from surefoot.agent.agent import Agent
 from surefoot.agent.asynchronous import AsyncLearner, AsyncStats
 from surefoot.agent.clock import ClockStats, ControlClock
-from surefoot.agent.one_seed import UpdateMetrics
+from surefoot.agent.core import UpdateMetrics
 
 __all__ = ["Agent", "AsyncLearner", "AsyncStats", "ClockStats", "ControlClock", "UpdateMetrics"]

@@ -8,8 +8,7 @@ from typing import Any, Self
 import gymnasium
 import numpy as np
 
-from surefoot.agent.core import AgentCore
-from surefoot.agent.one_seed import UpdateMetrics
+from surefoot.agent.core import AgentCore, UpdateMetrics
 from surefoot.agent.setting import make_setting, whole
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
@@ -50,7 +49,7 @@ class Agent:
         task: str = "own-loop",
     ) -> None:
         spaces = Spaces(observation_space, action_space, task)
-        self._core = AgentCore.begin(make_setting(spaces, algorithm, seed, replay_capacity, discount, task))
+        self._core = AgentCore.start(make_setting(spaces, algorithm, seed, replay_capacity, discount, task))
         self._lent = False
 
     # ---------------------------------------------------------------- what there is to know
@@ -141,7 +140,7 @@ class Agent:
             UserError: ``n`` is not a whole number from 1 to 2**20.
         """
         core, count = self._free_core(), self._count(n)
-        return core.learn(count) if core.agent_steps > core.setting.algorithm.warmup_transitions else None
+        return core.update(count) if core.agent_steps > core.setting.algorithm.warmup_transitions else None
 
     def compile(self, n: int | None = None) -> None:
         """Compile now what ``act``, ``observe`` and ``update(n)`` would compile when first called; changes nothing.

@@ -257,7 +257,7 @@ class AsyncLearner:
     def _learn(self) -> None:
         core, agent_steps = self._core, self._core.agent_steps
         self._begun_grad_steps = core.grad_steps + self._count
-        core.learn(self._count)
+        core.update(self._count)
         self._snapshot = self._make_snapshot(self._snapshot.number + 1, agent_steps)
 
     def _make_snapshot(self, number: int, agent_steps: int) -> _Snapshot:

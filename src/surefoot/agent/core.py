@@ -1,11 +1,7 @@
-"""The learner, its replay buffer and its counters, in the learner's own units: what ``Agent`` stands on.
-
-Everything here belongs to the thread that learns, except for what says otherwise.
-"""
+"""An agent in the learner's units: a population of one seed, its state and its counters."""
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any, NamedTuple, Self
 
@@ -13,52 +9,56 @@ import jax
 import numpy as np
 
 from surefoot.agent.files import load_agent, save_agent
-from surefoot.agent.one_seed import OneSeed, UpdateMetrics
 from surefoot.agent.setting import AgentProgress, AgentSetting
-from surefoot.algorithms import Algorithm, Learner
+from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.errors import RunFailure, UserError
 from surefoot.policy import Policy, PolicySpec
 from surefoot.training.policy_arrays import policy_arrays, policy_layers
-from surefoot.training.population import PopulationState
-from surefoot.types import EnvSpec, Transition
+from surefoot.training.population import MetricSums, PopulationState, get_population, zero_sums
+from surefoot.types import Transition
+
+
+class UpdateMetrics(NamedTuple):
+    """Means over the gradient updates of one call. They lie on the device; reading one waits for the updates."""
+
+    critic: CriticMetrics
+    """critic_loss, q_mean, target_mean, critic_grad_norm; all []."""
+    actor: ActorMetrics
+    """actor_loss, entropy, temperature, actor_grad_norm; all [], NaN where ``policy_delay`` left the actor out."""
 
 
 class Observed(NamedTuple):
-    """A transition that passed every check, in fresh arrays that nothing else holds."""
+    """A validated transition, in fresh arrays that nothing else holds."""
 
     observation: np.ndarray
-    """[O] float32, where it began."""
+    """[O] float32, the observation acted on."""
     transition: Transition
-    """As the learner sees it; ``ended`` is false, since only the next transition says where the next episode begins."""
-    ends: bool
-    """Whether the episode ended with it, in whatever way."""
+    """In the learner's units; its ``observation`` is ``next_observation``, also where the episode ended."""
 
 
 class AgentCore:
-    """One seed's population and how far it has come. Make it with ``begin`` or ``load``.
+    """One seed of a population with its counters. Made by ``start`` or ``load``; used by one thread at a time.
 
     Attributes:
-        setting: what it is.
-        agent_steps: transitions stored since it began.
-        grad_steps: updates done since it began.
+        setting: Immutable description of the agent.
+        agent_steps: Transitions stored so far.
+        grad_steps: Gradient updates done so far.
     """
 
     def __init__(self, setting: AgentSetting) -> None:
         setting.check_memory()
         self.setting = setting
         self.agent_steps = self.grad_steps = 0
-        self._population = _population(
-            setting.algorithm, setting.env_spec, setting.discount, setting.seed, setting.replay_capacity, setting.frames
-        )
+        self._population = get_population(setting.algorithm, setting.env_spec, setting.discount)
         self._state: PopulationState
         self._newest: np.ndarray | None = None
-        """[O] where the last transition led, while the next one may go on from there."""
+        """[O] next observation of the last transition, unless the episode ended with it."""
 
     @classmethod
-    def begin(cls, setting: AgentSetting) -> Self:
-        """Return an agent that has neither seen nor done anything."""
+    def start(cls, setting: AgentSetting) -> Self:
+        """Return an agent that has not learned anything yet."""
         core = cls(setting)
-        core._state = core._population.fresh()
+        core._state = core._fresh()
         return core
 
     @classmethod
@@ -66,74 +66,83 @@ class AgentCore:
         """Return the agent that ``save`` wrote."""
         saved = load_agent(path)
         core = cls(saved.setting)
-        core._state = saved.restore(jax.eval_shape(core._population.fresh))
+        core._state = saved.restore(jax.eval_shape(core._fresh))
         core.agent_steps, core.grad_steps = saved.progress.agent_steps, saved.progress.grad_steps
         core._newest = saved.newest_observation if saved.progress.continues else None
         return core
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything that decides what happens next, and the policy."""
+        """Write the complete state, and the policy."""
         progress = AgentProgress(self.agent_steps, self.grad_steps, continues=self._newest is not None)
         save_agent(path, self.setting, progress, self._state, self.policy_spec())
 
-    # ---------------------------------------------------------------- act, store, learn
+    def _fresh(self) -> PopulationState:
+        return self._population.init([self.setting.seed], self.setting.replay_capacity, self.setting.frames)
+
+    # ---------------------------------------------------------------- act, store, update
 
     def explore(self, observation: np.ndarray) -> np.ndarray:
         """Return an exploring action [A] in [-1, 1] for one observation [O]."""
         uniform = self.agent_steps < self.setting.algorithm.warmup_transitions
-        self._state, action = self._population.explore_from(self._state, observation, uniform)
-        return self._finite(action)
+        self._state, action = self._population.act(self._state, observation[None], uniform)
+        return self._finite(np.asarray(action)[0])
 
     def exploit(self, observation: np.ndarray) -> np.ndarray:
-        """Return the policy's mode [A] in [-1, 1] for one observation [O]."""
-        return self._finite(self._population.mode(self._state, observation))
+        """Return the deterministic action [A] in [-1, 1] for one observation [O]."""
+        return self._finite(self._population.act_deterministic(self._state.learner, observation[None, None])[0, 0])
 
     def check(self, obs: Any, action: Any, reward: float, next_obs: Any, terminated: bool, truncated: bool) -> Observed:
-        """Return a transition as the learner sees it. It changes nothing, so any thread may call it.
+        """Validate a transition and convert it to the learner's units. Changes nothing; safe in any thread.
 
         Raises:
-            UserError: a value that is no part of a transition.
+            UserError: A value that cannot be part of a transition.
         """
         spaces = self.setting.spaces
         try:
-            with np.errstate(over="ignore"):  # found below
+            with np.errstate(over="ignore"):  # Infinity is rejected below.
                 value = np.array(reward, np.float32)
         except (TypeError, ValueError, OverflowError):
             raise UserError(f"reward must be a number, got {reward!r}") from None
         if value.shape or not np.isfinite(value):
             raise UserError(f"reward must be one number that is finite in float32, got {reward!r}")
         after = spaces.to_flat(next_obs, "next_obs")
+        is_terminal = _flag("terminated", terminated)
         transition = Transition(
             action=spaces.to_unit(action),
             reward=value,
             next_observation=after,
-            terminated=np.array(_flag("terminated", terminated)),
+            terminated=np.array(is_terminal),
             observation=after,
-            ended=np.array(False),
+            ended=np.array(_flag("truncated", truncated) or is_terminal),
         )
-        return Observed(spaces.to_flat(obs, "obs"), transition, _flag("truncated", truncated) or bool(terminated))
+        return Observed(spaces.to_flat(obs, "obs"), transition)
 
-    def store(self, seen: Observed) -> None:
-        """Put a checked transition into the buffer."""
-        begin = self._newest is None or not np.array_equal(seen.observation, self._newest)
-        self._state = self._population.put(self._state, seen.observation, seen.transition, np.array(begin), seen.ends)
+    def store(self, observed: Observed) -> None:
+        """Store a validated transition in the replay buffer."""
+        transition, ended = observed.transition, bool(observed.transition.ended)
+        if self._newest is None or not np.array_equal(observed.observation, self._newest):
+            self._state = self._population.start_episodes(self._state, observed.observation[None], np.array([True]))
+        one = jax.tree.map(lambda leaf: leaf[None], transition)
+        self._state = self._population.store(self._state, one, np.array([not ended]))
         self.agent_steps += 1
-        self._newest = None if seen.ends else np.asarray(seen.transition.next_observation)
+        self._newest = None if ended else np.asarray(transition.next_observation)
 
-    def learn(self, count: int) -> UpdateMetrics:
+    def update(self, count: int) -> UpdateMetrics:
         """Do ``count`` gradient updates; the buffer must not be empty."""
-        self._state, metrics = self._population.update(self._state, self.grad_steps, count)
+        self._state = self._population.update(self._state, self.grad_steps, count)
         self.grad_steps += count
+        metrics, zeros = _take_means(self._state.metrics)
+        self._state = self._state._replace(metrics=zeros)
         return metrics
 
     def compile(self, count: int) -> None:
-        """Compile what the loop calls, ``learn(count)`` included, and change nothing."""
+        """Compile everything that a loop calls, including ``update(count)``; changes nothing."""
         self._population.compile(self._state, count)
 
     # ---------------------------------------------------------------- the policy
 
     def policy(self) -> Policy:
-        """Return a copy of the policy in NumPy, having waited for the updates under way."""
+        """Return a copy of the policy in NumPy, after waiting for the updates under way."""
         arrays = policy_arrays(self._state.learner.actor, self._state.learner.observations)
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._divergence()
@@ -144,7 +153,7 @@ class AgentCore:
         return policy_arrays(self._state.learner.actor, self._state.learner.observations)
 
     def policy_spec(self) -> PolicySpec:
-        """Return what the policy's file says."""
+        """Return the description that a policy file carries."""
         setting = self.setting
         return PolicySpec(
             observation_size=setting.env_spec.observation_size,
@@ -166,13 +175,18 @@ class AgentCore:
         return action
 
     def _divergence(self) -> RunFailure:
-        return RunFailure(f"learning diverged: after {self.grad_steps:,} updates the policy is not finite any more")
+        return RunFailure(f"learning diverged: the policy is not finite after {self.grad_steps:,} updates")
 
 
-@functools.lru_cache(maxsize=4)
-def _population(algorithm: Algorithm, spec: EnvSpec, discount: float, seed: int, capacity: int, frames: int) -> OneSeed:
-    """Return the compiled functions of an agent; they hold no state, so one that is made or loaded again has them."""
-    return OneSeed(Learner(algorithm, spec, discount), seed, capacity, frames)
+@jax.jit
+def _take_means(sums: MetricSums) -> tuple[UpdateMetrics, MetricSums]:
+    """Return the means of one seed's sums [1], and sums over no updates [1]."""
+    means = UpdateMetrics(
+        critic=CriticMetrics(*((total / sums.critic_updates)[0] for total in sums.critic)),
+        # 0 / 0 where no update touched the actor: NaN, as documented.
+        actor=ActorMetrics(*((total / sums.actor_updates)[0] for total in sums.actor)),
+    )
+    return means, jax.tree.map(lambda leaf: leaf[None], zero_sums())
 
 
 def _flag(name: str, value: Any) -> bool:

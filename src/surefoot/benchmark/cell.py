@@ -42,16 +42,16 @@ def main(arguments: list[str]) -> int:
 
 def _train(folder: GridFolder, name: str) -> int:
     from surefoot.training import api
-    from surefoot.training.observers import PlainObserver
+    from surefoot.training.events import Observer
 
     path = folder.run_path(name)
     _await_predecessor(path)
     if (path / "config.json").exists():
-        run = api.resume(path, observer=PlainObserver())
+        run = api.resume(path, observer=Observer())
     else:
         config = folder.cell(name).config(path)
         settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
-        run = api.train(config.task, algorithm=config.algorithm, observer=PlainObserver(), **settings)
+        run = api.train(config.task, algorithm=config.algorithm, observer=Observer(), **settings)
     return 0 if run.completed else INTERRUPTED
 
 

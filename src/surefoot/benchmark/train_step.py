@@ -15,7 +15,7 @@ from jax.interpreters import partial_eval
 from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner
 from surefoot.machine import Precision
-from surefoot.training.population import Population
+from surefoot.training.population import get_population
 from surefoot.types import Batch, EnvSpec, Transition
 
 _CAPACITY = 10_000
@@ -42,13 +42,12 @@ class TrainStep:
     ) -> None:
         self._utd = algorithm.utd
         self.updates_per_call = algorithm.utd * num_seeds
-        learner = Learner(algorithm, spec, 0.99, precision)
         frames = replay.frame_capacity(_CAPACITY, 500)
-        self.population = Population(learner, range(num_seeds), _CAPACITY, frames)
+        self.population = get_population(algorithm, spec, 0.99, precision)
         self.transition = noise(spec, num_seeds)
-        self.state, _ = self.population.init(np.asarray(self.transition.observation))
+        self.state = self.population.init(range(num_seeds), _CAPACITY, frames, np.asarray(self.transition.observation))
         for _ in range(_STORED):
-            self.state, _ = self.population.explore(self.state, self.transition, uniform=True)
+            self.state, _ = self.population.train_step(self.state, self.transition, num_updates=0, uniform=True)
         self._grad_steps = 0
         start = time.perf_counter()
         self.run(1)
@@ -57,7 +56,7 @@ class TrainStep:
     def run(self, calls: int) -> None:
         """Run the training step ``calls`` times: store a transition, update, choose the next actions."""
         for _ in range(calls):
-            self.state, action = self.population.train(self.state, self.transition, self._grad_steps)
+            self.state, action = self.population.train_step(self.state, self.transition, self._grad_steps)
             self._grad_steps += self._utd
             np.asarray(action)  # the training loop waits for the actions of every step
 

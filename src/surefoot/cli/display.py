@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
+from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,7 @@ PROGRESS_SECONDS = 15.0
 """Longest time without a line on an output that is no terminal."""
 
 
-class PlainDisplay:
+class PlainDisplay(Observer):
     """Observer that prints a start, evaluations, progress and an end, one line each.
 
     Attributes:

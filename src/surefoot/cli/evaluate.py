@@ -11,7 +11,7 @@ from surefoot.cli.listing import print_table
 from surefoot.cli.options import Int, RunPath, RunTask
 
 if TYPE_CHECKING:
-    from surefoot.training.evaluation import Episodes
+    from surefoot.training.evaluation import EvaluationResult
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Evaluate:
         return 0
 
 
-def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
+def _data(seed: int, index: int, episodes: EvaluationResult) -> dict[str, Any]:
     """Return all episodes of one seed for JSON; success is null where the task defines none."""
     arrays = {
         "returns": episodes.returns,
@@ -52,7 +52,7 @@ def _data(seed: int, index: int, episodes: Episodes) -> dict[str, Any]:
     return {"seed": seed, **{name: None if array is None else array[index].tolist() for name, array in arrays.items()}}
 
 
-def _table(seeds: Sequence[int], episodes: Episodes) -> tuple[list[str], list[list[str]]]:
+def _table(seeds: Sequence[int], episodes: EvaluationResult) -> tuple[list[str], list[list[str]]]:
     """Return header and rows: means over each seed's episodes, then over all of them."""
     header, rows = ["seed"], [[str(seed)] for seed in seeds] + [["mean"]]
     columns = [

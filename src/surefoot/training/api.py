@@ -24,13 +24,12 @@ from surefoot.tasks import Task, get_task
 from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig, check_names
 from surefoot.training.config_file import describe_resumed_run, describe_run, read_run
-from surefoot.training.evaluation import Episodes, Evaluator
+from surefoot.training.evaluation import EvaluationResult, Evaluator
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
-from surefoot.training.observers import PlainObserver
 from surefoot.training.plan import make_plan
 from surefoot.training.runtime.compile_cache import use_compile_cache
-from surefoot.training.runtime.failures import naming_start
+from surefoot.training.runtime.failures import explain_start_failures
 from surefoot.training.runtime.signals import StopSignal
 from surefoot.training.warm_start.warm_start import WarmStart
 
@@ -91,7 +90,7 @@ def train(
     """
     check_names(settings)
     use_compile_cache()
-    watchers = EventDispatcher(observer or PlainObserver(), callbacks)
+    events = EventDispatcher(observer or Observer(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = get_task(task)
@@ -100,14 +99,14 @@ def train(
     plan = make_plan(config, resolved, warm_start.info)
     # Everything is validated before the directory is created.
     with (
-        naming_start(resolved, watchers),
+        explain_start_failures(resolved, events),
         contextlib.ExitStack() as until_closed,
-        TrainingLoop.make(config, plan, resolved, watchers) as loop,
+        TrainingLoop.make(config, plan, resolved, events) as loop,
     ):
         loop.prepare(warm_start)
         directory = _create(config, resolved, describe_run(config, plan, resolved))
         until_closed.enter_context(directory.lock())  # until the loop has closed its logs, as in ``resume``
-        with StopSignal() as stop, watchers:
+        with StopSignal() as stop, events:
             loop.start(directory)
             return _run(loop, stop, directory)
 
@@ -137,20 +136,20 @@ def resume(
         RunFailure: The run failed; its last checkpoint is intact.
     """
     use_compile_cache()
-    watchers = EventDispatcher(observer or PlainObserver(), callbacks)
+    events = EventDispatcher(observer or Observer(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved, plan = read_run(directory, task, changes)
     with (
-        naming_start(resolved, watchers),
+        explain_start_failures(resolved, events),
         directory.lock(),
-        TrainingLoop.make(config, plan, resolved, watchers) as loop,
+        TrainingLoop.make(config, plan, resolved, events) as loop,
         StopSignal() as stop,
-        watchers,
+        events,
     ):
         if directory.checkpoints.any():
             loop.restore(directory)
         else:
-            watchers.on_message("this run was stopped before its first checkpoint: it starts again")
+            events.on_message("this run was stopped before its first checkpoint: it starts again")
             loop.prepare(WarmStart.again(config, plan.warm_start))
             loop.start(directory)
         directory.update_config(describe_resumed_run(config, plan, resolved, directory.config))
@@ -159,14 +158,14 @@ def resume(
 
 def evaluate(
     path: str | Path, *, episodes: int = 5, task: str | Callable[[], Any] | None = None, env_workers: int | None = None
-) -> tuple[tuple[int, ...], Episodes]:
+) -> tuple[tuple[int, ...], EvaluationResult]:
     """Evaluate the saved policies of a run with deterministic actions.
 
     Episode e of a seed is the same as in the evaluations during training, so scores are paired between runs.
 
     Args:
         path: Run directory.
-        episodes: Episodes per seed.
+        episodes: EvaluationResult per seed.
         task: Task the run was trained on, required where it is code; see ``resume``.
         env_workers: Processes that step the environments; 0 for this one, None to choose from cores and seeds.
 

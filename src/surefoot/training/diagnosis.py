@@ -6,6 +6,8 @@ episodes of the evaluation's environments that no evaluation plays.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +31,7 @@ from surefoot.diagnostics import (
     q_bias,
 )
 from surefoot.tasks import VectorEnv
-from surefoot.training.population import Population, PopulationState
+from surefoot.training.population import Population, PopulationState, over_seeds
 from surefoot.types import Batch
 
 TRAJECTORIES = 5
@@ -103,20 +105,43 @@ def diagnostics_columns(learner: Learner) -> tuple[str, ...]:
     )
 
 
+@functools.lru_cache(maxsize=8)
+def _programs(learner: Learner, curvature: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the jitted measurements of S seeds; every diagnosis of one learner shares them."""
+
+    def measure(state: LearnerState, batch: Batch, key: jax.Array) -> _Measured:
+        critic_key, actor_key, curvature_key = jax.random.split(key, 3)
+        scale = jnp.ones(())
+        if (scaling := learner.algorithm.reward_scaling) is not None:
+            assert state.returns is not None
+            scale = scale_reward(state.returns, scale, scaling.epsilon)
+        return _Measured(
+            critic=diagnose_critic(learner, state, batch, critic_key),
+            actor=diagnose_actor(learner, state, batch, actor_key),
+            curvature=critic_curvature(learner, state, batch, curvature_key) if curvature else None,
+            temperature=jnp.asarray(state.alpha),
+            reward_scale=scale,
+        )
+
+    def value(state: LearnerState, observation: jax.Array, key: jax.Array, step: jax.Array) -> ValuedActions:
+        return act_and_value(learner, state, observation, jax.random.fold_in(key, step))
+
+    return jax.jit(over_seeds(measure)), jax.jit(over_seeds(value))
+
+
 class Diagnosis:
     """Measures all seeds of a population.
 
     Args:
-        population: whose learners to look at.
-        vector: environments that evaluate, L lanes for each of the S seeds, without autoreset.
-        curvature: measure that, too.
+        population: Population to measure.
+        seeds: Training seeds, S of them.
+        vector: Evaluation environments, L for each seed, without autoreset.
+        curvature: Also measure the curvature of the critic loss.
     """
 
-    def __init__(self, population: Population, vector: VectorEnv, curvature: bool) -> None:
-        self._population, self._vector = population, vector
-        self._curvature = curvature
-        self._measure = jax.jit(population.over_seeds(self._measure_one))
-        self._judge = jax.jit(population.over_seeds(self._judge_one))
+    def __init__(self, population: Population, seeds: Sequence[int], vector: VectorEnv, curvature: bool) -> None:
+        self._population, self._seeds, self._vector = population, tuple(seeds), vector
+        self._measure, self._judge = _programs(population.learner, curvature)
 
     def rows(self, state: PopulationState, counts: dict[str, Any]) -> list[dict[str, Any]]:
         """Return one row per seed.
@@ -125,12 +150,12 @@ class Diagnosis:
             state: whose replay buffers are not empty; not donated.
             counts: columns that are the same for all seeds.
         """
-        batch, keys = self._population.draw(state)
+        batch, keys = self._population.diagnosis_batch(state)
         measured: _Measured = jax.tree.map(np.asarray, self._measure(state.learner, batch, keys))
         biases = self._q_biases(state.learner, keys, measured)
-        parameters = parameter_count(state.learner) // len(self._population.seeds)
+        parameters = parameter_count(state.learner) // len(self._seeds)
         rows = []
-        for s, seed in enumerate(self._population.seeds):
+        for s, seed in enumerate(self._seeds):
             one: _Measured = jax.tree.map(lambda leaf, s=s: float(leaf[s]), measured)
             rows.append(
                 {
@@ -145,29 +170,11 @@ class Diagnosis:
             )
         return rows
 
-    def _measure_one(self, state: LearnerState, batch: Batch, key: jax.Array) -> _Measured:
-        learner = self._population.learner
-        critic_key, actor_key, curvature_key = jax.random.split(key, 3)
-        scale = jnp.ones(())
-        if (scaling := learner.algorithm.reward_scaling) is not None:
-            assert state.returns is not None
-            scale = scale_reward(state.returns, scale, scaling.epsilon)
-        return _Measured(
-            critic=diagnose_critic(learner, state, batch, critic_key),
-            actor=diagnose_actor(learner, state, batch, actor_key),
-            curvature=critic_curvature(learner, state, batch, curvature_key) if self._curvature else None,
-            temperature=jnp.asarray(state.alpha),
-            reward_scale=scale,
-        )
-
-    def _judge_one(self, state: LearnerState, observation: jax.Array, key: jax.Array, step: jax.Array) -> ValuedActions:
-        return act_and_value(self._population.learner, state, observation, jax.random.fold_in(key, step))
-
     # ---------------------------------------------------------------- Q bias
 
     def _q_biases(self, state: LearnerState, keys: jax.Array, measured: _Measured) -> list[QBias]:
         """Play ``TRAJECTORIES`` episodes per seed, in waves of as many as there are lanes, and hold Q against them."""
-        seeds = len(self._population.seeds)
+        seeds = len(self._seeds)
         lanes = self._vector.num_envs // seeds
         values: list[list[np.ndarray]] = [[] for _ in range(seeds)]
         returns: list[list[np.ndarray]] = [[] for _ in range(seeds)]
@@ -182,7 +189,7 @@ class Diagnosis:
 
     def _play(self, state: LearnerState, keys: jax.Array, first: int) -> _Wave:
         """Let the stochastic policy play one episode in every lane, from number ``first`` on."""
-        seeds, count = len(self._population.seeds), self._vector.num_envs
+        seeds, count = len(self._seeds), self._vector.num_envs
         lanes = count // seeds
         episodes = np.tile(np.arange(first, first + lanes) + _FIRST_EPISODE, seeds)
         observation = self._vector.reset(episodes.tolist())

@@ -1,65 +1,52 @@
-"""Seeds whose networks are not finite any more: told once, silenced, and left behind by the others."""
+"""Seeds whose networks are no longer finite."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure
 
 
-class TellOnce:
-    """Passes on the first line about each seed.
-
-    Args:
-        message: takes it.
-    """
-
-    def __init__(self, message: Callable[[str], None]) -> None:
-        self._message, self._told = message, set[int]()
-
-    def __call__(self, index: int, line: str) -> None:
-        """Pass on a line about seed number ``index``, if it is the first."""
-        if index not in self._told:
-            self._told.add(index)
-            self._message(line)
-
-
 class Divergence:
-    """Keeps non-finite actions away from the environments.
-
-    A seed that diverged is lost, but shares nothing with the others: they go on.
+    """Keeps non-finite actions away from the environments; seeds that have not diverged continue.
 
     Args:
-        seeds: the S training seeds.
-        tell: takes the number, from 0 to S - 1, of each seed that is lost, and one line.
-        lost: [S] bool, those that are lost already.
+        seeds: Training seeds, S of them.
+        message: Called with one line for each seed that diverges.
 
     Attributes:
-        lost: [S] bool, the seeds that diverged.
+        diverged: [S] bool, the seeds that diverged.
     """
 
-    def __init__(self, seeds: Sequence[int], tell: Callable[[int, str], None], lost: np.ndarray | None = None) -> None:
-        self._seeds, self._tell = tuple(seeds), tell
-        self.lost = np.zeros(len(self._seeds), bool) if lost is None else lost.copy()
+    def __init__(self, seeds: Sequence[int], message: Callable[[str], None]) -> None:
+        self._seeds, self._message, self._reported = tuple(seeds), message, set[int]()
+        self.diverged = np.zeros(len(self._seeds), bool)
 
-    def silence(self, action: np.ndarray, env_steps: int) -> np.ndarray:
-        """Return the actions [S, ...] with zeros for the seeds that are lost.
+    def fork(self) -> Self:
+        """Return a copy for an evaluation, whose findings do not affect training; seeds are reported once."""
+        forked = copy.copy(self)
+        forked.diverged = self.diverged.copy()
+        return forked
+
+    def zero_diverged(self, action: np.ndarray, env_steps: int) -> np.ndarray:
+        """Return the actions [S, ...] with zeros for the seeds that diverged.
 
         Raises:
-            EnvironmentFailure: no other seed is left.
+            EnvironmentFailure: All seeds diverged.
         """
         rows = action.reshape(len(action), -1)
-        diverged = ~np.isfinite(rows).all(axis=1)
-        for i in np.flatnonzero(diverged & ~self.lost).tolist():
-            self._tell(
-                i,
-                f"seed {self._seeds[i]} diverged at env step {env_steps:,}: its policy is not finite any more; "
-                "its actions become zero, and its evaluations NaN",
+        self.diverged |= ~np.isfinite(rows).all(axis=1)
+        for i in sorted(set(np.flatnonzero(self.diverged).tolist()) - self._reported):
+            self._reported.add(i)
+            self._message(
+                f"seed {self._seeds[i]} diverged at env step {env_steps:,}: its policy is not finite; "
+                "its actions are set to zero and its evaluations to NaN"
             )
-        self.lost |= diverged
-        if self.lost.all():
-            raise EnvironmentFailure(self._seeds[0], "the policy is not finite any more, and no other seed is left")
-        rows[self.lost] = 0.0
+        if self.diverged.all():
+            raise EnvironmentFailure(self._seeds[0], "the policy is not finite, and no other seed is left")
+        rows[self.diverged] = 0.0
         return rows.reshape(action.shape)

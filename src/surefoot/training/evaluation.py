@@ -1,7 +1,7 @@
-"""From a policy to episodes to scores, on environments of its own.
+"""Evaluation episodes of a policy, in environments of their own.
 
-Evaluation episode e of training seed s starts the same way every time: its seed follows from (task, s, e). Two
-checkpoints, or two algorithms, therefore meet the same episodes, and their comparison is paired.
+Evaluation episode e of training seed s always starts the same way, because its seed follows from (task, s, e).
+Comparisons between checkpoints or algorithms are therefore paired.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ import numpy as np
 
 from surefoot.errors import EnvironmentFailure
 from surefoot.tasks import Task, VectorEnv, make_vector
-from surefoot.tasks.vector import choose_workers
 
-_MOST_LANES = 32
-"""Environments that evaluate side by side; a dog's costs tens of megabytes and half a second to build."""
+_MAX_ENVIRONMENTS = 32
+"""Environments that evaluate at a time; one of the dog tasks takes tens of megabytes and half a second to build."""
 
-_LONGEST = 100_000
-"""Env steps after which an episode without a declared time limit is taken for one that never ends."""
+_MAX_EPISODE_STEPS = 100_000
+"""Env steps after which an episode without a declared time limit is considered endless."""
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """What evaluation episodes came to; every array is [S, E].
+class EvaluationResult:
+    """Outcome of evaluation episodes; every array is [S, E].
 
     Attributes:
-        returns: undiscounted sums of rewards.
-        lengths: environment steps.
-        success_any: solved at the end of any agent step; None where the task defines no success.
-        success_last: solved at the end of the last agent step; None likewise.
-        first_success: environment steps up to the first solved agent step, 0 where there was none; None likewise.
+        returns: Undiscounted sums of rewards; NaN for seeds that diverged.
+        lengths: Environment steps.
+        success_any: Solved at the end of any agent step; None where the task defines no success.
+        success_last: Solved at the end of the last agent step; None likewise.
+        first_success: Environment steps up to the first solved agent step, 0 where there was none; None likewise.
     """
 
     returns: np.ndarray
@@ -48,15 +47,14 @@ class Episodes:
 
 
 class Evaluator:
-    """Plays E episodes per seed.
+    """Runs E episodes per seed.
 
     Args:
-        task: what to play.
-        seeds: the training seeds, S of them.
+        task: Evaluation task.
+        seeds: Training seeds, S of them.
         episodes: E, per seed.
-        action_repeat: environment steps per agent step; None takes the task's.
-        num_workers: processes that step the environments; 0 means this one, None chooses.
-        background: in worker processes that take what time others leave, one at least unless ``num_workers`` is given.
+        action_repeat: Environment steps per agent step; None for the task's.
+        num_workers: Processes that step the environments; 0 for this process, None for an automatic choice.
     """
 
     def __init__(
@@ -66,41 +64,38 @@ class Evaluator:
         episodes: int,
         action_repeat: int | None = None,
         num_workers: int | None = None,
-        background: bool = False,
     ) -> None:
         self._num_seeds, self._episodes = len(seeds), episodes
-        self._lanes = max(1, min(episodes, _MOST_LANES // len(seeds)))
-        lane_seeds = np.repeat(np.asarray(seeds), self._lanes).tolist()
-        self._lane_seeds, self._may_never_end = lane_seeds, task.horizon is None
-        if background and num_workers is None:
-            num_workers = max(1, choose_workers(len(lane_seeds)))
+        self._slots = max(1, min(episodes, _MAX_ENVIRONMENTS // len(seeds)))
+        """Environments per seed."""
+        self._slot_seeds: list[int] = np.repeat(np.asarray(seeds), self._slots).tolist()
+        self._may_never_end = task.horizon is None
         self._vector = make_vector(
             task,
-            lane_seeds,
+            self._slot_seeds,
             "evaluate",
             action_repeat=action_repeat,
             num_workers=num_workers,
             autoreset=False,
-            background=background,
         )
 
-    def run(self, act: Callable[[np.ndarray], np.ndarray]) -> Episodes:
-        """Play all episodes; ``act`` maps observations [S, L, O] to actions [S, L, A] in [-1, 1]."""
-        waves = [self._wave(first, act) for first in range(0, self._episodes, self._lanes)]
+    def run(self, act: Callable[[np.ndarray], np.ndarray]) -> EvaluationResult:
+        """Run all episodes; ``act`` maps observations [S, L, O] to actions [S, L, A] in [-1, 1]."""
+        waves = [self._wave(first, act) for first in range(0, self._episodes, self._slots)]
         merged: dict[str, Any] = {
             name: np.concatenate([w[name] for w in waves], axis=1)[:, : self._episodes] for name in waves[0]
         }
         if not self._vector.has_success:
             merged |= dict.fromkeys(("success_any", "success_last", "first_success"))
-        return Episodes(**merged)
+        return EvaluationResult(**merged)
 
     @property
     def vector(self) -> VectorEnv:
-        """The environments, L lanes for each seed: an evaluation begins by resetting them, so others may use them."""
+        """The environments, L for each seed. Every evaluation resets them first, so they may be used in between."""
         return self._vector
 
     def close(self) -> None:
-        """End the environments."""
+        """Close the environments."""
         self._vector.close()
 
     def __enter__(self) -> Self:
@@ -111,18 +106,18 @@ class Evaluator:
         """Close."""
         self.close()
 
-    def _require_an_end(self, endless: np.ndarray) -> None:
+    def _check_end(self, endless: np.ndarray) -> None:
         if endless.any():
             raise EnvironmentFailure(
-                self._lane_seeds[int(np.argmax(endless))],
-                f"an evaluation's episode has not ended after {_LONGEST:,} env steps: give the environment a time "
-                "limit, such as gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000)",
+                self._slot_seeds[int(np.argmax(endless))],
+                f"an evaluation episode has not ended after {_MAX_EPISODE_STEPS:,} env steps: give the environment a "
+                "time limit, such as gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000)",
             )
 
     def _wave(self, first: int, act: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
-        """Play one episode per lane, from number ``first`` on. A last wave may play more than are asked for."""
-        shape = (self._num_seeds, self._lanes)
-        observation = self._vector.reset(np.tile(np.arange(first, first + self._lanes), self._num_seeds).tolist())
+        """Run one episode per environment, numbered from ``first``. The last wave may run more than are needed."""
+        shape = (self._num_seeds, self._slots)
+        observation = self._vector.reset(np.tile(np.arange(first, first + self._slots), self._num_seeds).tolist())
         returns, lengths, first_success = (np.zeros(shape[0] * shape[1]) for _ in range(3))
         success_any, success_last = np.zeros(len(returns), bool), np.zeros(len(returns), bool)
         active = np.ones(len(returns), bool)
@@ -136,7 +131,7 @@ class Evaluator:
             success_any |= active & step.success
             active = active & ~step.ended
             if self._may_never_end:
-                self._require_an_end(active & (lengths >= _LONGEST))
+                self._check_end(active & (lengths >= _MAX_EPISODE_STEPS))
             observation = step.observation
         results = {
             "returns": returns,

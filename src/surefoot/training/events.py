@@ -1,30 +1,27 @@
-"""What a run tells whoever watches it: a display, a logger, a user's callback."""
+"""Events of a run, and the observer that receives them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins or resumes.
+    """A run starts or resumes.
 
     Attributes:
-        path: the run directory.
-        task: the task's name.
-        algorithm: the algorithm's name.
-        utd: gradient updates per agent step once the warm-up is over.
-        seeds: the training seeds, S of them.
-        env_steps: simulator control steps per seed when the run is done.
-        start_env_steps: 0 for a new run, the checkpoint's env_steps for a resumed one.
-        device: for a person: "NVIDIA H100 80GB HBM3 (gpu:0)" or "CPU, 2 cores".
-        replay_bytes: what the replay buffers of all seeds occupy on the device.
-        env_workers: processes that step environments; 0 for this one.
+        path: Run directory.
+        task: Name of the task.
+        algorithm: Name of the algorithm.
+        utd: Gradient updates per agent step after the warm-up.
+        seeds: Training seeds, S of them.
+        env_steps: Simulator control steps per seed of the whole run.
+        start_env_steps: 0 for a new run, the env steps of the checkpoint for a resumed one.
+        device: Description, such as "NVIDIA H100 80GB HBM3 (gpu:0)" or "CPU, 2 cores".
+        replay_bytes: Size of all replay buffers on the device.
+        env_workers: Processes that step the environments; 0 for this process.
         precision: Precision of matrix products in updates.
-        beside_every: env_steps between evaluations where these are played beside training, so that rows of training.csv
-            come before those of an evaluation at an earlier step; None where training waits for them.
     """
 
     path: Path
@@ -38,21 +35,20 @@ class RunStarted:
     replay_bytes: int
     env_workers: int
     precision: str = "float32"
-    beside_every: int | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the run stands; sent a few times per second. Counters are per seed, speeds count all seeds together.
+    """Progress of a run, a few times per second. Counters are per seed; speeds are totals over seeds.
 
     Attributes:
-        env_steps: simulator control steps so far, action repeats included.
-        agent_steps: decisions so far.
-        grad_steps: critic updates so far.
-        env_steps_per_second: since the last time.
-        grad_steps_per_second: since the last time; 0 during the warm-up.
-        seconds_left: at that speed; None during the warm-up, whose speed says nothing about what comes after it.
-        episode_returns: per seed, the return of the last finished training episode; None before the first.
+        env_steps: Simulator control steps so far, action repeats included.
+        agent_steps: Decisions so far.
+        grad_steps: Critic updates so far.
+        env_steps_per_second: Speed since the previous event.
+        grad_steps_per_second: Speed since the previous event; 0 during the warm-up.
+        seconds_left: Estimate from that speed; None during the warm-up, which is faster than training.
+        episode_returns: Return of each seed's last finished training episode; None before the first.
     """
 
     env_steps: int
@@ -69,11 +65,11 @@ class EvaluationDone:
     """One evaluation of all seeds.
 
     Attributes:
-        env_steps: simulator control steps per seed when it began.
-        seeds: the training seeds.
-        returns: per seed, the mean undiscounted return over the evaluation episodes; NaN for one that diverged.
-        successes: per seed, the share of episodes solved at any step, where the task defines success.
-        wall_seconds: since the run began, resumed parts added up.
+        env_steps: Simulator control steps per seed of the evaluated policies.
+        seeds: Training seeds.
+        returns: Mean undiscounted return of each seed; NaN for a seed that diverged.
+        successes: Share of episodes of each seed solved at any step; None where the task defines no success.
+        wall_seconds: Seconds of training so far, resumed parts included.
     """
 
     env_steps: int
@@ -88,13 +84,12 @@ class RunFinished:
     """A run reached its last step, or was stopped after a checkpoint by a signal or a callback.
 
     Attributes:
-        path: the run directory.
-        env_steps: simulator control steps per seed that were made.
-        completed: whether it reached its last step.
-        wall_seconds: since the run began, resumed parts added up.
-        final: the last evaluation; None where the run was stopped.
-        random_return: mean return over the warm-up's uniform random episodes, the bar any policy must clear; NaN if
-            none finished.
+        path: Run directory.
+        env_steps: Simulator control steps per seed done.
+        completed: Whether the run reached its last step.
+        wall_seconds: Seconds of training so far, resumed parts included.
+        final: Last evaluation; None where the run was stopped.
+        random_return: Mean return of the warm-up's episodes with uniform random actions; NaN if none finished.
     """
 
     path: Path
@@ -107,31 +102,44 @@ class RunFinished:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """A checkpoint, and the policy as it was then, are on disk.
+    """A checkpoint and its policy have been written.
 
     Attributes:
-        path: the run directory.
-        env_steps: simulator control steps per seed that it holds.
+        path: Run directory.
+        env_steps: Simulator control steps per seed of the checkpoint.
     """
 
     path: Path
     env_steps: int
 
 
-class Observer(Protocol):
-    """Anything that watches a run. Methods must return quickly; what they raise ends the run."""
+class Observer:
+    """Prints one line at the start, for every evaluation and message, and at the end; override it for other displays.
+
+    Methods must return quickly. What they raise ends the run.
+    """
 
     def on_start(self, event: RunStarted) -> None:
-        """The run begins."""
+        """A run starts or resumes."""
+        print(
+            f"{event.task}, {event.algorithm}, UTD {event.utd}, {len(event.seeds)} seeds, env steps "
+            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {event.path}",
+            flush=True,
+        )
 
     def on_progress(self, event: Progress) -> None:
         """A few times per second."""
 
     def on_evaluation(self, event: EvaluationDone) -> None:
         """After every evaluation."""
+        returns = " ".join(f"{value:.1f}" for value in event.returns)
+        solved = "" if event.successes is None else " solved " + " ".join(f"{v:.0%}" for v in event.successes)
+        print(f"env steps {event.env_steps:,}: return {returns}{solved} ({event.wall_seconds:.0f} s)", flush=True)
 
     def on_message(self, text: str) -> None:
-        """One line a person should see, such as a checkpoint that was skipped as corrupt."""
+        """One line for the user, such as a checkpoint that was skipped as corrupt."""
+        print(text, flush=True)
 
     def on_finish(self, event: RunFinished) -> None:
-        """The run is over."""
+        """The run reached its last step, or was stopped after a checkpoint."""
+        print(f"{'finished' if event.completed else 'stopped'} at env step {event.env_steps:,}", flush=True)

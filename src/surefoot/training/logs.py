@@ -10,7 +10,7 @@ import numpy as np
 
 from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.tasks import Task
-from surefoot.training.evaluation import Episodes
+from surefoot.training.evaluation import EvaluationResult
 from surefoot.training.population import MetricSums, WeightNorms
 
 TRAINING_COLUMNS = (
@@ -77,7 +77,7 @@ def _means(sums: CriticMetrics | ActorMetrics, count: int) -> dict[str, float]:
 
 
 def evaluation_rows(
-    task: Task, seeds: Sequence[int], counts: dict[str, Any], episodes: Episodes
+    task: Task, seeds: Sequence[int], counts: dict[str, Any], episodes: EvaluationResult
 ) -> list[dict[str, Any]]:
     """Return one row per seed and episode.
 

@@ -1,15 +1,15 @@
-"""The training loop: act, step, store, update; evaluate; checkpoint.
+"""The training loop: step, log, evaluate, checkpoint.
 
-One jitted call per agent step (two where environments and updates overlap); Python never sees a gradient update.
-Between two agent steps everything that decides the rest of the run is in ``PopulationState`` (device) and ``HostState``
-(host), and a checkpoint is exactly these two.
+One jitted call per agent step (two where environments and updates overlap); nothing in Python runs per gradient update.
+Between two agent steps, everything the rest of the run depends on is in ``PopulationState`` (device) and ``HostState``
+(host), and a checkpoint consists of these two.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -20,15 +20,14 @@ from surefoot.training.callbacks import EventDispatcher, StepView
 from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.config import TrainConfig
 from surefoot.training.diagnosis import Diagnosis
-from surefoot.training.divergence import Divergence, TellOnce
-from surefoot.training.evaluations import UNDER_WAY, Evaluations, Played
-from surefoot.training.events import CheckpointSaved, EvaluationDone, Progress, RunFinished, RunStarted
-from surefoot.training.memory import check_memory, replay_bytes
+from surefoot.training.divergence import Divergence
+from surefoot.training.evaluation import Evaluator
+from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
+from surefoot.training.memory import check_memory, replay_bytes, replay_frames
 from surefoot.training.plan import Plan, unreached_resets
-from surefoot.training.population import Population, PopulationState
+from surefoot.training.population import PopulationState
 from surefoot.training.run_writer import RunWriter
-from surefoot.training.runtime.background import finishing
-from surefoot.training.runtime.failures import naming_step
+from surefoot.training.runtime.failures import explain_step_failures
 from surefoot.training.runtime.pace import Pace
 from surefoot.training.runtime.signals import StopSignal
 from surefoot.training.setup import make_population
@@ -38,35 +37,45 @@ from surefoot.types import EnvSpec, Transition
 _PROGRESS_SECONDS = 0.25
 
 
+class Due(NamedTuple):
+    """What happens after an agent step, in this order."""
+
+    log: bool
+    diagnose: bool
+    evaluate: bool
+    checkpoint: bool
+
+
 class TrainingLoop:
-    """One run from its first or restored step to its last. Use it in a ``with`` block; it owns the environments.
+    """One run from its first or restored step to its last, in a ``with`` block. It owns the environments.
 
     Args:
-        config: what was asked for.
-        plan: its resolved numbers.
-        task: what to learn.
+        config: Configuration of the run.
+        plan: Its resolved numbers.
+        task: Training task.
         vector: S training environments.
-        watchers: who is told of it.
+        events: Receivers of events.
     """
 
-    def __init__(
-        self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, watchers: EventDispatcher
-    ) -> None:
-        self._config, self._plan, self._task, self._watchers = config, plan, task, watchers
+    def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, events: EventDispatcher) -> None:
+        self._config, self._plan, self._task, self._events = config, plan, task, events
         self._vector = vector
-        self._diagnosis: Diagnosis | None = None
-        self._recorder: RunWriter | None = None
+        self._spec = EnvSpec(vector.observation_size, vector.action_size)
+        self._population = make_population(config, plan, task, vector)
+        self._evaluator = Evaluator(
+            task, plan.seeds, config.evaluation_episodes, plan.action_repeat, config.env_workers
+        )
+        self._diagnosis = Diagnosis(self._population, plan.seeds, self._evaluator.vector, config.curvature)
+        self._divergence = Divergence(plan.seeds, events.on_message)
         self._warm_start: WarmStart | None = None
-        self._population: Population = make_population(config, plan, task, vector)
-        self._evaluations = Evaluations(config, plan, task, self._population, vector.num_workers)
-        self._tell_lost = TellOnce(watchers.on_message)
-        self._divergence = Divergence(plan.seeds, self._tell_lost)
+        self._open = contextlib.ExitStack()
+        self._writer: RunWriter
         self._state: PopulationState
         self._host: HostState
-        self._began = time.monotonic()
+        self._start_time = time.monotonic()
 
     @classmethod
-    def make(cls, config: TrainConfig, plan: Plan, task: Task, watchers: EventDispatcher) -> Self:
+    def make(cls, config: TrainConfig, plan: Plan, task: Task, events: EventDispatcher) -> Self:
         """Make the environments, then the loop."""
         if task.observation_size is not None and task.action_size is not None:
             # Before many environments are built, which can take minutes.
@@ -75,7 +84,7 @@ class TrainingLoop:
             task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers
         )
         try:
-            return cls(config, plan, task, vector, watchers)
+            return cls(config, plan, task, vector, events)
         except BaseException:
             vector.close()
             raise
@@ -85,63 +94,67 @@ class TrainingLoop:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the environments and close the logs, also where an impatient person interrupts it."""
-        self._evaluations.abandon()
-        with contextlib.ExitStack() as stack:
-            if self._recorder is not None:
-                stack.callback(self._recorder.close)
-            stack.callback(self._evaluations.close)
+        """Close the environments and the CSV files."""
+        with self._open:
+            self._open.callback(self._evaluator.close)
             self._vector.close()
 
-    # ---------------------------------------------------------------- begin
+    # ---------------------------------------------------------------- start
 
     def prepare(self, warm_start: WarmStart) -> None:
-        """Check what the run is to begin with against the environment, and make the environments that evaluate.
+        """Check a warm start against the environment, before anything is written.
 
         Raises:
-            UserError: it does not fit.
+            UserError: It does not fit.
         """
-        warm_start.fit(self._population, self._vector, self._task, self._plan.action_repeat)
+        warm_start.fit(self._population.learner, len(self._plan.seeds), self._vector, self._task, self._plan)
         self._warm_start = warm_start
-        self._evaluations.make()  # now, since nothing is written yet: more copies may be refused
 
     def start(self, directory: RunDirectory) -> None:
-        """Begin at step 0, in a directory whose lock is held."""
-        self._recorder = self._make_recorder(directory)
-        self._recorder.clear()
+        """Start at step 0, in a locked directory."""
+        self._open_writer(directory)
+        self._writer.clear()
         observation = self._vector.reset([0] * len(self._plan.seeds))
-        self._state, action = self._begin(observation)
+        self._state, action = self._initialize(observation)
         self._host = HostState.start(observation, action)
-        self._announce(directory)
+        self._announce_start()
         self._evaluate()
         self._checkpoint()
-        self._tell_checkpoint(wait=True)  # A disk that refuses is told before the first step.
-
-    def _begin(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
-        """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
-        state, action = self._population.init(observation)
-        if self._warm_start is not None:
-            for line in self._warm_start.messages:
-                self._watchers.on_message(line)
-            state = self._warm_start.apply(state, observation)
-        if self._plan.random_steps == 0:
-            state, action = self._population.act_first(state, observation)
-        return state, np.asarray(action)
+        self._announce_checkpoint(wait=True)  # A failing disk is reported before the first step.
 
     def restore(self, directory: RunDirectory) -> None:
-        """Continue from the last good checkpoint of a directory whose lock is held."""
-        self._recorder = self._make_recorder(directory)
-        self._state, self._host = self._recorder.restore(self._population, self._watchers.on_message)
-        lost = self._host.restore_episodes(self._vector, self._plan.seeds, self._watchers.on_message)
+        """Continue from the last good checkpoint of a locked directory."""
+        self._open_writer(directory)
+        self._state, self._host = self._writer.restore(self._init, self._events.on_message)
+        lost = self._host.restore_episodes(self._vector, self._plan.seeds, self._events.on_message)
         if lost.any():
-            self._state = self._population.begin_episodes(self._state, self._host.observation, lost)
-        self._announce(directory)
+            self._state = self._population.start_episodes(self._state, self._host.observation, lost)
+        self._announce_start()
 
-    def _announce(self, directory: RunDirectory) -> None:
+    def _initialize(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
+        """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
+        state = self._init(observation)
+        if self._warm_start is not None:
+            for line in self._warm_start.messages:
+                self._events.on_message(line)
+            state = self._warm_start.apply(state, observation)
+        state, action = self._population.act(state, observation, uniform=self._plan.random_steps > 0)
+        return state, np.array(action)
+
+    def _init(self, observation: np.ndarray | None = None) -> PopulationState:
+        plan, frames = self._plan, replay_frames(self._plan, self._task)
+        return self._population.init(plan.seeds, plan.capacity, frames, observation)
+
+    def _open_writer(self, directory: RunDirectory) -> None:
         self._directory = directory
-        spec = EnvSpec(self._vector.observation_size, self._vector.action_size)
+        self._writer = RunWriter(
+            directory, self._config, self._plan, self._task, self._vector, self._population.learner
+        )
+        self._open.callback(self._writer.close)
+
+    def _announce_start(self) -> None:
         started = RunStarted(
-            path=directory.path,
+            path=self._directory.path,
             task=self._task.name,
             algorithm=self._config.algorithm.name,
             utd=self._config.algorithm.utd,
@@ -149,100 +162,126 @@ class TrainingLoop:
             env_steps=self._plan.agent_steps * self._plan.action_repeat,
             start_env_steps=self._env_steps,
             device=device_name(),
-            replay_bytes=replay_bytes(self._plan, self._task, spec),
+            replay_bytes=replay_bytes(self._plan, self._task, self._spec),
             env_workers=self._vector.num_workers,
             precision=self._config.precision,
-            beside_every=self._config.evaluate_every if self._evaluations.beside else None,
         )
-        self._watchers.on_start(started)
+        self._events.on_start(started)
         if (line := unreached_resets(self._config.algorithm, self._plan)) is not None:
-            self._watchers.on_message(line)
+            self._events.on_message(line)
 
     # ---------------------------------------------------------------- run
 
     def run(self, stop: StopSignal) -> RunFinished:
-        """Go on to the last step, or until a signal or a callback asks for the end.
-
-        All of these end with a checkpoint and the policy on disk.
-        """
+        """Continue to the last step, or until a signal or a callback stops the run, and write a final checkpoint."""
         self._next_reset = self._plan.next_reset(self._config.algorithm, self._host.agent_steps)
         self._log_pace, self._progress_pace = (
             Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
         )
-        named = naming_step(self._task, self._watchers, lambda: self._env_steps, self._directory.path)
-        with named, self._recorder_now.settled(), finishing(UNDER_WAY, self._finish_evaluation):
-            while self._host.agent_steps < self._plan.agent_steps and not (stop.received or self._watchers.stop):
+        with (
+            explain_step_failures(self._task, self._events, lambda: self._env_steps, self._directory.path),
+            self._writer.checkpoints.settled(),
+        ):
+            while not (self._completed or stop.received or self._events.stop):
                 before = self._env_steps
                 self._agent_step()
-                self._keep_cadences(before)
-            return self._finish(completed=self._host.agent_steps >= self._plan.agent_steps)
+                self._announce_checkpoint()
+                due = self._due(before)
+                if due.log:
+                    self._log()
+                if due.diagnose:
+                    self._writer.diagnosis(self._diagnosis.rows(self._state, self._counts()))
+                if due.evaluate:
+                    self._evaluate()
+                if due.checkpoint:
+                    self._checkpoint()
+                if self._progress_pace.seconds > _PROGRESS_SECONDS:
+                    self._report_progress()
+            if self._writer.checkpoints.env_steps != self._env_steps:
+                self._checkpoint()
+            self._announce_checkpoint(wait=True)
+            return self._finish()
+
+    def _due(self, before: int) -> Due:
+        """Return what is due after the agent step that started at ``before`` env steps."""
+        config, now, last = self._config, self._env_steps, self._completed
+
+        def crosses(interval: int) -> bool:
+            return interval > 0 and now // interval > before // interval
+
+        return Due(
+            log=crosses(config.log_every),
+            diagnose=crosses(config.diagnose_every),
+            evaluate=last or crosses(config.evaluate_every),
+            checkpoint=last or crosses(config.checkpoint_every),
+        )
 
     def _agent_step(self) -> None:
-        host, plan, overlap = self._host, self._plan, self._config.overlap
+        host, plan, population = self._host, self._plan, self._population
         taken, grad_steps, learns = host.action, self._grad_steps, host.agent_steps >= plan.warmup_steps
+        overlap = learns and self._config.overlap
         self._vector.step_async(taken)
-        if learns:
-            self._reset_if_due(host.agent_steps + 1)
-        if learns and overlap:
-            self._state = self._population.learn(self._state, grad_steps)
+        if learns and self._next_reset == host.agent_steps + 1:
+            self._state = population.reset_networks(self._state)
+            self._next_reset = plan.next_reset(self._config.algorithm, host.agent_steps + 1)
+        if overlap:
+            self._state = population.update(self._state, grad_steps)
         step = self._vector.step_wait()
-        transition = _transition(taken, step)
-        host.record(step, in_warmup=host.agent_steps < plan.random_steps)
-        if learns and not overlap:
-            self._state, action = self._population.train(self._state, transition, grad_steps)
-        else:
-            self._state, action = self._population.explore(
-                self._state, transition, host.agent_steps < plan.random_steps
-            )
-        host.action = self._divergence.silence(np.array(action), self._env_steps)
-        self._watchers.on_step(lambda: self._view(taken, step))
+        host.advance(step, in_warmup=host.agent_steps < plan.random_steps)
+        self._state, action = population.train_step(
+            self._state,
+            _transition(taken, step),
+            grad_steps,
+            num_updates=None if learns and not overlap else 0,
+            uniform=host.agent_steps < plan.random_steps,
+        )
+        host.action = self._divergence.zero_diverged(np.array(action), self._env_steps)
+        self._events.on_step(lambda: self._view(taken, step))
 
-    def _reset_if_due(self, agent_step: int) -> None:
-        """Begin the updates of ``agent_step`` with fresh networks where the algorithm says so."""
-        if self._next_reset == agent_step:
-            self._state = self._population.restart(self._state)
-            self._next_reset = self._plan.next_reset(self._config.algorithm, agent_step)
+    def _log(self) -> None:
+        self._state, sums, norms = self._population.take_metrics(self._state)
+        speeds = self._log_pace.lap(self._host.agent_steps)
+        self._writer.training({**self._counts(), **speeds._asdict()}, self._host, sums, norms)
 
-    def _keep_cadences(self, before: int) -> None:
-        """Do what is due after an agent step that began at ``before`` env steps."""
-        config, now = self._config, self._env_steps
-        diagnoses = bool(config.diagnose_every) and now // config.diagnose_every > before // config.diagnose_every
-        # Before the first row of this step is written: whoever is told of an evaluation passes on what there is, and
-        # must not meet half of a step. (Diagnostics wait for an evaluation, since they play on the same environments.)
-        self._tell_evaluation(wait=diagnoses or self._host.agent_steps >= self._plan.agent_steps)
-        self._tell_checkpoint()
-        if now // config.log_every > before // config.log_every:
-            self._log()
-        if diagnoses:
-            self._diagnose()
-        if now // config.evaluate_every > before // config.evaluate_every:
-            self._evaluate(beside=True)
-        if now // config.checkpoint_every > before // config.checkpoint_every:
-            self._checkpoint()
-        if self._progress_pace.seconds > _PROGRESS_SECONDS:
-            self._report_progress()
+    def _evaluate(self) -> None:
+        divergence = self._divergence.fork()
 
-    def _finish(self, completed: bool) -> RunFinished:
-        self._tell_evaluation(wait=True)
-        last = self._recorder_now.last_evaluation
-        if completed and (last is None or last.env_steps != self._env_steps):
-            self._evaluate()
-            self._checkpoint()
-        elif self._recorder_now.checkpoint_env_steps != self._env_steps:
-            self._checkpoint()
-        self._tell_checkpoint(wait=True)
+        def act(observation: np.ndarray) -> np.ndarray:
+            action = self._population.act_deterministic(self._state.learner, observation)
+            return divergence.zero_diverged(action.copy(), self._env_steps)
+
+        result = self._evaluator.run(act)
+        result.returns[divergence.diverged] = np.nan
+        self._events.on_evaluation(self._writer.evaluation(self._counts(), result))
+
+    def _checkpoint(self) -> None:
+        """Copy the state; it is written while the run continues."""
+        self._announce_checkpoint(wait=True)
+        self._writer.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
+
+    def _announce_checkpoint(self, wait: bool = False) -> None:
+        """Report the checkpoint that has been written since, if any; ``wait`` for the one being written."""
+        env_steps = self._writer.checkpoints.env_steps
+        if self._writer.checkpoints.finished(wait) and env_steps is not None:
+            self._events.on_checkpoint(CheckpointSaved(self._directory.path, env_steps))
+
+    def _finish(self) -> RunFinished:
         finished = RunFinished(
             path=self._directory.path,
             env_steps=self._env_steps,
-            completed=completed,
+            completed=self._completed,
             wall_seconds=self._wall_seconds,
-            final=self._recorder_now.last_evaluation if completed else None,
+            final=self._writer.last_evaluation if self._completed else None,
             random_return=self._host.mean_random_return,
         )
-        self._watchers.on_finish(finished)
+        self._events.on_finish(finished)
         return finished
 
-    # ---------------------------------------------------------------- counters
+    # ---------------------------------------------------------------- counters and views
+
+    @property
+    def _completed(self) -> bool:
+        return self._host.agent_steps >= self._plan.agent_steps
 
     @property
     def _env_steps(self) -> int:
@@ -254,7 +293,7 @@ class TrainingLoop:
 
     @property
     def _wall_seconds(self) -> float:
-        return self._host.wall_seconds + time.monotonic() - self._began
+        return self._host.wall_seconds + time.monotonic() - self._start_time
 
     def _counts(self) -> dict[str, int | float]:
         return {
@@ -263,72 +302,6 @@ class TrainingLoop:
             "grad_steps": self._grad_steps,
             "wall_seconds": round(self._wall_seconds, 3),
         }
-
-    # ---------------------------------------------------------------- what is due
-
-    def _log(self) -> None:
-        self._state, sums, norms = self._population.take_metrics(self._state)
-        speeds = self._log_pace.lap(self._host.agent_steps)
-        counts = {**self._counts(), **speeds._asdict()}
-        self._recorder_now.training(counts, self._host, sums, norms)
-
-    def _evaluate(self, beside: bool = False) -> None:
-        """Evaluate; ``beside`` training where that is how this run does it, otherwise before anything else happens."""
-        self._tell_evaluation(wait=True)
-        if beside and self._evaluations.beside:
-            self._evaluations.begin(self._state.learner, self._counts(), self._divergence.lost)
-        else:
-            divergence = Divergence(self._plan.seeds, self._tell_lost, self._divergence.lost)
-            episodes = self._evaluations.play(self._state.learner, divergence, self._env_steps)
-            self._watchers.on_evaluation(self._recorder_now.evaluation(self._counts(), episodes))
-
-    def _tell_evaluation(self, wait: bool = False) -> None:
-        """Tell of the evaluation that is over, if any; ``wait`` for the one that is under way."""
-        if (played := self._take_evaluation(wait)) is not None:
-            self._watchers.on_evaluation(self._record(played))
-
-    def _take_evaluation(self, wait: bool) -> Played | None:
-        try:
-            return self._evaluations.take(wait)
-        finally:
-            for index, line in self._evaluations.said():
-                self._tell_lost(index, line)
-
-    def _record(self, played: Played) -> EvaluationDone:
-        """Write the rows, and the checkpoint that waits for them."""
-        event = self._recorder_now.evaluation(played.counts, played.episodes)
-        self._recorder_now.write()
-        return event
-
-    def _finish_evaluation(self) -> None:
-        """Wait for the evaluation that is under way if a checkpoint waits for it, and write both."""
-        if self._recorder_now.holds and (played := self._take_evaluation(wait=True)) is not None:
-            self._record(played)
-
-    def _diagnose(self) -> None:
-        vector = self._evaluations.make().vector
-        self._diagnosis = self._diagnosis or Diagnosis(self._population, vector, self._config.curvature)
-        self._recorder_now.diagnosis(self._diagnosis.rows(self._state, self._counts()))
-
-    def _make_recorder(self, directory: RunDirectory) -> RunWriter:
-        learner = self._population.learner
-        return RunWriter(directory, self._config, self._plan, self._task, self._vector, learner)
-
-    def _checkpoint(self) -> None:
-        """Begin one; it is written while the run goes on, once the evaluation that is under way is part of it."""
-        self._tell_checkpoint(wait=True)
-        self._recorder_now.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
-        if not self._evaluations.under_way:
-            self._recorder_now.write()
-
-    def _tell_checkpoint(self, wait: bool = False) -> None:
-        """Tell of the checkpoint that has come to be on disk, if any; ``wait`` for the one that is to get there."""
-        if wait and self._recorder_now.holds:
-            self._tell_evaluation(wait=True)
-        env_steps = self._recorder_now.checkpoint_env_steps
-        if self._recorder_now.written(wait):
-            assert env_steps is not None
-            self._watchers.on_checkpoint(CheckpointSaved(self._directory.path, env_steps))
 
     def _view(self, taken: np.ndarray, step: VectorStep) -> StepView:
         return StepView(
@@ -346,29 +319,19 @@ class TrainingLoop:
     def _report_progress(self) -> None:
         speeds = self._progress_pace.lap(self._host.agent_steps)
         left = (self._plan.agent_steps * self._plan.action_repeat - self._env_steps) * len(self._plan.seeds)
-        in_warmup = self._grad_steps == 0
-        self._watchers.on_progress(
-            Progress(
-                env_steps=self._env_steps,
-                agent_steps=self._host.agent_steps,
-                grad_steps=self._grad_steps,
-                **speeds._asdict(),
-                # The warm-up's speed says nothing about what comes after it.
-                seconds_left=None
-                if in_warmup or not speeds.env_steps_per_second
-                else left / speeds.env_steps_per_second,
-                episode_returns=tuple(None if np.isnan(r) else float(r) for r in self._host.last_return),
-            )
+        known = self._grad_steps > 0 and speeds.env_steps_per_second > 0  # The warm-up is faster than training.
+        progress = Progress(
+            env_steps=self._env_steps,
+            agent_steps=self._host.agent_steps,
+            grad_steps=self._grad_steps,
+            **speeds._asdict(),
+            seconds_left=left / speeds.env_steps_per_second if known else None,
+            episode_returns=tuple(None if np.isnan(value) else float(value) for value in self._host.last_return),
         )
-
-    @property
-    def _recorder_now(self) -> RunWriter:
-        assert self._recorder is not None, "start or restore comes first"
-        return self._recorder
+        self._events.on_progress(progress)
 
 
 def _transition(actions: np.ndarray, step: VectorStep) -> Transition:
-    """Return what the learner sees of a step [S, ...]. A time limit ends the episode but does not terminate it."""
     return Transition(
         action=actions,
         reward=step.reward,

@@ -1,7 +1,8 @@
-"""Many seeds side by side: the only vmap over seeds, and the one jitted call per agent step."""
+"""The training step of S seeds: the only vmap over seeds, and one jitted call per agent step."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,17 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot import networks, replay
-from surefoot.algorithms import ActorMetrics, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms import ActorMetrics, Algorithm, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.algorithms.trained_network import TrainedNetwork
+from surefoot.networks.matmul import Precision
 from surefoot.replay import ReplayState
-from surefoot.types import Array, Batch, PyTree, Transition
+from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
-_LOOKING = 0x100C
-"""Folded into a seed's key where something is drawn that training must not notice."""
+_DIAGNOSIS_STREAM = 0x100C
+"""Folded into a seed's key to draw what training must not be affected by."""
+
+_CACHED_POPULATIONS = 8
+"""Populations whose compiled programs a process keeps."""
 
 
 class MetricSums(NamedTuple):
-    """Running sums since the last row of the training log; they stay on the device until that row is written."""
+    """Sums of the updates' metrics since they were last taken; they stay on the device until then."""
 
     critic: CriticMetrics
     actor: ActorMetrics
@@ -46,229 +52,329 @@ class WeightNorms(NamedTuple):
     actor: jax.Array
 
 
-class Population:
-    """S seeds of one learner.
+@functools.lru_cache(maxsize=_CACHED_POPULATIONS)
+def get_population(
+    algorithm: Algorithm, spec: EnvSpec, discount: float, precision: Precision = "float32"
+) -> Population:
+    """Return the population of an algorithm; equal arguments share one, and with it its compiled programs.
 
     Args:
-        learner: written for one seed.
-        seeds: the training seeds; each one's random numbers follow from its own seed alone, so a seed draws the same
-            ones in any company.
-        capacity: replay transitions per seed.
-        frames: replay frames per seed.
+        algorithm: Algorithm to train.
+        spec: Sizes of the environment.
+        discount: Gamma per agent step.
+        precision: Precision of the layers' products in updates.
+    """
+    return Population(Learner(algorithm, spec, discount, precision))
+
+
+class Population:
+    """Store, update and act for S >= 1 seeds of one learner, as functions of explicit state.
+
+    A population holds no state: seeds, buffer sizes and the number of seeds are arguments, so runs of equal shapes
+    share its compiled programs (see ``get_population``). Whatever drives training calls ``init``, then per agent step
+    either ``train_step`` or ``store``, ``update`` and ``act``. Random numbers of a seed follow from its own seed alone.
+
+    Args:
+        learner: Functions of one seed.
     """
 
-    def __init__(self, learner: Learner, seeds: Sequence[int], capacity: int, frames: int) -> None:
+    def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self.seeds = tuple(seeds)
-        self.capacity = capacity
-        self.frames = frames
-        self._store = jax.jit(self._store_all, donate_argnums=0)
-        self._store_and_act = jax.jit(self._store_and_act_all, donate_argnums=0)
-        self._train = jax.jit(self._train_all, donate_argnums=0)
-        self._learn = jax.jit(self._learn_all, donate_argnums=(0, 1))
-        self._deterministic = jax.jit(self.over_seeds(learner.act_deterministic))
-        self._restart = jax.jit(self.over_seeds(learner.reset), donate_argnums=0)
-        self._draw = jax.jit(self._draw_all)
-        self._norms = jax.jit(self.over_seeds(self._norms_one))
-        self._reset_metrics = jax.jit(self.over_seeds(lambda sums: jax.tree.map(jnp.zeros_like, sums)))
+        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4))
+        self._store = jax.jit(self._store_transition, donate_argnums=0)
+        self._start = jax.jit(self._start_episodes, donate_argnums=0)
+        self._update = jax.jit(self._updates, static_argnums=4, donate_argnums=(0, 1))
+        self._train_step = jax.jit(self._store_update_act, static_argnums=(3, 4), donate_argnums=0)
+        self._act = jax.jit(self._draw_actions, static_argnums=2)
+        self._act_deterministic = jax.jit(over_seeds(learner.act_deterministic))
+        self._reset = jax.jit(over_seeds(learner.reset), donate_argnums=0)
+        self._batch = jax.jit(self._diagnosis_batch)
+        self._norms = jax.jit(over_seeds(self._norms_of_seed))
 
-    # ---------------------------------------------------------------- for the training loop
+    # ---------------------------------------------------------------- start
 
-    def init(self, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
-        """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
-        return jax.jit(self.over_seeds(self._init_one))(self._root_keys(), jnp.asarray(observation))
+    def init(
+        self, seeds: Sequence[int], capacity: int, frames: int, observation: np.ndarray | None = None
+    ) -> PopulationState:
+        """Return the state before the first step.
 
-    def act_first(self, state: PopulationState, observation: np.ndarray) -> tuple[PopulationState, jax.Array]:
-        """Return first actions [S, A] of the policy, in place of ``init``'s uniform ones."""
-        learner, action = jax.jit(self.over_seeds(self._policy_action))(state.learner, observation)
-        return state._replace(learner=learner), action
+        Args:
+            seeds: Training seeds, one per agent.
+            capacity: Replay transitions per seed.
+            frames: Replay frames per seed.
+            observation: [S, O] first observations to act on; None where ``start_episodes`` supplies them.
+        """
+        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        first = np.zeros((len(seeds), self.learner.spec.observation_size), np.float32)
+        return self._init(keys, first if observation is None else observation, capacity, frames, observation is None)
 
-    def explore(
-        self, state: PopulationState, transition: Transition, uniform: bool
+    def start_episodes(self, state: PopulationState, observation: Array, starts: Array) -> PopulationState:
+        """Start a new episode, leaving the one under way unfinished.
+
+        Args:
+            state: Its buffers are donated.
+            observation: [S, O] first observations of the new episodes.
+            starts: [S] bool, the seeds concerned.
+        """
+        stored, moments = self._start(state.replay, state.learner, observation, starts)
+        return state._replace(replay=stored, learner=state.learner._replace(observations=moments))
+
+    def reset_networks(self, state: PopulationState) -> PopulationState:
+        """Give every seed fresh networks, optimizers and temperature; the buffers stay. ``state`` is donated."""
+        return state._replace(learner=self._reset(state.learner))
+
+    # ---------------------------------------------------------------- one agent step
+
+    def store(self, state: PopulationState, transition: Transition, continues: Array) -> PopulationState:
+        """Store a transition and update the running statistics.
+
+        Args:
+            state: Its buffers are donated.
+            transition: [S, ...] outcome of the last actions.
+            continues: [S] bool, whether ``transition.observation`` will be acted on. Where it is False, the next
+                transition must be preceded by ``start_episodes``.
+        """
+        stored, observations, returns = self._store(state.replay, state.learner, transition, continues)
+        learner = state.learner._replace(observations=observations, returns=returns)
+        return state._replace(replay=stored, learner=learner)
+
+    def update(self, state: PopulationState, grad_steps: int, num_updates: int | None = None) -> PopulationState:
+        """Do gradient updates on what is stored; returns before they are done.
+
+        Args:
+            state: Donated, except for its buffers, which must not be empty.
+            grad_steps: Updates done before this call, shared by all seeds.
+            num_updates: Updates to do, by default the algorithm's UTD. Each new value compiles a new program.
+        """
+        count = self.learner.algorithm.utd if num_updates is None else num_updates
+        learner, metrics = self._update(state.learner, state.metrics, state.replay, np.int32(grad_steps), count)
+        return state._replace(learner=learner, metrics=metrics)
+
+    def act(
+        self, state: PopulationState, observation: Array, uniform: bool = False
     ) -> tuple[PopulationState, jax.Array]:
-        """Store a transition [S, ...] without learning from it; return the next actions [S, A].
+        """Return exploring actions [S, A] in [-1, 1] for observations [S, O], and the state with advanced keys.
 
         Args:
-            state: donated.
-            transition: what the last actions led to.
-            uniform: draw the next actions uniformly (the warm-up), otherwise from the policy.
+            state: Not donated.
+            observation: [S, O].
+            uniform: Draw the actions uniformly (warm-up) instead of from the policy.
         """
-        return (self._store if uniform else self._store_and_act)(state, transition)
+        key, action = self._act(state.learner, observation, uniform)
+        return _with_key(state, key), action
 
-    def train(
-        self, state: PopulationState, transition: Transition, grad_steps: int
+    def train_step(
+        self,
+        state: PopulationState,
+        transition: Transition,
+        grad_steps: int = 0,
+        *,
+        num_updates: int | None = None,
+        uniform: bool = False,
     ) -> tuple[PopulationState, jax.Array]:
-        """Store a transition [S, ...], do U gradient updates, return the new policy's next actions [S, A].
+        """Do ``store``, ``update`` and ``act`` in one call.
 
         Args:
-            state: donated.
-            transition: what the last actions led to.
-            grad_steps: updates done before this call, shared by all seeds.
+            state: Donated.
+            transition: [S, ...] outcome of the last actions.
+            grad_steps: Updates done before this call, shared by all seeds.
+            num_updates: Updates to do, by default the algorithm's UTD; 0 for none.
+            uniform: Draw the next actions uniformly (warm-up) instead of from the policy.
+
+        Returns:
+            The new state, and actions [S, A] for ``transition.observation``.
         """
-        return self._train(state, transition, np.int32(grad_steps))
-
-    def learn(self, state: PopulationState, grad_steps: int) -> PopulationState:
-        """Begin U gradient updates on what is stored, and return before they are done.
-
-        Args:
-            state: donated, but for its buffers.
-            grad_steps: updates done before this call, shared by all seeds.
-        """
-        learner, metrics = self._learn(state.learner, state.metrics, state.replay, np.int32(grad_steps))
-        return PopulationState(learner, state.replay, metrics)
-
-    def restart(self, state: PopulationState) -> PopulationState:
-        """Give every seed fresh networks, optimisers and temperature; the buffers stay. ``state`` is donated."""
-        return state._replace(learner=self._restart(state.learner))
-
-    def begin_episodes(self, state: PopulationState, observation: np.ndarray, begin: np.ndarray) -> PopulationState:
-        """Tell the buffers of the seeds in ``begin`` [S] that their unfinished episode gave way to ``observation``."""
-        return state._replace(replay=jax.jit(jax.vmap(replay.begin_episode))(state.replay, observation, begin))
-
-    def draw(self, state: PopulationState) -> tuple[Batch, jax.Array]:
-        """Return a batch [S, B, ...] from every seed's buffer to look at, and keys [S] for doing so.
-
-        What training will draw stays as it is. ``state`` is not donated; its buffers must not be empty.
-        """
-        return self._draw(state)
+        count = self.learner.algorithm.utd if num_updates is None else num_updates
+        return self._train_step(state, transition, np.int32(grad_steps), count, uniform)
 
     def act_deterministic(self, learner: LearnerState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
-        return np.asarray(self._deterministic(learner, observation))
+        return np.asarray(self._act_deterministic(learner, observation))
+
+    def compile(self, state: PopulationState, num_updates: int) -> None:
+        """Compile ``start_episodes``, ``store``, ``update`` and both kinds of ``act``; ``state`` is not changed."""
+        seeds, spec = num_seeds(state.learner), self.learner.spec
+        observation, no = np.zeros((seeds, spec.observation_size), np.float32), np.zeros(seeds, bool)
+        transition = Transition(
+            action=np.zeros((seeds, spec.action_size), np.float32),
+            reward=np.zeros(seeds, np.float32),
+            next_observation=observation,
+            terminated=no,
+            observation=observation,
+            ended=no,
+        )
+        for program in (
+            self._start.lower(state.replay, state.learner, observation, no),
+            self._store.lower(state.replay, state.learner, transition, no),
+            self._update.lower(state.learner, state.metrics, state.replay, np.int32(0), num_updates),
+            self._act.lower(state.learner, observation, True),
+            self._act.lower(state.learner, observation, False),
+            self._act_deterministic.lower(state.learner, observation[:, None]),
+        ):
+            program.compile()
+
+    def lower_train_step(self, state: PopulationState, transition: Transition) -> jax.stages.Lowered:
+        """Lower ``train_step`` with the algorithm's UTD, to inspect its program."""
+        return self._train_step.lower(state, transition, np.int32(0), self.learner.algorithm.utd, False)
+
+    # ---------------------------------------------------------------- measurements
 
     def take_metrics(self, state: PopulationState) -> tuple[PopulationState, MetricSums, WeightNorms]:
         """Return the state with its sums set to zero, the sums and the weight norms, all [S] and on the host."""
         sums = jax.tree.map(np.array, state.metrics)
         norms = jax.tree.map(np.asarray, self._norms(state.learner))
-        return state._replace(metrics=self._reset_metrics(state.metrics)), sums, norms
+        return state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics)), sums, norms
 
-    # ---------------------------------------------------------------- for all seeds
+    def diagnosis_batch(self, state: PopulationState) -> tuple[Batch, jax.Array]:
+        """Return a batch [S, B, ...] and keys [S] for measurements, without affecting what training draws.
 
-    def _store_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
-        stored = jax.vmap(replay.add)(state.replay, transition)
-        learner, action = self.over_seeds(self._uniform_action)(self._collect(state.learner, transition))
-        return PopulationState(learner, stored, state.metrics), action
+        Args:
+            state: Not donated; its buffers must not be empty.
+        """
+        return self._batch(state)
 
-    def _store_and_act_all(self, state: PopulationState, transition: Transition) -> tuple[PopulationState, jax.Array]:
-        stored = jax.vmap(replay.add)(state.replay, transition)
-        collected = self._collect(state.learner, transition)
-        learner, action = self.over_seeds(self._policy_action)(collected, transition.observation)
-        return PopulationState(learner, stored, state.metrics), action
+    # ---------------------------------------------------------------- traced, for all seeds
 
-    def _collect(self, learner: LearnerState, transition: Transition) -> LearnerState:
-        return self.over_seeds(self.learner.update_statistics)(learner, transition)
+    def _initial_state(
+        self, keys: jax.Array, observation: jax.Array, capacity: int, frames: int, placeholder: bool
+    ) -> PopulationState:
+        def init(key: jax.Array, observation: jax.Array) -> PopulationState:
+            learner, buffer = self.learner.init(key), replay.init(self.learner.spec, capacity, frames, observation)
+            return PopulationState(
+                learner if placeholder else self.learner.update_moments(learner, observation), buffer, zero_sums()
+            )
 
-    def _train_all(
-        self, state: PopulationState, transition: Transition, grad_steps: jax.Array
+        return over_seeds(init)(keys, observation)
+
+    def _store_transition(
+        self, stored: ReplayState, learner: LearnerState, transition: Transition, continues: Array
+    ) -> tuple[ReplayState, Moments | None, ReturnMoments | None]:
+        added = jax.vmap(replay.add)(stored, transition._replace(ended=transition.ended & continues))
+        updated = over_seeds(self.learner.update_return_moments)(learner, transition.reward, transition.ended)
+        observed = over_seeds(self._observe_if)(updated, transition.observation, continues)
+        return added, observed, updated.returns
+
+    def _start_episodes(
+        self, stored: ReplayState, learner: LearnerState, observation: jax.Array, starts: jax.Array
+    ) -> tuple[ReplayState, Moments | None]:
+        started = jax.vmap(replay.begin_episode)(stored, observation, starts)
+        return started, over_seeds(self._observe_if)(learner, observation, starts)
+
+    def _store_update_act(
+        self, state: PopulationState, transition: Transition, grad_steps: jax.Array, num_updates: int, uniform: bool
     ) -> tuple[PopulationState, jax.Array]:
-        # The buffers are mapped over and never stripped, whatever the number of seeds: XLA would copy a stripped ring
-        # as a whole in every call.
         stored = jax.vmap(replay.add)(state.replay, transition)
-        start = self._strip((self._collect(state.learner, transition), state.metrics))
-        learner, sums = self._updates(start, stored, grad_steps, self.learner.algorithm.utd)
-        learner, action = self._each(self._policy_action)(learner, self._strip(transition.observation))
-        learner, sums, action = self._clothe((learner, sums, action))
-        return PopulationState(learner, stored, sums), action
-
-    def _learn_all(
-        self, learner: LearnerState, metrics: MetricSums, stored: ReplayState, grad_steps: jax.Array
-    ) -> tuple[LearnerState, MetricSums]:
-        start = self._strip((learner, metrics))
-        learner, sums = self._clothe(self._updates(start, stored, grad_steps, self.learner.algorithm.utd))
-        return learner, sums
+        learner, metrics = over_seeds(self.learner.update_statistics)(state.learner, transition), state.metrics
+        if num_updates:
+            learner, metrics = self._updates(learner, metrics, stored, grad_steps, num_updates)
+        key, action = self._draw_actions(learner, transition.observation, uniform)
+        return PopulationState(learner._replace(key=key), stored, metrics), action
 
     def _updates(
-        self, start: tuple[LearnerState, MetricSums], stored: ReplayState, grad_steps: jax.Array, count: int
+        self, learner: LearnerState, metrics: MetricSums, stored: ReplayState, grad_steps: jax.Array, num_updates: int
     ) -> tuple[LearnerState, MetricSums]:
-        """Do ``count`` gradient updates of learners and sums without their axis S where there is one seed."""
-        algorithm = self.learner.algorithm
-        draw = jax.vmap(lambda buffer, key: replay.sample(buffer, key, algorithm.batch_size))
+        """Scan ``num_updates`` gradient updates; a single seed's learner has no axis S within the scan."""
+        algorithm, seeds = self.learner.algorithm, num_seeds(learner)
+        split = _each_seed(lambda key: jax.random.split(key, 3), seeds)
+        # Buffers keep their axis S, whatever the number of seeds: XLA would copy a squeezed ring in every call.
+        sample = jax.vmap(lambda buffer, key: replay.sample(buffer, key, algorithm.batch_size))
+        step, accumulate = (_each_seed(function, seeds, shared=1) for function in (self.learner.update, _accumulate))
 
         def update(
             carry: tuple[LearnerState, MetricSums], i: jax.Array
         ) -> tuple[tuple[LearnerState, MetricSums], None]:
             learner, sums = carry
-            keys = self._each(lambda key: jax.random.split(key, 3))(learner.key)
+            keys = split(learner.key)
             key, sample_key, update_key = keys[..., 0], keys[..., 1], keys[..., 2]
-            batch = self._strip(draw(stored, self._clothe(sample_key)))
+            batch = squeeze_seed(sample(stored, sample_key[None] if seeds == 1 else sample_key))
             # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
             update_policy = (grad_steps + i + 1) % algorithm.policy_delay == 0
-            step = self._each(self.learner.update, shared=1)
             learner, critic, actor = step(learner._replace(key=key), batch, update_key, update_policy)
-            sums = self._each(_accumulate, shared=1)(sums, critic, actor, update_policy)
-            return (learner, sums), None
+            return (learner, accumulate(sums, critic, actor, update_policy)), None
 
-        return jax.lax.scan(update, start, jnp.arange(count))[0]
+        carry, _ = jax.lax.scan(update, squeeze_seed((learner, metrics)), jnp.arange(num_updates))
+        return expand_seed(carry, seeds)
 
-    def _draw_all(self, state: PopulationState) -> tuple[Batch, jax.Array]:
-        # Folded in, because the key that training goes on with must not be split here.
-        keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, _LOOKING)))(state.learner.key)
-        # Mapped over and never stripped, like the updates' own draws.
-        draw = jax.vmap(lambda buffer, key: replay.sample(buffer, key, self.learner.algorithm.batch_size))
-        return draw(state.replay, keys[:, 0]), keys[:, 1]
+    def _draw_actions(self, learner: LearnerState, observation: Array, uniform: bool) -> tuple[jax.Array, jax.Array]:
+        """Return new keys [S] and actions [S, A]; only the keys of the learner change."""
 
-    def over_seeds(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Turn a function of one seed into one of arguments and results with a leading axis S."""
-        return lambda *arguments: self._clothe(self._each(function)(*self._strip(arguments)))
+        def draw(learner: LearnerState, observation: Array) -> tuple[jax.Array, jax.Array]:
+            key, action_key = jax.random.split(learner.key)
+            if uniform:
+                size = (self.learner.spec.action_size,)
+                return key, jax.random.uniform(action_key, size, minval=-1.0, maxval=1.0)
+            return key, self.learner.act(learner, observation, action_key)
 
-    def _each(self, function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
-        """Map over the leading axis of all arguments but the last ``shared`` ones.
+        return over_seeds(draw)(learner, observation)
 
-        A single seed is not mapped: XLA's batched matrix products on CPU cost about a tenth more than plain ones, even
-        for a batch of one. Its arguments come from ``_strip`` and its results go to ``_clothe``.
-        """
-        if len(self.seeds) == 1:
-            return function
+    def _diagnosis_batch(self, state: PopulationState) -> tuple[Batch, jax.Array]:
+        keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, _DIAGNOSIS_STREAM)))(state.learner.key)
+        sample = jax.vmap(lambda buffer, key: replay.sample(buffer, key, self.learner.algorithm.batch_size))
+        return sample(state.replay, keys[:, 0]), keys[:, 1]
 
-        def mapped(*arguments: Any) -> Any:
-            axes = (0,) * (len(arguments) - shared) + (None,) * shared
-            return jax.vmap(function, in_axes=axes)(*arguments)
+    # ---------------------------------------------------------------- traced, for one seed
 
-        return mapped
+    def _observe_if(self, learner: LearnerState, observation: Array, condition: Array) -> Moments | None:
+        before, after = learner.observations, self.learner.update_moments(learner, observation).observations
+        return jax.tree.map(lambda old, new: jnp.where(condition, new, old), before, after)
 
-    def _strip(self, tree: Any) -> Any:
-        """Take the axis S off where there is one seed."""
-        return jax.tree.map(lambda x: x[0], tree) if len(self.seeds) == 1 else tree
-
-    def _clothe(self, tree: Any) -> Any:
-        """Put the axis S back where there is one seed."""
-        return jax.tree.map(lambda x: jnp.asarray(x)[None], tree) if len(self.seeds) == 1 else tree
-
-    # ---------------------------------------------------------------- for one seed
-
-    def _root_keys(self) -> jax.Array:
-        return jnp.stack([jax.random.key(seed) for seed in self.seeds])
-
-    def _init_one(self, key: jax.Array, observation: jax.Array) -> tuple[PopulationState, jax.Array]:
-        state = self._fresh_one(key, observation)
-        learner, action = self._uniform_action(self.learner.update_moments(state.learner, observation))
-        return state._replace(learner=learner), action
-
-    def _fresh_one(self, key: jax.Array, observation: jax.Array) -> PopulationState:
-        buffer = replay.init(self.learner.spec, self.capacity, self.frames, observation)
-        return PopulationState(self.learner.init(key), buffer, no_sums())
-
-    def _uniform_action(self, learner: LearnerState) -> tuple[LearnerState, jax.Array]:
-        key, action_key = jax.random.split(learner.key)
-        action = jax.random.uniform(action_key, (self.learner.spec.action_size,), minval=-1.0, maxval=1.0)
-        return learner._replace(key=key), action
-
-    def _policy_action(self, learner: LearnerState, observation: Array) -> tuple[LearnerState, jax.Array]:
-        key, action_key = jax.random.split(learner.key)
-        action = self.learner.act(learner, observation, action_key)
-        return learner._replace(key=key), action
-
-    def _norms_one(self, learner: LearnerState) -> WeightNorms:
+    def _norms_of_seed(self, learner: LearnerState) -> WeightNorms:
         def norm(network: TrainedNetwork, params: PyTree) -> jax.Array:
             return networks.dense_norm(params, (*network.hidden_layers, *network.heads))
 
         critic = norm(self.learner.critic, learner.critic.params)
-        actor = norm(self.learner.actor, learner.actor.params)
-        return WeightNorms(jnp.mean(critic), actor)
+        return WeightNorms(jnp.mean(critic), norm(self.learner.actor, learner.actor.params))
 
 
-def no_sums() -> MetricSums:
-    """Return sums over no update, of one seed."""
+# ---------------------------------------------------------------- the seed axis
+
+
+def num_seeds(tree: PyTree) -> int:
+    """Return S of a tree whose leaves have a leading axis S."""
+    return int(jax.tree.leaves(tree)[0].shape[0])
+
+
+def over_seeds(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a function of one seed into one of arguments and results with a leading axis S."""
+
+    def mapped(*arguments: Any) -> Any:
+        seeds = num_seeds(arguments)
+        return expand_seed(_each_seed(function, seeds)(*squeeze_seed(arguments)), seeds)
+
+    return mapped
+
+
+def squeeze_seed(tree: PyTree) -> PyTree:
+    """Drop the leading axis S where it is 1."""
+    return jax.tree.map(lambda leaf: leaf[0] if leaf.shape[0] == 1 else leaf, tree)
+
+
+def expand_seed(tree: PyTree, seeds: int) -> PyTree:
+    """Add a leading axis S = 1 where there is one seed."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) if seeds == 1 else tree
+
+
+def _each_seed(function: Callable[..., Any], seeds: int, shared: int = 0) -> Callable[..., Any]:
+    """Map over the leading axis of all arguments except the last ``shared`` ones.
+
+    A single seed is not mapped: XLA's batched matrix products on CPU cost about a tenth more than plain ones, even for
+    a batch of one. Its arguments come from ``squeeze_seed`` and its results go to ``expand_seed``.
+    """
+    if seeds == 1:
+        return function
+
+    def mapped(*arguments: Any) -> Any:
+        axes = (0,) * (len(arguments) - shared) + (None,) * shared
+        return jax.vmap(function, in_axes=axes)(*arguments)
+
+    return mapped
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def zero_sums() -> MetricSums:
+    """Return one seed's sums over no updates."""
     zero = jnp.zeros(())
     return MetricSums(
         CriticMetrics(*[zero] * len(CriticMetrics._fields)),
@@ -286,3 +392,7 @@ def _accumulate(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, up
         critic_updates=sums.critic_updates + 1,
         actor_updates=sums.actor_updates + update_policy.astype(jnp.int32),
     )
+
+
+def _with_key(state: PopulationState, key: jax.Array) -> PopulationState:
+    return state._replace(learner=state.learner._replace(key=key))

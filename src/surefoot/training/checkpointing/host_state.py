@@ -1,4 +1,4 @@
-"""What the training loop knows that is not on the device; with the device's state it is all that a checkpoint holds."""
+"""State of the training loop on the host."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ _COUNTERS = ("random_return", "random_episodes", "agent_steps", "wall_seconds")
 
 @dataclass
 class HostState:
-    """Of S seeds between two agent steps.
+    """State of S seeds between two agent steps, complete together with ``PopulationState``.
 
     Attributes:
-        observation: [S, O] to act on.
-        action: [S, A] chosen for it, not yet taken.
-        episode: [S] number of each seed's current episode.
-        episode_actions: per seed, the actions taken in that episode: with its seed they are the environment's state.
-        episode_return: [S] sum of rewards in that episode so far.
-        last_return: [S] return of the last finished training episode, NaN before the first.
-        interval_return, interval_episodes: [S] sums since the last row of the training log.
-        random_return, random_episodes: sums over episodes that ended within the warm-up.
-        agent_steps: decisions taken per seed.
-        wall_seconds: time spent before this process took over.
+        observation: [S, O] observations to act on.
+        action: [S, A] actions chosen for them, not yet taken.
+        episode: [S] numbers of the current episodes.
+        episode_actions: Actions taken in the current episode, per seed; with the episode's seed they determine the
+            state of the environment.
+        episode_return: [S] sums of rewards in the current episode so far.
+        last_return: [S] returns of the last finished training episode, NaN before the first.
+        interval_return, interval_episodes: [S] sums of returns and numbers of episodes finished since the last row of
+            the training log.
+        random_return, random_episodes: Sum of returns and number of episodes finished within the warm-up, all seeds.
+        agent_steps: Decisions per seed so far.
+        wall_seconds: Seconds spent by earlier processes of the run.
     """
 
     observation: np.ndarray
@@ -61,8 +63,8 @@ class HostState:
             interval_episodes=np.zeros(seeds, np.int64),
         )
 
-    def record(self, step: VectorStep, in_warmup: bool) -> None:
-        """Take note of what ``self.action`` led to."""
+    def advance(self, step: VectorStep, in_warmup: bool) -> None:
+        """Update the counters with the outcome of ``self.action``."""
         self.agent_steps += 1
         self.observation = step.observation
         self.episode_return += step.reward
@@ -89,15 +91,15 @@ class HostState:
         return taken
 
     def restore_episodes(self, vector: VectorEnv, seeds: Sequence[int], message: Callable[[str], None]) -> np.ndarray:
-        """Bring the environments back to where their episodes stood, by replaying the actions since each reset.
+        """Restore the environments by replaying the actions since each reset.
 
         Args:
             vector: S environments.
-            seeds: the training seeds, for messages.
-            message: takes one line for each seed whose environment did not come back.
+            seeds: Training seeds, for messages.
+            message: Called with one line for each seed whose environment could not be restored.
 
         Returns:
-            [S] bool, the seeds for which a new episode had to start.
+            [S] bool, the seeds whose episode could not be restored and that start a new one.
         """
         actions = [
             np.array(taken, np.float32).reshape(len(taken), vector.action_size) for taken in self.episode_actions
@@ -107,8 +109,8 @@ class HostState:
             return lost
         for i in np.flatnonzero(lost):
             message(
-                f"seed {seeds[int(i)]}: seed and actions did not bring the environment back to where it was, so "
-                "a new episode starts; from here on the run is not the one an uninterrupted one would have been"
+                f"seed {seeds[int(i)]}: replaying its actions did not restore the environment, so a new episode "
+                "starts; the run differs from an uninterrupted one from here on"
             )
         self._abandon(lost)
         actions = [taken[:0] if gone else taken for taken, gone in zip(actions, lost, strict=True)]
@@ -116,7 +118,7 @@ class HostState:
         return lost
 
     def _abandon(self, lost: np.ndarray) -> None:
-        """Go on to the next episode where ``lost`` [S] says so, without a record of the unfinished one."""
+        """Start the next episode for the seeds in ``lost`` [S], without counting the unfinished one."""
         self.episode += lost
         self.episode_return[lost] = 0.0
         for i in np.flatnonzero(lost):
@@ -124,11 +126,11 @@ class HostState:
 
     @property
     def mean_random_return(self) -> float:
-        """Mean return of the warm-up's episodes; NaN if none finished."""
+        """Mean return of the episodes finished within the warm-up; NaN if none."""
         return self.random_return / self.random_episodes if self.random_episodes else math.nan
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return copies of all arrays; episodes of different lengths go one after the other."""
+        """Return copies of all arrays; the actions of all seeds are concatenated."""
         lengths = np.array([len(actions) for actions in self.episode_actions], np.int64)
         taken = [action for actions in self.episode_actions for action in actions]
         flat = np.array(taken, np.float32).reshape(len(taken), self.action.shape[1])
@@ -136,15 +138,15 @@ class HostState:
         return {**named, "episode_actions": flat, "episode_lengths": lengths}
 
     def counters(self) -> dict[str, Any]:
-        """Return what is not an array, as JSON values."""
+        """Return the counters as JSON values."""
         return {name: getattr(self, name) for name in _COUNTERS}
 
     @classmethod
     def restore(cls, arrays: dict[str, np.ndarray], counters: dict[str, Any]) -> Self:
-        """Return the state that ``to_arrays`` and ``counters`` described.
+        """Return the state from ``to_arrays`` and ``counters``.
 
         Raises:
-            UserError: something is missing.
+            UserError: Something is missing.
         """
         try:
             ends = np.cumsum(arrays["episode_lengths"])[:-1]
@@ -153,4 +155,28 @@ class HostState:
             named |= {name: counters[name] for name in _COUNTERS}
             return cls(**named, episode_actions=actions)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"the checkpoint's loop state does not fit: {error}") from error
+            raise UserError(f"the loop state is inconsistent: {error}") from error
+
+    def check(self, seeds: int, observation_size: int, action_size: int) -> None:
+        """Validate shapes and types of a restored state.
+
+        Raises:
+            UserError: An array or counter has another shape or type.
+        """
+        like = HostState.start(
+            np.zeros((seeds, observation_size), np.float32), np.zeros((seeds, action_size), np.float32)
+        )
+        for name, expected in vars(like).items():
+            found = getattr(self, name)
+            if isinstance(expected, np.ndarray):
+                fits = found.shape == expected.shape and found.dtype == expected.dtype
+            elif isinstance(expected, list):
+                fits = len(found) == seeds and all(
+                    np.shape(action) == (action_size,) for part in found for action in part
+                )
+            else:
+                fits = isinstance(found, type(expected) | int) and not isinstance(found, bool)
+            if not fits:
+                raise UserError(f"the loop's {name} does not have the expected shape and type")
+        if (self.episode < 0).any():
+            raise UserError("the loop's episode numbers are negative")

@@ -1,4 +1,4 @@
-"""What is done in a thread while the run goes on."""
+"""A job in a thread, with errors raised by the thread that waits for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 
 class Background:
-    """One job at a time, in a thread of its own, which keeps no process alive.
+    """Runs one job at a time in a daemon thread.
 
     Args:
-        job: what is done, for a message, such as "the checkpoint that was being written".
+        job: Description for messages, such as "the checkpoint that was being written".
     """
 
     def __init__(self, job: str) -> None:
@@ -19,25 +19,20 @@ class Background:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job was begun of which ``finished`` has not told."""
-        return self._thread is not None
-
-    def begin(self, work: Callable[[], None]) -> None:
-        """Begin a job; the one before it must be over, and told of by ``finished``."""
+    def start(self, work: Callable[[], None]) -> None:
+        """Start a job; ``finished`` must have returned True for the previous one."""
         assert self._thread is None, "one job at a time"
         self._thread = threading.Thread(target=self._run, args=(work,), name=self._job, daemon=True)
         self._thread.start()
 
     def finished(self, wait: bool = False) -> bool:
-        """Return True once for every job that is over.
+        """Return True once for every job that has ended.
 
         Args:
-            wait: for the one that is under way.
+            wait: Wait for the job that is running.
 
         Raises:
-            Exception: what the job raised, once.
+            Exception: Whatever the job raised, once.
         """
         if self._thread is None or (self._thread.is_alive() and not wait):
             return False
@@ -48,13 +43,8 @@ class Background:
             raise error
         return True
 
-    def wait(self, seconds: float) -> None:
-        """Wait for the job that is under way, if any, ``seconds`` at most."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-
     def settled(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block that is left only when nothing is under way any more; see ``finishing``."""
+        """Return a block that waits at its end for the running job; see ``finishing``."""
         return finishing(self._job, lambda: self.finished(wait=True))
 
     def _run(self, work: Callable[[], None]) -> None:
@@ -66,16 +56,16 @@ class Background:
 
 @contextlib.contextmanager
 def finishing(job: str, finish: Callable[[], object]) -> Iterator[None]:
-    """Do ``finish`` at the end of a block, also of one that raises; an interrupt alone does not wait for it.
+    """Call ``finish`` at the end of a block, also after an error, but not after a KeyboardInterrupt.
 
     Args:
-        job: what is to be finished, for the note on what the block raised where ``finish`` raises as well.
-        finish: raises what went wrong.
+        job: Description for the note that is added to the block's error where ``finish`` raises as well.
+        finish: Waits for the job and raises its error.
     """
     try:
         yield
     except KeyboardInterrupt:
-        raise  # At once, as promised: what is half written was not moved into place yet.
+        raise  # At once: a partial checkpoint has not been moved into place.
     except BaseException as error:
         try:
             finish()

@@ -1,4 +1,4 @@
-"""What is said when something breaks: which task, which seed, where it happened, and how to go on."""
+"""Messages of failures: task, seed, step and how to resume."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from surefoot.training.callbacks import EventDispatcher
 
 
 @contextlib.contextmanager
-def naming_start(task: Task, watchers: EventDispatcher) -> Iterator[None]:
-    """Name the task and the seed of an environment that did not even start."""
+def explain_start_failures(task: Task, events: EventDispatcher) -> Iterator[None]:
+    """Add task and seed to the failure of an environment that did not start."""
     try:
         yield
     except EnvironmentFailure as error:
-        if error is watchers.raised:
-            raise  # Theirs, not the run's: it reaches the caller as it is. Here and below.
+        if error is events.raised:
+            raise  # Raised by a callback: it reaches the caller unchanged.
         raise RunFailure(f"{task.name}, seed {error.seed}, at the start: {error.detail}") from error
 
 
 @contextlib.contextmanager
-def naming_step(task: Task, watchers: EventDispatcher, env_steps: Callable[[], int], path: Path) -> Iterator[None]:
-    """Name the task, the step and, where it is one seed's, the seed of what broke a run, and how to go on with it.
+def explain_step_failures(
+    task: Task, events: EventDispatcher, env_steps: Callable[[], int], path: Path
+) -> Iterator[None]:
+    """Add task, seed (where known), step and how to resume to the failure of a run.
 
     Args:
-        task: what is learned.
-        watchers: of the run.
-        env_steps: returns where the run stands.
-        path: the run directory.
+        task: Training task.
+        events: Receivers of the run's events.
+        env_steps: Returns the env steps so far.
+        path: Run directory.
     """
     try:
         yield
     except RunFailure as error:
-        if error is watchers.raised:
+        if error is events.raised:
             raise
         seed, detail = "", str(error)
         if isinstance(error, EnvironmentFailure):

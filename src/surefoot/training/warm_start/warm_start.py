@@ -1,4 +1,4 @@
-"""What a run begins with beside fresh networks and an empty replay buffer."""
+"""Warm start of a run: networks of another run, transitions for the replay buffer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Self
 import jax
 import numpy as np
 
-from surefoot.algorithms import LearnerState
+from surefoot.algorithms import Learner, LearnerState
 from surefoot.errors import UserError
 from surefoot.policy import load_policy
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
-from surefoot.training.population import Population, PopulationState
+from surefoot.training.plan import Plan
+from surefoot.training.population import PopulationState
 from surefoot.training.warm_start.dataset import Recorded
 from surefoot.training.warm_start.dataset_files import read_recorded
 from surefoot.training.warm_start.info import COLD_START, WarmStartInfo
@@ -108,17 +109,16 @@ class WarmStart:
         )
         self.messages += (f"begins with {count:,} transitions of {data} in each replay buffer",)
 
-    def fit(self, population: Population, vector: VectorEnv, task: Task, action_repeat: int) -> None:
+    def fit(self, learner: Learner, num_seeds: int, vector: VectorEnv, task: Task, plan: Plan) -> None:
         """Check against the environment what was read.
 
         Raises:
             UserError: sizes, action bounds or the action repeat differ.
         """
-        seeds = len(population.seeds)
         if self._source is not None:
-            self._learner = self._source.learner(population.learner, seeds)
+            self._learner = self._source.learner(learner, num_seeds)
             if self._experience is not None:
-                _check_same_actions(self._source, vector, task, action_repeat)
+                _check_same_actions(self._source, vector, task, plan.action_repeat)
                 sizes = self._experience.frames[0].shape[1:] + self._experience.actions.shape[2:]
                 if sizes != (vector.observation_size, vector.action_size):
                     raise UserError(f"the replay log of {self._source.path} does not fit its networks")
@@ -126,8 +126,8 @@ class WarmStart:
             self._experience = self._recorded.fit(
                 vector.action_low, vector.action_high, vector.observation_size, vector.observation_keys
             )
-        if self._experience is not None and len(self._experience.frames) != seeds:
-            self._experience = self._experience.for_seeds(seeds)
+        if self._experience is not None and len(self._experience.frames) != num_seeds:
+            self._experience = self._experience.for_seeds(num_seeds)
 
     def apply(self, state: PopulationState, observation: np.ndarray) -> PopulationState:
         """Return the state of step 0 with what was read in it; the second half of ``fit``.
