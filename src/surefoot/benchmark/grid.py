@@ -36,6 +36,7 @@ from surefoot.errors import UserError, suggest
 from surefoot.runs.untrusted import read_small
 from surefoot.tasks import get_task, list_tasks
 from surefoot.training.config import TrainConfig
+from surefoot.training.config import settings as train_settings
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
 """Name of the paper's tasks of a suite -> suite."""
@@ -44,10 +45,7 @@ _OWN_KEYS = ("description", "tasks", "algorithms", "num_seeds", "seed", "seeds_p
 _PRESET_KEYS = ("utd", "learning_rate")
 _ALGORITHM_KEYS = ("preset", "name", *_PRESET_KEYS)
 _SETTINGS = tuple(
-    field.name
-    for field in dataclasses.fields(TrainConfig)
-    if field.name not in ("task", "algorithm", "num_seeds", "seed", "out", "overwrite")
-    and not field.name.startswith(("init_", "prefill"))
+    setting.name for setting in train_settings() if setting.recorded and setting.name not in ("num_seeds", "seed")
 )
 
 _algorithms_built: dict[str, Algorithm] = {}
