@@ -1,4 +1,4 @@
-"""Grids: what they expand to, and every mistake in one line."""
+"""Grids: expansion to cells, and validation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def labelled(grid: Grid) -> dict[str, set[int]]:
     return found
 
 
-def test_cells_are_the_product_and_know_their_seeds() -> None:
+def test_cells_are_product_of_tasks_algorithms_and_seeds() -> None:
     found = grid(
         f'tasks = ["probe-action", "probe-truncation"]\nnum_seeds = 5\nseeds_per_cell = 2\nseed = 10{HEAD}{ALGORITHM}'
     )
@@ -52,13 +52,13 @@ def test_cells_are_the_product_and_know_their_seeds() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_grids())
-def test_every_shipped_grid_can_run(name: str) -> None:
+def test_shipped_grids_are_valid(name: str) -> None:
     found = load_grid(name)
     assert found.description
     assert len({cell.name for cell in found.cells}) == len(found.cells) > 0
 
 
-def test_the_papers_grids_are_the_papers() -> None:
+def test_paper_grids_match_paper() -> None:
     suites, utd = load_grid("paper-suites"), load_grid("paper-utd")
     for found in (suites, utd):
         assert len({cell.task for cell in found.cells}) == 25
@@ -129,7 +129,7 @@ FINE = f'tasks = ["probe-action"]{HEAD}'
         (f'tasks = ["probe-action"]\nenv_steps = "many"\n{ALGORITHM}', "env_steps must be a whole number"),
     ],
 )
-def test_mistakes_are_one_line(text: str, said: str) -> None:
+def test_invalid_grids_raise_user_error(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         grid(text)
 
@@ -152,7 +152,7 @@ ODD_VALUES = (
 )
 
 
-def test_any_value_anywhere_is_taken_or_refused_in_one_line() -> None:
+def test_any_value_is_accepted_or_raises_user_error() -> None:
     """What is taken can be written to bench.json, and is the same grid when it is read again."""
     head = {"tasks": '["probe-action"]', "env_steps": "600"}
     algorithm = dict(line.split(" = ", 1) for line in ALGORITHM.strip().splitlines()[1:])
@@ -178,7 +178,7 @@ def check_taken_or_refused(text: str) -> None:
     assert "\n" not in said, text
 
 
-def test_the_command_line_refuses_before_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_validates_before_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "g.toml").write_text(f"{FINE}wrong = 1\n{ALGORITHM}")
     (tmp_path / "binary.toml").write_bytes(b"tasks = \xff")
     good = write_grid(tmp_path / "good.toml")

@@ -1,4 +1,4 @@
-"""Where cells stand, told from files alone; and the table of it."""
+"""State of cells, read from files, and its table."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def states(folder: GridFolder) -> list[str]:
     return [cell.state for cell in GridReader(folder).read()]
 
 
-def test_a_cell_goes_through_its_states(folder: GridFolder) -> None:
+def test_states_of_a_cell(folder: GridFolder) -> None:
     name = folder.cells[0].name
     log = folder.attempts_path
     bench = folder.lock()
@@ -70,7 +70,7 @@ def test_a_cell_goes_through_its_states(folder: GridFolder) -> None:
     assert states(folder) == ["stopped", "waiting"], "the bench was killed before it could say more"
 
 
-def test_a_cell_that_could_not_even_begin_has_failed_and_says_why(folder: GridFolder) -> None:
+def test_cell_failing_at_start_is_failed_with_reason(folder: GridFolder) -> None:
     first, second = (cell.name for cell in folder.cells)
     for name in (first, second):
         append_attempt(folder.attempts_path, name, Event.STARTED)
@@ -82,7 +82,7 @@ def test_a_cell_that_could_not_even_begin_has_failed_and_says_why(folder: GridFo
     assert found[1].problem == "exit code 1: no output"
 
 
-def test_strangers_files_are_told_not_followed(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_links_in_grid_folder_are_not_followed(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (cell.name for cell in folder.cells)
     begin(folder, first).joinpath("config.json").write_text('{"format": 1}')
     shutil.copytree(folder.run_path(first), folder.run_path(second))
@@ -94,7 +94,7 @@ def test_strangers_files_are_told_not_followed(folder: GridFolder, capsys: pytes
     assert "attempts.csv: it is not a regular file" in capsys.readouterr().err
 
 
-def test_attempts_are_counted_and_torn_lines_passed_over(tmp_path: Path) -> None:
+def test_attempts_are_counted_and_incomplete_lines_skipped(tmp_path: Path) -> None:
     log = tmp_path / "attempts.csv"
     assert read_attempts(log) == {}
     append_attempt(log, "a", Event.STARTED)
@@ -110,7 +110,7 @@ def test_attempts_are_counted_and_torn_lines_passed_over(tmp_path: Path) -> None
     assert [row.partition(",")[2] for row in rows] == ["a,started,", "a,failed,-9", "a,sta", "b,started,", "a,started,"]
 
 
-def test_attempts_are_not_written_through_a_link(tmp_path: Path) -> None:
+def test_linked_attempts_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "diary").write_text("mine")
     (tmp_path / "attempts.csv").symlink_to(tmp_path / "diary")
     with pytest.raises(RunFailure, match=r"cannot write .*attempts\.csv"):
@@ -141,7 +141,7 @@ def many(count: int) -> list[CellStatus]:
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
-def test_a_table_fits_its_terminal_and_tells_cells_apart(width: int) -> None:
+def test_table_fits_terminal_width(width: int) -> None:
     lines = [line for line, _ in status_lines(many(10), width, None)]
     table = lines[:11]
     assert max(map(len, table)) <= width
@@ -153,7 +153,7 @@ def test_a_table_fits_its_terminal_and_tells_cells_apart(width: int) -> None:
     assert f"failed: {many(10)[1].name}: ImportError: no such thing" in lines
 
 
-def test_a_low_terminal_shows_what_runs_and_what_failed() -> None:
+def test_low_terminal_shows_running_and_failed_cells() -> None:
     cells = many(200)
     lines = status_lines(cells, 120, 24)
     assert len(lines) <= 24

@@ -1,4 +1,4 @@
-"""W&B's real client against a server in this process that keeps the history it is sent, and can be taken down.
+"""W&B's real client against a local server that stores the history and can be taken down.
 
 Run as a program (``python -m tests.dashboards.online FOLDER``), for W&B reads its server's address once per process. It
 prints what the server has after each part of the story, as JSON.

@@ -1,4 +1,4 @@
-"""Runs as a dashboard sees them, without any training, and what TensorBoard and W&B make of what it wrote."""
+"""Run directories written without training, and readers of TensorBoard and W&B output."""
 
 from __future__ import annotations
 

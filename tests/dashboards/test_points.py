@@ -1,4 +1,4 @@
-"""From rows to curves: per-seed means over episodes, the mean over seeds, each row exactly once."""
+"""Points of dashboards: means per seed and over seeds, each row exactly once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from surefoot.errors import UserError
 from .support import FakeRun
 
 
-def test_seeds_and_their_mean(tmp_path: Path) -> None:
+def test_series_of_seeds_and_mean(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.log(100, {3: 1.0, 4: 3.0})
     run.evaluate(100, {3: [10.0, 20.0], 4: [30.0, 50.0]}, success=True)
@@ -27,7 +27,7 @@ def test_seeds_and_their_mean(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_not_finite_is_no_point_and_not_in_the_mean(tmp_path: Path) -> None:
+def test_non_finite_values_are_left_out(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0, 1, 2))
     run.evaluate(0, {0: [math.nan, 5.0], 1: [2.0, 4.0], 2: [6.0, 8.0]})
     run.log(10, {0: math.inf, 1: 1.0, 2: 2.0})
@@ -39,7 +39,7 @@ def test_what_is_not_finite_is_no_point_and_not_in_the_mean(tmp_path: Path) -> N
     assert "evaluation/success_any" not in first.series["mean"]  # this task defines none
 
 
-def test_a_growing_run_is_read_row_by_row_exactly_once_and_in_order(tmp_path: Path) -> None:
+def test_new_rows_are_read_once_in_order(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
     follower = LogFollower(run.path)
     assert follower.new_points() == []
@@ -51,7 +51,7 @@ def test_a_growing_run_is_read_row_by_row_exactly_once_and_in_order(tmp_path: Pa
     assert [point.env_steps for point in follower.new_points()] == [300]
 
 
-def test_a_row_still_being_written_comes_when_it_is_complete(tmp_path: Path) -> None:
+def test_incomplete_row_is_read_when_complete(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
     follower = LogFollower(run.path)
     with (run.path / "training.csv").open("a") as stream:
@@ -75,7 +75,7 @@ def test_a_row_still_being_written_comes_when_it_is_complete(tmp_path: Path) -> 
         ("+training.csv", "0,,50,100,1,2.5,10\n", r"line 2: env_steps is nan, expected a finite number"),
     ],
 )
-def test_a_damaged_log_is_one_line_that_says_where(tmp_path: Path, file: str, content: str | None, said: str) -> None:
+def test_damaged_log_error_names_line(tmp_path: Path, file: str, content: str | None, said: str) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
     path = run.path / file.removeprefix("+")
     if content is None:

@@ -1,4 +1,4 @@
-"""What TensorBoard's own reader finds in the event files, afresh and while they change under it."""
+"""TensorBoard event files as TensorBoard's own reader loads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def contents(run: FakeRun) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in files}
 
 
-def test_every_seed_and_the_mean_are_series_of_one_chart(tmp_path: Path) -> None:
+def test_seeds_and_mean_share_charts(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.run(TensorBoard(), range(0, 301, 100), offset=0.5)
     folder = run.path / "tensorboard"
@@ -42,7 +42,7 @@ def test_every_seed_and_the_mean_are_series_of_one_chart(tmp_path: Path) -> None
     ]
 
 
-def test_points_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
+def test_points_appear_during_training(tmp_path: Path) -> None:
     run, dashboard = FakeRun(tmp_path / "run"), TensorBoard()
     dashboard.on_start(run.started())
     dashboard.on_evaluation(run.evaluate(0, {3: [1.0], 4: [2.0]}))
@@ -53,7 +53,7 @@ def test_points_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
     dashboard.close()
 
 
-def test_a_run_killed_and_resumed_shows_each_step_once(tmp_path: Path) -> None:
+def test_resumed_run_shows_each_step_once(tmp_path: Path) -> None:
     run, killed = FakeRun(tmp_path / "run"), TensorBoard()
     run.run(killed, range(0, 301, 100), offset=0.0, kill=True)
     run.checkpoint(300)
@@ -73,7 +73,7 @@ def test_a_run_killed_and_resumed_shows_each_step_once(tmp_path: Path) -> None:
     assert points(watching) == after
 
 
-def test_a_part_that_was_not_exported_appears_with_the_next_one_that_is(tmp_path: Path) -> None:
+def test_points_logged_without_dashboard_appear_on_resume(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
     run.evaluate(0, {0: [1.0]})
     run.evaluate(100, {0: [2.0]})
@@ -81,7 +81,7 @@ def test_a_part_that_was_not_exported_appears_with_the_next_one_that_is(tmp_path
     assert curve(run.path / "tensorboard" / "mean") == [(0, 1.0), (100, 2.0), (200, 200.0)]
 
 
-def test_sync_rebuilds_the_same_from_the_files_alone(tmp_path: Path) -> None:
+def test_sync_equals_live_dashboard(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.run(TensorBoard(), range(0, 301, 100), offset=0.5)
     live = contents(run)
@@ -95,7 +95,7 @@ def test_sync_rebuilds_the_same_from_the_files_alone(tmp_path: Path) -> None:
     assert contents(run) == live
 
 
-def test_an_overwritten_run_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+def test_overwritten_run_leaves_no_old_points(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0, 1, 2))
     run.run(TensorBoard(), range(0, 301, 100), offset=0.0)
     (run.path / "tensorboard" / "seed_2" / "note.txt").write_text("mine")
@@ -116,7 +116,7 @@ def test_an_overwritten_run_leaves_nothing_of_the_one_before(tmp_path: Path) -> 
     assert not (run.path / "tensorboard" / "seed_1").exists()
 
 
-def test_sync_refuses_what_it_cannot_export(tmp_path: Path) -> None:
+def test_sync_rejects_invalid_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run"):
         TensorBoard().sync(tmp_path / "nothing")
     run = FakeRun(tmp_path / "run")
@@ -132,7 +132,7 @@ def test_sync_refuses_what_it_cannot_export(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["", "seed_3", "seed_3/events.out.tfevents.0000000001.surefoot"])
-def test_a_strangers_link_leads_nothing_astray(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+def test_links_are_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
     run = FakeRun(tmp_path / "run")
     run.run(TensorBoard(), range(0, 1), offset=0.0)
     link, elsewhere = run.path / "tensorboard" / place, tmp_path / "elsewhere"

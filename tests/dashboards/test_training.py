@@ -1,4 +1,4 @@
-"""Dashboards inside real training, and the command line that starts them."""
+"""Dashboards in real training and on the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Crash(surefoot.Callback):
             raise OSError("the machine died")
 
 
-def test_a_run_that_crashed_and_was_resumed_equals_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dashboards_of_resumed_run_equal_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
     out, quiet = tmp_path / "run", {"observer": Recording()}
 
@@ -76,7 +76,7 @@ def test_a_run_that_crashed_and_was_resumed_equals_its_files(tmp_path: Path, mon
 # ---------------------------------------------------------------- the command line
 
 
-def test_sync_says_what_it_did_and_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_prints_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = FakeRun(tmp_path / "my run")
     run.evaluate(0, {3: [1.0], 4: [2.0]})
     assert main(["sync", str(run.path), "--to", "tensorboard"]) == 0
@@ -112,7 +112,7 @@ def test_sync_says_what_it_did_and_where_to_look(tmp_path: Path, capsys: pytest.
         ("resume RUN --dashboard tensorbord", "did you mean 'tensorboard'?"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(
+def test_invalid_arguments_are_rejected_before_writing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, said: str
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "x")

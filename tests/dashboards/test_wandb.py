@@ -1,4 +1,4 @@
-"""What W&B holds: the real package offline, and a stand-in for what needs a network."""
+"""W&B runs: the real package offline, a fake service online."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _run_id(folder: Path) -> str:
     return folder.name.split("-")[3]  # Where two were begun in the same second, a number follows.
 
 
-def test_offline_every_start_leaves_one_folder_with_the_whole_history(tmp_path: Path) -> None:
+def test_offline_folder_holds_whole_history(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     failed = WandB("dogs", mode="offline")
     run.run(failed, range(0, 201, 100), offset=0.0, kill=True)
@@ -89,7 +89,7 @@ def test_offline_every_start_leaves_one_folder_with_the_whole_history(tmp_path: 
     assert history(again) == rows
 
 
-def test_a_w_and_b_run_is_described_by_the_run_directory(tmp_path: Path) -> None:
+def test_wandb_run_is_described_by_run_directory(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog-7")
     run.run(WandB("dogs", entity="us", group="g", tags=["a", "b"], mode="offline"), range(0, 1), offset=0.0)
     (folder,) = offline_folders(run.path)
@@ -106,7 +106,7 @@ def test_a_w_and_b_run_is_described_by_the_run_directory(tmp_path: Path) -> None
     assert ended.exit_code == 0
 
 
-def test_switched_off_it_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_mode_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     run = FakeRun(tmp_path / "run")
     run.run(WandB(), range(0, 101, 100), offset=0.0)
@@ -131,7 +131,7 @@ def test_switched_off_it_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         ({"mode": "online"}, {"WANDB_API_KEY": "short"}, r"W&B cannot log in: .*API key"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_before_the_run(
+def test_invalid_settings_are_rejected_before_run(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], environment: dict[str, str], said: str
 ) -> None:
     for name, value in environment.items():
@@ -142,7 +142,7 @@ def test_a_setting_that_cannot_work_is_refused_before_the_run(
 
 
 @pytest.mark.parametrize(("name", "package"), [("wandb", "wandb"), ("tensorboard", "tensorboardX")])
-def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
+def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
         MissingDependency, match=rf"'{package}', which is not installed: pip install 'surefoot\[{name}\]'"
@@ -153,7 +153,7 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, name: st
 # ---------------------------------------------------------------- the real package, online
 
 
-def test_online_each_step_arrives_once_through_crash_outage_resume_and_sync(tmp_path: Path) -> None:
+def test_online_steps_arrive_once_despite_crash_and_outage(tmp_path: Path) -> None:
     """The steps after the checkpoint at 300 were sent before the crash; W&B keeps them as they were sent."""
     command = [sys.executable, "-m", "tests.dashboards.online", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
@@ -228,7 +228,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def test_online_a_resumed_run_continues_without_repeating_a_step(service: Service, tmp_path: Path) -> None:
+def test_online_resume_repeats_no_step(service: Service, tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.run(WandB(), range(0, 501, 100), offset=0.0, kill=True)
     run.go_back()
@@ -241,7 +241,7 @@ def test_online_a_resumed_run_continues_without_repeating_a_step(service: Servic
     assert service.exit_codes == [0]
 
 
-def test_online_sync_adds_what_is_missing_and_nothing_twice(service: Service, tmp_path: Path) -> None:
+def test_online_sync_adds_missing_steps_once(service: Service, tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.run(WandB(), range(0, 301, 100), offset=0.0)
     run.evaluate(400, {3: [1.0], 4: [2.0]})
@@ -251,9 +251,7 @@ def test_online_sync_adds_what_is_missing_and_nothing_twice(service: Service, tm
     assert list(service.rows) == [0, 100, 200, 300, 400]
 
 
-def test_the_environment_names_the_run_where_no_argument_does(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_variables_are_defaults(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PROJECT", "NAME", "RUN_ID", "DIR"):
         monkeypatch.setenv(f"WANDB_{name}", f"my-{name}")
     run = FakeRun(tmp_path / "run")
@@ -263,7 +261,7 @@ def test_the_environment_names_the_run_where_no_argument_does(
 
 
 @pytest.mark.parametrize(("where", "rows"), [("init", 0), ("log", 0), ("finish", 3)])
-def test_a_failing_service_is_one_warning_and_sync_brings_the_rest(
+def test_service_failure_warns_once_and_sync_recovers(
     service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, rows: int
 ) -> None:
     run = FakeRun(tmp_path / "run")
@@ -282,7 +280,7 @@ def test_a_failing_service_is_one_warning_and_sync_brings_the_rest(
     assert list(service.rows) == [0, 100, 200]
 
 
-def test_a_strangers_link_leads_nothing_astray(service: Service, tmp_path: Path) -> None:
+def test_links_are_not_followed(service: Service, tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.evaluate(0, {3: [1.0], 4: [2.0]})
     (run.path / "wandb").symlink_to(tmp_path)
@@ -291,7 +289,7 @@ def test_a_strangers_link_leads_nothing_astray(service: Service, tmp_path: Path)
     assert not service.opened
 
 
-def test_a_run_that_fails_ends_as_failed(service: Service, tmp_path: Path) -> None:
+def test_failed_run_is_marked_failed(service: Service, tmp_path: Path) -> None:
     run, dashboard = FakeRun(tmp_path / "run"), WandB()
     dashboard.close()  # the run may fail before it starts
     run.run(dashboard, range(0, 101, 100), offset=0.0, kill=True)
@@ -300,9 +298,7 @@ def test_a_run_that_fails_ends_as_failed(service: Service, tmp_path: Path) -> No
     assert service.exit_codes == [1]
 
 
-def test_on_step_only_looks_at_a_clock_until_rows_are_due(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_step_reads_only_when_due(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("surefoot.dashboards.base.time.monotonic", lambda: now[0])
     run, dashboard = FakeRun(tmp_path / "run"), WandB()

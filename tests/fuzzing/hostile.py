@@ -1,4 +1,4 @@
-"""Files as a stranger or a bad disk would leave them, and what a loader may do with them: a result, or one clear line.
+"""Malicious and damaged files, and the contract of their loaders: a result, or a UserError of one line.
 
 Everything is drawn from a seed, so a failure repeats. A new loader is held to the contract by `survives`.
 """

@@ -1,4 +1,4 @@
-"""A stranger's directory of a grid is looked at, or refused in one clear line."""
+"""Untrusted grid directories are read, or rejected with a UserError."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def look(path: Path) -> None:
         assert Path(os.path.normpath(folder.log_path(cell.name))).parent == path / "logs"
 
 
-def test_whatever_the_grid_says(bench: Path) -> None:
+def test_damaged_grid_file(bench: Path) -> None:
     original = json.loads((bench / BENCH).read_bytes())
     cases = [*HOSTILE_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=100))]
     refused = 0
@@ -50,7 +50,7 @@ def test_whatever_the_grid_says(bench: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../../evil", "/etc", "a b", "a\nb", "x" * 241, None, 3, ["a"]])
-def test_names_of_cells_lead_nowhere(bench: Path, name: Any) -> None:
+def test_cell_names_cannot_leave_directory(bench: Path, name: Any) -> None:
     content = json.loads((bench / BENCH).read_bytes())
     content["cells"][0]["name"] = name
     (bench / BENCH).write_bytes(dump(content))
@@ -58,7 +58,7 @@ def test_names_of_cells_lead_nowhere(bench: Path, name: Any) -> None:
         GridFolder.open(bench)
 
 
-def test_tasks_that_are_code_are_refused(bench: Path) -> None:
+def test_tasks_that_are_code_are_rejected(bench: Path) -> None:
     content = json.loads((bench / BENCH).read_bytes())
     content["cells"][0]["task"] = "os:system"
     (bench / BENCH).write_bytes(dump(content))
@@ -66,7 +66,7 @@ def test_tasks_that_are_code_are_refused(bench: Path) -> None:
         GridFolder.open(bench)
 
 
-def test_two_cells_of_one_name_are_refused(bench: Path) -> None:
+def test_repeated_cell_names_are_rejected(bench: Path) -> None:
     content = json.loads((bench / BENCH).read_bytes())
     content["cells"][1]["name"] = content["cells"][0]["name"]
     (bench / BENCH).write_bytes(dump(content))
@@ -75,14 +75,14 @@ def test_two_cells_of_one_name_are_refused(bench: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [BENCH, ATTEMPTS, "log"])
-def test_what_is_no_file(bench: Path, name: str, tmp_path: Path) -> None:
+def test_irregular_files(bench: Path, name: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("mine")
     path = next((bench / "logs").iterdir()) if name == "log" else bench / name
     for _ in hostile_entries(path, tmp_path / "outside"):
         survives(lambda: look(bench), bench)
 
 
-def test_whatever_attempts_say(bench: Path) -> None:
+def test_damaged_attempts_file(bench: Path) -> None:
     content = (bench / ATTEMPTS).read_bytes()
     for case in [*damaged(content, seed=3, cases=60), b"\x00" * 100, b"," * 100_000, b"a,b,started,\n" * 10_000]:
         (bench / ATTEMPTS).write_bytes(case)

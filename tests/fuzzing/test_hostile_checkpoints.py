@@ -1,4 +1,4 @@
-"""A checkpoint that a stranger wrote, every checksum right: resuming it gives a state or one clear line.
+"""Untrusted checkpoints with right checksums: resuming gives a state or a UserError.
 
 Behind the files' own checks stand the loader of the training loop and that of an agent, which use what arrays and
 manifest say as sizes, places and counts.
@@ -114,7 +114,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
         yield out, restore
 
 
-def test_a_run_with_changed_arrays(trained: tuple[Path, Callable[[], None]]) -> None:
+def test_changed_arrays_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, restore = trained
     assert not survives(restore, folder)
     refused = 0
@@ -126,7 +126,7 @@ def test_a_run_with_changed_arrays(trained: tuple[Path, Callable[[], None]]) -> 
     assert refused > 10
 
 
-def test_a_run_with_other_values_in_its_manifest(trained: tuple[Path, Callable[[], None]]) -> None:
+def test_changed_manifest_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, restore = trained
     refused = 0
     for what in changed_meta(folder, seed=0, most=24):
@@ -137,7 +137,7 @@ def test_a_run_with_other_values_in_its_manifest(trained: tuple[Path, Callable[[
     assert refused > 10
 
 
-def test_a_run_with_other_values_in_its_config(trained: tuple[Path, Callable[[], None]]) -> None:
+def test_changed_config_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, _ = trained
     file = folder / "config.json"
     original = file.read_bytes()
@@ -171,7 +171,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_saved_agent_with_changed_arrays_or_meta(agent: Path) -> None:
+def test_changed_arrays_or_meta_of_agent(agent: Path) -> None:
     assert not survives(lambda: surefoot.Agent.load(agent), agent)
     refused = 0
     for cases in (changed_arrays(agent, seed=0, most=12), changed_meta(agent, seed=0, most=12)):

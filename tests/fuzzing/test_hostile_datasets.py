@@ -1,4 +1,4 @@
-"""Recorded transitions from a stranger: `--prefill` reads compressed files too, and believes no size in them."""
+"""Untrusted datasets of `--prefill`: sizes are validated, also in compressed files."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_hostile_files(tmp_path: Path, name: str) -> None:
     ],
     ids=["10 TB", "20 GB", "objects", "10 MB beside the array"],
 )
-def test_sizes_that_arrays_only_claim(tmp_path: Path, claim: bytes) -> None:
+def test_false_array_sizes(tmp_path: Path, claim: bytes) -> None:
     (tmp_path / "data.npz").write_bytes(compressed(claim))
     assert survives(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
 
 
-def test_what_is_no_regular_file(tmp_path: Path) -> None:
+def test_irregular_files(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("something\n")
     for what in hostile_entries(tmp_path / "data.npz", tmp_path / "text"):
         assert survives(lambda: read_recorded(tmp_path / "data.npz"), tmp_path), what

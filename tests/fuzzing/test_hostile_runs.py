@@ -1,4 +1,4 @@
-"""Whatever a stranger's policy or run holds, its loaders give a result or one clear line, and nothing else."""
+"""Untrusted policies and runs are loaded, or rejected with a UserError of one line."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def seal(run: Path) -> None:
             pass
 
 
-def test_the_run_itself_loads(run: RunDirectory) -> None:
+def test_undamaged_run_loads(run: RunDirectory) -> None:
     for load in LOADERS.values():
         assert not survives(lambda load=load: load(run.path), run.path)
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
@@ -175,7 +175,7 @@ def test_damaged_files(run: RunDirectory, name: str, sealed: bool) -> None:
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_files_cut_short_at_every_length(run: RunDirectory, name: str) -> None:
+def test_truncated_files(run: RunDirectory, name: str) -> None:
     file = run.path / name
     original = file.read_bytes()
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")  # so that nothing stands in for what is cut
@@ -199,7 +199,7 @@ def test_hostile_json(run: RunDirectory, name: str, case: str) -> None:
 
 
 @pytest.mark.parametrize("place", [("task",), ("algorithm", "name")])
-def test_names_cannot_command_a_terminal(tmp_path: Path, place: tuple[str, ...]) -> None:
+def test_terminal_escapes_in_names_are_rejected(tmp_path: Path, place: tuple[str, ...]) -> None:
     config: dict[str, Any] = {"format": 1, "task": "t", "algorithm": {"name": "a"}}
     node = config
     for key in place[:-1]:
@@ -212,7 +212,7 @@ def test_names_cannot_command_a_terminal(tmp_path: Path, place: tuple[str, ...])
 
 @pytest.mark.parametrize("case", HOSTILE_NPZ)
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".npz")])
-def test_hostile_arrays_with_right_checksums(run: RunDirectory, name: str, case: str) -> None:
+def test_malicious_arrays_with_right_checksums(run: RunDirectory, name: str, case: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (run.path / name).write_bytes(HOSTILE_NPZ[case])
     seal(run.path)
@@ -233,7 +233,7 @@ def test_other_values_in_json(run: RunDirectory, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_what_is_no_regular_file(run: RunDirectory, tmp_path: Path, name: str) -> None:
+def test_irregular_files(run: RunDirectory, tmp_path: Path, name: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (tmp_path / "secret").write_text("something\nprivate, in cells\n")
     for what in hostile_entries(run.path / name, tmp_path / "secret"):
@@ -241,7 +241,7 @@ def test_what_is_no_regular_file(run: RunDirectory, tmp_path: Path, name: str) -
             assert survives(lambda: LOADERS[name](run.path), run.path), what
 
 
-def test_files_of_two_runs_exchanged(run: RunDirectory, tmp_path: Path) -> None:
+def test_exchanged_files_of_two_runs(run: RunDirectory, tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", bias=0.25).path
     for name, load in LOADERS.items():
         original = (run.path / name).read_bytes()
@@ -253,7 +253,7 @@ def test_files_of_two_runs_exchanged(run: RunDirectory, tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(content=st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
-def test_any_bytes_at_all(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "config.json").write_bytes(content)
     for name in ("policy.json", "a.npz", "evaluations.csv", "training.csv"):
@@ -266,7 +266,7 @@ def test_any_bytes_at_all(tmp_path_factory: pytest.TempPathFactory, content: byt
 
 
 @pytest.mark.parametrize("name", ["evaluations.csv", "training.csv"])
-def test_logs_that_a_dashboard_follows(tmp_path: Path, name: str) -> None:
+def test_damaged_logs_of_dashboard(tmp_path: Path, name: str) -> None:
     run = RunDirectory.create(tmp_path / "run", {"task": "t"})
     rows = {
         "evaluations.csv": CsvLog(run.path / "evaluations.csv", EVALUATION_COLUMNS),
@@ -296,7 +296,7 @@ def test_logs_that_a_dashboard_follows(tmp_path: Path, name: str) -> None:
             assert survives(follow, run.path), what
 
 
-def test_a_log_cannot_make_every_row_as_wide_as_its_widest(tmp_path: Path) -> None:
+def test_long_cell_does_not_widen_all_rows(tmp_path: Path) -> None:
     row = ",".join(str(EVALUATION.get(name, "")) for name in ("task",)) + ",a,2,0,10,5,0,0,1.5,10,,,,,0.1\n"
     header = "task,algorithm,utd,seed,env_steps,agent_steps,grad_steps,episode,return,length_env_steps,success_any,"
     header += "success_last,first_success_env_step,score,wall_seconds\n"

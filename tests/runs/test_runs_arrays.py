@@ -1,4 +1,4 @@
-"""The .npz files: equal bytes for equal content, readable by NumPy, and safe whatever they hold."""
+"""Arrays in .npz files: reproducible bytes, NumPy compatibility, rejection of malicious files."""
 
 import io
 import random
@@ -37,7 +37,7 @@ def assert_same(got, expected):
         assert got[name].tobytes() == np.asarray(array, order="C").tobytes()
 
 
-def test_arrays_come_back_bit_for_bit_and_numpy_reads_them_too(tmp_path):
+def test_arrays_round_trip_and_are_readable_by_numpy(tmp_path):
     digest = write(tmp_path / "a.npz", ARRAYS)
     assert digest == digest_of(tmp_path / "a.npz")
     assert_same(read_arrays(tmp_path / "a.npz"), ARRAYS)
@@ -45,24 +45,24 @@ def test_arrays_come_back_bit_for_bit_and_numpy_reads_them_too(tmp_path):
         assert_same(dict(archive), ARRAYS)
 
 
-def test_what_numpy_saves_is_read(tmp_path):
+def test_numpy_files_are_readable(tmp_path):
     np.savez(tmp_path / "a.npz", weights=np.arange(3.0), count=np.int32(4))
     assert_same(read_arrays(tmp_path / "a.npz"), {"weights": np.arange(3.0), "count": np.int32(4)})
 
 
-def test_equal_content_makes_equal_bytes_whatever_the_order(tmp_path):
+def test_bytes_do_not_depend_on_order(tmp_path):
     first = write(tmp_path / "a.npz", ARRAYS)
     assert write(tmp_path / "b.npz", dict(reversed(ARRAYS.items()))) == first
     assert write(tmp_path / "c.npz", {**ARRAYS, "scalar": np.float64(0.2)}) != first
 
 
-def test_arrays_read_are_writable_and_own_their_memory(tmp_path):
+def test_read_arrays_are_writable_and_own_their_memory(tmp_path):
     write(tmp_path / "a.npz", {"x": np.zeros(3)})
     read_arrays(tmp_path / "a.npz")["x"][0] = 1
 
 
 @pytest.mark.parametrize("array", [np.array([{}], dtype=object), np.array(["text"]), np.zeros(2, np.complex128)])
-def test_only_plain_numbers_are_written(tmp_path, array):
+def test_other_dtypes_are_rejected(tmp_path, array):
     with pytest.raises(TypeError, match="'x'"):
         write(tmp_path / "a.npz", {"x": array})
 
@@ -106,7 +106,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_refused_cheaply(tmp_path, name):
+def test_malicious_files_are_rejected_cheaply(tmp_path, name):
     (tmp_path / "a.npz").write_bytes(HOSTILE[name])
     tracemalloc.start()
     with pytest.raises(UserError, match=r"a\.npz") as caught:
@@ -116,7 +116,7 @@ def test_hostile_files_are_refused_cheaply(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def test_repeated_names_are_rejected(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate"):
         content = archive_of(("x.npy", npy(header(), EIGHT)), ("x.npy", npy(header(), EIGHT)))
     (tmp_path / "a.npz").write_bytes(content)
@@ -124,14 +124,14 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
         read_arrays(tmp_path / "a.npz")
 
 
-def test_missing_file_and_folder_are_refused(tmp_path):
+def test_missing_file_and_folder_are_rejected(tmp_path):
     with pytest.raises(UserError, match=r"cannot read .*absent\.npz: No such file"):
         read_arrays(tmp_path / "absent.npz")
     with pytest.raises(UserError, match="it is not a regular file"):
         read_arrays(tmp_path)
 
 
-def test_mutated_files_give_arrays_or_a_user_error(tmp_path):
+def test_mutated_files_give_arrays_or_user_error(tmp_path):
     write(tmp_path / "a.npz", ARRAYS)
     original = (tmp_path / "a.npz").read_bytes()
     generator, refused = random.Random(0), 0

@@ -1,4 +1,4 @@
-"""Checkpoints: verified before they are believed, the last two kept, and none lost to a full disk or a kill."""
+"""Checkpoints: verification, retention, and safety against full disks and kills."""
 
 import errno
 import json
@@ -41,7 +41,7 @@ def reopened(run):
     return RunDirectory.open(run.path)
 
 
-def test_a_checkpoint_comes_back_as_it_was(run):
+def test_checkpoint_round_trip(run):
     save(run, 1)
     folder = save(run, 2, segments=2)
     assert folder.name == "env_steps_000000002000"
@@ -56,7 +56,7 @@ def test_a_checkpoint_comes_back_as_it_was(run):
     assert reopened(run).checkpoints.latest_verified() == 2000
 
 
-def test_segments_keep_the_order_they_were_given_in(run):
+def test_segments_keep_their_order(run):
     later, earlier = (
         run.checkpoints.write_segment(5, 9, {"x": np.ones(4)}),
         run.checkpoints.write_segment(0, 5, {"x": np.ones(5)}),
@@ -65,13 +65,13 @@ def test_segments_keep_the_order_they_were_given_in(run):
     assert [path.name for path in reopened(run).checkpoints.load().segments] == [later, earlier]
 
 
-def test_meta_with_integer_keys_and_tuples_still_verifies(run):
+def test_meta_with_integer_keys_and_tuples_verifies(run):
     run.checkpoints.save(1, {}, {"by_seed": {10: (1, 2), 9: "é"}, "nan": float("nan")}, [])
     checkpoint = reopened(run).checkpoints.load()
     assert checkpoint.meta["by_seed"] == {"10": [1, 2], "9": "é"}
 
 
-def test_the_last_two_are_kept_with_the_segments_they_need(run):
+def test_last_two_checkpoints_and_their_segments_are_kept(run):
     for step in range(1, 6):
         save(run, step, segments=2)
     assert names(run) == [
@@ -83,7 +83,7 @@ def test_the_last_two_are_kept_with_the_segments_they_need(run):
     ]
 
 
-def test_saving_the_same_step_again_replaces_it(run):
+def test_saving_a_step_again_replaces_it(run):
     save(run, 1)
     save(run, 2)
     run.checkpoints.save(2000, {"learner": {"w": np.zeros(1)}}, {"again": True}, [])
@@ -94,7 +94,7 @@ def test_saving_the_same_step_again_replaces_it(run):
     ]
 
 
-def test_equal_checkpoints_are_equal_files(tmp_path):
+def test_equal_checkpoints_have_equal_files(tmp_path):
     first, second = (RunDirectory.create(tmp_path / name, {}) for name in "ab")
     save(first, 1)
     time.sleep(0.01)
@@ -104,7 +104,7 @@ def test_equal_checkpoints_are_equal_files(tmp_path):
             assert path.read_bytes() == (second.path / path.relative_to(first.path)).read_bytes()
 
 
-def test_a_save_reads_no_segment_that_is_known(run, monkeypatch):
+def test_save_does_not_read_known_segments(run, monkeypatch):
     for step in (1, 2):
         save(run, step, segments=2)
     resumed = reopened(run)
@@ -113,7 +113,7 @@ def test_a_save_reads_no_segment_that_is_known(run, monkeypatch):
     save(resumed, 3, segments=3)
 
 
-def test_a_save_hashes_a_segment_it_does_not_know(run):
+def test_save_hashes_unknown_segments(run):
     name = run.checkpoints.write_segment(0, 3, {"x": np.ones(3)})
     reopened(run).checkpoints.save(1, {}, {}, [name])
     assert reopened(run).checkpoints.load().segments[0].name == name
@@ -135,7 +135,7 @@ VICTIMS = [f"{NEWEST}learner.npz", f"{NEWEST}manifest.json", "replay/segment_000
 
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, os.unlink])
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_damaged_checkpoint_is_skipped_with_a_reason_and_gone_after_the_next_save(run, victim, damage):
+def test_damaged_checkpoint_is_skipped_and_removed_by_next_save(run, victim, damage):
     for step in (1, 2, 3):
         save(run, step)
     damage(run.path / victim)
@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_reason_and_gone_after_the_next_s
     assert reopened(run).checkpoints.load().skipped == []
 
 
-def test_no_usable_checkpoint_lists_every_reason(run):
+def test_error_lists_reason_of_every_unusable_checkpoint(run):
     with pytest.raises(UserError, match=r"no usable checkpoint in .*: it holds none"):
         run.checkpoints.load()
     save(run, 1)
@@ -192,14 +192,14 @@ def rewrite(path, change):
         lambda m: m.pop("meta"),
     ],
 )
-def test_a_manifest_with_a_right_checksum_is_still_not_believed(run, change):
+def test_manifest_with_right_checksum_is_validated(run, change):
     rewrite(save(run, 1) / "manifest.json", change)
     with pytest.raises(UserError, match=r"no usable checkpoint.*manifest\.json") as caught:
         reopened(run).checkpoints.load()
     assert "\n" not in str(caught.value)
 
 
-def test_mutated_checkpoints_give_the_one_before_or_are_unchanged(run):
+def test_mutated_checkpoint_falls_back_to_previous(run):
     save(run, 1)
     folder = save(run, 2)
     generator = random.Random(1)
@@ -218,7 +218,7 @@ def test_mutated_checkpoints_give_the_one_before_or_are_unchanged(run):
         path.write_bytes(original[path])
 
 
-def test_discard_after_forgets_the_future(run):
+def test_discard_after_removes_newer_checkpoints(run):
     for step in (1, 2):
         save(run, step)
     older = reopened(run).checkpoints.load()
@@ -233,7 +233,7 @@ def test_discard_after_forgets_the_future(run):
     assert names(run) == ["env_steps_000000002000", "segment_000000000010_000000000020.npz"]
 
 
-def test_names_that_are_no_segments_are_refused(run):
+def test_invalid_names_are_rejected(run):
     for name in ("../config.json", "segment_1_2.npz", ""):
         with pytest.raises(UserError, match="not a replay segment"):
             run.checkpoints.read_segment(name)
@@ -247,7 +247,7 @@ def tree(path):
     return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
-def test_a_full_disk_at_any_sync_leaves_a_usable_checkpoint_and_no_litter(run, monkeypatch):
+def test_full_disk_at_any_sync_leaves_usable_checkpoint(run, monkeypatch):
     save(run, 1)
     save(run, 2)
     expected = tree(run.path)
@@ -279,7 +279,7 @@ def test_a_full_disk_at_any_sync_leaves_a_usable_checkpoint_and_no_litter(run, m
     assert outcomes == {"saved", "No space left on device"}
 
 
-def test_a_real_write_that_the_kernel_refuses_is_a_run_failure(run):
+def test_write_refused_by_kernel_raises_run_failure(run):
     save(run, 1)
     code = """
         import resource, sys
@@ -305,7 +305,7 @@ def test_a_real_write_that_the_kernel_refuses_is_a_run_failure(run):
     assert tree(run.path) == before
 
 
-def test_a_kill_while_one_checkpoint_replaces_another_loses_neither(run, monkeypatch):
+def test_kill_during_replacement_keeps_a_checkpoint(run, monkeypatch):
     save(run, 1)
     (run.path / "checkpoints" / "env_steps_000000001000").rename(
         run.path / "checkpoints" / ".old-env_steps_000000001000"
@@ -341,7 +341,7 @@ WRITER = """
 
 
 @pytest.mark.slow
-def test_a_writer_killed_at_any_moment_leaves_a_checkpoint_that_verifies(run):
+def test_killed_writer_leaves_valid_checkpoint(run):
     log = CsvLog(run.path / "training.csv", ["env_steps", "value"])
     arrays = {"learner": {"w": np.zeros(5000)}, "loop": {"step": np.int64(0)}}
     run.checkpoints.save(0, arrays, {"offset": log.offset()}, [])

@@ -1,4 +1,4 @@
-"""The CSV logs: exact, appendable, cut back to a checkpoint, readable while growing."""
+"""CSV logs: writing, truncation and reading while they grow."""
 
 import csv
 import errno
@@ -35,7 +35,7 @@ def log(tmp_path):
     log.close()
 
 
-def test_rows_come_back_exactly(log):
+def test_rows_round_trip_exactly(log):
     log.append([ROW, {**ROW, "task": 'a "quoted", name', "return": float("-inf"), "seed": 4}])
     columns = read_evaluations(log.path)
     assert list(columns) == list(EVALUATION_COLUMNS)
@@ -50,12 +50,12 @@ def test_rows_come_back_exactly(log):
     assert np.isnan(columns["first_success_env_step"]).all()
 
 
-def test_a_run_directory_is_accepted_in_place_of_the_file(log, tmp_path):
+def test_run_directory_is_accepted_as_path(log, tmp_path):
     log.append([ROW])
     assert read_evaluations(tmp_path)["seed"].tolist() == [3]
 
 
-def test_every_other_csv_reader_agrees(log):
+def test_standard_csv_reader_agrees(log):
     log.append([ROW])
     with log.path.open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -64,7 +64,7 @@ def test_every_other_csv_reader_agrees(log):
     assert row["success_last"] == ""
 
 
-def test_misspelt_columns_and_line_breaks_are_refused_and_nothing_is_written(log):
+def test_invalid_rows_are_rejected_before_writing(log):
     before = log.path.read_bytes()
     for bad in ({"retrun": 1.0}, {"task": "a\nb"}):
         with pytest.raises(ValueError, match=r"retrun|line breaks"):
@@ -72,7 +72,7 @@ def test_misspelt_columns_and_line_breaks_are_refused_and_nothing_is_written(log
     assert log.path.read_bytes() == before
 
 
-def test_truncating_to_an_offset_drops_exactly_what_came_after(log):
+def test_truncate_drops_later_rows(log):
     log.append([ROW])
     offset = log.offset()
     content = log.path.read_bytes()
@@ -85,7 +85,7 @@ def test_truncating_to_an_offset_drops_exactly_what_came_after(log):
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
-def test_an_offset_where_no_row_ends_is_refused_and_nothing_is_cut(log, shift):
+def test_truncate_rejects_offset_inside_row(log, shift):
     log.append([ROW])
     content = log.path.read_bytes()
     with pytest.raises(UserError, match="changed since its checkpoint"):
@@ -93,7 +93,7 @@ def test_an_offset_where_no_row_ends_is_refused_and_nothing_is_cut(log, shift):
     assert log.path.read_bytes() == content
 
 
-def test_a_row_cut_short_is_ignored_when_reading_and_dropped_when_reopened(log):
+def test_incomplete_row_is_ignored_and_dropped_on_reopening(log):
     log.append([ROW, ROW])
     log.close()
     whole = log.path.read_bytes()
@@ -118,7 +118,7 @@ def test_a_row_cut_short_is_ignored_when_reading_and_dropped_when_reopened(log):
         (",".join(EVALUATION_COLUMNS).encode() + b"\nt,a,2,0," + b"9" * 30 + b"," * 10 + b"\n", "env_steps is '9"),
     ],
 )
-def test_foreign_and_damaged_files_get_one_clear_line(tmp_path, content, message):
+def test_invalid_files_raise_user_error(tmp_path, content, message):
     path = tmp_path / "evaluations.csv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
@@ -126,12 +126,12 @@ def test_foreign_and_damaged_files_get_one_clear_line(tmp_path, content, message
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"evaluations\.csv does not exist"):
         read_evaluations(tmp_path)
 
 
-def test_reopening_with_other_columns_is_refused(tmp_path):
+def test_reopening_with_other_columns_is_rejected(tmp_path):
     CsvLog(tmp_path / "training.csv", ["seed", "loss"]).close()
     with pytest.raises(UserError, match="has columns seed,loss, expected seed,entropy"):
         CsvLog(tmp_path / "training.csv", ["seed", "entropy"])
@@ -149,7 +149,7 @@ def test_training_columns_are_numbers(tmp_path):
         read_training(tmp_path)
 
 
-def test_a_full_disk_leaves_no_half_row(log, monkeypatch):
+def test_full_disk_leaves_no_partial_row(log, monkeypatch):
     log.append([ROW])
     before = log.path.read_bytes()
 

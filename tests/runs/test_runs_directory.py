@@ -1,4 +1,4 @@
-"""Making, opening, replacing and locking a run directory."""
+"""Creation, opening, replacement and locking of run directories."""
 
 import errno
 import json
@@ -48,7 +48,7 @@ def test_config_is_plain_json_with_a_format(tmp_path):
     assert RunDirectory.open(run.path).config == run.config == {"format": 1, **CONFIG}
 
 
-def test_config_cannot_be_changed_behind_the_files_back(tmp_path):
+def test_config_is_a_copy(tmp_path):
     run = RunDirectory.create(tmp_path / "a", CONFIG)
     run.config["versions"]["numpy"] = "3"
     assert run.config["versions"]["numpy"] == "2"
@@ -56,14 +56,14 @@ def test_config_cannot_be_changed_behind_the_files_back(tmp_path):
     assert RunDirectory.open(tmp_path / "a").config == {"format": 1, **CONFIG, "env_steps": 7}
 
 
-def test_a_config_that_is_not_json_writes_nothing(tmp_path):
+def test_invalid_config_writes_nothing(tmp_path):
     for bad in ({"x": float("nan")}, {"x": object()}):
         with pytest.raises((TypeError, ValueError), match="JSON"):
             RunDirectory.create(tmp_path / "a", bad)
     assert tree(tmp_path) == {}
 
 
-def test_a_run_is_not_overwritten_unasked(tmp_path):
+def test_run_is_not_overwritten_by_default(tmp_path):
     run = RunDirectory.create(tmp_path / "a", CONFIG)
     fill(run)
     before = tree(tmp_path)
@@ -72,7 +72,7 @@ def test_a_run_is_not_overwritten_unasked(tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_overwrite_removes_the_runs_files_and_no_others(tmp_path):
+def test_overwrite_removes_only_own_files(tmp_path):
     fill(RunDirectory.create(tmp_path / "a", CONFIG))
     kept = ["notes.txt", "checkpoints/mine.txt", "replay/segment_mine.npz", "policy/picture.png"]
     for name in kept:
@@ -84,7 +84,7 @@ def test_overwrite_removes_the_runs_files_and_no_others(tmp_path):
     assert RunDirectory.open(tmp_path / "a").config["task"] == "other"
 
 
-def test_check_free_refuses_what_create_would_and_writes_nothing(tmp_path, monkeypatch):
+def test_check_free_rejects_like_create_without_writing(tmp_path, monkeypatch):
     fill(RunDirectory.create(tmp_path / "run", CONFIG))
     (tmp_path / "file").write_text("mine")
     before = tree(tmp_path)
@@ -109,7 +109,7 @@ def test_check_free_refuses_what_create_would_and_writes_nothing(tmp_path, monke
         {"config.json": "[1", "evaluations.csv": "x"},
     ],
 )
-def test_what_is_not_a_run_is_never_touched(tmp_path, content, overwrite):
+def test_other_directories_are_not_touched(tmp_path, content, overwrite):
     for name, text in content.items():
         (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "a" / name).write_text(text)
@@ -120,19 +120,19 @@ def test_what_is_not_a_run_is_never_touched(tmp_path, content, overwrite):
     assert not (tmp_path / "a" / ".lock").exists()
 
 
-def test_an_empty_directory_will_do(tmp_path):
+def test_empty_directory_is_accepted(tmp_path):
     assert RunDirectory.create(tmp_path, CONFIG).path == tmp_path
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "file/below/deeper"])
-def test_a_file_in_the_way_is_named(tmp_path, name):
+def test_existing_file_is_named(tmp_path, name):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="file"):
         RunDirectory.create(tmp_path / name, CONFIG, overwrite=True)
     assert tree(tmp_path) == {"file": b"mine"}
 
 
-def test_a_parent_that_cannot_be_written_leaves_no_folders(tmp_path):
+def test_unwritable_parent_leaves_no_folders(tmp_path):
     with pytest.raises(UserError, match=r"cannot make the run directory .*too long"):
         RunDirectory.create(tmp_path / "made" / ("n" * 300), CONFIG)
     assert tree(tmp_path) == {}
@@ -140,7 +140,7 @@ def test_a_parent_that_cannot_be_written_leaves_no_folders(tmp_path):
         RunDirectory.create("/proc/surefoot-run", CONFIG)
 
 
-def test_a_disk_that_refuses_the_config_leaves_no_folders(tmp_path, monkeypatch):
+def test_failed_config_write_leaves_no_folders(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -150,7 +150,7 @@ def test_a_disk_that_refuses_the_config_leaves_no_folders(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_opening_says_what_was_expected(tmp_path):
+def test_open_error_names_expectation(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
     for name, reason in [("absent", "is missing"), ("file", "is not a directory"), ("empty", "has no config.json")]:
@@ -159,14 +159,14 @@ def test_opening_says_what_was_expected(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 2}', b"\xff", b"[" * 100_000])
-def test_a_damaged_config_is_one_clear_line(tmp_path, content):
+def test_damaged_config_raises_user_error(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UserError, match=r"config\.json is") as caught:
         RunDirectory.open(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_second_process_is_refused_by_the_first_ones_id(tmp_path):
+def test_second_process_is_rejected_with_id_of_first(tmp_path):
     run = RunDirectory.create(tmp_path / "a", CONFIG)
     code = """
         import sys
@@ -191,7 +191,7 @@ def test_a_second_process_is_refused_by_the_first_ones_id(tmp_path):
     assert run_python(code, run.path, "lock").stdout == "not refused\n"
 
 
-def test_the_lock_of_a_killed_process_is_free_though_its_forked_worker_lives(tmp_path):
+def test_lock_of_killed_process_is_free_despite_forked_worker(tmp_path):
     RunDirectory.create(tmp_path / "a", CONFIG)
     code = """
         import os, signal, sys, time
@@ -219,7 +219,7 @@ def test_the_lock_of_a_killed_process_is_free_though_its_forked_worker_lives(tmp
         os.kill(worker, 9)
 
 
-def test_locking_a_run_that_was_replaced_meanwhile_is_refused(tmp_path):
+def test_locking_replaced_run_is_rejected(tmp_path):
     run = RunDirectory.create(tmp_path / "a", CONFIG)
     RunDirectory.create(tmp_path / "a", {"task": "other"}, overwrite=True)
     with pytest.raises(UserError, match="changed by another process"):
@@ -228,7 +228,7 @@ def test_locking_a_run_that_was_replaced_meanwhile_is_refused(tmp_path):
         pass
 
 
-def test_locking_clears_what_a_killed_process_left_half_written(tmp_path):
+def test_locking_removes_temporary_files(tmp_path):
     run = RunDirectory.create(tmp_path / "a", CONFIG)
     fill(run)
     before = tree(tmp_path)
@@ -241,7 +241,7 @@ def test_locking_clears_what_a_killed_process_left_half_written(tmp_path):
         assert tree(tmp_path) == before
 
 
-def test_runs_and_policy_need_numpy_alone():
+def test_runs_and_policy_need_only_numpy():
     code = """
         import sys
         before = set(sys.modules)

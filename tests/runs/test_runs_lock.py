@@ -1,4 +1,4 @@
-"""The lock file: what keeps a run from being locked, and whose fault it is."""
+"""Lock files of run directories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surefoot.runs import lock as lock_module
 from surefoot.runs.lock import RunLock
 
 
-def test_it_names_its_process_and_is_free_again_after_release(tmp_path: Path) -> None:
+def test_lock_names_process_and_is_released(tmp_path: Path) -> None:
     lock = RunLock(tmp_path / ".lock")
     lock.acquire()
     assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
@@ -25,7 +25,7 @@ def test_it_names_its_process_and_is_free_again_after_release(tmp_path: Path) ->
     RunLock(tmp_path / ".lock").acquire()
 
 
-def test_it_is_kept_for_a_thread_that_writes_on(tmp_path: Path) -> None:
+def test_kept_lock_outlives_release(tmp_path: Path) -> None:
     lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
     lock.keep()()  # Without the lock, nothing.
     lock.acquire()
@@ -41,7 +41,7 @@ def test_it_is_kept_for_a_thread_that_writes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork")  # Other tests may have left threads; this child only waits and ends.
-def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
+def test_forked_child_holds_no_lock(tmp_path: Path) -> None:
     lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
     lock.acquire()
     unlock = lock.keep()
@@ -60,7 +60,7 @@ def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
         assert os.waitpid(child, 0)[1] == 0
 
 
-def test_somebody_who_just_looks_does_not_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_testing_lock_does_not_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".lock").touch()
     looking = os.open(tmp_path / ".lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
@@ -72,7 +72,7 @@ def test_somebody_who_just_looks_does_not_keep_it(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
-def test_a_full_disk_is_no_mistake_of_the_user_and_leaves_it_free(
+def test_full_disk_raises_run_failure_and_leaves_lock_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*_: Any) -> None:
@@ -87,6 +87,6 @@ def test_a_full_disk_is_no_mistake_of_the_user_and_leaves_it_free(
     RunLock(tmp_path / ".lock").acquire()
 
 
-def test_a_lock_file_that_cannot_be_made_is_a_user_error(tmp_path: Path) -> None:
+def test_failed_lock_file_raises_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot lock .*absent: No such file"):
         RunLock(tmp_path / "absent" / ".lock").acquire()
