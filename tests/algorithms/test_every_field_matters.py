@@ -98,6 +98,20 @@ def update(algorithm: Algorithm) -> Any:
 
 
 @functools.cache
+def losses(algorithm: Algorithm) -> Any:
+    """The program of both losses, without gradients."""
+    functions = learner(algorithm)
+
+    def outputs(state: LearnerState, batch: Batch, key: jax.Array) -> Any:
+        batch = functions.preprocess(state, batch)
+        critic, (batch_stats, _, _) = functions.critic_loss(state.critic.params, state, batch, key)
+        return critic, batch_stats, functions.actor_loss(state.actor.params, state, batch, key)[0]
+
+    state = jax.eval_shape(functions.init, jax.random.key(0))
+    return program(outputs, state, fixed_batch(), jax.random.key(0))
+
+
+@functools.cache
 def init(algorithm: Algorithm) -> Any:
     """The program that makes an initial state, without the optimisers."""
 
@@ -161,9 +175,9 @@ def network(name: str) -> dict[str, tuple[Any, See]]:
         f"{name}.widths": ((9,), initial_shapes),
         f"{name}.norm.momentum": (0.5, update),
         f"{name}.norm.epsilon": (1e-2, update),
-        f"{name}.norm_order": ("pre", update),
+        f"{name}.norm_order": ("pre", losses),
         f"{name}.bias": (False, initial_shapes),
-        f"{name}.dropout": (0.5, update),
+        f"{name}.dropout": (0.5, losses),
         f"{name}.init": ("lecun", init),
     }
 
@@ -177,8 +191,8 @@ PERTURBED: dict[str, tuple[Any, See]] = {
     "policy.log_std.mapping": ("tanh", update),
     "target": (None, update),
     "target.tau": (0.5, update),
-    "target_reduction": (Mean(), update),
-    "policy_reduction": (First(), update),
+    "target_reduction": (Mean(), losses),
+    "policy_reduction": (First(), losses),
     "critic_pass": ("separate", update),
     "critic_loss.scale": (1.0, update),
     "weight_constraint": (None, update),
@@ -245,29 +259,29 @@ def optimizer_of(name: str) -> dict[tuple[str, str], tuple[Any, See]]:
 
 
 PART_FIELDS: dict[tuple[str, str], tuple[Any, See]] = {
-    ("renorm", "critic.norm.momentum"): (0.5, update),
-    ("renorm", "critic.norm.epsilon"): (0.1, update),
-    ("renorm", "critic.norm.max_scale"): (1.5, update),
-    ("renorm", "critic.norm.max_shift"): (0.5, update),
-    ("renorm", "critic.norm.warmup_updates"): (1, update),
-    ("layer-norm", "critic.norm.epsilon"): (0.1, update),
+    ("renorm", "critic.norm.momentum"): (0.5, losses),
+    ("renorm", "critic.norm.epsilon"): (0.1, losses),
+    ("renorm", "critic.norm.max_scale"): (1.5, losses),
+    ("renorm", "critic.norm.max_shift"): (0.5, losses),
+    ("renorm", "critic.norm.warmup_updates"): (1, losses),
+    ("layer-norm", "critic.norm.epsilon"): (0.1, losses),
     ("bro-net", "critic.width"): (7, initial_shapes),
     ("bro-net", "critic.blocks"): (2, initial_shapes),
     ("simba-net", "critic.width"): (7, initial_shapes),
     ("simba-net", "critic.blocks"): (2, initial_shapes),
     ("simba-net", "critic.expansion"): (3, initial_shapes),
     ("quantiles", "critic_loss.num_quantiles"): (6, initial_shapes),
-    ("quantiles", "critic_loss.kappa"): (0.1, update),
+    ("quantiles", "critic_loss.kappa"): (0.1, losses),
     ("categories", "critic_loss.num_atoms"): (6, initial_shapes),
-    ("categories", "critic_loss.low"): (-0.5, update),
-    ("categories", "critic_loss.high"): (0.5, update),
-    ("subset", "target_reduction.size"): (3, update),
-    ("penalty", "weight_constraint.coefficient"): (0.2, update),
+    ("categories", "critic_loss.low"): (-0.5, losses),
+    ("categories", "critic_loss.high"): (0.5, losses),
+    ("subset", "target_reduction.size"): (3, losses),
+    ("penalty", "weight_constraint.coefficient"): (0.2, losses),
     ("deterministic", "policy.exploration_noise"): (0.3, act),
-    ("deterministic", "policy.target_noise"): (0.1, update),
-    ("deterministic", "policy.target_noise_bound"): (0.1, update),
-    ("observations", "observation_norm.epsilon"): (0.1, update),
-    ("rewards", "reward_scaling.epsilon"): (0.1, update),
+    ("deterministic", "policy.target_noise"): (0.1, losses),
+    ("deterministic", "policy.target_noise_bound"): (0.1, losses),
+    ("observations", "observation_norm.epsilon"): (0.1, losses),
+    ("rewards", "reward_scaling.epsilon"): (0.1, losses),
     ("optimism", "optimism.torso.width"): (7, initial_shapes),
     ("optimism", "optimism.torso.blocks"): (2, initial_shapes),
     ("optimism", "optimism.std_scale"): (0.5, act),
@@ -367,6 +381,11 @@ def test_exempt_field_changes_nothing(path: str) -> None:
     value = "unconstrained" if path.endswith("decay") else "other"
     base = perturb(BASE, "temperature.optimizer.weight_decay", 0.2)
     assert update(base) == update(perturb(base, path, value))
+
+
+def test_programs_are_reproducible() -> None:
+    for see in (update, losses, init, act):
+        assert see.__wrapped__(BASE) == see(BASE)
 
 
 def test_discount_changes_the_update_program() -> None:
