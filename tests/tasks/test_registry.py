@@ -137,9 +137,17 @@ def test_invalid_task_types():
     ],
 )
 def test_missing_suite_names_the_extra(monkeypatch, package, name, extra):
+    monkeypatch.setattr("surefoot.tasks.dmc._INSTALLABLE", True)
     monkeypatch.setitem(sys.modules, package, None)  # `import` then raises as if it were missing
     with pytest.raises(MissingDependency, match=rf"'{package}'.*surefoot\[{extra}\]"):
         get_task(name).make()
+
+
+def test_missing_dm_control_names_the_python_that_has_it(monkeypatch):
+    monkeypatch.setattr("surefoot.tasks.dmc._INSTALLABLE", False)
+    monkeypatch.setitem(sys.modules, "dm_control", None)
+    with pytest.raises(UserError, match=r"Python 3\.13: use Python 3\.12"):
+        get_task("dog-run").make()
 
 
 def test_missing_gymnasium_dependency_is_a_user_error(monkeypatch):

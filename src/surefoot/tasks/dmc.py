@@ -12,6 +12,9 @@ from surefoot.errors import MissingDependency, UserError
 from surefoot.tasks.rendering import MujocoCamera, View
 from surefoot.tasks.wrappers import Advance
 
+# dm_control requires labmaze, which has no wheel for Python 3.13.
+_INSTALLABLE = sys.version_info < (3, 13)
+
 
 def import_suite() -> Any:
     """Import `dm_control.suite` without a graphics library, which training does not need.
@@ -25,8 +28,7 @@ def import_suite() -> Any:
     try:
         from dm_control import suite
     except ModuleNotFoundError as error:
-        if error.name == "dm_control" and sys.version_info >= (3, 13):
-            # It requires labmaze, which has no wheel for Python 3.13.
+        if error.name == "dm_control" and not _INSTALLABLE:
             raise UserError("DM Control cannot be installed on Python 3.13: use Python 3.12") from error
         if error.name in ("dm_control", "mujoco"):
             raise MissingDependency(error.name, "dmc", "DM Control") from error
