@@ -36,6 +36,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "droq": ("probe-action",),  # the policy climbs critics under dropout
 }
 
+NAMES = [name if name in ("sac", "crossq-wn", "xqc") else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+"""Presets; those that share most of their code with another one are in the slow tier."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -56,7 +59,7 @@ def test_probe_is_learned_to_its_known_value(name: str, probe: str, folder: Path
     assert_known_value(probe, trained(name, probe, folder))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_update_is_done_and_none_of_before_a_reset_is_left(name: str, folder: Path) -> None:
     """Adam's own count says how many updates there were since its network was made."""
     algorithm, learner = quick(name), trained(name, CASES[name][0], folder).learner
@@ -69,13 +72,13 @@ def test_every_update_is_done_and_none_of_before_a_reset_is_left(name: str, fold
     assert int(learner.actor.opt_state[0].count) == (before + updates) // delay - before // delay
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_updates_of_a_run_are_compiled_once(name: str, folder: Path) -> None:
     train: Any = trained(name, CASES[name][0], folder).loop._population._train_step
     assert train._cache_size() == 3  # warm-up with uniform actions, its last step, updates
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_resumed_run_equals_an_uninterrupted_one(name: str, folder: Path, tmp_path: Path) -> None:
     whole = trained(name, CASES[name][0], folder).path
     cut = tmp_path / "cut"

@@ -35,18 +35,16 @@ SETTINGS = [
     "diagnose_every=700",
 ]
 SETTINGS += ["replay_capacity=400", "env_workers=0"]
-# Most moments lie within an evaluation beside training, where a core is left over for it, and checkpoints wait for it.
-OVERLAPPED = ["cheetah-run", "700", "1", "evaluate_every=100", "checkpoint_every=100", "log_every=50", "overlap=true"]
 
 
-def start(out: Path, settings: list[str] = SETTINGS) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.training.small", str(out), *settings]
+def start(out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.training.small", str(out), *SETTINGS]
     log = out.with_suffix(".log").open("ab")
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "MUJOCO_GL": "disabled"})
 
 
-def finish(out: Path, settings: list[str] = SETTINGS) -> None:
-    process = start(out, settings)
+def finish(out: Path) -> None:
+    process = start(out)
     assert process.wait(timeout=240) == 0, out.with_suffix(".log").read_text()
 
 
@@ -85,6 +83,7 @@ def wait_for_rows(out: Path, rows: int, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_run_killed_at_random_moments_equals_an_uninterrupted_one(uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     # Each kill falls at a different place: within the warm-up, early in training, late in it.
@@ -99,18 +98,7 @@ def test_run_killed_at_random_moments_equals_an_uninterrupted_one(uninterrupted:
     assert_same_run(uninterrupted, out)
 
 
-def test_a_run_killed_while_it_evaluates_beside_training_loses_nothing(tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    finish(whole, OVERLAPPED)
-    process = start(out, OVERLAPPED)
-    wait_for_rows(out, 1 + 6, process)
-    time.sleep(random.Random(time.time_ns()).uniform(0.0, 0.3))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was over before"
-    finish(out, OVERLAPPED)
-    assert_same_run(whole, out)
-
-
+@pytest.mark.slow
 def test_sigterm_makes_a_checkpoint_at_once_and_the_rest_is_the_same(uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = start(out)

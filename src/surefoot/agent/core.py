@@ -175,7 +175,7 @@ class AgentCore:
         return action
 
     def _divergence(self) -> RunFailure:
-        return RunFailure(f"learning diverged: the policy is not finite after {self.grad_steps:,} updates")
+        return RunFailure(f"learning diverged: after {self.grad_steps:,} updates the policy is not finite")
 
 
 @jax.jit
