@@ -54,7 +54,14 @@ def test_every_preset_is_here() -> None:
     assert CASES.keys() == {preset.name for preset in list_presets()}
 
 
-@pytest.mark.parametrize(("name", "probe"), [(name, probe) for name, probes in CASES.items() for probe in probes])
+@pytest.mark.parametrize(
+    ("name", "probe"),
+    [
+        pytest.param(name, probe, marks=() if name in NAMES else pytest.mark.slow)
+        for name, probes in CASES.items()
+        for probe in probes
+    ],
+)
 def test_probe_is_learned_to_its_known_value(name: str, probe: str, folder: Path) -> None:
     assert_known_value(probe, trained(name, probe, folder))
 

@@ -57,11 +57,10 @@ class StepView:
 class Callback:
     """Override what you need; each method does nothing otherwise.
 
-    Order: ``on_start``; then ``on_step`` after every agent step, followed by ``on_evaluation`` where one is due, or,
-    where evaluations are played beside training (``overlap``), some steps later; and ``on_checkpoint`` between two
-    agent steps, once a checkpoint is on disk, which is some steps after the one it stands at, and before the next one
-    begins (both also at step 0 of a new run); ``on_finish``; ``close``. Where several callbacks are given, each method
-    is called on one after the other, in their order, and always by the thread that trains.
+    Order: ``on_start``; then ``on_step`` after every agent step, followed by ``on_evaluation`` where one is due; and
+    ``on_checkpoint`` between two agent steps, once a checkpoint has been written, some steps after it was made and
+    before the next one is made (both also at step 0 of a new run); ``on_finish``; ``close``. Each method of
+    several callbacks is called in the order of the callbacks, always by the thread that trains.
 
     A callback cannot change what is trained: the run's bits are those of a run without it. ``StopTraining``, raised in
     any method, ends the run in good order. Whatever else a method raises ends it at once and reaches the caller of
