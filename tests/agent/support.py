@@ -1,4 +1,4 @@
-"""A robot to talk to: numbers that follow from the step, so that a test needs no simulator."""
+"""Agents and a simulated robot for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACTION = gymnasium.spaces.Box(np.array([-2.0, 0.1]), np.array([3.0, 0.7]), dtype
 DICT = gymnasium.spaces.Dict(
     [("pose", gymnasium.spaces.Box(-1, 1, (2, 2), np.float32)), ("arm", gymnasium.spaces.Box(-9, 9, (), np.float64))]
 )
-"""Not in alphabetical order: the order of the space counts."""
+"""Keys not in alphabetical order."""
 
 
 def tiny(**changes: Any) -> Algorithm:
@@ -31,7 +31,7 @@ def agent(**settings: Any) -> surefoot.Agent:
 
 @dataclasses.dataclass
 class Robot:
-    """Episodes of seven steps in one random sequence; every other one is truncated instead of terminated."""
+    """Random observations in episodes of seven steps; every other episode is truncated instead of terminated."""
 
     seed: int = 0
     step: int = 0

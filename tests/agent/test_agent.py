@@ -1,4 +1,4 @@
-"""The agent in a loop of one's own: the trainer's bits, the user's units, one clear line for what cannot be."""
+"""Agents in custom loops: equality with the trainer, units, and error messages."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import surefoot
 from surefoot.runs import RunDirectory
 from surefoot.tasks import episode_seed, get_task
 from surefoot.training.checkpointing.arrays import tree_to_arrays
-from tests.agent.support import ACTION, DICT, OBSERVATION, Robot, agent, tiny
+from tests.agent.support import ACTION, DICT, Robot, agent, tiny
 
 
 @pytest.fixture(scope="module")
-def learned() -> surefoot.Agent:
+def trained() -> surefoot.Agent:
     made = agent()
     Robot().drive(made, 30)
     return made
 
 
-# ---------------------------------------------------------------- the trainer's learner
+# ---------------------------------------------------------------- equality with the trainer
 
 
 @pytest.mark.parametrize("task_name", ["probe-termination", "probe-truncation"])
-def test_own_loop_learns_what_the_trainer_learns_bit_for_bit(task_name: str, tmp_path: Path) -> None:
+def test_custom_loop_equals_trainer_bit_for_bit(task_name: str, tmp_path: Path) -> None:
     steps, seed, algorithm = 60, 3, tiny()
     surefoot.train(
         task_name, algorithm=algorithm, seed=seed, env_steps=steps, evaluate_every=steps, checkpoint_every=steps,
         evaluation_episodes=1, log_every=7, out=tmp_path / "run",
     )  # fmt: skip
-    trained = RunDirectory.open(tmp_path / "run").checkpoints.load().arrays["learner"]
+    checkpoint = RunDirectory.open(tmp_path / "run").checkpoints.load().arrays["learner"]
 
     task = get_task(task_name)
     env = task.make()
@@ -52,15 +52,15 @@ def test_own_loop_learns_what_the_trainer_learns_bit_for_bit(task_name: str, tmp
         if terminated or truncated:
             episode += 1
             obs, _ = env.reset(seed=episode_seed(task.name, seed, "train", episode))
-    mine.act(obs)  # the trainer has chosen its next action when it makes a checkpoint
+    mine.act(obs)  # the trainer chooses its next action before a checkpoint
     assert mine.grad_steps == 2 * (steps - 20)
     own = tree_to_arrays(mine._core._state.learner)
-    assert own.keys() == trained.keys()
+    assert own.keys() == checkpoint.keys()
     for name, array in own.items():
-        np.testing.assert_array_equal(array, trained[name], err_msg=name)
+        np.testing.assert_array_equal(array, checkpoint[name], err_msg=name)
 
 
-def test_buffer_holds_what_was_observed_across_ends_and_gaps() -> None:
+def test_buffer_equals_observed_transitions_across_ends_and_gaps() -> None:
     made, rng = agent(algorithm=tiny(warmup_transitions=5), replay_capacity=8), np.random.default_rng(0)
     kept, obs = [], rng.normal(size=3).astype(np.float32)
     for step in range(21):
@@ -68,7 +68,7 @@ def test_buffer_holds_what_was_observed_across_ends_and_gaps() -> None:
         terminated, truncated = step % 5 == 4, step % 7 == 6
         made.observe(obs, action, reward, after, terminated, truncated)
         kept.append((obs, reward, after, terminated))
-        # Every third time the robot was moved by hand, without an end of the episode.
+        # Every third observation is unrelated to the previous one, without an end of the episode.
         obs = rng.normal(size=3).astype(np.float32) if step % 3 == 0 or terminated or truncated else after
     buffer = jax.tree.map(lambda leaf: np.asarray(leaf)[0], made._core._state.replay)
     assert 3 <= buffer.num_transitions - buffer.oldest <= 8
@@ -83,7 +83,7 @@ def test_buffer_holds_what_was_observed_across_ends_and_gaps() -> None:
 # ---------------------------------------------------------------- warm-up, updates, metrics
 
 
-def test_nothing_is_learned_before_the_warm_up_is_over() -> None:
+def test_no_update_during_warmup() -> None:
     made, robot = agent(), Robot()
     before = made.policy()(np.ones(3))
     robot.drive(made, 20)
@@ -95,7 +95,7 @@ def test_nothing_is_learned_before_the_warm_up_is_over() -> None:
     assert np.any(made.policy()(np.ones(3)) != before)
 
 
-def test_warm_up_actions_are_uniform_over_the_space() -> None:
+def test_warmup_actions_are_uniform_over_the_space() -> None:
     made = agent()
     drawn = np.array([made.act(np.zeros(3)) for _ in range(400)])
     middle, half = (ACTION.high + ACTION.low) / 2, (ACTION.high - ACTION.low) / 2
@@ -105,25 +105,25 @@ def test_warm_up_actions_are_uniform_over_the_space() -> None:
     np.testing.assert_allclose(unit.std(axis=0), 1 / np.sqrt(3), atol=0.06)
 
 
-def test_metrics_are_means_over_the_updates_of_the_call(learned: surefoot.Agent) -> None:
-    seen = {}
+def test_metrics_are_means_over_the_updates_of_a_call(trained: surefoot.Agent) -> None:
+    by_start = {}
     for _ in range(3):  # calls of two updates each, of which every third one updates the actor too
-        before = learned.grad_steps
-        metrics = learned.update()
+        before = trained.grad_steps
+        metrics = trained.update()
         assert metrics is not None
         assert np.isfinite([float(value) for value in metrics.critic]).all()
         expected = [number for number in (before + 1, before + 2) if number % 3 == 0]
         assert np.isnan(float(metrics.actor.entropy)) == (not expected)
-        seen[before] = metrics
-    temperatures = [float(metrics.actor.temperature) for metrics in seen.values()]
+        by_start[before] = metrics
+    temperatures = [float(metrics.actor.temperature) for metrics in by_start.values()]
     # Means, not sums: the temperature starts at 1 and moves by at most its learning rate.
     assert np.nanmax(np.abs(np.array(temperatures) - 1.0)) < 0.1
 
 
-# ---------------------------------------------------------------- the user's own units
+# ---------------------------------------------------------------- units
 
 
-def test_actions_come_in_the_spaces_units_shape_and_type() -> None:
+def test_actions_have_the_spaces_units_shape_and_dtype() -> None:
     space = gymnasium.spaces.Box(np.array([[-2.0], [0.1]]), np.array([[3.0], [0.7]]), dtype=np.float64)
     made = agent(action_space=space)
     for deterministic in (False, True):
@@ -135,12 +135,12 @@ def test_actions_come_in_the_spaces_units_shape_and_type() -> None:
         np.testing.assert_allclose(made._core.setting.spaces.to_action(np.full(2, unit, np.float32)), end, rtol=1e-7)
 
 
-def test_mode_is_the_numpy_policys_mode(learned: surefoot.Agent) -> None:
+def test_deterministic_action_equals_numpy_policy(trained: surefoot.Agent) -> None:
     for obs in np.random.default_rng(1).normal(size=(20, 3)):
-        np.testing.assert_allclose(learned.act(obs, deterministic=True), learned.policy()(obs), atol=1e-5)
+        np.testing.assert_allclose(trained.act(obs, deterministic=True), trained.policy()(obs), atol=1e-5)
 
 
-def test_dict_observations_are_joined_in_the_spaces_order() -> None:
+def test_dict_observations_are_concatenated_in_the_spaces_order() -> None:
     made = agent(observation_space=DICT)
     obs = {"arm": 5.0, "pose": np.array([[1, 2], [3, 4]])}
     np.testing.assert_array_equal(made._core.setting.spaces.to_flat(obs, "obs"), np.float32([1, 2, 3, 4, 5]))
@@ -148,19 +148,19 @@ def test_dict_observations_are_joined_in_the_spaces_order() -> None:
     np.testing.assert_allclose(made.act(obs, deterministic=True), made.policy()(obs), atol=1e-5)
 
 
-def test_saved_policy_is_read_by_load_policy(learned: surefoot.Agent, tmp_path: Path) -> None:
-    learned.save_policy(tmp_path / "policy")
+def test_saved_policy_loads_and_does_not_change_with_updates(trained: surefoot.Agent, tmp_path: Path) -> None:
+    trained.save_policy(tmp_path / "policy")
     loaded = surefoot.load_policy(tmp_path / "policy")
-    np.testing.assert_array_equal(loaded(np.ones(3)), learned.policy()(np.ones(3)))
-    assert (loaded.task, loaded.env_steps, loaded.algorithm) == ("own-loop", learned.agent_steps, "crossq-wn")
-    before = learned.policy()
+    np.testing.assert_array_equal(loaded(np.ones(3)), trained.policy()(np.ones(3)))
+    assert (loaded.task, loaded.env_steps, loaded.algorithm) == ("own-loop", trained.agent_steps, "crossq-wn")
+    before = trained.policy()
     kept = before(np.ones(3))
-    learned.update()
-    learned.update()
+    trained.update()
+    trained.update()
     np.testing.assert_array_equal(before(np.ones(3)), kept)
 
 
-def test_arrays_that_are_reused_by_the_caller_do_not_change_the_buffer() -> None:
+def test_buffer_copies_the_callers_arrays() -> None:
     made = agent()
     obs, after = np.zeros(3), np.ones(3)
     made.observe(obs, made.act(obs), 0.0, after, False, False)
@@ -170,7 +170,7 @@ def test_arrays_that_are_reused_by_the_caller_do_not_change_the_buffer() -> None
     np.testing.assert_array_equal(frames[1:3], [[0, 0, 0], [1, 1, 1]])
 
 
-# ---------------------------------------------------------------- what cannot be
+# ---------------------------------------------------------------- invalid input
 
 
 def one_transition(**changes: Any) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def one_transition(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"obs": np.zeros(4)}, r"obs has shape \(4,\), expected \(3,\)"),
         ({"obs": np.array([0, np.nan, 0])}, "obs holds NaN"),
@@ -191,37 +191,37 @@ def one_transition(**changes: Any) -> dict[str, Any]:
         ({"action": np.array([0.0, 0.8])}, r"action is 0.8 at entry 1, expected a number within \[0.1, 0.7\]"),
         ({"action": np.array([np.nan, 0.5])}, "action is nan at entry 0"),
         ({"reward": float("inf")}, "reward must be one number that is finite"),
-        ({"reward": "much"}, "reward must be a number, got 'much'"),
+        ({"reward": "high"}, "reward must be a number, got 'high'"),
         ({"reward": np.zeros(2)}, "reward must be one number"),
         ({"terminated": 1}, "terminated must be True or False, got 1"),
         ({"truncated": None}, "truncated must be True or False, got None"),
     ],
 )
-def test_bad_transition_is_one_line_and_is_not_stored(
-    changes: dict[str, Any], said: str, learned: surefoot.Agent
+def test_invalid_transition_is_reported_and_not_stored(
+    changes: dict[str, Any], message: str, trained: surefoot.Agent
 ) -> None:
-    before = learned.agent_steps
-    with pytest.raises(surefoot.UserError, match=said) as failure:
-        learned.observe(**one_transition(**changes))
+    before = trained.agent_steps
+    with pytest.raises(surefoot.UserError, match=message) as failure:
+        trained.observe(**one_transition(**changes))
     assert "\n" not in str(failure.value)
-    assert learned.agent_steps == before
+    assert trained.agent_steps == before
 
 
 @pytest.mark.parametrize(
-    ("obs", "said"),
+    ("obs", "message"),
     [
         (np.zeros(5), "obs has no dict, expected a dict with the keys pose, arm"),
         ({"pose": np.zeros((2, 2))}, "obs has the keys pose, expected a dict with the keys pose, arm"),
         ({"pose": np.zeros(4), "arm": 0.0}, r"obs\['pose'\] has shape \(4,\), expected \(2, 2\)"),
     ],
 )
-def test_bad_dict_observation_is_one_line(obs: Any, said: str) -> None:
-    with pytest.raises(surefoot.UserError, match=said):
+def test_invalid_dict_observation_is_reported(obs: Any, message: str) -> None:
+    with pytest.raises(surefoot.UserError, match=message):
         agent(observation_space=DICT).act(obs)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"observation_space": gymnasium.spaces.Discrete(3)}, "observation space Discrete"),
         ({"observation_space": gymnasium.spaces.Box(-1, 1, (0,))}, "observation space without entries"),
@@ -236,19 +236,19 @@ def test_bad_dict_observation_is_one_line(obs: Any, said: str) -> None:
         ({"discount": True}, "discount must be a number"),
     ],
 )
-def test_bad_setting_is_one_line(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(surefoot.UserError, match=said) as failure:
+def test_invalid_setting_is_reported_in_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(surefoot.UserError, match=message) as failure:
         agent(**settings)
     assert "\n" not in str(failure.value)
 
 
-def test_update_counts_are_whole_and_positive(learned: surefoot.Agent) -> None:
-    for n, said in ((0, "n must be between 1 and"), (2.5, "n must be a whole number")):
-        with pytest.raises(surefoot.UserError, match=said):
-            learned.update(n)  # type: ignore[arg-type]
+def test_update_count_must_be_a_positive_whole_number(trained: surefoot.Agent) -> None:
+    for n, message in ((0, "n must be between 1 and"), (2.5, "n must be a whole number")):
+        with pytest.raises(surefoot.UserError, match=message):
+            trained.update(n)  # type: ignore[arg-type]
 
 
-def test_discount_comes_from_the_call_then_the_algorithm_then_the_default() -> None:
+def test_discount_precedence_is_argument_algorithm_default() -> None:
     chosen = [
         agent(algorithm=tiny(discount=own), discount=given)._core.setting.discount
         for own, given in ((0.9, 0.8), (0.9, None), (None, None))
@@ -256,7 +256,7 @@ def test_discount_comes_from_the_call_then_the_algorithm_then_the_default() -> N
     assert chosen == [0.8, 0.9, 0.99]
 
 
-def test_divergence_is_one_line() -> None:
+def test_divergence_is_reported() -> None:
     made = agent()
     Robot().drive(made, 22)
     core = made._core
@@ -266,8 +266,3 @@ def test_divergence_is_one_line() -> None:
     for call in (lambda: made.act(np.zeros(3)), lambda: made.act(np.zeros(3), deterministic=True), made.policy):
         with pytest.raises(surefoot.RunFailure, match="learning diverged: after 4 updates the policy is not finite"):
             call()
-
-
-def test_spaces_are_kept() -> None:
-    made = agent()
-    assert (made.observation_space, made.action_space) == (OBSERVATION, ACTION)

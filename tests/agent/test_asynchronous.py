@@ -1,4 +1,4 @@
-"""Learning beside a control loop: the actor never waits, nothing observed is lost, a failure is heard of."""
+"""Learning concurrent with a control loop: non-blocking actions, complete storage, and reported failures."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tests.training.small import small
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30.0
     while not condition():
-        assert time.monotonic() < deadline, "nothing happened for 30 seconds"
+        assert time.monotonic() < deadline, "condition not met within 30 seconds"
         time.sleep(0.002)
 
 
-class Acting:
-    """What a Robot needs of an agent: a learner without ``update``."""
+class Actor:
+    """The part of a learner that Robot uses."""
 
     def __init__(self, learner: surefoot.AsyncLearner) -> None:
         self.act, self.observe = learner.act, learner.observe
 
 
-def test_it_learns_its_share_and_hands_over() -> None:
+def test_update_ratio_and_published_policy() -> None:
     made, robot = agent(), Robot()
     with surefoot.AsyncLearner(made) as learner:
         first = learner.act(np.ones(3), deterministic=True)
-        robot.drive(Acting(learner), 40, update=False)
+        robot.drive(Actor(learner), 40, update=False)
         wait_for(lambda: learner.stats().grad_steps == 40)
         assert np.any(learner.act(np.ones(3), deterministic=True) != first)
         stats = learner.stats()
@@ -43,73 +43,73 @@ def test_it_learns_its_share_and_hands_over() -> None:
     assert 1 <= stats.handovers <= 20
     assert (made.agent_steps, made.grad_steps) == (40, 40)
     time.sleep(0.05)
-    assert made.grad_steps == 40  # the thread is over
+    assert made.grad_steps == 40  # the thread has ended
     np.testing.assert_array_equal(made.policy()(np.ones(3)), learner._snapshot.policy(np.ones(3)))
 
 
-def test_agent_goes_on_where_the_block_ended_and_the_other_way_round() -> None:
+def test_agent_continues_across_blocks() -> None:
     made, robot = agent(), Robot()
     robot.drive(made, 25)
     with surefoot.AsyncLearner(made, publish_every=4) as learner:
-        robot.drive(Acting(learner), 7, update=False)
-        wait_for(lambda: learner.stats().grad_steps == 12)  # 7 x 2 are owed, in calls of 4
+        robot.drive(Actor(learner), 7, update=False)
+        wait_for(lambda: learner.stats().grad_steps == 12)  # 7 x 2 are due, in calls of 4
         assert learner.stats().utd == pytest.approx(12 / 7)
     robot.drive(made, 1)
     assert (made.agent_steps, made.grad_steps) == (33, 10 + 12 + 2)
 
 
-def test_actor_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The learning thread hangs in an update; the actor acts on, and knows how old its policy is."""
-    begun, go_on, learn = threading.Event(), threading.Event(), AgentCore.update
+def test_act_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The learning thread hangs in an update; the control thread acts, and staleness is measured."""
+    started, proceed, update = threading.Event(), threading.Event(), AgentCore.update
 
     def hang(core: AgentCore, count: int) -> Any:
         if core.agent_steps > 22:
-            begun.set()
-            assert go_on.wait(30)
-        return learn(core, count)
+            started.set()
+            assert proceed.wait(30)
+        return update(core, count)
 
     made, robot = agent(), Robot()
     robot.drive(made, 21)
     monkeypatch.setattr(AgentCore, "update", hang)
     with surefoot.AsyncLearner(made) as learner:
-        robot.drive(Acting(learner), 1, update=False)
+        robot.drive(Actor(learner), 1, update=False)
         wait_for(lambda: learner.stats().handovers == 1)
-        robot.drive(Acting(learner), 1, update=False)
-        assert begun.wait(30)
-        robot.drive(Acting(learner), 10, update=False)
+        robot.drive(Actor(learner), 1, update=False)
+        assert started.wait(30)
+        robot.drive(Actor(learner), 10, update=False)
         stats = learner.stats()
         assert (stats.agent_steps, stats.waiting, stats.handovers, stats.grad_steps) == (12, 10, 1, 2)
-        # The policy in use learned from 22 transitions; the last decision was made when there were 32.
+        # The policy was trained on 22 transitions; the last decision was made at 32.
         assert stats.max_stale_agent_steps == 10
         assert 0.0 < stats.stale_agent_steps < 10.0
         assert stats.max_stale_grad_steps == 2
         assert 0.0 < stats.stale_seconds <= stats.max_stale_seconds
-        go_on.set()
+        proceed.set()
         wait_for(lambda: learner.stats().grad_steps == 24)
     assert made.agent_steps == 33
 
 
-def test_what_was_observed_is_stored_when_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_the_block_stores_queued_transitions(monkeypatch: pytest.MonkeyPatch) -> None:
     made, robot, store = agent(), Robot(), AgentCore.store
 
-    def slow(core: AgentCore, seen: Any) -> None:
+    def slow(core: AgentCore, observed: Any) -> None:
         time.sleep(0.01)
-        store(core, seen)
+        store(core, observed)
 
     monkeypatch.setattr(AgentCore, "store", slow)
     with surefoot.AsyncLearner(made) as learner:
-        robot.drive(Acting(learner), 15, update=False)
+        robot.drive(Actor(learner), 15, update=False)
     assert made.agent_steps == 15
 
 
-def test_learning_thread_that_fails_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_of_the_learning_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(core: AgentCore, count: int) -> None:
         raise ValueError("out of\nmemory")
 
     made, robot = agent(), Robot()
     robot.drive(made, 21)
     monkeypatch.setattr(AgentCore, "update", fail)
-    said = "the learning thread failed: ValueError: out of memory"
+    message = "the learning thread failed: ValueError: out of memory"
     learner = surefoot.AsyncLearner(made)
     learner.__enter__()
     learner.observe(robot.obs, [0.0, 0.5], 1.0, robot.obs, False, False)
@@ -119,30 +119,30 @@ def test_learning_thread_that_fails_is_heard_of(monkeypatch: pytest.MonkeyPatch)
         lambda: learner.observe(robot.obs, [0, 0.5], 1, robot.obs, True, True),
         lambda: learner.__exit__(None, None, None),
     ):
-        with pytest.raises(surefoot.RunFailure, match=said):
+        with pytest.raises(surefoot.RunFailure, match=message):
             call()
     assert made.agent_steps == 22  # usable again
     assert made.act(robot.obs).shape == (2,)
 
 
-def test_own_failure_in_the_block_is_not_covered_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_in_the_block_propagates(monkeypatch: pytest.MonkeyPatch) -> None:
     made = agent()
     with pytest.raises(ZeroDivisionError), surefoot.AsyncLearner(made):
         raise ZeroDivisionError
     made.update()
 
 
-def test_within_the_block_the_agent_is_the_learners() -> None:
+def test_agent_is_unusable_within_the_block() -> None:
     made = agent()
     with surefoot.AsyncLearner(made):
         for call in (lambda: made.act(np.zeros(3)), made.update, made.policy, lambda: made.save("x"), made.compile):
-            with pytest.raises(surefoot.UserError, match="belongs to its AsyncLearner until the with block ends"):
+            with pytest.raises(surefoot.UserError, match="in use by an AsyncLearner: call the learner's methods"):
                 call()
-        with pytest.raises(surefoot.UserError, match="belongs to its AsyncLearner"), surefoot.AsyncLearner(made):
+        with pytest.raises(surefoot.UserError, match="in use by an AsyncLearner"), surefoot.AsyncLearner(made):
             pass
 
 
-def test_warm_up_acts_uniformly_and_exploration_noise_is_never_repeated() -> None:
+def test_warmup_is_uniform_and_noise_does_not_repeat() -> None:
     made = agent()
     with surefoot.AsyncLearner(made) as learner:
         drawn = np.array([learner.act(np.zeros(3)) for _ in range(300)])
@@ -155,7 +155,7 @@ def test_warm_up_acts_uniformly_and_exploration_noise_is_never_repeated() -> Non
     assert len(set(noises)) == 6
 
 
-def test_realtime_priority_is_the_control_threads_alone_and_for_the_block_alone() -> None:
+def test_realtime_priority_applies_only_to_the_control_thread_within_the_block() -> None:
     made, before = agent(), os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
     with surefoot.AsyncLearner(made, realtime=True) as learner:
         granted = learner.stats().realtime
@@ -166,16 +166,16 @@ def test_realtime_priority_is_the_control_threads_alone_and_for_the_block_alone(
     assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == before
 
 
-def test_refused_realtime_priority_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+def test_denied_realtime_priority_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    monkeypatch.setattr(os, "sched_setscheduler", deny)
     with surefoot.AsyncLearner(agent(), realtime=True) as learner:
         assert not learner.stats().realtime
 
 
-def test_bad_values_are_one_line_and_go_nowhere() -> None:
+def test_invalid_values_are_rejected() -> None:
     made = agent()
     with surefoot.AsyncLearner(made) as learner:
         with pytest.raises(surefoot.UserError, match=r"obs has shape \(4,\), expected \(3,\)"):
@@ -187,38 +187,38 @@ def test_bad_values_are_one_line_and_go_nowhere() -> None:
         surefoot.AsyncLearner(made, publish_every=0)
 
 
-def test_outside_its_block_it_neither_acts_nor_swallows_a_transition() -> None:
+def test_act_and_observe_outside_the_block_are_errors() -> None:
     made = agent()
     learner = surefoot.AsyncLearner(made)
     for _ in range(2):
-        with pytest.raises(surefoot.UserError, match="inside its `with` block only"):
+        with pytest.raises(surefoot.UserError, match="inside its `with` block"):
             learner.act(np.ones(3))
-        with pytest.raises(surefoot.UserError, match="inside its `with` block only"):
+        with pytest.raises(surefoot.UserError, match="inside its `with` block"):
             learner.observe(np.ones(3), ACTION.low, 0.0, np.ones(3), False, False)
-        with learner, pytest.raises(surefoot.UserError, match="open already"):
+        with learner, pytest.raises(surefoot.UserError, match="already open"):
             learner.__enter__()
-    made.act(np.ones(3))  # it has the agent back
+    made.act(np.ones(3))  # released
 
 
-def test_a_policy_that_explores_otherwise_is_refused() -> None:
+def test_policy_without_own_noise_is_rejected() -> None:
     made = agent(algorithm=small(surefoot.td3_wn(utd=1), warmup_transitions=20))
-    with pytest.raises(surefoot.UserError, match="td3-wn explores otherwise"):
+    with pytest.raises(surefoot.UserError, match="td3-wn explores by optimism or adds"):
         surefoot.AsyncLearner(made)
 
 
-def test_a_priority_that_cannot_be_given_back_does_not_keep_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Any) -> None:
+def test_agent_is_released_if_the_priority_cannot_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(_: Any) -> None:
         raise OSError(22, "Invalid argument")
 
     made = agent()
-    monkeypatch.setattr("surefoot.agent.priority.RealtimePriority.release", refuse)
+    monkeypatch.setattr("surefoot.agent.priority.RealtimePriority.release", deny)
     with pytest.raises(OSError, match="Invalid argument"), surefoot.AsyncLearner(made):
         pass
     made.update()
     assert "surefoot-learner" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_higher_priority_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_higher_priority_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     from surefoot.agent.priority import RealtimePriority
 
     asked: list[Any] = []

@@ -1,4 +1,4 @@
-"""The control clock keeps its grid and counts what it missed."""
+"""Control clock: fixed grid and missed deadlines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 class FakeTime:
-    """A clock that moves only when it is told to, or slept on; ``late`` seconds are added to every sleep."""
+    """Simulated time that advances by sleeping; ``late`` seconds are added to every sleep."""
 
     def __init__(self) -> None:
         self.now, self.late = 100.0, 0.0
@@ -31,7 +31,7 @@ class FakeTime:
         self.now += seconds + self.late
 
 
-def test_steps_lie_on_a_grid_whatever_their_work_takes(time: FakeTime) -> None:
+def test_steps_start_on_the_grid(time: FakeTime) -> None:
     ticks = []
     control = surefoot.ControlClock(20)
     for work in (0.01, 0.0, 0.049, 0.03, 0.0):
@@ -44,14 +44,14 @@ def test_steps_lie_on_a_grid_whatever_their_work_takes(time: FakeTime) -> None:
     assert stats.longest_step_seconds == pytest.approx(0.049)
 
 
-def test_overrun_is_counted_and_not_caught_up_on(time: FakeTime) -> None:
+def test_overrun_skips_missed_times(time: FakeTime) -> None:
     control, ticks = surefoot.ControlClock(20), []
     for work in (0.06, 0.01, 0.18, 0.01):
         control.tick()
         ticks.append(time.now - 100.0)
         time.now += work
     control.tick()
-    # 60 ms miss one deadline and pass over no other start than the one they ran into; 180 ms run over three starts.
+    # 60 ms miss one due time, 180 ms miss three.
     assert ticks == pytest.approx([0.0, 0.10, 0.15, 0.35])
     stats = control.stats()
     assert (stats.steps, stats.missed) == (8, 1 + 3)
@@ -59,18 +59,18 @@ def test_overrun_is_counted_and_not_caught_up_on(time: FakeTime) -> None:
     assert stats.longest_step_seconds == pytest.approx(0.18)
 
 
-def test_late_wake_up_counts_towards_the_step(time: FakeTime) -> None:
+def test_late_wake_counts_towards_the_step(time: FakeTime) -> None:
     control = surefoot.ControlClock(20)
     control.tick()
     time.late = 0.03
     control.tick()
-    time.now += 0.03  # begun 30 ms late, so done 60 ms after it was due
+    time.now += 0.03  # started 30 ms late, so done 60 ms after it was due
     control.tick()
     assert control.stats().missed == 1
     assert control.stats().latest_wake_seconds == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize("hz", [0, -1, float("nan"), float("inf"), "20", True, None])
-def test_bad_rate_is_one_line(hz: Any) -> None:
+def test_invalid_rate_is_rejected(hz: Any) -> None:
     with pytest.raises(surefoot.UserError, match="hz must be a positive number of control steps per second, got"):
         surefoot.ControlClock(hz)

@@ -1,4 +1,4 @@
-"""A saved agent goes on bit for bit, appears whole or not at all, and is checked before it is believed."""
+"""Saved agents: exact continuation, atomic writes, and validation."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("steps", [0, 10, 26, 100])
-def test_loaded_agent_goes_on_bit_for_bit(steps: int, tmp_path: Path) -> None:
-    """Before anything, in the warm-up, in the middle of an episode, after the ring of 64 has wrapped."""
+def test_loaded_agent_continues_bit_for_bit(steps: int, tmp_path: Path) -> None:
+    """At the start, in the warm-up, within an episode, and after the ring of 64 has wrapped."""
     made = agent()
     robots = [Robot(seed=9), Robot(seed=9)]
     robots[0].drive(made, steps)
     made.save(tmp_path / "arm")
     loaded = surefoot.Agent.load(tmp_path / "arm")
-    robots[1].drive(agent(), steps, update=False)  # brings the second robot to where the first one is
+    robots[1].drive(agent(), steps, update=False)  # advances the second robot to the same state
     assert (loaded.agent_steps, loaded.grad_steps) == (made.agent_steps, made.grad_steps)
     assert (loaded.observation_space, loaded.action_space) == (made.observation_space, made.action_space)
     assert loaded.algorithm == made.algorithm
@@ -45,7 +45,7 @@ def test_loaded_agent_goes_on_bit_for_bit(steps: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
-def test_dict_spaces_survive(tmp_path: Path) -> None:
+def test_dict_spaces_are_restored(tmp_path: Path) -> None:
     made = agent(observation_space=DICT, task="my-arm", discount=0.5)
     made.save(tmp_path / "arm")
     loaded = surefoot.Agent.load(tmp_path / "arm")
@@ -54,12 +54,12 @@ def test_dict_spaces_survive(tmp_path: Path) -> None:
     assert (loaded._core.setting.discount, loaded.policy().task) == (0.5, "my-arm")
 
 
-def test_folder_is_a_policy_too(saved: Path) -> None:
+def test_load_policy_reads_a_saved_agent(saved: Path) -> None:
     loaded = surefoot.Agent.load(saved)
     np.testing.assert_array_equal(surefoot.load_policy(saved)(np.ones(3)), loaded.policy()(np.ones(3)))
 
 
-def test_saving_again_replaces_and_leaves_nothing_behind(saved: Path, tmp_path: Path) -> None:
+def test_saving_again_replaces_all_files(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "arm"
     shutil.copytree(saved, path)
     made = surefoot.Agent.load(path)
@@ -70,7 +70,7 @@ def test_saving_again_replaces_and_leaves_nothing_behind(saved: Path, tmp_path: 
     assert len(list(path.rglob("segment_*"))) == 1
 
 
-def test_save_that_fails_leaves_the_old_one(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_save_keeps_the_previous_agent(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "arm"
     shutil.copytree(saved, path)
     made = surefoot.Agent.load(path)
@@ -87,24 +87,24 @@ def test_save_that_fails_leaves_the_old_one(saved: Path, tmp_path: Path, monkeyp
     assert [entry.name for entry in tmp_path.iterdir()] == ["arm"]
 
 
-def test_other_peoples_folders_are_left_alone(saved: Path, tmp_path: Path) -> None:
+def test_folders_with_other_content_are_not_overwritten(saved: Path, tmp_path: Path) -> None:
     made = surefoot.Agent.load(saved)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").write_text("mine")
     (tmp_path / "alike" / "policy").mkdir(parents=True)
-    for name, said in (
+    for name, message in (
         ("file", "is a file"),
         ("notes", r"holds other files \(notes.txt\)"),
-        ("alike", "no saved agent"),
+        ("alike", "not a saved agent"),
     ):
-        with pytest.raises(surefoot.UserError, match=said):
+        with pytest.raises(surefoot.UserError, match=message):
             made.save(tmp_path / name)
     assert (tmp_path / "notes" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["learner.npz", "replay_counters.npz", "loop.npz", "spaces.npz", "manifest.json"])
-def test_flipped_bit_is_found(name: str, saved: Path, tmp_path: Path) -> None:
+def test_flipped_bit_is_detected(name: str, saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "arm"
     shutil.copytree(saved, path)
     (file,) = path.rglob(name)
@@ -117,18 +117,20 @@ def test_flipped_bit_is_found(name: str, saved: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"seed": "0"}, "seed must be a whole number, got '0'"),
-        ({"algorithm": {"part": "Evil"}}, "unknown part 'Evil'"),
+        ({"algorithm": {"part": "Unknown"}}, "unknown part 'Unknown'"),
         ({"replay_capacity": 2**40}, "replay_capacity must be between 1 and"),
-        ({"replay_capacity": 22}, "does not fit together: ValueError.*in 22 places"),
+        ({"replay_capacity": 22}, "has inconsistent files: ValueError.*with a capacity of 22"),
         ({"replay_capacity": 8}, "replay_capacity must be more than the warm-up"),
-        ({"observation_keys": ["a", "b", "c"]}, "spaces do not fit"),
+        ({"observation_keys": ["a", "b", "c"]}, "invalid spaces in the saved agent"),
         ({"discount": "high"}, "discount must be a number"),
     ],
 )
-def test_wrong_content_under_right_checksums_is_one_line(changes: dict, said: str, saved: Path, tmp_path: Path) -> None:
+def test_invalid_content_under_valid_checksums_is_reported(
+    changes: dict, message: str, saved: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "arm"
     shutil.copytree(saved, path)
     (manifest,) = path.rglob("manifest.json")
@@ -136,15 +138,15 @@ def test_wrong_content_under_right_checksums_is_one_line(changes: dict, said: st
     content["meta"] |= changes
     del content["sha256"]
     manifest.write_text(json.dumps({**content, "sha256": checkpoints._checksum(content)}))
-    with pytest.raises(surefoot.UserError, match=said) as failure:
+    with pytest.raises(surefoot.UserError, match=message) as failure:
         surefoot.Agent.load(path)
     assert "\n" not in str(failure.value)
 
 
-def test_no_agent_is_one_line(tmp_path: Path) -> None:
+def test_missing_agent_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for name, said in (("gone", "does not exist"), ("file", "is a file"), ("", "holds no agent")):
-        with pytest.raises(surefoot.UserError, match=f"{said}; expected a folder written by Agent.save"):
+    for name, message in (("gone", "does not exist"), ("file", "is a file"), ("", "holds no agent")):
+        with pytest.raises(surefoot.UserError, match=f"{message}; expected a folder written by Agent.save"):
             surefoot.Agent.load(tmp_path / name)
 
 

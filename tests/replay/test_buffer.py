@@ -1,4 +1,4 @@
-"""Replay buffer against a plain list of transitions."""
+"""Replay buffer compared with a list of transitions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DRAWS = 128
 
 add = jax.jit(replay.add)
 sample = jax.jit(replay.sample, static_argnums=2)
-begin_episode = jax.jit(replay.begin_episode)
+start_episode = jax.jit(replay.start_episode)
 
 
 class Stored(NamedTuple):
-    """A transition as the list remembers it, in Python numbers."""
+    """A transition as Python numbers."""
 
     observation: tuple[float, ...]
     action: tuple[float, ...]
@@ -36,8 +36,8 @@ class Stored(NamedTuple):
     terminated: bool
 
 
-class Story:
-    """Writes the same transitions into a buffer and into a list; every observation is a number of its own."""
+class History:
+    """Writes the same transitions, with unique observations, into a buffer and a list."""
 
     def __init__(self, frames: int, capacity: int = CAPACITY) -> None:
         self.count = 0
@@ -68,19 +68,18 @@ class Story:
         )
 
     def abandon(self) -> None:
-        """Begin a new episode where the last one did not end."""
+        """Start a new episode without an end of the previous one."""
         self.observation = self.fresh()
         self.num_frames += 1
-        self.state = begin_episode(self.state, self.observation, np.bool_(True))
+        self.state = start_episode(self.state, self.observation, np.bool_(True))
 
     def expected(self) -> list[Stored]:
-        """The newest transitions that fit, and whose two observations have not been written over."""
-        whole = [
+        """Return the newest transitions that fit and whose two observations have not been overwritten."""
+        return [
             transition
             for number, transition in list(enumerate(self.stored))[-self.capacity :]
             if self.frame_numbers[number] >= self.num_frames - self.frames
         ]
-        return whole
 
 
 def transitions(batch: Batch) -> list[Stored]:
@@ -88,8 +87,8 @@ def transitions(batch: Batch) -> list[Stored]:
     return [Stored(tuple(o), tuple(a), float(r), tuple(n), bool(t)) for o, a, r, n, t in rows]
 
 
-def held(state: ReplayState) -> list[Stored]:
-    """Every transition that sampling can return, oldest first, read off where ``sample`` would read it."""
+def stored_transitions(state: ReplayState) -> list[Stored]:
+    """Return every transition that ``sample`` can return, oldest first."""
     found = []
     for number in range(int(state.oldest), int(state.num_transitions)):
         position, frames = number % len(state.rewards), state.frames
@@ -106,103 +105,107 @@ def held(state: ReplayState) -> list[Stored]:
     return found
 
 
-steps = st.sampled_from(["go on", "go on", "go on", "terminate", "truncate", "abandon"])
+steps = st.sampled_from(["step", "step", "step", "terminate", "truncate", "abandon"])
 
 
 @settings(max_examples=60, deadline=None)
-@given(frames=st.sampled_from([TIGHT, WIDE]), story=st.lists(steps, max_size=4 * CAPACITY))
-def test_buffer_equals_a_list_of_transitions(frames: int, story: list[str]) -> None:
-    told = Story(frames)
-    told.step()
-    for event in story:
+@given(frames=st.sampled_from([TIGHT, WIDE]), events=st.lists(steps, max_size=4 * CAPACITY))
+def test_buffer_equals_a_list_of_transitions(frames: int, events: list[str]) -> None:
+    history = History(frames)
+    history.step()
+    for event in events:
         if event == "abandon":
-            told.abandon()
+            history.abandon()
         else:
-            told.step(terminated=event == "terminate", truncated=event == "truncate")
-    assert int(told.state.num_transitions) == len(told.stored)
-    assert int(told.state.num_frames) == told.num_frames
-    if told.expected():
-        assert held(told.state) == told.expected()
-        drawn = transitions(sample(told.state, jax.random.key(len(story)), DRAWS))
-        assert set(drawn) <= set(told.expected())
+            history.step(terminated=event == "terminate", truncated=event == "truncate")
+    assert int(history.state.num_transitions) == len(history.stored)
+    assert int(history.state.num_frames) == history.num_frames
+    if history.expected():
+        assert stored_transitions(history.state) == history.expected()
+        drawn = transitions(sample(history.state, jax.random.key(len(events)), DRAWS))
+        assert set(drawn) <= set(history.expected())
 
 
-def test_next_observations_across_episode_ends_are_the_transitions_own() -> None:
-    told = Story(WIDE)
+def test_next_observation_at_episode_end_is_the_final_observation() -> None:
+    history = History(WIDE)
     for terminated, truncated in ((False, False), (True, False), (False, False), (False, True), (False, False)):
-        told.step(terminated, truncated)
-    drawn = set(transitions(sample(told.state, jax.random.key(0), DRAWS)))
-    assert drawn == set(told.stored), "every transition comes up, and nothing that never happened"
-    # Observations are 1, 2, 3 | 4, 5, 6 | 7, 8; the transition from 3 to 4 never happened.
+        history.step(terminated, truncated)
+    drawn = set(transitions(sample(history.state, jax.random.key(0), DRAWS)))
+    assert drawn == set(history.stored)
+    # Observations are 1, 2, 3 | 4, 5, 6 | 7, 8; there is no transition from 3 to 4.
     pairs = {(t.observation[0], t.next_observation[0], t.terminated) for t in drawn}
     assert pairs == {(1, 2, False), (2, 3, True), (4, 5, False), (5, 6, False), (7, 8, False)}
 
 
 def test_truncation_is_not_termination() -> None:
-    told = Story(WIDE)
-    told.step(truncated=True)
-    assert not np.asarray(sample(told.state, jax.random.key(0), 1).terminated).any()
-    told.step(terminated=True)
-    assert np.asarray(sample(told.state, jax.random.key(0), DRAWS).terminated).any()
+    history = History(WIDE)
+    history.step(truncated=True)
+    assert not np.asarray(sample(history.state, jax.random.key(0), 1).terminated).any()
+    history.step(terminated=True)
+    assert np.asarray(sample(history.state, jax.random.key(0), DRAWS).terminated).any()
 
 
 def test_full_buffer_drops_the_oldest() -> None:
-    told = Story(WIDE)
+    history = History(WIDE)
     for _ in range(2 * CAPACITY + 3):
-        told.step()
-    assert held(told.state) == told.stored[-CAPACITY:]
+        history.step()
+    assert stored_transitions(history.state) == history.stored[-CAPACITY:]
 
 
-def test_buffer_drops_early_when_frames_run_out() -> None:
+def test_short_episodes_drop_transitions_early() -> None:
     """Episodes of one step take two frames each: eight frames hold four such transitions."""
-    told = Story(TIGHT)
+    history = History(TIGHT)
     for _ in range(10):
-        told.step(terminated=True)
-    assert 0 < len(held(told.state)) < CAPACITY
-    assert held(told.state) == told.stored[-len(held(told.state)) :] == told.expected()
+        history.step(terminated=True)
+    assert 0 < len(stored_transitions(history.state)) < CAPACITY
+    assert (
+        stored_transitions(history.state)
+        == history.stored[-len(stored_transitions(history.state)) :]
+        == history.expected()
+    )
 
 
-def test_frame_capacity_keeps_every_transition_of_episodes_that_are_long_enough() -> None:
-    """With every episode of exactly the shortest length, the capacity in transitions is what binds."""
+def test_frame_capacity_suffices_for_the_shortest_episodes() -> None:
+    """With all episodes of the shortest length, the limit is the capacity in transitions."""
     capacity, shortest = 12, 3
-    told = Story(replay.frame_capacity(capacity, shortest), capacity)
+    history = History(replay.frame_capacity(capacity, shortest), capacity)
     for number in range(5 * capacity):
-        told.step(truncated=number % shortest == shortest - 1)
-        assert len(held(told.state)) == min(number + 1, capacity)
+        history.step(truncated=number % shortest == shortest - 1)
+        assert len(stored_transitions(history.state)) == min(number + 1, capacity)
 
 
-def test_sampling_is_uniform_over_what_is_stored() -> None:
-    told = Story(WIDE)
+def test_sampling_is_uniform_over_stored_transitions() -> None:
+    history = History(WIDE)
     for number in range(CAPACITY + 4):
-        told.step(terminated=number % 3 == 2)
+        history.step(terminated=number % 3 == 2)
     draws = 6_000
-    counts = Counter(t.reward for t in transitions(sample(told.state, jax.random.key(1), draws)))
-    assert len(counts) == len(told.expected()) == CAPACITY
+    counts = Counter(t.reward for t in transitions(sample(history.state, jax.random.key(1), draws)))
+    assert len(counts) == len(history.expected()) == CAPACITY
     mean = draws / CAPACITY
     chi_square = sum((count - mean) ** 2 / mean for count in counts.values())
-    assert chi_square < 25.0  # 5 degrees of freedom: once in 7,000 keys, and this key is fixed
+    assert chi_square < 25.0  # 5 degrees of freedom: exceeded by one key in 7,000; the key is fixed
 
 
-def test_sampling_depends_on_the_key_alone() -> None:
-    told = Story(WIDE)
+def test_sampling_depends_only_on_the_key() -> None:
+    history = History(WIDE)
     for _ in range(CAPACITY):
-        told.step()
-    one, again, other = (transitions(sample(told.state, jax.random.key(key), 32)) for key in (0, 0, 1))
+        history.step()
+    one, again, other = (transitions(sample(history.state, jax.random.key(key), 32)) for key in (0, 0, 1))
     assert one == again != other
 
 
-def test_begin_episode_is_conditional() -> None:
-    told = Story(WIDE)
-    told.step()
-    same = begin_episode(told.state, told.fresh(), np.bool_(False))
-    for before, after in zip(told.state, same, strict=True):
+def test_start_episode_is_conditional() -> None:
+    history = History(WIDE)
+    history.step()
+    same = start_episode(history.state, history.fresh(), np.bool_(False))
+    for before, after in zip(history.state, same, strict=True):
         np.testing.assert_array_equal(before, after)
 
 
 def test_batches_are_float32_and_shaped_by_the_spec() -> None:
-    told = Story(WIDE)
-    told.step()
-    batch = sample(told.state, jax.random.key(0), 5)
+    history = History(WIDE)
+    history.step()
+    batch = sample(history.state, jax.random.key(0), 5)
     assert [leaf.shape for leaf in batch] == [(5, 2), (5, 1), (5,), (5, 2), (5,)]
     assert {leaf.dtype for leaf in batch} == {jnp.dtype("float32")}
 
@@ -215,7 +218,7 @@ def test_nbytes_equals_array_sizes(capacity: int, frames: int) -> None:
 
 
 def test_ten_seeds_of_dog_run_take_five_gigabytes() -> None:
-    """500,000 transitions of 223 observations, 500 agent steps an episode; stored twice they would take 9.7 GB."""
+    """500,000 transitions of 223 observations, 500 agent steps per episode; stored twice, they would take 9.7 GB."""
     spec, capacity = EnvSpec(223, 38), 500_000
     total = 10 * replay.nbytes(spec, capacity, replay.frame_capacity(capacity, 500))
     assert 5.2e9 < total < 5.4e9

@@ -1,4 +1,4 @@
-"""A loop of your own: the agent as an object, and learning beside a control loop that must not wait."""
+"""Agents for custom loops, and learning concurrent with a real-time control loop."""
 
 from surefoot.agent.agent import Agent
 from surefoot.agent.asynchronous import AsyncLearner, AsyncStats

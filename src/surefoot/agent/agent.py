@@ -1,4 +1,4 @@
-"""The agent as an object: for people whose robot, and not a training loop, owns the clock."""
+"""Agent for custom training and control loops."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from surefoot.algorithms import Algorithm
 from surefoot.errors import UserError
 from surefoot.policy import Policy, save_policy
 
-_MOST_UPDATES = 2**20
+_MAX_UPDATES = 2**20
 
 
 class Agent:
     """One learner with its replay buffer, driven by your own loop.
 
-    It is what ``surefoot.train`` trains, one seed of it: a loop that calls ``act``, ``observe`` and ``update`` once per
-    decision learns the same parameters, on CPU bit for bit where actions lie in [-1, 1]. One thread at a time may use
-    it; to learn beside a control loop that must not wait, see ``AsyncLearner``.
+    Equals one seed of ``surefoot.train``: a loop that calls ``act``, ``observe`` and ``update`` once per decision
+    learns the same parameters, bit for bit on CPU where actions lie in [-1, 1]. Only one thread at a time may use an
+    agent; see ``AsyncLearner`` for learning concurrent with a control loop.
 
     Args:
-        observation_space: a Box, or a Dict of Boxes, which are joined in the Dict's order.
-        action_space: a Box of real numbers with finite bounds.
-        algorithm: what to learn with, CrossQ + WN by default.
-        seed: where all random numbers come from, 0 to 2**31 - 1.
-        replay_capacity: transitions kept, more than the algorithm's warm-up. Its memory is taken at once.
-        discount: gamma per decision; None takes the algorithm's own, or 0.99 where it has none.
-        task: what the policy's file says it was trained on.
+        observation_space: A Box, or a Dict of Boxes, which are concatenated in the Dict's order.
+        action_space: A Box of real numbers with finite bounds.
+        algorithm: Algorithm and its hyperparameters; CrossQ + WN by default.
+        seed: Seed of all random numbers, 0 to 2**31 - 1.
+        replay_capacity: Number of transitions kept, more than the algorithm's warm-up. The memory is allocated at once.
+        discount: Discount factor per decision; by default the algorithm's own, or 0.99 if it has none.
+        task: Task name stored in the policy's file.
 
     Raises:
-        UserError: a space or a value that cannot work, or a buffer that does not fit into memory.
+        UserError: A space or a value is invalid, or the buffer does not fit into memory.
     """
 
     def __init__(
@@ -50,33 +50,33 @@ class Agent:
     ) -> None:
         spaces = Spaces(observation_space, action_space, task)
         self._core = AgentCore.start(make_setting(spaces, algorithm, seed, replay_capacity, discount, task))
-        self._lent = False
+        self._core_in_use = False
 
-    # ---------------------------------------------------------------- what there is to know
+    # ---------------------------------------------------------------- properties
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
-        """The space that observations come from."""
+        """Space of observations."""
         return self._core.setting.spaces.observation
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
-        """The space that actions lie in."""
+        """Space of actions."""
         return self._core.setting.spaces.action
 
     @property
     def algorithm(self) -> Algorithm:
-        """What the agent learns with."""
+        """Algorithm and its hyperparameters."""
         return self._core.setting.algorithm
 
     @property
     def agent_steps(self) -> int:
-        """Transitions observed since the agent was made."""
+        """Number of transitions observed."""
         return self._core.agent_steps
 
     @property
     def grad_steps(self) -> int:
-        """Gradient updates done since the agent was made."""
+        """Number of gradient updates."""
         return self._core.grad_steps
 
     # ---------------------------------------------------------------- the loop
@@ -85,16 +85,16 @@ class Agent:
         """Choose an action.
 
         Args:
-            obs: one observation in the shape of the observation space.
-            deterministic: the policy's mode, tanh(mean). Otherwise the action explores: it is drawn uniformly until
-                ``algorithm.warmup_transitions`` transitions have been observed, and from the policy after that.
+            obs: One observation in the shape of the observation space.
+            deterministic: Return the policy's mode, tanh(mean). Otherwise the action explores: it is uniform until
+                ``algorithm.warmup_transitions`` transitions have been observed, and then sampled from the policy.
 
         Returns:
-            An array in the action space's own units, shape and dtype.
+            Action in the action space's own units, shape and dtype.
 
         Raises:
-            UserError: the observation has another shape or other keys, or is not finite.
-            RunFailure: learning diverged; the policy is not finite any more.
+            UserError: The observation has a wrong shape or wrong keys, or is not finite.
+            RunFailure: Learning diverged: the policy is no longer finite.
         """
         core = self._free_core()
         observation = core.setting.spaces.to_flat(obs, "obs")
@@ -104,21 +104,20 @@ class Agent:
     def observe(self, obs: Any, action: Any, reward: float, next_obs: Any, terminated: bool, truncated: bool) -> None:
         """Store one transition, without learning from it yet.
 
-        Transitions usually follow one another. Where ``obs`` is not the previous ``next_obs``, as after a reset, a new
-        stretch begins; each costs the buffer one more observation, so that many short ones let the oldest transitions
-        leave early.
+        If ``obs`` differs from the previous ``next_obs``, as after a reset, the buffer stores one observation more.
+        Many short episodes therefore evict the oldest transitions earlier.
 
         Args:
-            obs: where it began.
-            action: the action that was carried out, in the action space's own units and within its bounds.
-            reward: summed over the decision.
-            next_obs: where it led, also where the episode ended there.
-            terminated: whether that state's value is zero. A time limit, an operator or a safety stop that says nothing
-                about the state does not terminate: it truncates.
-            truncated: whether the episode ended there otherwise.
+            obs: Observation acted on.
+            action: Action that was carried out, in the action space's own units and within its bounds.
+            reward: Reward, summed over the decision.
+            next_obs: Observation after the action, also at the end of an episode.
+            terminated: Whether the value after ``next_obs`` is zero. A time limit, an operator's stop or a safety stop
+                that is unrelated to the state is a truncation.
+            truncated: Whether the episode ended for another reason.
 
         Raises:
-            UserError: a wrong shape, a number that is not finite, or an action out of bounds; nothing was stored.
+            UserError: A shape is wrong, a number is not finite, or an action is out of bounds; nothing was stored.
         """
         core = self._free_core()
         core.store(core.check(obs, action, reward, next_obs, terminated, truncated))
@@ -126,15 +125,15 @@ class Agent:
     def update(self, n: int | None = None) -> UpdateMetrics | None:
         """Do ``n`` gradient updates in one call to the device.
 
-        It may return before they are done; ``act`` waits for them. During the warm-up it does nothing, so that a loop
-        need not count: like ``surefoot.train``, it begins once more than ``algorithm.warmup_transitions`` transitions
-        have been observed.
+        May return before they are done; ``act`` waits for them. Does nothing during the warm-up: as in
+        ``surefoot.train``, learning starts once more than ``algorithm.warmup_transitions`` transitions were observed.
 
         Args:
-            n: ``algorithm.utd`` by default. Each new value is compiled when it is first met, which takes seconds.
+            n: Number of updates; ``algorithm.utd`` by default. Each new value is compiled at its first use, which takes
+                seconds.
 
         Returns:
-            What the updates saw, or None during the warm-up.
+            Metrics of the updates, or None during the warm-up.
 
         Raises:
             UserError: ``n`` is not a whole number from 1 to 2**20.
@@ -143,78 +142,87 @@ class Agent:
         return core.update(count) if core.agent_steps > core.setting.algorithm.warmup_transitions else None
 
     def compile(self, n: int | None = None) -> None:
-        """Compile now what ``act``, ``observe`` and ``update(n)`` would compile when first called; changes nothing.
+        """Compile ``act``, ``observe`` and ``update(n)`` ahead of their first call.
+
+        Args:
+            n: Number of updates per call; ``algorithm.utd`` by default.
 
         Raises:
             UserError: ``n`` is not a whole number from 1 to 2**20.
         """
         self._free_core().compile(self._count(n))
 
-    # ---------------------------------------------------------------- what comes out
+    # ---------------------------------------------------------------- policy and files
 
     def policy(self) -> Policy:
-        """Return the policy as it is now: NumPy alone, a copy that further updates do not change.
+        """Return a NumPy copy of the current policy, which later updates do not change.
 
         Raises:
-            RunFailure: learning diverged; the policy is not finite any more.
+            RunFailure: Learning diverged: the policy is no longer finite.
         """
         return self._free_core().policy()
 
     def save_policy(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy as a folder that ``surefoot.load_policy`` reads, replacing a policy that is there.
+        """Write the policy as a folder that ``surefoot.load_policy`` reads, replacing an existing policy.
+
+        Args:
+            path: New or empty folder, or one with a policy.
 
         Raises:
-            UserError: the folder holds other files.
-            RunFailure: the policy is not finite, or the disk refused.
+            UserError: The folder holds other files.
+            RunFailure: The policy is not finite, or cannot be written.
         """
         core = self._free_core()
         save_policy(path, core.policy_spec(), core.policy_arrays())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything that decides what happens next, replay buffer included, and the policy.
+        """Write the complete state of the agent, replay buffer included, replacing a saved agent.
 
-        The folder appears whole or not at all, and every file in it is checksummed. ``surefoot.load_policy`` reads it
-        too. A saved agent that is there is replaced.
+        The folder is written atomically with a checksum for every file. ``surefoot.load_policy`` reads it too.
+
+        Args:
+            path: New or empty folder, or one with a saved agent.
 
         Raises:
-            UserError: the path is a file or a folder with other content.
-            RunFailure: the policy is not finite, or the disk refused; what was there is as it was.
+            UserError: The path is a file or a folder with other content.
+            RunFailure: The policy is not finite, or cannot be written; existing content is unchanged.
         """
         self._free_core().save(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the agent that ``save`` wrote; it goes on as if it had never been away, on CPU bit for bit.
+        """Load an agent written by ``save``; it continues as if uninterrupted, bit for bit on CPU.
+
+        Args:
+            path: Folder written by ``save``.
 
         Raises:
-            UserError: there is none, it is damaged, or it does not fit into memory.
+            UserError: There is no agent, it is damaged, or it does not fit into memory.
         """
         agent = cls.__new__(cls)
-        agent._core, agent._lent = AgentCore.load(path), False
+        agent._core, agent._core_in_use = AgentCore.load(path), False
         return agent
 
     # ---------------------------------------------------------------- for AsyncLearner
 
-    def lend(self) -> AgentCore:
-        """Hand out what learns, and refuse every other use until ``take_back``.
+    def acquire_core(self) -> AgentCore:
+        """Return the agent's core for exclusive use until ``release_core``.
 
         Raises:
-            UserError: it is lent already.
+            UserError: The core is already in use.
         """
         core = self._free_core()
-        self._lent = True
+        self._core_in_use = True
         return core
 
-    def take_back(self) -> None:
-        """Allow other use again."""
-        self._lent = False
+    def release_core(self) -> None:
+        """End the exclusive use of the core."""
+        self._core_in_use = False
 
     def _free_core(self) -> AgentCore:
-        if self._lent:
-            raise UserError(
-                "the agent belongs to its AsyncLearner until the with block ends: use the learner's methods"
-            )
+        if self._core_in_use:
+            raise UserError("the agent is in use by an AsyncLearner: call the learner's methods inside its with block")
         return self._core
 
     def _count(self, n: int | None) -> int:
-        return self.algorithm.utd if n is None else whole("n", n, 1, _MOST_UPDATES)
+        return self.algorithm.utd if n is None else whole("n", n, 1, _MAX_UPDATES)

@@ -1,8 +1,7 @@
-"""Learning beside a control loop that must not wait.
+"""Learning concurrent with a real-time control loop.
 
-The control thread acts with plain NumPy on a snapshot of the policy and puts what happened into a queue; a thread of
-its own stores, learns, and exchanges the snapshot for a newer one by assigning a reference. Neither ever holds a lock
-that the other needs.
+The control thread acts with a NumPy snapshot of the policy and puts transitions into a queue. The learning thread
+stores them, updates, and publishes a new snapshot by assigning a reference, so neither thread waits for a lock.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from surefoot.policy import Policy
 
 @dataclass(frozen=True)
 class AsyncStats:
-    """What asynchronous learning has come to since its block was entered.
+    """Statistics of asynchronous learning since its with block was entered.
 
-    Staleness is that of the policies that decided, from the first handover on.
+    Staleness is measured at every decision since the first policy was published.
 
     Attributes:
-        agent_steps: transitions observed.
-        waiting: of those, transitions the learning thread has not taken in yet.
-        grad_steps: gradient updates done.
-        utd: gradient updates per transition observed after the warm-up; 0 before.
-        handovers: newer policies that the control thread was given.
-        stale_agent_steps: mean over decisions of the transitions observed that their policy knew nothing of.
-        max_stale_agent_steps: at worst.
-        stale_seconds: mean time since the policy's last gradient update was done.
-        max_stale_seconds: at worst.
-        stale_grad_steps: mean of the updates that were done or under way and not in the policy.
-        max_stale_grad_steps: at worst.
-        realtime: whether real-time priority was asked for and granted.
+        agent_steps: Number of transitions observed.
+        waiting: Number of these that are still queued.
+        grad_steps: Number of gradient updates.
+        utd: Gradient updates per transition observed after the warm-up; 0 before.
+        handovers: Number of policies published to the control thread.
+        stale_agent_steps: Mean number of observed transitions that the acting policy was not trained on.
+        max_stale_agent_steps: Maximum of the same.
+        stale_seconds: Mean time since the acting policy's last gradient update.
+        max_stale_seconds: Maximum of the same.
+        stale_grad_steps: Mean number of updates, done or in progress, that the acting policy lacks.
+        max_stale_grad_steps: Maximum of the same.
+        realtime: Whether real-time priority was requested and granted.
     """
 
     agent_steps: int
@@ -61,74 +60,74 @@ class AsyncStats:
 
 
 class _Snapshot(NamedTuple):
-    """A policy that is never written to again, and when it was made."""
+    """An immutable policy, and the counts at its creation."""
 
     policy: Policy
     number: int
     agent_steps: int
-    """Transitions in the buffer when its last updates began."""
+    """Transitions stored before its last updates."""
     grad_steps: int
     seconds: float
-    """On the monotonic clock, when its last update was done."""
+    """Monotonic time at the end of its last update."""
 
 
 class AsyncLearner:
-    """Learn in a thread of its own while your control loop acts and observes, in a ``with`` block.
+    """Context manager that updates an agent in a thread while the control loop acts and observes.
 
     The learning thread does ``algorithm.utd`` gradient updates per transition observed after the warm-up, in calls of
-    ``publish_every``, and waits when it has done its share; where the machine is too slow for that, it does what it can
-    and ``stats().utd`` says how much. Within the block the agent belongs to the learner.
+    ``publish_every``. On a machine that is too slow for this, it does fewer; ``stats().utd`` is the ratio reached.
+    Within the block, only the learner may use the agent.
 
-    Enter and leave it in the control thread. Entering compiles everything first, which takes seconds. Leaving waits for
-    the call under way and stores what is still in the queue, so nothing observed is lost; the agent can then be saved,
-    and entered again.
+    Enter and leave the block in the control thread. Entering compiles, which takes seconds. Leaving waits for the
+    current call and stores all queued transitions; the agent can then be saved, or used in another block.
 
     Args:
-        agent: what acts and learns.
-        publish_every: gradient updates per call to the device, after each of which the policy is handed over;
-            ``algorithm.utd`` by default.
-        realtime: ask the operating system (Linux, given the right) to run the control thread before all others within
-            the block, so that neither the learning thread nor other processes delay it. Only for a loop that sleeps:
-            one that does not would keep a core to itself. ``stats().realtime`` says whether it was granted.
+        agent: Agent that acts and learns.
+        publish_every: Gradient updates per device call, each of which publishes a new policy; ``algorithm.utd`` by
+            default.
+        realtime: Request real-time priority (Linux, with the required permission) for the control thread within the
+            block, so that neither the learning thread nor other processes delay it. Only for loops that sleep between
+            steps: any other loop would occupy a core. ``stats().realtime`` is whether it was granted.
 
     Raises:
-        UserError: ``publish_every`` is below 1.
+        UserError: ``publish_every`` is not a whole number from 1 to 2**20, or the algorithm does not explore with the
+            policy's own noise.
     """
 
     def __init__(self, agent: Agent, publish_every: int | None = None, realtime: bool = False) -> None:
         algorithm = agent.algorithm
         if algorithm.optimism is not None or not isinstance(algorithm.policy, TanhGaussian):
             raise UserError(
-                f"AsyncLearner explores with the policy's own randomness, and {algorithm.name} explores otherwise "
-                "(by optimism, or by noise on a deterministic policy): use Agent in your own loop"
+                f"AsyncLearner explores with the policy's own noise, but {algorithm.name} explores by optimism or adds "
+                "noise to a deterministic policy: use Agent in your own loop"
             )
         self._agent = agent
         self._wants_realtime, self._priority = realtime, RealtimePriority()
-        self._count = agent.algorithm.utd if publish_every is None else whole("publish_every", publish_every, 1, 2**20)
+        self._count = algorithm.utd if publish_every is None else whole("publish_every", publish_every, 1, 2**20)
         self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        """While the block is open."""
+        """Set while the block is open."""
         self._failure: BaseException | None = None
         self._stopping = False
         self._stale, self._max_stale, self._decisions = np.zeros(3), np.zeros(3), 0
 
     def __enter__(self) -> Self:
-        """Compile, make the first snapshot of the policy, start the learning thread."""
+        """Compile, take the first snapshot of the policy, and start the learning thread."""
         if self._thread is not None:
-            raise UserError("this AsyncLearner is open already")
+            raise UserError("this AsyncLearner is already open")
         self._agent.compile(self._count)
-        self._core = core = self._agent.lend()
-        # One for each thread: the warm-up's actions, and the noise of every snapshot.
+        self._core = core = self._agent.acquire_core()
+        # One for each thread: warm-up actions, and the noise of snapshots.
         self._rng, self._noise = (np.random.default_rng((core.setting.seed, core.agent_steps, i)) for i in range(2))
         self._first_agent_steps = self._observed = core.agent_steps
-        self._first_grad_steps = self._begun_grad_steps = core.grad_steps
+        self._first_grad_steps = self._started_grad_steps = core.grad_steps
         self._stopping, self._failure = False, None
         thread = threading.Thread(target=self._run, name="surefoot-learner", daemon=True)
         try:
             self._snapshot = self._make_snapshot(0, core.agent_steps)
             thread.start()
         except BaseException:
-            self._agent.take_back()
+            self._agent.release_core()
             raise
         self._thread = thread
         if self._wants_realtime:
@@ -138,27 +137,34 @@ class AsyncLearner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop learning, take in what was observed, and raise what the learning thread raised."""
+        """Stop learning, store queued transitions, and report a failure of the learning thread."""
         assert self._thread is not None
         try:
             self._priority.release()
-        finally:  # the agent comes back whatever the operating system says
+        finally:  # the agent is released even if the priority cannot be restored
             self._stopping = True
             self._queue.put(None)  # wakes a thread that waits for the next transition
             self._thread.join()
             self._thread = None
-            self._agent.take_back()
+            self._agent.release_core()
         if error is None:
             self._raise_failure()
 
     # ---------------------------------------------------------------- the control thread
 
     def act(self, obs: Any, deterministic: bool = False) -> np.ndarray:
-        """Choose an action, as ``Agent.act`` does, but without waiting for the learner.
+        """Choose an action as ``Agent.act`` does, without waiting for updates.
+
+        Args:
+            obs: One observation in the shape of the observation space.
+            deterministic: Return the policy's mode instead of an exploring action.
+
+        Returns:
+            Action in the action space's own units, shape and dtype.
 
         Raises:
-            UserError: the observation has another shape or other keys, or is not finite.
-            RunFailure: the learning thread failed.
+            UserError: The observation has a wrong shape or wrong keys, or is not finite.
+            RunFailure: The learning thread failed.
         """
         self._check_open()
         snapshot, spaces = self._snapshot, self._core.setting.spaces
@@ -166,22 +172,22 @@ class AsyncLearner:
         if not deterministic and self._observed < self._warmup:
             return spaces.to_action(self._rng.uniform(-1.0, 1.0, len(spaces.action_low)).astype(np.float32))
         if snapshot.number:
-            self._note_staleness(snapshot)
+            self._record_staleness(snapshot)
         return spaces.from_flat(snapshot.policy(observation, deterministic))
 
     def observe(self, obs: Any, action: Any, reward: float, next_obs: Any, terminated: bool, truncated: bool) -> None:
-        """Hand one transition to the learning thread; takes what ``Agent.observe`` takes.
+        """Queue one transition for the learning thread; the arguments are those of ``Agent.observe``.
 
         Raises:
-            UserError: a wrong shape, a number that is not finite, or an action out of bounds; nothing was handed over.
-            RunFailure: the learning thread failed.
+            UserError: A shape is wrong, a number is not finite, or an action is out of bounds; nothing was queued.
+            RunFailure: The learning thread failed.
         """
         self._check_open()
         self._queue.put(self._core.check(obs, action, reward, next_obs, terminated, truncated))
         self._observed += 1
 
     def stats(self) -> AsyncStats:
-        """Return the counts so far; any thread may ask."""
+        """Return the statistics so far. Safe in any thread."""
         after_warmup = self._observed - max(self._first_agent_steps, self._warmup)
         grad_steps = self._core.grad_steps - self._first_grad_steps
         mean = self._stale / max(self._decisions, 1)
@@ -200,11 +206,11 @@ class AsyncLearner:
             realtime=self._priority.granted,
         )
 
-    def _note_staleness(self, snapshot: _Snapshot) -> None:
+    def _record_staleness(self, snapshot: _Snapshot) -> None:
         now = (
             self._observed - snapshot.agent_steps,
             time.monotonic() - snapshot.seconds,
-            self._begun_grad_steps - snapshot.grad_steps,
+            self._started_grad_steps - snapshot.grad_steps,
         )
         self._stale += now
         self._max_stale = np.maximum(self._max_stale, now)
@@ -212,7 +218,7 @@ class AsyncLearner:
 
     def _check_open(self) -> None:
         if self._thread is None:
-            raise UserError("an AsyncLearner acts and observes inside its `with` block only")
+            raise UserError("an AsyncLearner can only act and observe inside its `with` block")
         self._raise_failure()
 
     def _raise_failure(self) -> None:
@@ -226,42 +232,42 @@ class AsyncLearner:
         try:
             while not self._stopping:
                 owed = self._owed()
-                self._take_in(wait=owed < self._count)
+                self._store_queued(wait=owed < self._count)
                 if self._owed() >= self._count and not self._stopping:
                     self._learn()
-            self._take_in(wait=False)
-        except BaseException as error:  # whatever it is, the control thread must hear of it
+            self._store_queued(wait=False)
+        except BaseException as error:  # raised again in the control thread
             self._failure = error
 
     def _owed(self) -> int:
-        """Return the updates that the transitions stored since the block was entered ask for and have not had."""
-        learned_from = self._core.agent_steps - max(self._first_agent_steps, self._warmup)
+        """Return the updates still due for the transitions stored since the block was entered."""
+        after_warmup = self._core.agent_steps - max(self._first_agent_steps, self._warmup)
         done = self._core.grad_steps - self._first_grad_steps
-        return self._core.setting.algorithm.utd * max(0, learned_from) - done
+        return self._core.setting.algorithm.utd * max(0, after_warmup) - done
 
     @property
     def _warmup(self) -> int:
         return self._core.setting.algorithm.warmup_transitions
 
-    def _take_in(self, wait: bool) -> None:
-        """Store what is in the queue; where there is nothing better to do, wait for something to be there."""
+    def _store_queued(self, wait: bool) -> None:
+        """Store all queued transitions, waiting for the first one if requested."""
         while True:
             try:
-                seen = self._queue.get(block=wait)
+                observed = self._queue.get(block=wait)
             except queue.Empty:
                 return
-            if seen is not None:
-                self._core.store(seen)
+            if observed is not None:
+                self._core.store(observed)
             wait = False
 
     def _learn(self) -> None:
         core, agent_steps = self._core, self._core.agent_steps
-        self._begun_grad_steps = core.grad_steps + self._count
+        self._started_grad_steps = core.grad_steps + self._count
         core.update(self._count)
         self._snapshot = self._make_snapshot(self._snapshot.number + 1, agent_steps)
 
     def _make_snapshot(self, number: int, agent_steps: int) -> _Snapshot:
         policy = self._core.policy()  # waits for the updates
-        # A policy's own noise starts anew with every copy.
+        # Every copy of a policy would repeat the same noise.
         policy.reseed(int(self._noise.integers(2**31)))
         return _Snapshot(policy, number, agent_steps, self._core.grad_steps, time.monotonic())

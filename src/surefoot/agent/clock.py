@@ -1,4 +1,4 @@
-"""A fixed control rate on the wall clock, and an honest count of the deadlines it missed."""
+"""Fixed control rate with a count of missed deadlines."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from surefoot.errors import UserError
 
 @dataclass(frozen=True)
 class ClockStats:
-    """How well a control rate was kept.
+    """Timing statistics of a control loop.
 
     Attributes:
-        steps: control steps that should have been taken, missed ones included.
-        missed: times of the grid at which no step could begin, because the one before was still at work.
-        longest_step_seconds: from a step's nominal beginning to the end of its work, at worst.
-        latest_wake_seconds: from a step's nominal beginning to that of its work, at worst: what the operating system
-            and Python's lock took.
+        steps: Number of control steps due, missed ones included.
+        missed: Number of due times at which the previous step was still running.
+        longest_step_seconds: Maximum time from a step's due time to the end of its work.
+        latest_wake_seconds: Maximum delay of a step's start after its due time, caused by the operating system and
+            Python's lock.
     """
 
     steps: int
@@ -28,21 +28,21 @@ class ClockStats:
 
     @property
     def missed_share(self) -> float:
-        """Missed deadlines as a share of all, 0 to 1."""
+        """Missed deadlines as a fraction of all steps, 0 to 1."""
         return self.missed / self.steps if self.steps else 0.0
 
 
 class ControlClock:
-    """Control steps at fixed times: call ``tick`` at the top of the loop.
+    """Clock that starts control steps at a fixed rate: call ``tick`` at the top of the loop.
 
-    The times lie on a grid that begins with the first ``tick``. A step's deadline is the next one's time; work that
-    ends later misses it, and every time it runs over is passed over rather than caught up on in a burst.
+    Due times lie on a grid that starts with the first ``tick``. A step that runs past the next due time misses it; the
+    clock skips missed times instead of catching up with shorter steps.
 
     Args:
-        hz: control steps per second.
+        hz: Control steps per second.
 
     Attributes:
-        period: seconds between two control steps.
+        period: Seconds between two control steps.
 
     Raises:
         UserError: ``hz`` is not a positive number.
@@ -58,14 +58,14 @@ class ControlClock:
         self._longest = self._latest_wake = 0.0
 
     def tick(self) -> None:
-        """End the step under way and wait for the time of the next one."""
+        """End the current step and sleep until the next due time."""
         now = time.monotonic()
         if self._start is None:
             self._start = now
             return
         taken = now - (self._start + self._step * self.period)
         self._longest = max(self._longest, taken)
-        # The first grid time that has not begun yet.
+        # First step on the grid that is not yet due.
         following = max(self._step + 1, math.ceil((now - self._start) / self.period))
         self._missed += following - self._step - 1
         self._step = following
@@ -74,5 +74,5 @@ class ControlClock:
         self._latest_wake = max(self._latest_wake, time.monotonic() - due)
 
     def stats(self) -> ClockStats:
-        """Return the counts since the first ``tick``."""
+        """Return the statistics since the first ``tick``."""
         return ClockStats(self._step, self._missed, self._longest, self._latest_wake)

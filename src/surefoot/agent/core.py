@@ -1,4 +1,4 @@
-"""An agent in the learner's units: a population of one seed, its state and its counters."""
+"""Core of an agent: a population of one seed, its state and its counters."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from surefoot.types import Transition
 
 
 class UpdateMetrics(NamedTuple):
-    """Means over the gradient updates of one call. They lie on the device; reading one waits for the updates."""
+    """Means over the gradient updates of one call, on the device; reading one waits for the updates."""
 
     critic: CriticMetrics
     """critic_loss, q_mean, target_mean, critic_grad_norm; all []."""
     actor: ActorMetrics
-    """actor_loss, entropy, temperature, actor_grad_norm; all [], NaN where ``policy_delay`` left the actor out."""
+    """actor_loss, entropy, temperature, actor_grad_norm; all [], NaN if ``policy_delay`` skipped the actor."""
 
 
 class Observed(NamedTuple):
-    """A validated transition, in fresh arrays that nothing else holds."""
+    """A validated transition, in arrays that are not shared."""
 
     observation: np.ndarray
     """[O] float32, the observation acted on."""
     transition: Transition
-    """In the learner's units; its ``observation`` is ``next_observation``, also where the episode ended."""
+    """In the learner's units; its ``observation`` is ``next_observation``, also at the end of an episode."""
 
 
 class AgentCore:
@@ -95,7 +95,7 @@ class AgentCore:
         """Validate a transition and convert it to the learner's units. Changes nothing; safe in any thread.
 
         Raises:
-            UserError: A value that cannot be part of a transition.
+            UserError: A value is invalid.
         """
         spaces = self.setting.spaces
         try:
@@ -136,14 +136,14 @@ class AgentCore:
         return metrics
 
     def compile(self, count: int) -> None:
-        """Compile everything that a loop calls, including ``update(count)``; changes nothing."""
+        """Compile all device functions, including ``update(count)``. Changes nothing."""
         self._population.compile(self._state, count)
 
     # ---------------------------------------------------------------- the policy
 
     def policy(self) -> Policy:
-        """Return a copy of the policy in NumPy, after waiting for the updates under way."""
-        arrays = policy_arrays(self._state.learner.actor, self._state.learner.observations)
+        """Return a NumPy copy of the policy. Waits for updates in progress."""
+        arrays = self.policy_arrays()
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise self._divergence()
         return Policy(self.policy_spec(), arrays, 0)
@@ -153,7 +153,7 @@ class AgentCore:
         return policy_arrays(self._state.learner.actor, self._state.learner.observations)
 
     def policy_spec(self) -> PolicySpec:
-        """Return the description that a policy file carries."""
+        """Return the description stored in a policy file."""
         setting = self.setting
         return PolicySpec(
             observation_size=setting.env_spec.observation_size,
@@ -183,7 +183,7 @@ def _take_means(sums: MetricSums) -> tuple[UpdateMetrics, MetricSums]:
     """Return the means of one seed's sums [1], and sums over no updates [1]."""
     means = UpdateMetrics(
         critic=CriticMetrics(*((total / sums.critic_updates)[0] for total in sums.critic)),
-        # 0 / 0 where no update touched the actor: NaN, as documented.
+        # 0 / 0 without an actor update: NaN, as documented.
         actor=ActorMetrics(*((total / sums.actor_updates)[0] for total in sums.actor)),
     )
     return means, jax.tree.map(lambda leaf: leaf[None], zero_sums())

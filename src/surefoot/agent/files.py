@@ -1,4 +1,4 @@
-"""A saved agent: a folder of a checkpoint, its replay segment and the policy, in the formats of a run directory."""
+"""Saved agents: a checkpoint, its replay segment and the policy, in the formats of a run directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from surefoot.networks.validation import one_line
 from surefoot.policy import save_policy
 from surefoot.policy.spec import PolicySpec
 from surefoot.replay import ReplayState
-from surefoot.runs.atomic import current_folder, disk_errors, folder_beside
+from surefoot.runs.atomic import current_folder, disk_errors, replacing_folder
 from surefoot.runs.checkpoints import MANIFEST, CheckpointStore
 from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_arrays
 from surefoot.training.checkpointing.replay_log import NOTHING, ReplayRings, replay_since
@@ -32,12 +32,12 @@ _COUNTERS = ("num_frames", "num_transitions", "oldest")
 
 
 class SavedAgent:
-    """An agent's folder whose every file was as it was written. Made by ``load_agent``."""
+    """A verified folder of an agent. Made by ``load_agent``."""
 
     def __init__(self, where: Path, store: CheckpointStore) -> None:
         self._where, self._store = where, store
         self._loaded = store.load()
-        with self._naming_misfits():
+        with self._invalid_content():
             meta, arrays = self._loaded.meta, self._loaded.arrays
             self.setting = make_setting(
                 Spaces.from_arrays(arrays["spaces"], meta["observation_keys"], meta["task"]),
@@ -52,9 +52,9 @@ class SavedAgent:
         """Return the state on the device, given its shapes.
 
         Raises:
-            UserError: the arrays are not of these shapes.
+            UserError: The arrays have other shapes.
         """
-        with self._naming_misfits():
+        with self._invalid_content():
             arrays = self._loaded.arrays
             rings = ReplayRings(shapes.replay)
             for segment in self._loaded.segments:
@@ -68,14 +68,14 @@ class SavedAgent:
             return PopulationState(learner, stored, jax.tree.map(jnp.zeros_like, shapes.metrics))
 
     @contextlib.contextmanager
-    def _naming_misfits(self) -> Iterator[None]:
-        """Turn what a file with right checksums and wrong content leads to into one line."""
+    def _invalid_content(self) -> Iterator[None]:
+        """Report invalid content under valid checksums in one line."""
         try:
             yield
         except UserError as error:
             raise UserError(f"the agent in {self._where} cannot be used: {error}") from error
         except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
-            raise UserError(f"the agent in {self._where} does not fit together: {one_line(error)}") from error
+            raise UserError(f"the agent in {self._where} has inconsistent files: {one_line(error)}") from error
 
 
 def save_agent(
@@ -85,18 +85,18 @@ def save_agent(
     state: PopulationState,
     spec: PolicySpec,
 ) -> None:
-    """Write an agent, replacing one that is there; the folder appears whole or not at all.
+    """Write an agent atomically, replacing an existing one.
 
     Raises:
-        UserError: the path is a file or a folder with other content.
-        RunFailure: the policy is not finite, or the disk refused.
+        UserError: The path is a file or a folder with other content.
+        RunFailure: The policy is not finite, or cannot be written.
     """
     where = Path(path).absolute()
     with disk_errors("write", where):
-        _refuse_other_content(where)
+        _check_replaceable(where)
         where.parent.mkdir(parents=True, exist_ok=True)
-        with folder_beside(where) as folder:
-            # First, because it refuses a policy that is not finite.
+        with replacing_folder(where) as folder:
+            # First, because it rejects a policy that is not finite.
             save_policy(folder / "policy", spec, policy_arrays(state.learner.actor, state.learner.observations))
             store = CheckpointStore(folder / "checkpoints", folder / "replay")
             segments = [store.write_segment(*_segment(state))] if progress.agent_steps else []
@@ -104,10 +104,10 @@ def save_agent(
 
 
 def load_agent(path: str | os.PathLike[str]) -> SavedAgent:
-    """Read what ``save_agent`` wrote.
+    """Open and verify an agent written by ``save_agent``.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: There is none, or it is damaged.
     """
     where = current_folder(Path(path).absolute())
     if not (where / "checkpoints").is_dir():
@@ -142,16 +142,18 @@ def _meta(setting: AgentSetting, progress: AgentProgress) -> dict[str, Any]:
 
 
 def _check_replay(stored: ReplayState, agent_steps: int) -> None:
-    """Refuse a buffer in which a transition would be drawn that is not there."""
+    """Validate that every transition that can be sampled is in the buffer."""
     frames, oldest, transitions = (
         int(count[0]) for count in (stored.num_frames, stored.oldest, stored.num_transitions)
     )
     capacity, ring = stored.rewards.shape[1], stored.frames.shape[1]
     if transitions != agent_steps or not 0 <= transitions - oldest <= capacity or oldest < 0:
-        raise ValueError(f"transitions {oldest} to {transitions} after {agent_steps} agent steps in {capacity} places")
+        raise ValueError(
+            f"transitions {oldest} to {transitions} after {agent_steps} agent steps with a capacity of {capacity}"
+        )
     pointers = np.asarray(stored.frame_of)[0, np.arange(oldest, transitions) % capacity]
     if not ((pointers >= max(0, frames - ring)) & (pointers < frames - 1)).all():
-        raise ValueError(f"a transition of observations outside of the last {ring} of {frames}")
+        raise ValueError(f"a transition refers to observations outside the last {ring} of {frames}")
 
 
 def _segment(state: PopulationState) -> tuple[int, int, dict[str, np.ndarray]]:
@@ -159,7 +161,7 @@ def _segment(state: PopulationState) -> tuple[int, int, dict[str, np.ndarray]]:
     return int(arrays["start"]), int(arrays["stop"]), arrays
 
 
-def _refuse_other_content(path: Path) -> None:
+def _check_replaceable(path: Path) -> None:
     if not os.path.lexists(path):
         return
     expected = "expected a new or empty folder, or one written by Agent.save"
@@ -169,4 +171,4 @@ def _refuse_other_content(path: Path) -> None:
     if other := sorted(names - _FOLDERS):
         raise UserError(f"{path} holds other files ({other[0]}); {expected}")
     if names and not any(path.glob(f"checkpoints/*/{MANIFEST}")):
-        raise UserError(f"{path} is no saved agent; {expected}")
+        raise UserError(f"{path} is not a saved agent; {expected}")

@@ -1,4 +1,4 @@
-"""The control thread before all others, where the operating system allows it."""
+"""Real-time priority of the control thread."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 class RealtimePriority:
-    """Linux's first-in-first-out scheduling of the calling thread, which runs before every ordinary one.
+    """Linux's SCHED_FIFO for the calling thread, which then runs before all ordinary threads.
 
-    It takes root, CAP_SYS_NICE, or an `rtprio` limit of at least 1. Elsewhere nothing changes.
+    Requires root, CAP_SYS_NICE, or an `rtprio` limit of at least 1; otherwise nothing changes.
     """
 
     def __init__(self) -> None:
@@ -17,23 +17,23 @@ class RealtimePriority:
         self._before: int | None = None
 
     def acquire(self) -> None:
-        """Ask for it."""
+        """Request the priority; ``granted`` is the result."""
         if not hasattr(os, "SCHED_FIFO"):
             return  # macOS
         before = os.sched_getscheduler(0)
         if before & ~os.SCHED_RESET_ON_FORK in (os.SCHED_FIFO, os.SCHED_RR):
-            self.granted = True  # The control loop has seen to it; it would only be lowered here.
+            self.granted = True  # Set by the caller; ours is lower.
             return
         try:
-            # Threads that it starts, those of XLA and BLAS among them, must not inherit this.
+            # Threads started later, such as those of XLA and BLAS, must not inherit it.
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
         except OSError:  # not permitted, or not offered by this kernel
             return
         self.granted, self._before = True, before
 
     def release(self) -> None:
-        """Give it back, in the thread that acquired it."""
+        """Restore the previous priority, in the same thread as ``acquire``."""
         if self._before is not None:
-            # Only a privileged thread may clear the second flag, and it harms no ordinary one.
+            # Only a privileged thread may clear SCHED_RESET_ON_FORK; it has no effect on an ordinary one.
             os.sched_setscheduler(0, self._before | os.SCHED_RESET_ON_FORK, os.sched_param(0))
             self._before = None

@@ -1,4 +1,4 @@
-"""What an agent is and stays, and how far it has come."""
+"""Settings and progress of an agent."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from surefoot.machine import device_name, free_device_memory
 from surefoot.types import EnvSpec
 
 _DISCOUNT = 0.99
-_MOST_TRANSITIONS = 2**30
+_MAX_TRANSITIONS = 2**30
 """Counters on the device are 32 bits wide."""
 
 
 @dataclass(frozen=True)
 class AgentSetting:
-    """What an agent is and stays.
+    """Validated settings of an agent; see ``Agent``.
 
     Attributes:
-        algorithm: what it learns with.
-        spaces: of its observations and actions.
-        seed: where all its random numbers come from.
-        replay_capacity: transitions kept.
-        discount: gamma per decision.
-        task: what its policy's file says it was trained on.
+        algorithm: Algorithm and its hyperparameters.
+        spaces: Observation and action space.
+        seed: Seed of all random numbers.
+        replay_capacity: Number of transitions kept.
+        discount: Discount factor per decision.
+        task: Task name stored in the policy's file.
     """
 
     algorithm: Algorithm
@@ -41,19 +41,19 @@ class AgentSetting:
 
     @property
     def env_spec(self) -> EnvSpec:
-        """The sizes the learner needs."""
+        """Sizes of flat observations and actions."""
         return EnvSpec(self.spaces.observation_size, len(self.spaces.action_low))
 
     @property
     def frames(self) -> int:
-        """Observations kept."""
+        """Number of observations kept."""
         return replay.frame_capacity(self.replay_capacity, None)
 
     def check_memory(self) -> None:
-        """Refuse a replay buffer that does not fit into the device's free memory, before it is made.
+        """Validate that the replay buffer fits into the device's free memory, before it is allocated.
 
         Raises:
-            UserError: with the estimate and what to change.
+            UserError: It does not fit; the message has the estimate.
         """
         needed, free = replay.nbytes(self.env_spec, self.replay_capacity, self.frames), free_device_memory()
         if needed > free:
@@ -65,12 +65,12 @@ class AgentSetting:
 
 @dataclass(frozen=True)
 class AgentProgress:
-    """How far an agent has come, apart from the arrays on the device.
+    """Counters of an agent.
 
     Attributes:
-        agent_steps: transitions observed.
-        grad_steps: updates done.
-        continues: whether the next transition may go on where the last one ended.
+        agent_steps: Number of transitions observed.
+        grad_steps: Number of gradient updates.
+        continues: Whether the last transition left its episode open.
     """
 
     agent_steps: int = 0
@@ -81,20 +81,20 @@ class AgentProgress:
 def make_setting(
     spaces: Spaces, algorithm: Algorithm | None, seed: int, replay_capacity: int, discount: float | None, task: str
 ) -> AgentSetting:
-    """Check what a user, or a file, asks for; see ``Agent``.
+    """Validate settings given by a user or a file; see ``Agent``.
 
     Raises:
-        UserError: a value that cannot work.
+        UserError: A value is invalid.
     """
     algorithm = crossq_wn() if algorithm is None else algorithm
     if not isinstance(algorithm, Algorithm):
         raise UserError(f"algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn(), got {algorithm!r}")
     if algorithm.resets is not None:
         raise UserError(
-            f"an Agent does not reset itself, but {algorithm.name} has resets: use .replace(resets=None), or begin a "
-            "new Agent when it is time"
+            f"Agent does not support resets, which {algorithm.name} has: use .replace(resets=None), or make a new "
+            "Agent for each reset"
         )
-    capacity, warmup = whole("replay_capacity", replay_capacity, 1, _MOST_TRANSITIONS), algorithm.warmup_transitions
+    capacity, warmup = whole("replay_capacity", replay_capacity, 1, _MAX_TRANSITIONS), algorithm.warmup_transitions
     if capacity <= warmup:
         raise UserError(f"replay_capacity must be more than the warm-up of {warmup:,} transitions, got {capacity:,}")
     return AgentSetting(
@@ -103,7 +103,7 @@ def make_setting(
         seed=whole("seed", seed, 0, 2**31 - 1),
         replay_capacity=capacity,
         discount=_choose_discount(discount, algorithm),
-        task=_text("task", task),
+        task=_string("task", task),
     )
 
 
@@ -111,7 +111,7 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     """Return ``value`` as an int within ``low`` and ``high``.
 
     Raises:
-        UserError: it is something else.
+        UserError: It is not a whole number, or out of range.
     """
     try:
         number = operator.index(value)
@@ -122,9 +122,9 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     return number
 
 
-def _text(name: str, value: Any) -> str:
+def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise UserError(f"{name} must be a text, got {value!r}")
+        raise UserError(f"{name} must be a string, got {value!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Observations and actions in the user's own units, what the learner sees of them, and both as stored data."""
+"""Conversion of observations and actions between the user's spaces and flat arrays."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from surefoot.tasks.wrappers import action_bounds, flatten_observations
 
 
 class Spaces:
-    """The two spaces of an agent: flat float32 observations and actions in [-1, 1] inside, the user's own outside.
+    """Observation and action space of an agent; the learner uses float32 vectors and actions in [-1, 1].
 
     Args:
-        observation: a bounded or unbounded Box, or a Dict of such Boxes, which are joined in the Dict's order.
-        action: a Box of real numbers with finite bounds.
-        task: the task's name, for messages.
+        observation: A bounded or unbounded Box, or a Dict of such Boxes, which are concatenated in the Dict's order.
+        action: A Box of real numbers with finite bounds.
+        task: Task name for error messages.
 
     Attributes:
-        observation_size: O.
-        observation_keys: keys of a Dict observation in order, None for a Box.
-        action_low: [A] float32.
-        action_high: [A] float32.
+        observation_size: Size O of a flat observation.
+        observation_keys: Keys of a Dict observation in order, None for a Box.
+        action_low: [A] float32, lower bounds.
+        action_high: [A] float32, upper bounds.
 
     Raises:
-        UserError: a space of another kind.
+        UserError: A space is not supported.
     """
 
     def __init__(self, observation: gymnasium.Space[Any], action: gymnasium.Space[Any], task: str = "own-loop") -> None:
@@ -37,14 +37,14 @@ class Spaces:
             raise UserError(f"task '{task}' has an observation space without entries, expected at least one number")
         self.action_low, self.action_high = action_bounds(action, task)
         self._half_range = 0.5 * (self.action_high - self.action_low)
-        # An action space that is [-1, 1] already keeps every bit.
+        # Actions of a [-1, 1] space are passed on unchanged, bit for bit.
         self._is_unit_range = bool((self.action_low == -1.0).all() and (self.action_high == 1.0).all())
         parts = observation.spaces if isinstance(observation, gymnasium.spaces.Dict) else None
         self.observation_keys = tuple(parts) if parts is not None else None
         self._shapes: dict[str, tuple[int, ...]] = {key: _shape(part) for key, part in (parts or {}).items()}
 
     def to_flat(self, observation: Any, name: str) -> np.ndarray:
-        """Return an observation as a fresh finite [O] float32 array; ``name`` is what a message calls it."""
+        """Return an observation as a new finite [O] float32 array; ``name`` is used in error messages."""
         if self.observation_keys is None:
             _check_shape(observation, _shape(self.observation), name)
         else:
@@ -54,7 +54,7 @@ class Spaces:
             for key, shape in self._shapes.items():
                 _check_shape(observation[key], shape, f"{name}[{key!r}]")
         try:
-            with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused as such
+            with np.errstate(over="ignore"):  # infinity is rejected below
                 flat = self._flatten(observation)
         except (TypeError, ValueError) as error:
             raise UserError(f"{name} is not made of numbers: {error}") from error
@@ -68,10 +68,10 @@ class Spaces:
         return self.from_flat(scaled)
 
     def from_flat(self, action: np.ndarray) -> np.ndarray:
-        """Return a flat [A] action, already in the action space's own units, in its shape and dtype and bounds."""
+        """Return a flat [A] action, given in the action space's own units, in its shape, dtype and bounds."""
         box = self.action
-        assert isinstance(box, gymnasium.spaces.Box), "action_bounds takes nothing else"
-        # In the space's own precision: rounding alone can carry an action of exactly 1 past the bound.
+        assert isinstance(box, gymnasium.spaces.Box), "action_bounds accepts only a Box"
+        # In the space's own dtype: rounding can move an action of exactly 1 past the bound.
         return np.clip(action.reshape(box.shape).astype(box.dtype), box.low, box.high)
 
     def to_unit(self, action: Any) -> np.ndarray:
@@ -81,7 +81,7 @@ class Spaces:
             flat = np.array(action, np.float32).reshape(-1)
         except (TypeError, ValueError) as error:
             raise UserError(f"action is not made of numbers: {error}") from error
-        # Rounding alone may carry an action past its bound; NaN compares false and is found here too.
+        # Rounding may move an action past its bound. NaN compares false, so it counts as outside.
         slack = 1e-5 * self._half_range
         outside = ~((flat >= self.action_low - slack) & (flat <= self.action_high + slack))
         if outside.any():
@@ -93,19 +93,19 @@ class Spaces:
         unit = flat if self._is_unit_range else (flat - self.action_low) / self._half_range - np.float32(1)
         return np.clip(unit, -1.0, 1.0)
 
-    # ---------------------------------------------------------------- stored
+    # ---------------------------------------------------------------- storage
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the bounds of every Box, in order; the action's come last."""
+        """Return the bounds of every Box in order, the action's last."""
         boxes = [*_boxes(self.observation), self.action]
         return {f"{end}_{i}": getattr(box, end) for i, box in enumerate(boxes) for end in ("low", "high")}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], keys: list[str] | None, task: str) -> Spaces:
-        """Return the spaces that ``to_arrays`` and ``observation_keys`` described.
+        """Return the spaces described by ``to_arrays`` and ``observation_keys``.
 
         Raises:
-            UserError: they describe none.
+            UserError: The arrays do not describe spaces.
         """
         try:
             lows = [arrays[f"low_{i}"] for i in range(len(arrays) // 2)]
@@ -118,7 +118,7 @@ class Spaces:
             parts = boxes[:-1]
             observation = parts[0] if keys is None else gymnasium.spaces.Dict(list(zip(keys, parts, strict=True)))
         except (KeyError, ValueError, TypeError, AssertionError) as error:
-            raise UserError(f"the saved agent's spaces do not fit: {error}") from error
+            raise UserError(f"invalid spaces in the saved agent: {error}") from error
         return cls(observation, boxes[-1], task)
 
 

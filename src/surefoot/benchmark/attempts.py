@@ -25,7 +25,7 @@ class Event(enum.StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     LOST = "lost"
-    """The machine it ran on was lost."""
+    """Its machine was lost."""
     STOPPED = "stopped"
     """It was stopped and can be resumed."""
 
@@ -55,7 +55,7 @@ def append_attempt(path: Path, cell: str, event: Event, exit_code: int | None = 
         exit_code: Exit code of the cell's process, if known.
 
     Raises:
-        RunFailure: The disk refused the write, or the file is a link.
+        RunFailure: The write failed, or the file is a link.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     row = f"{now},{cell},{event},{'' if exit_code is None else exit_code}\n"

@@ -149,7 +149,7 @@ class Calibration:
     env_steps_per_second: dict[str, float]
 
     def seconds(self, cell: Cell, cost: CellCost, cores: int) -> float:
-        """Return the estimated duration of a cell; what was not measured is assumed as slow as the slowest that was.
+        """Return the estimated duration of a cell; unmeasured rates are assumed equal to the lowest measured one.
 
         Args:
             cell: Cell of a grid.

@@ -63,11 +63,11 @@ def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, PARENT: str(os.getpid())},
             )
-            asked = False
+            stop_sent = False
             while (code := process.poll()) is None:
-                if not asked and os.path.exists(stop_file):
+                if not stop_sent and os.path.exists(stop_file):
                     process.send_signal(signal.SIGTERM)
-                    asked = True
+                    stop_sent = True
                 time.sleep(_POLL_SECONDS)
         return code
     finally:
@@ -124,7 +124,7 @@ class RayLauncher:
         return f"a Ray cluster of {nodes} node{'s' if nodes > 1 else ''}, {resources.get('CPU', 0):.0f} cores{gpus}"
 
     def has_room(self, job: Job) -> bool:
-        """Return whether one more may be submitted; the cluster queues it."""
+        """Return whether the job may be submitted; the cluster queues it."""
         return self._max_parallel is None or len(self._tasks) < self._max_parallel
 
     def start(self, job: Job) -> None:
@@ -207,8 +207,8 @@ def _no_stderr() -> Iterator[None]:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
@@ -221,10 +221,10 @@ def _largest_memory() -> int:
 
 
 def _require_cluster(address: str) -> None:
-    """Refuse within seconds an address where no cluster is; Ray itself would try for minutes.
+    """Validate within seconds that a cluster answers at an address; Ray itself would try for minutes.
 
     Raises:
-        UserError: nothing listens there, or what listens does not speak HTTP/2, as the head of a cluster does.
+        UserError: Nothing listens there, or the server does not use HTTP/2, as the head of a cluster does.
     """
     host, _, port = address.rpartition(":")
     expected = "expected host:port of its head, such as 10.0.0.1:6379, or auto"
@@ -240,7 +240,7 @@ def _require_cluster(address: str) -> None:
 
 
 def _greet(host: str, port: int) -> bytes:
-    """Return the first bytes of what a server says to an HTTP/2 client; none where it says nothing."""
+    """Return the first bytes of a server's answer to an HTTP/2 client; empty without an answer."""
     with socket.create_connection((host, port), timeout=_CONNECT_SECONDS) as connection:
         connection.sendall(_HTTP2_GREETING)
         try:

@@ -108,7 +108,7 @@ class Dashboard(Callback):
     def close(self) -> None:
         """Close the view, also if the run failed."""
         with self._failures_reported():
-            self._shut(success=self._finished)
+            self._close_view(success=self._finished)
 
     # ---------------------------------------------------------------- after training
 
@@ -144,7 +144,7 @@ class Dashboard(Callback):
                 self._write(self._follower.new_points())
                 self._due = time.monotonic() + _PUSH_SECONDS
 
-    def _shut(self, *, success: bool) -> None:
+    def _close_view(self, *, success: bool) -> None:
         self._follower, self._due = None, math.inf
         self._stop(success=success)
 
@@ -161,7 +161,7 @@ class Dashboard(Callback):
                 flush=True,
             )
             with contextlib.suppress(Exception):
-                self._shut(success=False)
+                self._close_view(success=False)
 
 
 def check_links(*paths: Path) -> None:

@@ -15,7 +15,7 @@ from surefoot.policy.network import check_arrays, finite_seeds
 from surefoot.policy.policy import Policy
 from surefoot.policy.spec import PolicySpec
 from surefoot.runs.arrays import read_arrays, write_arrays
-from surefoot.runs.atomic import current_folder, digest_of, disk_errors, folder_beside, sync_file, write_file
+from surefoot.runs.atomic import current_folder, digest_of, disk_errors, replacing_folder, sync_file, write_file
 from surefoot.runs.untrusted import read_small
 
 _SPEC = "policy.json"
@@ -104,7 +104,7 @@ def _write(folder: Path, spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> 
                     f"{folder} contains other files ({other[0]}); expected a new folder or one with a policy"
                 )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder_beside(folder) as new:
+        with replacing_folder(folder) as new:
             with (new / _ARRAYS).open("wb") as stream:
                 digest = write_arrays(stream, arrays)
                 sync_file(stream)

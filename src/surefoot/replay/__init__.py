@@ -1,5 +1,5 @@
 """Replay buffer on the device."""
 
-from surefoot.replay.buffer import ReplayState, add, begin_episode, frame_capacity, init, nbytes, sample
+from surefoot.replay.buffer import ReplayState, add, frame_capacity, init, nbytes, sample, start_episode
 
-__all__ = ["ReplayState", "add", "begin_episode", "frame_capacity", "init", "nbytes", "sample"]
+__all__ = ["ReplayState", "add", "frame_capacity", "init", "nbytes", "sample", "start_episode"]

@@ -120,19 +120,19 @@ def _skip_overwritten(state: ReplayState, oldest: jax.Array) -> jax.Array:
     return oldest + overwritten.astype(jnp.int32)
 
 
-def begin_episode(state: ReplayState, observation: jax.Array, begin: jax.Array) -> ReplayState:
+def start_episode(state: ReplayState, observation: jax.Array, starts: jax.Array) -> ReplayState:
     """Return the buffer with a new episode started, without an end of the previous one.
 
     Args:
         state: Buffer.
         observation: [O], first observation of the new episode.
-        begin: [] bool; False leaves the buffer unchanged.
+        starts: [] bool; False leaves the buffer unchanged.
     """
-    number = state.num_frames + begin.astype(jnp.int32)
+    number = state.num_frames + starts.astype(jnp.int32)
     current = (number - 1) % state.frames.shape[0]
-    frames = state.frames.at[current].set(jnp.where(begin, observation, state.frames[current]))
-    begun = state._replace(frames=frames, num_frames=number)
-    return begun._replace(oldest=_skip_overwritten(begun, begun.oldest))
+    frames = state.frames.at[current].set(jnp.where(starts, observation, state.frames[current]))
+    started = state._replace(frames=frames, num_frames=number)
+    return started._replace(oldest=_skip_overwritten(started, started.oldest))
 
 
 def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:

@@ -62,7 +62,7 @@ def write_arrays(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> Digest:
     Raises:
         TypeError: An array holds other values than plain numbers of up to 8 bytes.
         ValueError: A name is empty or not printable.
-        OSError: The disk refused the write.
+        OSError: The write failed.
     """
     members = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in members.items():
@@ -108,7 +108,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} is damaged or not a file of arrays: {error}") from error
 
 
-def refuse_false_sizes(path: Path) -> None:
+def check_array_sizes(path: Path) -> None:
     """Validate the sizes of arrays in an .npz file, which may be compressed, before `numpy.load` allocates them.
 
     A compressed file can hold a thousand times its own size, and claim any size.

@@ -65,7 +65,7 @@ def sync_file(stream: BinaryIO) -> None:
 
 
 @contextlib.contextmanager
-def file_beside(path: Path) -> Iterator[BinaryIO]:
+def replacing_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a stream whose content becomes the file at `path` if the block succeeds, and is removed otherwise."""
     temporary = path.with_name(TEMPORARY + path.name)
     try:
@@ -84,12 +84,12 @@ def file_beside(path: Path) -> Iterator[BinaryIO]:
 
 def write_file(path: Path, content: bytes) -> None:
     """Replace a file's content in one step."""
-    with file_beside(path) as stream:
+    with replacing_file(path) as stream:
         stream.write(content)
 
 
 @contextlib.contextmanager
-def folder_beside(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes the folder at `path` if the block succeeds, and is removed otherwise.
 
     The caller must sync the files inside.

@@ -24,9 +24,9 @@ from surefoot.runs.atomic import (
     current_folder,
     digest_of,
     disk_errors,
-    file_beside,
-    folder_beside,
     remove_folder,
+    replacing_file,
+    replacing_folder,
     sync_file,
     sync_folder,
     write_file,
@@ -84,7 +84,7 @@ class CheckpointStore:
         self._replay = replay
         # Segments that this process wrote or verified are not read again.
         self._segment_digests: dict[str, Digest] = {}
-        self._found_bad: set[int] = set()
+        self._unusable: set[int] = set()
 
     def write_segment(self, start: int, stop: int, arrays: Mapping[str, np.ndarray]) -> str:
         """Write what entered the replay buffers between two counts; return the segment's file name.
@@ -97,14 +97,14 @@ class CheckpointStore:
             arrays: Array name -> array of plain numbers.
 
         Raises:
-            RunFailure: The disk refused the write.
+            RunFailure: The write failed.
         """
         if not 0 <= start < stop < 10**12:
             raise ValueError(f"a segment needs 0 <= start < stop, got {start} and {stop}")
         path = self._replay / f"segment_{start:012d}_{stop:012d}.npz"
         with disk_errors("write", path):
             self._replay.mkdir(exist_ok=True)
-            with file_beside(path) as stream:
+            with replacing_file(path) as stream:
                 digest = write_arrays(stream, arrays)
         self._segment_digests[path.name] = digest
         return path.name
@@ -138,7 +138,7 @@ class CheckpointStore:
             The checkpoint's folder.
 
         Raises:
-            RunFailure: The disk refused a write; earlier checkpoints are unchanged.
+            RunFailure: A write failed; earlier checkpoints are unchanged.
         """
         if not 0 <= env_steps < 10**12:
             raise ValueError(f"env_steps must be between 0 and 10**12 - 1, got {env_steps}")
@@ -148,16 +148,16 @@ class CheckpointStore:
         with disk_errors("write", path):
             digests = {name: self._segment_digest(name) for name in map(_segment_name, segments)}
             self._checkpoints.mkdir(exist_ok=True)
-            with folder_beside(path) as folder:
+            with replacing_folder(path) as folder:
                 files = {f"{stem}.npz": _write_synced(folder / f"{stem}.npz", arrays[stem]) for stem in arrays}
                 manifest = _Manifest(env_steps, files, digests, dict(meta))
                 write_file(folder / MANIFEST, _encode_manifest(manifest))
-            self._found_bad.discard(env_steps)
+            self._unusable.discard(env_steps)
             self._prune(env_steps)
         return path
 
     def any(self) -> bool:
-        """Return whether there is a checkpoint, valid or not."""
+        """Return whether there is a checkpoint, usable or not."""
         return bool(self._newest_first())
 
     def load(self) -> Checkpoint:
@@ -173,9 +173,9 @@ class CheckpointStore:
                 arrays = {name.removesuffix(".npz"): read_arrays(folder / name) for name in manifest.files}
             except UserError as error:
                 skipped.append(str(error))
-                self._found_bad.add(_env_steps_of(folder))
+                self._unusable.add(_env_steps_of(folder))
                 continue
-            self._found_bad.discard(manifest.env_steps)  # it may have been repaired
+            self._unusable.discard(manifest.env_steps)  # it may have been repaired
             self._segment_digests.update(manifest.segments)
             segments = tuple(self._replay / name for name in manifest.segments)
             return Checkpoint(manifest.env_steps, arrays, manifest.meta, segments, skipped)
@@ -198,7 +198,7 @@ class CheckpointStore:
             checkpoint: Checkpoint that a resumed run continues from.
 
         Raises:
-            RunFailure: The disk refused the removal.
+            RunFailure: The removal failed.
         """
         with disk_errors("remove checkpoints after", self._checkpoints / f"env_steps_{checkpoint.env_steps:012d}"):
             self._prune(checkpoint.env_steps)
@@ -208,14 +208,14 @@ class CheckpointStore:
         kept: list[_Manifest] = []
         for folder in self._newest_first():
             steps = _env_steps_of(folder)
-            if steps <= env_steps and steps not in self._found_bad and len(kept) < 2:
+            if steps <= env_steps and steps not in self._unusable and len(kept) < 2:
                 try:
                     kept.append(_read_manifest(folder))
                     continue
                 except UserError:
                     pass  # unusable, and there is a newer one
             remove_folder(folder)
-            self._found_bad.discard(steps)
+            self._unusable.discard(steps)
         needed = {name for manifest in kept for name in manifest.segments}
         if not self._replay.is_dir():
             return

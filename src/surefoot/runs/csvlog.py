@@ -47,7 +47,7 @@ class CsvLog:
 
     Raises:
         UserError: The existing file has other columns, or is not CSV.
-        RunFailure: The disk refused a write.
+        RunFailure: A write failed.
     """
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
@@ -75,13 +75,13 @@ class CsvLog:
 
         Raises:
             ValueError: A row names an unknown column, or a text contains a line break.
-            RunFailure: The disk refused the write; the file is unchanged.
+            RunFailure: The write failed; the file is unchanged.
         """
         data = _encode([self._cells(row) for row in rows])
         with disk_errors("write", self.path):
             try:
                 written = 0
-                while written < len(data):  # a nearly full disk takes a part, then refuses the rest
+                while written < len(data):  # a nearly full disk writes a part, then fails
                     written += self._stream.write(data[written:])
             except OSError:
                 with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ class CsvLog:
 
         Raises:
             UserError: The file is shorter, or no row ends there: it was changed by another program.
-            RunFailure: The disk refused the change.
+            RunFailure: The change failed.
         """
         with disk_errors("truncate", self.path):
             if not 0 < offset <= self._end or os.pread(self._stream.fileno(), 1, offset - 1) != b"\n":

@@ -32,7 +32,7 @@ class RunDirectory:
     """The directory of one run. Made by ``create`` or ``open``.
 
     All files are written under temporary names and moved into place, so a process killed at any moment leaves a usable
-    run. A refusal of the disk becomes a RunFailure. One process writes at a time: hold ``lock()`` while training;
+    run. Disk errors are raised as RunFailure. One process writes at a time: hold ``lock()`` while training;
     reading needs no lock.
 
     Attributes:

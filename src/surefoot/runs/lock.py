@@ -35,7 +35,7 @@ class RunLock:
 
         Raises:
             UserError: Another process holds it (the message names its id), or the lock file cannot be opened or locked.
-            RunFailure: The disk refused the write of the process id.
+            RunFailure: The process id cannot be written.
         """
         try:
             # No link is followed: the file is truncated below, and in an untrusted run it may be a link to any other.

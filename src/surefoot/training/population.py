@@ -257,7 +257,7 @@ class Population:
     def _start_episodes(
         self, stored: ReplayState, learner: LearnerState, observation: jax.Array, starts: jax.Array
     ) -> tuple[ReplayState, Moments | None]:
-        started = jax.vmap(replay.begin_episode)(stored, observation, starts)
+        started = jax.vmap(replay.start_episode)(stored, observation, starts)
         return started, over_seeds(self._observe_if)(learner, observation, starts)
 
     def _store_update_act(

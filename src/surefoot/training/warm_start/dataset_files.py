@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
-from surefoot.runs.arrays import refuse_false_sizes
+from surefoot.runs.arrays import check_array_sizes
 from surefoot.runs.atomic import digest_of
 from surefoot.training.warm_start.dataset import ARRAYS, Recorded
 
@@ -41,7 +41,7 @@ def _read_npz(path: Path) -> Recorded:
     try:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path} is not an .npz file; expected one with {', '.join(ARRAYS)}")
-        refuse_false_sizes(path)
+        check_array_sizes(path)
         with np.load(path, allow_pickle=False) as stored:
             for name in ARRAYS:
                 if name not in stored:
