@@ -33,7 +33,7 @@ def test_settings_are_parsed() -> None:
             "temperature.target_entropy=-0.5",
             "temperature.optimizer.learning_rate=1e-4",
             "critic_optimizer.learning_rate=LinearDecay(3e-4, 3e-5, 500_000)",
-            "critic_optimizer.decay=unconstrained",
+            "critic_optimizer.decay=outside-hidden",
             "critic.norm=layer-norm",
             "critic.widths=(32, 16)",
             "critic.bias=false",
@@ -63,7 +63,7 @@ def test_settings_are_parsed() -> None:
         "critic_optimizer.learning_rate=LinearDecay(3e-4, 3e-5, 500_000)": base.replace(
             critic_optimizer=AdamW(LinearDecay(3e-4, 3e-5, 500_000))
         ),
-        "critic_optimizer.decay=unconstrained": base.replace(critic_optimizer=AdamW(3e-4, decay="unconstrained")),
+        "critic_optimizer.decay=outside-hidden": base.replace(critic_optimizer=AdamW(3e-4, decay="outside-hidden")),
         "critic.norm=layer-norm": base.replace(critic=MLP((256, 256), LayerNorm())),
         "critic.widths=(32, 16)": base.replace(critic=MLP((32, 16))),
         "critic.bias=false": base.replace(critic=MLP((256, 256), bias=False)),

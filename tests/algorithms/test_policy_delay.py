@@ -65,6 +65,21 @@ def test_policy_changes_only_if_update_policy() -> None:
     assert all(np.isfinite(value) for value in metrics)
 
 
+def test_actor_statistics_of_all_updates_change_without_the_policy() -> None:
+    algorithm = tiny(policy_delay=3, actor_statistics="all-updates")
+    before = fresh_state(algorithm)
+    waited, _, no_metrics = compiled_update(algorithm)(before, fixed_batch(), jax.random.key(0), jnp.bool_(False))
+    moved, _, _ = compiled_update(algorithm)(before, fixed_batch(), jax.random.key(0), jnp.bool_(True))
+    assert all(np.isnan(value) for value in no_metrics)
+    same = everything_of_the_policy(before._replace(actor=before.actor._replace(batch_stats=waited.actor.batch_stats)))
+    assert same_bits(everything_of_the_policy(waited), same)
+    # The pass is the one in which the policy's loss is computed.
+    old, new, expected = (named_leaves(state.actor.batch_stats) for state in (before, waited, moved))
+    assert not [name for name in old if np.array_equal(old[name], new[name])]
+    for name in new:
+        np.testing.assert_allclose(new[name], expected[name], rtol=1e-5, err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def population() -> Population:
     algorithm = tiny(policy_delay=3, utd=2)

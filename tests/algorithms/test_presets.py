@@ -45,15 +45,16 @@ COLUMNS = (
 NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
 RENORM = BatchRenorm(momentum=0.99, epsilon=1e-3, max_scale=3.0, max_shift=5.0, warmup_updates=100_000)
 FALL = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)
+SLOW = LinearDecay(initial=3e-4, final=3e-5, agent_steps=1_500_000)
 BN_ACTOR, BN_CRITIC, PLAIN = MLP((256, 256), NORM), MLP((512, 512), NORM), MLP((256, 256))
 CLIP, TANH, WIDE = LogStdRange(-10.0, 2.0, "clip"), LogStdRange(-10.0, 2.0, "tanh"), LogStdRange(-20.0, 2.0, "clip")
 TD3 = DeterministicPolicy(exploration_noise=0.1, target_noise=0.2, target_noise_bound=0.5)
 GAUSS, SQUASHED, BROAD = TanhGaussian(CLIP), TanhGaussian(TANH), TanhGaussian(WIDE)
 POLYAK, HALF, ONE = PolyakTarget(0.005), SquaredError(0.5), SquaredError(1.0)
-UNIT = UnitNorm("hidden")
+UNIT, EVERY = UnitNorm("hidden"), UnitNorm("all")
 BRO_LOSS, XQC_LOSS = QuantileHuber(100, 1.0), CategoricalCrossEntropy(101, -5.0, 5.0)
-BRO_RESETS = ResetAt((15_001, 50_001, 250_001, 500_001, 750_001))
-SR_RESETS = ResetEvery(grad_steps=2_560_000)
+BRO_RESETS = ResetAt((15_001, 50_001, 250_001, 500_001, 750_001, 1_000_001, 1_500_001, 2_000_001))
+SR_RESETS = ResetEvery(env_steps=80_000)
 OPTIMISM = OptimisticActor(
     torso=BroNet(256, 1),
     optimizer=AdamW(3e-4, 0.9, 0.999, 1e-4, "all"),
@@ -65,24 +66,25 @@ OPTIMISM = OptimisticActor(
 )
 XQC_ACTOR, XQC_CRITIC = (MLP((width,) * 4, NORM, norm_order="pre", bias=False) for width in (256, 512))
 LECUN_ACTOR, LECUN_CRITIC = (MLP((width,) * 2, RENORM, init="lecun") for width in (256, 2048))
-DROP = MLP((256, 256), LayerNorm(), norm_order="pre", dropout=0.01)
+DROP = MLP((256, 256), LayerNorm(1e-5), norm_order="pre", dropout=0.01)
 ABSENT = object()
 """There is no temperature."""
 
 # fmt: off
 TABLE: dict[str, tuple[Any, ...]] = {
     # crossq, crossq-wn, crossq-wn-r, crossq-wn-code, crossq-2024, td3-wn | sac, sr-sac, bro, simba, xqc, redq, droq
-    "critic_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, FALL, 1e-3, 1e-4, 3e-4, 3e-4, 3e-4, 1e-4, FALL, 3e-4, 3e-4),
-    "actor_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, FALL, 1e-3, 1e-4, 3e-4, 3e-4, 3e-4, 1e-4, FALL, 3e-4, 3e-4),
+    "critic_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, FALL, 8e-4, 1e-4, 3e-4, 3e-4, 3e-4, 1e-4, FALL, 3e-4, 3e-4),
+    "actor_optimizer.learning_rate": (1e-4, 1e-4, 3e-4, SLOW, 8e-4, 1e-4, 3e-4, 3e-4, 3e-4, 1e-4, SLOW, 3e-4, 3e-4),
     "temperature.optimizer.learning_rate":
-        (1e-4, 1e-4, 1e-4, 1e-4, 1e-3, ABSENT, 3e-4, 3e-4, 3e-4, 1e-4, 1e-4, 3e-4, 3e-4),
+        (1e-4, 1e-4, 1e-4, SLOW, 8e-4, ABSENT, 3e-4, 3e-4, 3e-4, 1e-4, SLOW, 3e-4, 3e-4),
+    "temperature.loss": (*("alpha",) * 5, ABSENT, *("alpha",) * 5, "log-alpha", "log-alpha"),
     "temperature.optimizer.b1": (0.9, 0.9, 0.9, 0.9, 0.9, ABSENT, 0.9, 0.9, 0.5, 0.9, 0.9, 0.9, 0.9),
     "temperature.initial": (1.0, 1.0, 1.0, 0.01, 1.0, ABSENT, 1.0, 1.0, 1.0, 0.01, 0.01, 1.0, 1.0),
     "temperature.target_entropy": (-1.0, -1.0, -0.5, -0.5, -1.0, ABSENT, -1.0, -0.5, -0.5, -0.5, -0.5, -1.0, -1.0),
     "critic_optimizer.b1": (0.9, 0.9, 0.9, 0.9, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9),
     "actor_optimizer.b1": (0.9, 0.9, 0.9, 0.9, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9),
-    "critic_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.01, 0.0, 0.01, 0.0, 0.0, 1e-4, 0.01, 0.01, 0.0, 0.0),
-    "actor_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.01, 0.0, 0.01, 0.0, 0.0, 1e-4, 0.01, 0.01, 0.0, 0.0),
+    "critic_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.01, 0.0, 0.01, 0.0, 0.0, 1e-4, 0.01, 0.0, 0.0, 0.0),
+    "actor_optimizer.weight_decay": (0.0, 0.01, 0.01, 0.01, 0.0, 0.01, 0.0, 0.0, 1e-4, 0.01, 0.0, 0.0, 0.0),
     "actor": (
         *(BN_ACTOR,) * 4, LECUN_ACTOR, BN_ACTOR,
         PLAIN, PLAIN, BroNet(256, 1), SimBaNet(128, 1, 4), XQC_ACTOR, PLAIN, PLAIN,
@@ -98,18 +100,20 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "policy_reduction": (*(Min(),) * 5, First(), Min(), Min(), Mean(), Min(), Min(), Mean(), Mean()),
     "critic_pass": (*("joint",) * 6, *("separate",) * 4, "joint", "separate", "separate"),
     "critic_loss": (*(HALF,) * 7, ONE, BRO_LOSS, ONE, XQC_LOSS, ONE, ONE),
-    "weight_constraint": (None, UNIT, UNIT, UNIT, None, UNIT, None, None, None, None, UnitNorm("all"), None, None),
+    "weight_constraint": (None, UNIT, UNIT, EVERY, None, UNIT, None, None, None, None, EVERY, None, None),
     "resets": (*(None,) * 7, SR_RESETS, BRO_RESETS, *(None,) * 4),
     "optimism": (*(None,) * 8, OPTIMISM, *(None,) * 4),
     "observation_norm": (*(None,) * 9, ObservationNorm(1e-8), *(None,) * 3),
     "reward_scaling": (*(None,) * 10, ReturnScaling(1e-8), None, None),
     "update_order": (*("critic-first",) * 9, "actor-first", *("critic-first",) * 3),
+    "actor_statistics":
+        (*("policy-updates",) * 3, "all-updates", *("policy-updates",) * 6, "all-updates", *("policy-updates",) * 2),
     "utd": (1, 5, 5, 2, 1, 5, 1, 32, 10, 2, 2, 20, 20),
     "policy_delay": (3, 3, 3, 3, 3, 3, 1, 1, 1, 1, 3, 20, 20),
     "batch_size": (256, 256, 256, 256, 256, 256, 256, 256, 128, 256, 256, 256, 256),
     "warmup_transitions":
         (5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 2_500, 5_000, 5_000, 5_000, 5_000),
-    "discount": (*(None,) * 8, 0.99, *(None,) * 4),
+    "discount": (*(None,) * 7, 0.99, 0.99, *(None,) * 4),
     "action_repeat": (None, None, None, None, 1, None, None, 1, 1, None, None, None, None),
 }
 # fmt: on
@@ -118,15 +122,11 @@ SAME: dict[str, Any] = {
     **{f"{name}.b2": 0.999 for name in ("critic_optimizer", "actor_optimizer", "temperature.optimizer")},
 }
 TABLE |= {row: (value,) * len(COLUMNS) for row, value in SAME.items()}
-DECAYED = {"crossq-wn", "crossq-wn-r", "crossq-wn-code", "td3-wn", "xqc"}
+DECAYED = {"crossq-wn", "crossq-wn-r", "crossq-wn-code", "td3-wn"}
 
 LEFT_OUT: dict[tuple[str, str], tuple[Any, str]] = {
     ("sr-sac", "temperature.target_entropy"): (-1.0, "SR-SAC's code has half of it"),
-    ("sr-sac", "resets"): (
-        ResetEvery(env_steps=80_000),
-        "the same at UTD 32 and action repeat 1; the code counts updates",
-    ),
-    ("sr-sac", "action_repeat"): (2, "SR-SAC's code has none: its interval between resets is held in updates"),
+    ("sr-sac", "action_repeat"): (2, "SR-SAC's code has none"),
     ("bro", "num_critics"): (1, "BRO's code has two and their mean, and so have its published results"),
     ("bro", "temperature.target_entropy"): (-1.0, "BRO's code has half of it"),
     ("bro", "warmup_transitions"): (10_000, "BRO's code has a quarter of it"),
@@ -149,7 +149,7 @@ def test_preset_has_the_values_of_the_table(column: str) -> None:
     expected = {row: values[COLUMNS.index(column)] for row, values in TABLE.items()}
     if column == "td3-wn":  # no temperature
         expected |= {row: ABSENT for row in SAME if row.startswith("temperature.")}
-    decay = "unconstrained" if column in DECAYED else "all"
+    decay = "outside-hidden" if column in DECAYED else "all"
     expected |= {"actor_optimizer.decay": decay, "critic_optimizer.decay": decay}
     assert {row: look_up(algorithm, row) for row in expected} == expected
 
@@ -249,7 +249,7 @@ def test_every_preset_is_listed_under_its_name_and_takes_a_utd() -> None:
 def test_overrides() -> None:
     changed = get_preset("crossq-wn", utd=2, batch_size=64, learning_rate=5e-4)
     assert (changed.utd, changed.batch_size, changed.policy_delay) == (2, 64, 3)
-    assert changed.actor_optimizer == AdamW(5e-4, weight_decay=0.01, decay="unconstrained") == changed.critic_optimizer
+    assert changed.actor_optimizer == AdamW(5e-4, weight_decay=0.01, decay="outside-hidden") == changed.critic_optimizer
     assert changed.temperature == crossq_wn().temperature
 
 

@@ -82,11 +82,12 @@ def of_preset(algorithm: Algorithm, until: int) -> list[int]:
 
 
 def test_resets_of_the_presets() -> None:
-    assert of_preset(bro(), 1_000_000) == [15_001, 50_001, 250_001, 500_001, 750_001]
-    assert of_preset(bro(utd=2), 1_000_000) == [15_001]
-    # 2.56M updates at 32 per step are 80k steps, after a warm-up of 10k.
-    assert of_preset(sr_sac(), 300_000) == [90_001, 170_001, 250_001]
-    assert of_preset(sr_sac(utd=16), 300_000) == [170_001]
+    after_1m = [1_000_001, 1_500_001, 2_000_001]
+    assert of_preset(bro(), 2_100_000) == [15_001, 50_001, 250_001, 500_001, 750_001, *after_1m]
+    assert of_preset(bro(utd=2), 2_100_000) == [15_001]
+    # Multiples of 80,000 from the start of the run, warm-up included.
+    assert of_preset(sr_sac(), 300_000) == [80_001, 160_001, 240_001]
+    assert of_preset(sr_sac(utd=16), 300_000) == [80_001, 160_001, 240_001]
 
 
 # -------------------------------------------------------------------- what a reset does

@@ -117,7 +117,7 @@ def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -
 @pytest.mark.parametrize("network", ["actor", "critic"])
 def test_unconstrained_decay_is_for_heads_and_norms(states: list[LearnerState], network: str) -> None:
     params = getattr(states[0], network).params
-    config = AdamW(learning_rate=0.5, weight_decay=0.01, decay="unconstrained")
+    config = AdamW(learning_rate=0.5, weight_decay=0.01, decay="outside-hidden")
     for name, shrunk in decayed(config, CONSTRAINED, params, network).items():
         layer = name.split("'")[-4]
         np.testing.assert_allclose(shrunk, 0.005 if layer in HEADS_AND_NORMS[network] else 0.0, err_msg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -47,7 +48,12 @@ def test_batch_renorm_equals_batch_norm_during_warm_up(passes: int) -> None:
 def test_batch_renorm_within_bounds_uses_running_statistics() -> None:
     mean, variance = np.array([2.1, 1.9]), np.array([4.0, 2.5])
     out, _ = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
-    np.testing.assert_allclose(out, (X - mean) / np.sqrt(variance + 0.1) * SCALE + BIAS, rtol=1e-10)
+    # By the running statistics, up to where epsilon is added: CrossQ's code folds r and d into mean and variance first.
+    r, d = np.sqrt((VARIANCE + 0.1) / (variance + 0.1)), (MEAN - mean) / np.sqrt(variance + 0.1)
+    by_hand = (X - MEAN + d * np.sqrt(VARIANCE) / r) / np.sqrt(VARIANCE / r**2 + 0.1) * SCALE + BIAS
+    np.testing.assert_allclose(out, by_hand, rtol=1e-10)
+    exactly, _ = run(dataclasses.replace(RENORM, epsilon=1e-12), variables(3, mean.tolist(), variance.tolist()))
+    np.testing.assert_allclose(exactly, (X - mean) / np.sqrt(variance) * SCALE + BIAS, rtol=1e-10)
 
 
 def test_batch_renorm_clips_ratio_and_shift() -> None:
@@ -56,7 +62,7 @@ def test_batch_renorm_clips_ratio_and_shift() -> None:
     # Unit 0: deviation sqrt 5.1 against 1, cut to 1.5; means 2 against 0, cut to 0.25.
     # Unit 1: sqrt 2.1 against 10, cut to 1 / 1.5; means 2 against 10 in tens, cut to -0.25.
     r, d = np.array([1.5, 1 / 1.5]), np.array([0.25, -0.25])
-    by_hand = ((X - MEAN) / np.sqrt(VARIANCE + 0.1) * r + d) * SCALE + BIAS
+    by_hand = (X - MEAN + d * np.sqrt(VARIANCE) / r) / np.sqrt(VARIANCE / r**2 + 0.1) * SCALE + BIAS
     np.testing.assert_allclose(out, by_hand, rtol=1e-10)
     np.testing.assert_allclose(kept["mean"], 0.9 * mean + 0.1 * MEAN, rtol=1e-10)
     np.testing.assert_allclose(kept["var"], 0.9 * variance + 0.1 * VARIANCE, rtol=1e-10)
@@ -74,10 +80,23 @@ def test_batch_renorm_corrections_have_no_gradient() -> None:
             np.sqrt(VARIANCE + 0.1) / np.sqrt(np.array([4.1, 2.6])),
             (MEAN - np.array([2.1, 1.9])) / np.sqrt([4.1, 2.6]),
         )
-        standard = (x - x.mean(axis=0)[None]) / jnp.sqrt(x.var(axis=0) + 0.1)[None]
-        return jnp.sum(jnp.sin((standard * r[None] + d[None]) * SCALE[None] + BIAS[None]))
+        shifted = x - (x.mean(axis=0) - d * jnp.sqrt(x.var(axis=0)) / r)[None]
+        standard = shifted / jnp.sqrt(x.var(axis=0) / r**2 + 0.1)[None]
+        return jnp.sum(jnp.sin(standard * SCALE[None] + BIAS[None]))
 
     np.testing.assert_allclose(jax.grad(out)(jnp.asarray(X)), jax.grad(by_hand)(jnp.asarray(X)), rtol=1e-9, atol=1e-12)
+
+
+def test_batch_renorm_maps_a_constant_input_to_the_bias_with_finite_gradients() -> None:
+    given = variables(3, [2.1, 1.9], [4.0, 2.5])
+    module = norm_module(RENORM, "norm", True)
+
+    def out(x: jax.Array) -> jax.Array:
+        return module.apply(given, x, mutable=["batch_stats"])[0]
+
+    constant = jnp.full(X.shape, 7.0)
+    np.testing.assert_allclose(out(constant), np.broadcast_to(BIAS, X.shape), rtol=1e-12)
+    assert np.isfinite(jax.grad(lambda x: jnp.sum(jnp.sin(out(x))))(constant)).all()
 
 
 def test_evaluation_uses_running_statistics_unchanged() -> None:

@@ -126,7 +126,7 @@ def assert_known_value(probe: str, trained: Trained) -> None:
     q = np.asarray(functions.algorithm.critic_loss.value(functions.critic.evaluate(learner.critic, seen, actor)))
     if (scaling := functions.algorithm.reward_scaling) is not None:  # then Q is in deviations of the return
         assert learner.returns is not None
-        q = q * np.sqrt(float(learner.returns.moments.variance) + scaling.epsilon)
+        q = q * (np.sqrt(float(learner.returns.moments.variance)) + scaling.epsilon)
     expected = PROBES[probe].optimal_value(observation, functions.discount)
     scale = max(1.0, float(np.abs(expected).max()))
     assert (np.mean(np.abs(q - expected), axis=-1) < 0.1 * scale).all()

@@ -151,7 +151,7 @@ def measured_and_by_hand(
             return np.asarray(functions.algorithm.critic_loss.value(q)).mean(axis=0)
 
         values, returns = [], []
-        scale = 1.0 if reward_scale is None else float(reward_scale / np.sqrt(state.returns.moments.variance + 1e-8))
+        scale = 1.0 if reward_scale is None else float(reward_scale / (np.sqrt(state.returns.moments.variance) + 1e-8))
         for first in range(0, diagnosis.TRAJECTORIES, vector.num_envs):
             start = vector.reset([1_000_000 + first + lane for lane in range(vector.num_envs)])
             for lane in range(min(vector.num_envs, diagnosis.TRAJECTORIES - first)):

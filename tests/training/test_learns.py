@@ -12,7 +12,7 @@ from tests.training.small import small
 
 
 def test_cheetah_learns_to_run(tmp_path: Path) -> None:
-    optimizer = AdamW(learning_rate=1e-3, weight_decay=0.01, decay="unconstrained")
+    optimizer = AdamW(learning_rate=1e-3, weight_decay=0.01, decay="outside-hidden")
     algorithm = small(
         surefoot.crossq_wn_code(utd=2),
         width=64,

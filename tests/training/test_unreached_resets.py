@@ -26,10 +26,9 @@ def line(algorithm: Algorithm, env_steps: int) -> str | None:
     ("algorithm", "env_steps", "said"),
     [
         (surefoot.crossq_wn(), 20_000, None),
-        (surefoot.bro(), 1_000_000, None),
-        (surefoot.bro(), 750_001, None),
-        (surefoot.bro(), 750_000, "resets not reached: at agent step 750,001, of 750,000 in this run"),
-        (surefoot.bro(), 250_001, "resets not reached: at agent step 500,001, 750,001, of 250,001 in this run"),
+        (surefoot.bro(), 2_000_001, None),
+        (surefoot.bro(), 2_000_000, "resets not reached: at agent step 2,000,001, of 2,000,000 in this run"),
+        (surefoot.bro(), 1_000_001, "resets not reached: at agent step 1,500,001, 2,000,001, of 1,000,001 in this run"),
         (surefoot.bro(utd=2), 15_001, None),
         (
             surefoot.crossq_wn().replace(resets=surefoot.ResetAt((10, 5_001, 5_002))),
@@ -42,9 +41,9 @@ def line(algorithm: Algorithm, env_steps: int) -> str | None:
             "resets not reached: at agent step 90,000, of 10,000 in this run; "
             "resets not made: at agent step 10, before any update: the first is at 5,001",
         ),
-        (surefoot.sr_sac(), 90_001, None),
+        (surefoot.sr_sac(), 80_001, None),
         (
-            surefoot.sr_sac(),
+            surefoot.sr_sac().replace(resets=surefoot.ResetEvery(grad_steps=2_560_000)),
             90_000,
             "resets not reached: the first, after 2,560,000 grad steps, comes at agent step 90,001, of 90,000 in this "
             "run",

@@ -56,6 +56,8 @@ class Algorithm:
         temperature: Entropy temperature and target entropy; None for a policy without entropy, and only then.
         update_order: Whether an update changes critic or policy first. The target critic follows the critic, the
             temperature the policy.
+        actor_statistics: Updates that change the running statistics of a batch-normalised actor: those of the policy,
+            or all, with one forward pass of the actor where ``policy_delay`` skips the policy.
         utd: Gradient updates per agent step after the warm-up.
         policy_delay: Critic updates per update of actor and temperature.
         batch_size: B, transitions per gradient update.
@@ -83,6 +85,7 @@ class Algorithm:
     actor_optimizer: AdamW = AdamW()
     temperature: Temperature | None = Temperature()
     update_order: Literal["critic-first", "actor-first"] = "critic-first"
+    actor_statistics: Literal["policy-updates", "all-updates"] = "policy-updates"
     utd: int = 1
     policy_delay: int = 1
     batch_size: int = 256
@@ -108,6 +111,11 @@ class Algorithm:
         if self.critic_pass == "joint" and not self.critic.uses_batch_statistics:
             raise UserError(
                 "critic_pass 'joint' needs a batch-normalised critic: without batch statistics it has no effect"
+            )
+        if self.actor_statistics == "all-updates" and not self.actor.uses_batch_statistics:
+            raise UserError(
+                "actor_statistics 'all-updates' needs a batch-normalised actor: without batch statistics it has no "
+                "effect"
             )
         if isinstance(self.weight_constraint, UnitNorm):
             for network, torso in (("actor", self.actor), ("critic", self.critic)):

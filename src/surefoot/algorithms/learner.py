@@ -128,7 +128,8 @@ class Learner:
             batch: [B, ...] transitions.
             key: Random key of this update.
             update_policy: [] bool, shared by all seeds: whether actor and temperature are updated as well. Where it is
-                false their update is not computed, their state stays, and their metrics are NaN.
+                false their update is not computed and their metrics are NaN; their state stays, but for the actor's
+                running statistics where ``Algorithm.actor_statistics`` is "all-updates".
 
         Returns:
             The new state and the metrics of the update.
@@ -146,7 +147,7 @@ class Learner:
                 state, actor_metrics = jax.lax.cond(
                     update_policy,
                     lambda state: self.update_policy(state, batch, actor_key, optimist_key),
-                    lambda state: (state, skipped),
+                    lambda state: (self._skip_policy(state, batch, actor_key), skipped),
                     state,
                 )
             if not critic_first:
@@ -230,8 +231,11 @@ class Learner:
         )
         state = state._replace(actor=self.actor.step(state.actor, grads, batch_stats))
         if state.log_alpha is not None:
-            # J(alpha) = alpha (H - target H), minimised over log alpha.
-            gradient = jax.grad(lambda log_alpha: jnp.exp(log_alpha) * (entropy - self.target_entropy))(state.log_alpha)
+            # The derivative of alpha (H - target H) or log alpha (H - target H) by log alpha.
+            assert self.algorithm.temperature is not None
+            gradient = entropy - self.target_entropy
+            if self.algorithm.temperature.loss == "alpha":
+                gradient = state.alpha * gradient
             change, opt_state = self._temperature_optimizer.update(
                 gradient, state.temperature_opt_state, state.log_alpha
             )
@@ -240,6 +244,13 @@ class Learner:
             state = self._update_optimist(state, batch, optimist_key)
         metrics = ActorMetrics(loss, entropy, jnp.asarray(state.alpha, loss.dtype), optax.tree.norm(grads))
         return state, metrics
+
+    def _skip_policy(self, state: LearnerState, batch: Batch, key: jax.Array) -> LearnerState:
+        """Return the state after an update without the policy, where only the actor's running statistics may change."""
+        if self.algorithm.actor_statistics == "policy-updates":
+            return state
+        _, batch_stats = self.actor.train(state.actor.params, state.actor.batch_stats, batch.observation, key=key)
+        return state._replace(actor=state.actor._replace(batch_stats=batch_stats))
 
     def actor_loss(
         self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array

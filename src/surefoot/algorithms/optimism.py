@@ -61,6 +61,24 @@ class Optimist:
         shift = self.module.apply({"params": state.params}, observation, mean, False)
         return sample_with_log_prob(mean + shift, log_std + math.log(self.config.std_scale), key)[0]
 
+    def loss(
+        self,
+        params: PyTree,
+        weights: jax.Array,
+        observation: jax.Array,
+        mean: jax.Array,
+        log_std: jax.Array,
+        upper_bound: Callable[[jax.Array, jax.Array], jax.Array],
+        key: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return the second policy's loss and the KL divergence, both []; see ``update`` for the arguments."""
+        optimism, kl_weight = _weight(weights[0]), _weight(weights[1])
+        shift = self.module.apply({"params": params}, observation, mean, True)
+        action, _ = sample_with_log_prob(mean + shift, log_std + math.log(self.config.std_scale), key)
+        # KL(second, first), as if both had the first policy's standard deviation.
+        kl = jnp.mean(jnp.sum(0.5 * jnp.square(shift / jnp.exp(log_std)), axis=-1))
+        return kl_weight * kl - jnp.mean(upper_bound(action, optimism)), kl
+
     def update(
         self,
         state: OptimistState,
@@ -80,16 +98,9 @@ class Optimist:
             upper_bound: Function (actions [B, A], optimism []) -> optimistic values [B].
             key: Random key of the actions.
         """
-        optimism, kl_weight = _weight(state.weights[0]), _weight(state.weights[1])
-
-        def loss_function(params: PyTree) -> tuple[jax.Array, jax.Array]:
-            shift = self.module.apply({"params": params}, observation, mean, True)
-            action, _ = sample_with_log_prob(mean + shift, log_std + math.log(self.config.std_scale), key)
-            # KL(second, first), as if both had the first policy's standard deviation.
-            kl = jnp.mean(jnp.sum(0.5 * jnp.square(shift / jnp.exp(log_std)), axis=-1))
-            return kl_weight * kl - jnp.mean(upper_bound(action, optimism)), kl
-
-        grads, kl = jax.grad(loss_function, has_aux=True)(state.params)
+        grads, kl = jax.grad(self.loss, has_aux=True)(
+            state.params, state.weights, observation, mean, log_std, upper_bound, key
+        )
         updates, opt_state = self._optimizer.update(grads, state.opt_state, state.params)
         excess = jax.lax.stop_gradient(kl) / self.spec.action_size - self.config.target_kl
 

@@ -13,14 +13,14 @@ from surefoot.types import PyTree
 
 
 def make_optimizer(
-    config: AdamW, updates_per_agent_step: float, constrained: Iterable[LayerPath] = ()
+    config: AdamW, updates_per_agent_step: float, hidden_layers: Iterable[LayerPath] = ()
 ) -> optax.GradientTransformation:
     """Return the Optax transformation.
 
     Args:
         config: Hyperparameters.
         updates_per_agent_step: Optimiser steps per agent step, which convert a schedule's agent steps.
-        constrained: Paths of layers or single arrays excluded from decay under "unconstrained".
+        hidden_layers: Paths of the layers excluded from decay under "outside-hidden".
     """
     learning_rate: optax.ScalarOrSchedule
     if isinstance(config.learning_rate, LinearDecay):
@@ -31,12 +31,11 @@ def make_optimizer(
         learning_rate = config.learning_rate
     if config.weight_decay == 0.0:
         return optax.adam(learning_rate, b1=config.b1, b2=config.b2)
-    spared = frozenset(constrained) if config.decay == "unconstrained" else frozenset()
+    spared = frozenset(hidden_layers) if config.decay == "outside-hidden" else frozenset()
 
     def decays(params: PyTree) -> PyTree:
         def one(path: tuple[jax.tree_util.KeyEntry, ...], _: jax.Array) -> bool:
-            keys = _keys(path)
-            return keys not in spared and keys[:-1] not in spared
+            return _keys(path)[:-1] not in spared
 
         return jax.tree_util.tree_map_with_path(one, params)
 

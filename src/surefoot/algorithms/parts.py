@@ -57,15 +57,15 @@ class AdamW:
         b1: Decay rate of the gradient's running mean.
         b2: Decay rate of the squared gradient's running mean.
         weight_decay: Decay coefficient; each step subtracts it times the learning rate times the parameter.
-        decay: Parameters that decay: "all", or "unconstrained" for those that no weight constraint projects (all but
-            the hidden layers, and the heads' kernels where they are projected too).
+        decay: Parameters that decay: "all", or "outside-hidden" for all but the hidden layers, which weight constraints
+            project.
     """
 
     learning_rate: float | LinearDecay = 3e-4
     b1: float = 0.9
     b2: float = 0.999
     weight_decay: float = 0.0
-    decay: Literal["unconstrained", "all"] = "all"
+    decay: Literal["outside-hidden", "all"] = "all"
 
     def __post_init__(self) -> None:
         """Validate the learning rate and the coefficients."""
@@ -101,7 +101,7 @@ class UnitNorm:
 
     Attributes:
         layers: "hidden" for the hidden layers of actor and critic, kernel and bias together (CrossQ + WN); "all" for
-            the kernels of their heads as well (XQC).
+            the kernels of their heads as well (XQC). Weight decay comes before the projection.
     """
 
     layers: Literal["hidden", "all"] = "hidden"
@@ -135,11 +135,14 @@ class Temperature:
         initial: Initial alpha.
         target_entropy: Target entropy per action dimension, in nats; the target is this times A.
         optimizer: Optimiser of log alpha. Its ``decay`` has no effect: both choices decay log alpha.
+        loss: Factor of (H - target H) in the loss, whose variable is log alpha: "alpha" (SAC's code) or "log-alpha"
+            (REDQ's and DroQ's code), with which the gradient does not shrink with alpha.
     """
 
     initial: float = 1.0
     target_entropy: float = -1.0
     optimizer: AdamW = AdamW()
+    loss: Literal["alpha", "log-alpha"] = "alpha"
 
     def __post_init__(self) -> None:
         """Validate the initial value and the target."""
@@ -172,7 +175,7 @@ class ReturnScaling:
     """Division of sampled rewards by the running standard deviation of G = gamma (1 - done) G + r (arXiv 2509.25174).
 
     Attributes:
-        epsilon: Constant added to the variance.
+        epsilon: Constant added to the standard deviation.
     """
 
     epsilon: float = 1e-8

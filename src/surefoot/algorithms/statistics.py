@@ -18,7 +18,11 @@ class Moments(NamedTuple):
     variance: jax.Array
     """[...]"""
     weight: jax.Array
-    """[]; number of values. It starts just above zero, so that the first value replaces mean 0 and variance 1."""
+    """[]; number of values, plus the initial weight of mean 0 and variance 1."""
+    mean_error: jax.Array
+    """[...] part of the mean below its precision."""
+    variance_error: jax.Array
+    """[...] part of the variance below its precision."""
 
 
 class ReturnMoments(NamedTuple):
@@ -29,28 +33,41 @@ class ReturnMoments(NamedTuple):
     """[] G of the current episode."""
 
 
-def init_moments(shape: tuple[int, ...]) -> Moments:
-    """Return the initial statistics."""
-    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), 1e-4, float))
+def init_moments(shape: tuple[int, ...], weight: float = 1e-4) -> Moments:
+    """Return the initial statistics: mean 0 and variance 1, which count as much as ``weight`` values."""
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), weight, float), jnp.zeros(shape), jnp.zeros(shape))
 
 
 def update_moments(moments: Moments, value: Array) -> Moments:
-    """Return the statistics updated with one value [...] (Chan et al.'s update for a batch of one)."""
+    """Return the statistics updated with one value [...] (Chan et al.'s update for a batch of one).
+
+    Sums are compensated: in float32 a mean of a thousand standard deviations would otherwise stop moving after tens of
+    thousands of values, and the variance with it.
+    """
     count = moments.weight + 1.0
-    delta = value - moments.mean
-    mean = moments.mean + delta / count
-    squares = moments.variance * moments.weight + jnp.square(delta) * moments.weight / count
-    return Moments(mean, squares / count, count)
+    delta = (value - moments.mean) - moments.mean_error
+    mean, mean_error = _add(moments.mean, moments.mean_error + delta / count)
+    excess = jnp.square(delta) * moments.weight / count - moments.variance
+    variance, variance_error = _add(moments.variance, moments.variance_error + excess / count)
+    return Moments(mean, variance, count, mean_error, variance_error)
+
+
+def _add(total: jax.Array, term: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the rounded sum and its rounding error (Knuth's TwoSum)."""
+    rounded = total + term
+    added = rounded - total
+    return rounded, (total - (rounded - added)) + (term - added)
 
 
 def normalize(moments: Moments, values: Array, epsilon: float) -> jax.Array:
     """Return (values - mean) / sqrt(variance + epsilon) for values [B, ...]."""
-    return (jnp.asarray(values) - moments.mean[None]) / jnp.sqrt(moments.variance + epsilon)[None]
+    centred = (jnp.asarray(values) - moments.mean[None]) - moments.mean_error[None]
+    return centred / jnp.sqrt(moments.variance + epsilon)[None]
 
 
 def init_return_moments() -> ReturnMoments:
     """Return the initial statistics."""
-    return ReturnMoments(init_moments(()), jnp.zeros(()))
+    return ReturnMoments(init_moments((), weight=0.0), jnp.zeros(()))
 
 
 def update_return_moments(returns: ReturnMoments, reward: Array, ended: Array, discount: float) -> ReturnMoments:
@@ -61,4 +78,4 @@ def update_return_moments(returns: ReturnMoments, reward: Array, ended: Array, d
 
 def scale_reward(returns: ReturnMoments, reward: jax.Array, epsilon: float) -> jax.Array:
     """Return the reward [...] in units of the return's standard deviation."""
-    return reward / jnp.sqrt(returns.moments.variance + epsilon)
+    return reward / (jnp.sqrt(returns.moments.variance) + epsilon)

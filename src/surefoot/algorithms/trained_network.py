@@ -52,8 +52,7 @@ class TrainedNetwork:
         self.hidden_layers, self.heads = torso.hidden_layers, heads
         self._constraint = constraint
         self._projected_heads = heads if constraint == UnitNorm("all") else ()
-        kernels = tuple((*path, "kernel") for path in self._projected_heads)
-        self._optimizer = make_optimizer(optimizer, updates_per_agent_step, (*self.hidden_layers, *kernels))
+        self._optimizer = make_optimizer(optimizer, updates_per_agent_step, self.hidden_layers)
 
     def init(self, key: jax.Array, *inputs: jax.Array) -> NetworkState:
         """Return the initial state for inputs of these shapes."""

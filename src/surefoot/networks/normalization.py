@@ -44,7 +44,10 @@ class BatchRenorm:
     """Batch renormalisation (Ioffe, arXiv 1702.03275): batch statistics corrected towards the running ones.
 
     The first ``warmup_updates`` passes equal ``BatchNorm``; later ones normalise by the running statistics as long as
-    the batch's statistics are within the bounds.
+    the batch's statistics are within the bounds. As in CrossQ's released code, the corrections r and d are folded into
+    mean and variance before epsilon is added: (x - mean + d sqrt(var) / r) / sqrt(var / r^2 + epsilon), where the paper
+    has (x - mean) r / sqrt(var + epsilon) + d. They differ where the variance is not large compared with epsilon; a
+    constant input is mapped to zero, not to d.
 
     Attributes:
         momentum: Decay rate of the running statistics, as in ``BatchNorm``.
@@ -130,7 +133,7 @@ class BatchNormalization(nn.Module):
             var = jnp.mean(jnp.square(x - mean[None]), axis=0)
             warm = passes.value >= config.warmup_updates
             r, d = _towards_running(config, warm, mean, var, running_mean.value, running_var.value)
-            scale, bias = r * scale, d * scale + bias
+            scale, bias = _corrected(scale, bias, var, r, d, config.epsilon)
         if not self.is_initializing():
             kept = config.momentum
             running_mean.value = kept * running_mean.value + (1.0 - kept) * mean
@@ -153,6 +156,16 @@ def _towards_running(
     r = jnp.clip(std / running_std, 1.0 / config.max_scale, config.max_scale)
     d = jnp.clip((mean - running_mean) / running_std, -config.max_shift, config.max_shift)
     return jax.lax.stop_gradient((jnp.where(warm, r, 1.0), jnp.where(warm, d, 0.0)))
+
+
+def _corrected(
+    scale: jax.Array, bias: jax.Array, var: jax.Array, r: jax.Array, d: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array]:
+    """Return scale and bias that turn batch normalisation into renormalisation; the variance's gradient passes."""
+    positive = var > 0.0  # the square root has no gradient at zero
+    std = jnp.where(positive, jnp.sqrt(jnp.where(positive, var, 1.0)), 0.0)
+    running_std = jnp.sqrt(var / jnp.square(r) + epsilon)
+    return scale * jnp.sqrt(var + epsilon) / running_std, scale * d / r * std / running_std + bias
 
 
 def _affine(

@@ -10,7 +10,7 @@ from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import Mean
 from surefoot.networks import BroNet, LogStdRange
 
-_RESETS = (15_001, 50_001, 250_001, 500_001, 750_001)
+_RESETS = (15_001, 50_001, 250_001, 500_001, 750_001, 1_000_001, 1_500_001, 2_000_001)
 
 
 @preset(

@@ -73,7 +73,7 @@ def crossq_wn(utd: int = 5) -> Algorithm:
     Args:
         utd: Gradient updates per agent step.
     """
-    optimizer = AdamW(learning_rate=1e-4, weight_decay=0.01, decay="unconstrained")
+    optimizer = AdamW(learning_rate=1e-4, weight_decay=0.01, decay="outside-hidden")
     return crossq(utd).replace(
         weight_constraint=UnitNorm(),
         critic_optimizer=optimizer,
@@ -95,7 +95,7 @@ def crossq_wn_r(utd: int = 5) -> Algorithm:
     Args:
         utd: Gradient updates per agent step.
     """
-    optimizer = AdamW(learning_rate=3e-4, weight_decay=0.01, decay="unconstrained")
+    optimizer = AdamW(learning_rate=3e-4, weight_decay=0.01, decay="outside-hidden")
     return crossq_wn(utd).replace(
         critic_optimizer=optimizer,
         actor_optimizer=optimizer,
@@ -107,7 +107,10 @@ def crossq_wn_r(utd: int = 5) -> Algorithm:
     summary="CrossQ + WN as its authors released it: a low initial temperature, a falling learning rate",
     paper="Palenicek et al. 2025 (released with XQC, arXiv 2509.25174)",
     url=_URL,
-    sources=_CROSSQ_WN_SOURCES | cite("code", "critic_optimizer actor_optimizer temperature utd"),
+    sources=_CROSSQ_WN_SOURCES
+    | cite("code", "critic_optimizer actor_optimizer temperature actor_statistics utd")
+    | {"weight_constraint": "code, where the option that excludes the heads has no effect"}
+    | cite("code: one step per policy update", "actor_optimizer.learning_rate temperature.optimizer.learning_rate"),
 )
 def crossq_wn_code(utd: int = 2) -> Algorithm:
     """CrossQ + WN as its authors released it, in the configuration of that name in their XQC code.
@@ -116,16 +119,29 @@ def crossq_wn_code(utd: int = 2) -> Algorithm:
     steps at a low UTD: log alpha changes by at most its learning rate per policy update, so that from 1.0 the papers'
     settings (1e-4, every third update) need 138,000 updates to reach 0.01.
 
+    The code also differs from the papers in that it projects the heads' kernels (after their decay), updates the
+    actor's running statistics in every update, and counts the learning rates of actor and temperature in their own
+    steps.
+
     Args:
         utd: Gradient updates per agent step.
     """
-    decay = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)  # over 1M env steps at action repeat 2
-    optimizer = AdamW(learning_rate=decay, weight_decay=0.01, decay="unconstrained")
     return crossq_wn(utd).replace(
-        critic_optimizer=optimizer,
-        actor_optimizer=optimizer,
-        temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(learning_rate=1e-4)),
+        weight_constraint=UnitNorm("all"),
+        actor_statistics="all-updates",
+        critic_optimizer=AdamW(released_decay(), weight_decay=0.01, decay="outside-hidden"),
+        actor_optimizer=AdamW(released_decay(policy_delay=3), weight_decay=0.01, decay="outside-hidden"),
+        temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(released_decay(policy_delay=3))),
     )
+
+
+def released_decay(policy_delay: int = 1) -> LinearDecay:
+    """Return the learning rate of XQC's code, whose length is that of 1M env steps at action repeat 2.
+
+    Args:
+        policy_delay: Updates per step of the optimiser: the length is counted in steps, one per update.
+    """
+    return LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000 * policy_delay)
 
 
 @preset(
@@ -137,16 +153,22 @@ def crossq_wn_code(utd: int = 2) -> Algorithm:
         "actor critic critic_optimizer actor_optimizer temperature utd policy_delay batch_size warmup_transitions "
         "action_repeat target critic_pass",
     )
-    | cite("its code", "actor.init critic.init policy.log_std critic_loss.scale"),
+    | cite("its code", "actor.init critic.init policy.log_std critic_loss.scale")
+    | cite(
+        "its code on DM Control; 1e-3 on MuJoCo",
+        "critic_optimizer.learning_rate actor_optimizer.learning_rate temperature.optimizer.learning_rate",
+    ),
 )
-def crossq_2024(utd: int = 1) -> Algorithm:
+def crossq_2024(utd: int = 1, learning_rate: float = 8e-4) -> Algorithm:
     """CrossQ as first published (Bhatt et al. 2024): no target network, batch renormalisation, a wide critic.
 
     Args:
         utd: Gradient updates per agent step.
+        learning_rate: Learning rate of actor, critic and temperature: the authors use 8e-4 on DM Control and 1e-3 on
+            Gymnasium's MuJoCo tasks.
     """
     norm = BatchRenorm(momentum=0.99, epsilon=1e-3, max_scale=3.0, max_shift=5.0, warmup_updates=100_000)
-    optimizer = AdamW(learning_rate=1e-3, b1=0.5)
+    optimizer = AdamW(learning_rate, b1=0.5)
     return Algorithm(
         actor=MLP((256, 256), norm, init="lecun"),
         critic=MLP((2048, 2048), norm, init="lecun"),
@@ -155,7 +177,7 @@ def crossq_2024(utd: int = 1) -> Algorithm:
         critic_pass="joint",
         critic_optimizer=optimizer,
         actor_optimizer=optimizer,
-        temperature=Temperature(initial=1.0, target_entropy=-1.0, optimizer=AdamW(learning_rate=1e-3)),
+        temperature=Temperature(initial=1.0, target_entropy=-1.0, optimizer=AdamW(learning_rate)),
         utd=utd,
         policy_delay=3,
         batch_size=256,

@@ -54,14 +54,15 @@ def sac(utd: int = 1) -> Algorithm:
     url="https://openreview.net/forum?id=OpC-9aBBVJe",
     sources=cite(
         "SR-SAC code (Table 1 of its paper, OpenReview OpC-9aBBVJe)",
-        f"{_SAC_FIELDS} policy.log_std critic_loss resets action_repeat",
-    ),
+        f"{_SAC_FIELDS} policy.log_std critic_loss discount action_repeat",
+    )
+    | {"resets": "the script of the published curves (rl_with_resets), for UTD 32"},
 )
 def sr_sac(utd: int = 32) -> Algorithm:
     """SAC with a high replay ratio and full resets (D'Oro et al. 2023), following its authors' code.
 
-    The reset interval is given in gradient updates, the quantity that the authors hold constant; T1's "every 80k
-    steps" is the same at UTD 32 and action repeat 1.
+    Resets fall on multiples of 80,000 environment steps from the start of the run, as in the script of the published
+    curves.
 
     Args:
         utd: Gradient updates per agent step.
@@ -69,8 +70,9 @@ def sr_sac(utd: int = 32) -> Algorithm:
     return sac(utd).replace(
         policy=TanhGaussian(LogStdRange(mapping="tanh")),
         critic_loss=SquaredError(scale=1.0),
-        resets=ResetEvery(grad_steps=2_560_000),
+        resets=ResetEvery(env_steps=80_000),
         temperature=Temperature(initial=1.0, target_entropy=-0.5, optimizer=AdamW(learning_rate=3e-4)),
+        discount=0.99,
         action_repeat=1,
     )
 
@@ -97,6 +99,9 @@ def redq(utd: int = 20) -> Algorithm:
         target_reduction=RandomSubsetMin(size=2),
         policy_reduction=Mean(),
         critic_loss=SquaredError(scale=1.0),
+        temperature=Temperature(
+            initial=1.0, target_entropy=-1.0, loss="log-alpha", optimizer=AdamW(learning_rate=3e-4)
+        ),
         policy_delay=utd,
         warmup_transitions=5_000,
     )
@@ -119,6 +124,6 @@ def droq(utd: int = 20) -> Algorithm:
         utd: Gradient updates per agent step, and the policy delay.
     """
     return redq(utd).replace(
-        critic=MLP((256, 256), LayerNorm(), norm_order="pre", dropout=0.01),
+        critic=MLP((256, 256), LayerNorm(epsilon=1e-5), norm_order="pre", dropout=0.01),
         num_critics=2,
     )

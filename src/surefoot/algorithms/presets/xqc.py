@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy
-from surefoot.algorithms.parts import AdamW, LinearDecay, ReturnScaling, Temperature, UnitNorm
+from surefoot.algorithms.parts import AdamW, ReturnScaling, Temperature, UnitNorm
+from surefoot.algorithms.presets.crossq import released_decay
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import LowestMean
 from surefoot.networks import MLP, BatchNorm
@@ -20,10 +21,10 @@ from surefoot.networks import MLP, BatchNorm
         "actor_optimizer temperature utd policy_delay",
     )
     | cite(
-        "not stated: as CrossQ + WN in the same code",
-        "critic_optimizer.weight_decay actor_optimizer.weight_decay critic_optimizer.decay actor_optimizer.decay "
-        "temperature.optimizer",
-    ),
+        "XQC's code: one step per policy update",
+        "actor_optimizer.learning_rate temperature.optimizer.learning_rate",
+    )
+    | {"actor_statistics": "XQC's code"},
 )
 def xqc(utd: int = 2) -> Algorithm:
     """XQC: deep batch-normalised networks, unit norm everywhere, a categorical critic on scaled rewards.
@@ -32,8 +33,6 @@ def xqc(utd: int = 2) -> Algorithm:
         utd: Gradient updates per agent step.
     """
     norm = BatchNorm(momentum=0.99, epsilon=1e-3)
-    decay = LinearDecay(initial=3e-4, final=3e-5, agent_steps=500_000)  # over 1M env steps at action repeat 2
-    optimizer = AdamW(learning_rate=decay, weight_decay=0.01, decay="unconstrained")
     return Algorithm(
         actor=MLP((256,) * 4, norm, norm_order="pre", bias=False),
         critic=MLP((512,) * 4, norm, norm_order="pre", bias=False),
@@ -42,9 +41,10 @@ def xqc(utd: int = 2) -> Algorithm:
         critic_loss=CategoricalCrossEntropy(num_atoms=101, low=-5.0, high=5.0),
         weight_constraint=UnitNorm(layers="all"),
         reward_scaling=ReturnScaling(),
-        critic_optimizer=optimizer,
-        actor_optimizer=optimizer,
-        temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(learning_rate=1e-4)),
+        critic_optimizer=AdamW(released_decay()),
+        actor_optimizer=AdamW(released_decay(policy_delay=3)),
+        actor_statistics="all-updates",
+        temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(released_decay(policy_delay=3))),
         utd=utd,
         policy_delay=3,
     )
