@@ -29,7 +29,7 @@ batch_size = 16
 def write_grid(
     path: Path, head: str = 'tasks = ["probe-action"]\nnum_seeds = 2\nseeds_per_cell = 1', **more: Any
 ) -> Path:
-    """Write a grid of two cells, or of what ``head`` says."""
+    """Write a grid of two cells, or with another ``head``."""
     extra = "".join(f"{key} = {value}\n" for key, value in more.items())
     settings = "".join(line + "\n" for line in HEAD.splitlines() if line.split(" ")[0] not in more)
     path.write_text(f"{head}\n{settings}{extra}{ALGORITHM}")

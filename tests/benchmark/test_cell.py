@@ -34,7 +34,7 @@ def test_cell_equals_train(folder: GridFolder, tmp_path: Path) -> None:
 
 
 def held_run(folder: GridFolder) -> tuple[str, RunLock]:
-    """A cell whose run directory another process would hold."""
+    """Return a cell whose run directory is locked, and the lock."""
     name = folder.cells[0].name
     path = folder.run_path(name)
     path.mkdir(parents=True)
@@ -45,11 +45,11 @@ def held_run(folder: GridFolder) -> tuple[str, RunLock]:
 
 def test_cell_waits_for_its_predecessor(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     name, lock = held_run(folder)
-    gone: list[float] = []
+    released: list[float] = []
     trained: list[float] = []
 
-    def leave() -> None:
-        gone.append(time.monotonic())
+    def release() -> None:
+        released.append(time.monotonic())
         lock.release()
 
     def train(*_: object, **__: object) -> Done:
@@ -57,9 +57,9 @@ def test_cell_waits_for_its_predecessor(folder: GridFolder, monkeypatch: pytest.
         return Done()
 
     monkeypatch.setattr("surefoot.training.api.train", train)
-    threading.Timer(1.0, leave).start()
+    threading.Timer(1.0, release).start()
     assert cell._train(folder, name) == 0
-    assert trained[0] >= gone[0]
+    assert trained[0] >= released[0]
 
 
 def test_wait_for_predecessor_is_limited(

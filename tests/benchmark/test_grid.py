@@ -76,7 +76,7 @@ def test_paper_grids_match_paper() -> None:
 
 def test_settings_of_parts_have_dotted_paths() -> None:
     text = ALGORITHM.replace('critic = "MLP((16, 16))"', 'critic.widths = [16, 8]\ncritic.norm = "BatchNorm()"')
-    (cell,) = grid(f"{FINE}{text}temperature.initial = 0.5\n").cells
+    (cell,) = grid(f"{VALID}{text}temperature.initial = 0.5\n").cells
     algorithm = cell.algorithm()
     assert algorithm.critic.widths == (16, 8)
     assert algorithm.critic.norm == BatchNorm()
@@ -84,53 +84,56 @@ def test_settings_of_parts_have_dotted_paths() -> None:
     assert cell.overrides["critic.widths"] == [16, 8]
 
 
-FINE = f'tasks = ["probe-action"]{HEAD}'
+VALID = f'tasks = ["probe-action"]{HEAD}'
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("tasks = [", "grid g: not TOML"),
-        (f'{FINE}task = "x"\n{ALGORITHM}', r"a grid has no key 'task'; did you mean 'tasks'"),
-        (f"{FINE}{ALGORITHM}num_critic = 3", r"an algorithm has no field 'num_critic'; did you mean 'num_critics'"),
+        (f'{VALID}task = "x"\n{ALGORITHM}', r"a grid has no key 'task'; did you mean 'tasks'"),
+        (f"{VALID}{ALGORITHM}num_critic = 3", r"an algorithm has no field 'num_critic'; did you mean 'num_critics'"),
         (f'tasks = ["dogrun"]{HEAD}{ALGORITHM}', "dogrun"),
         (f'tasks = ["mymodule:make"]{HEAD}{ALGORITHM}', "task 'mymodule:make' is code"),
-        (f'{FINE}[[algorithms]]\npreset = "sacc"', r"unknown algorithm 'sacc'; did you mean 'sac'"),
-        (f'{FINE}[[algorithms]]\nname = "x"', "an algorithm lacks its preset"),
+        (f'{VALID}[[algorithms]]\npreset = "sacc"', r"unknown algorithm 'sacc'; did you mean 'sac'"),
+        (f'{VALID}[[algorithms]]\nname = "x"', "an algorithm lacks its preset"),
         (f"tasks = []{HEAD}{ALGORITHM}", "tasks must be a list of one or more names"),
-        (FINE, "algorithms must be one or more tables"),
-        (f'{FINE}[[algorithms]]\npreset = "sac"\nutd = []', "no algorithms: every utd is an empty list"),
-        (f"{FINE}num_seeds = 0\n{ALGORITHM}", "num_seeds must be at least 1, got 0"),
-        (f'{FINE}num_seeds = "ten"\n{ALGORITHM}', "num_seeds must be a whole number, got 'ten'"),
-        (f"{FINE}{ALGORITHM}{ALGORITHM}", "two cells have the name probe-action--small-sac--utd1--s0-0"),
+        (VALID, "algorithms must be one or more tables"),
+        (f'{VALID}[[algorithms]]\npreset = "sac"\nutd = []', "no algorithms: every utd is an empty list"),
+        (f"{VALID}num_seeds = 0\n{ALGORITHM}", "num_seeds must be at least 1, got 0"),
+        (f'{VALID}num_seeds = "ten"\n{ALGORITHM}', "num_seeds must be a whole number, got 'ten'"),
+        (f"{VALID}{ALGORITHM}{ALGORITHM}", "two cells have the name probe-action--small-sac--utd1--s0-0"),
         (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells have the name"),
-        (f'{FINE}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
-        (f'{FINE}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number such as 3e-4, got '3e-4'"),
-        (f"{FINE}{ALGORITHM}{ALGORITHM}utd = 2\nnum_critics = 3", "two different algorithms have the name 'small sac'"),
+        (f'{VALID}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
+        (f'{VALID}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number such as 3e-4, got '3e-4'"),
+        (
+            f"{VALID}{ALGORITHM}{ALGORITHM}utd = 2\nnum_critics = 3",
+            "two different algorithms have the name 'small sac'",
+        ),
         ("a = " + "[" * 5000, "not TOML"),
         (
             f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}',
             "env_steps is 50, expected more than the warm-up's 100",
         ),
         (
-            f"{FINE.replace('evaluate_every = 300', 'evaluate_every = true')}{ALGORITHM}",
+            f"{VALID.replace('evaluate_every = 300', 'evaluate_every = true')}{ALGORITHM}",
             "evaluate_every must be a whole",
         ),
         (
-            f'{FINE}[[algorithms]]\npreset = "sac"\nlearning_rate = "fast"',
+            f'{VALID}[[algorithms]]\npreset = "sac"\nlearning_rate = "fast"',
             "learning_rate must be a number .*got 'fast'",
         ),
-        (f'{FINE}[[algorithms]]\npreset = "sac"\nbatch_size = "big"', "batch_size must be a number, got 'big'"),
+        (f'{VALID}[[algorithms]]\npreset = "sac"\nbatch_size = "big"', "batch_size must be a number, got 'big'"),
         (
-            f'{FINE}{ALGORITHM}temperature.initail = "none"',
+            f'{VALID}{ALGORITHM}temperature.initail = "none"',
             "Temperature has no field 'initail'; did you mean 'initial'",
         ),
-        (f"{FINE}{ALGORITHM}resets.env_steps = 5", "resets is None, which has no field 'env_steps'"),
+        (f"{VALID}{ALGORITHM}resets.env_steps = 5", "resets is None, which has no field 'env_steps'"),
         (f'tasks = ["probe-action"]\nenv_steps = "many"\n{ALGORITHM}', "env_steps must be a whole number"),
     ],
 )
-def test_invalid_grids_raise_user_error(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_invalid_grids_raise_user_error(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         grid(text)
 
 
@@ -153,37 +156,37 @@ ODD_VALUES = (
 
 
 def test_any_value_is_accepted_or_raises_user_error() -> None:
-    """What is taken can be written to bench.json, and is the same grid when it is read again."""
+    """An accepted grid is equal after a JSON round trip."""
     head = {"tasks": '["probe-action"]', "env_steps": "600"}
     algorithm = dict(line.split(" = ", 1) for line in ALGORITHM.strip().splitlines()[1:])
     for key, value in itertools.product((*_OWN_KEYS, *_SETTINGS), ODD_VALUES):
-        check_taken_or_refused(lines(head | {key: value}) + (ALGORITHM if key != "algorithms" else ""))
+        check_accepted_or_user_error(lines(head | {key: value}) + (ALGORITHM if key != "algorithms" else ""))
     for key, value in itertools.product((*_ALGORITHM_KEYS, *FIELDS), ODD_VALUES):
-        check_taken_or_refused(f"{lines(head)}\n[[algorithms]]\n{lines(algorithm | {key: value})}")
+        check_accepted_or_user_error(f"{lines(head)}\n[[algorithms]]\n{lines(algorithm | {key: value})}")
 
 
 def lines(values: dict[str, str]) -> str:
     return "\n".join(f"{key} = {value}" for key, value in values.items())
 
 
-def check_taken_or_refused(text: str) -> None:
-    said = ""
+def check_accepted_or_user_error(text: str) -> None:
+    message = ""
     try:
         found = grid(text)
     except UserError as error:
-        said = str(error)
+        message = str(error)
     else:
         stored = json.dumps([cell.to_data() for cell in found.cells], allow_nan=False)
         assert tuple(Cell(**cell) for cell in json.loads(stored)) == found.cells, text
-    assert "\n" not in said, text
+    assert "\n" not in message, text
 
 
 def test_command_line_validates_before_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "g.toml").write_text(f"{FINE}wrong = 1\n{ALGORITHM}")
+    (tmp_path / "g.toml").write_text(f"{VALID}wrong = 1\n{ALGORITHM}")
     (tmp_path / "binary.toml").write_bytes(b"tasks = \xff")
     good = write_grid(tmp_path / "good.toml")
     out = str(tmp_path / "out")
-    for arguments, said in (
+    for arguments, message in (
         ([str(tmp_path / "g.toml")], "a grid has no key 'wrong'"),
         (["quik"], "no grid 'quik': expected a TOML file or one of paper-ablations"),
         (["/dev/zero"], "cannot read /dev/zero: it is not a regular file"),
@@ -196,7 +199,7 @@ def test_command_line_validates_before_writing(tmp_path: Path, capsys: pytest.Ca
     ):
         assert main(["bench", *arguments, "--out", out]) == 2
         error = capsys.readouterr().err
-        assert said in error
+        assert message in error
         assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert main(["bench", "status", str(tmp_path)]) == 2

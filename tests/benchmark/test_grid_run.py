@@ -95,8 +95,8 @@ def test_directory_of_another_grid_is_rejected(finished: Path, tmp_path: Path) -
     assert (finished / "bench.json").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    said = finish(str(other), "--out", str(tmp_path / "mine"), code=2)
-    assert "is not the directory of a grid" in said
+    message = finish(str(other), "--out", str(tmp_path / "mine"), code=2)
+    assert "is not the directory of a grid" in message
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -256,7 +256,7 @@ def test_local_slots_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPatc
     assert (LocalLauncher(2, None, 10).slots, LocalLauncher(2, None, 10).cores_each) == (2, 3)
     assert (LocalLauncher(100, None, 10).slots, LocalLauncher(100, 4, 10).slots) == (6, 4)
     few = LocalLauncher(100, None, memory_bytes=25, job_bytes=10)
-    assert (few.slots, few.cores_each) == (2, 3), "cores that memory would leave idle go to those that run"
+    assert (few.slots, few.cores_each) == (2, 3), "idle cores are assigned to the running jobs"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert visible_gpus() == []
@@ -268,7 +268,7 @@ def test_local_slots_follow_cores_memory_and_gpus(monkeypatch: pytest.MonkeyPatc
         job = Job("a", ("sleep", "60"), tmp_path / "log", 60)
         assert launcher.has_room(job)
         launcher.start(job)
-        assert not launcher.has_room(job), "two would take more memory than there is"
+        assert not launcher.has_room(job), "two exceed the memory"
         assert launcher.has_room(Job("b", (), tmp_path / "log", 40))
         launcher.stop()
         end = None
@@ -296,8 +296,8 @@ def test_cell_cost(tmp_path: Path) -> None:
     assert slow.seconds(cell, cost, cores=1) == pytest.approx(cost.flop / 1e6, rel=1e-3)
     simulated = Calibration({"other utd1 x1": 1e15}, {"probe-action": 10.0})
     many = dataclasses.replace(cell, settings={**cell.settings, "num_seeds": 4})
-    alone, beside = (simulated.seconds(many, cost, cores) for cores in (1, 4))
-    assert (alone, beside) == pytest.approx((60.3, 20.1)), "three workers step environments where four cores are"
+    on_one, on_four = (simulated.seconds(many, cost, cores) for cores in (1, 4))
+    assert (on_one, on_four) == pytest.approx((60.3, 20.1)), "three workers on four cores"
     assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
 
 
@@ -305,7 +305,7 @@ def test_cell_cost(tmp_path: Path) -> None:
     "preset", ["crossq-wn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("simba", "bro", "td3-wn"))]
 )
 def test_interpolated_size_equals_traced_size(preset: str) -> None:
-    """Interpolated between three pairs of sizes, and still exact."""
+    """Interpolation between three pairs of sizes is exact."""
     algorithm, spec = small(get_preset(preset)), EnvSpec(observation_size=67, action_size=21)
     found, expected = planning._size(algorithm, spec), planning._traced(algorithm, spec)
     np.testing.assert_allclose(found, expected, rtol=1e-9)

@@ -27,7 +27,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "memory": 3_000_000_00
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A cluster whose head takes no cells."""
+    """Return a cluster whose head runs no cells."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -112,16 +112,16 @@ def test_stopped_cluster_leaves_checkpoints(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "missing", "127.0.0.1:99999"])
 def test_address_without_cluster_is_rejected(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid = write_grid(tmp_path / "g.toml")
-    began = time.monotonic()
+    start = time.monotonic()
     assert main(["bench", str(grid), "--launcher", "ray", "--address", address, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert f"no Ray cluster answers at '{address}'" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - start < 60
 
 
 def test_address_of_another_server_is_rejected(capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ def test_table_and_figures_are_written(
 ) -> None:
     monkeypatch.setattr(speed, "get_preset", lambda name, utd: small(surefoot.sac(utd=utd)))
     sbx, out = tmp_path / "python", tmp_path / "speed.json"
-    sbx.write_text(  # a fake of SBX that takes half a second for every request
+    sbx.write_text(  # a fake SBX that takes half a second per request
         "#!/bin/sh\n"
         """echo '{"sbx": "9.9.9", "jax": "1.2.3", "device": "cpu", "policy_delay": 3}'\n"""
         "while read calls; do echo 0.5; done\n"

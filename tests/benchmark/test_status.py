@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> GridFolder:
     return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
 
 
-def begin(folder: GridFolder, name: str) -> Path:
-    """Make what a cell that has just begun leaves."""
+def start_run(folder: GridFolder, name: str) -> Path:
+    """Make the run directory of a cell that has just started."""
     run = folder.run_path(name)
     run.mkdir()
     (run / "config.json").write_text(json.dumps(CONFIG))
@@ -53,21 +53,21 @@ def test_states_of_a_cell(folder: GridFolder) -> None:
     assert states(folder) == ["waiting", "waiting"]
     append_attempt(log, name, Event.STARTED)
     assert states(folder) == ["starting", "waiting"]
-    run = begin(folder, name)
+    run = start_run(folder, name)
     assert states(folder) == ["starting", "waiting"]
     cell = RunLock(run / ".lock")
     cell.acquire()
     assert states(folder) == ["running", "waiting"]
     cell.release()
     append_attempt(log, name, Event.LOST)
-    assert states(folder) == ["stopped", "waiting"], "another machine goes on with it"
+    assert states(folder) == ["stopped", "waiting"], "another machine can resume it"
     append_attempt(log, name, Event.STARTED)
     append_attempt(log, name, Event.FAILED, 1)
     assert states(folder) == ["failed", "waiting"]
     append_attempt(log, name, Event.STARTED)
     assert states(folder) == ["starting", "waiting"]
     bench.release()
-    assert states(folder) == ["stopped", "waiting"], "the bench was killed before it could say more"
+    assert states(folder) == ["stopped", "waiting"], "the launcher was killed"
 
 
 def test_cell_failing_at_start_is_failed_with_reason(folder: GridFolder) -> None:
@@ -84,7 +84,7 @@ def test_cell_failing_at_start_is_failed_with_reason(folder: GridFolder) -> None
 
 def test_links_in_grid_folder_are_not_followed(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (cell.name for cell in folder.cells)
-    begin(folder, first).joinpath("config.json").write_text('{"format": 1}')
+    start_run(folder, first).joinpath("config.json").write_text('{"format": 1}')
     shutil.copytree(folder.run_path(first), folder.run_path(second))
     cell = GridReader(folder).read()[0]
     assert (cell.state, cell.attempts) == ("unreadable", 0)
@@ -118,11 +118,11 @@ def test_linked_attempts_file_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "diary").read_text() == "mine"
 
 
-# ---------------------------------------------------------------- the table
+# ---------------------------------------------------------------- table
 
 
 def many(count: int) -> list[CellStatus]:
-    """Cells of one grid: every fifth runs, one failed, the others wait."""
+    """Return cells of one grid: every fifth is running, one failed, the others wait."""
     cells = []
     for number in range(count):
         name = f"humanoid-run--crossq-wn-no-weight-normalisation--utd5--s{number}-{number}"

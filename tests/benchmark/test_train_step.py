@@ -42,12 +42,12 @@ def test_flop_per_update_of_papers_networks() -> None:
         flop_per_update(Learner(surefoot.crossq_wn().replace(policy_delay=delay), SPEC, 0.99)) for delay in (1, 3)
     )
     assert delayed == pytest.approx(2.5e9, rel=0.01)
-    # Two of three updates leave the policy out.
+    # Two of three updates skip the policy.
     assert always - delayed == pytest.approx(0.68e9 * 2 / 3, rel=0.05)
 
 
 def test_program_size_does_not_depend_on_utd() -> None:
-    """A scan and not an unrolled loop, so that compilation takes as long."""
+    """Updates are a scan, not an unrolled loop."""
     lines = []
     for utd in (2, 20):
         population = Population(Learner(small(surefoot.sac(utd=utd)), SPEC, 0.99))

@@ -1,7 +1,7 @@
 """W&B's real client against a local server that stores the history and can be taken down.
 
-Run as a program (``python -m tests.dashboards.online FOLDER``), for W&B reads its server's address once per process. It
-prints what the server has after each part of the story, as JSON.
+Run as a program (``python -m tests.dashboards.online FOLDER``), since W&B reads its server's address once per process.
+Prints the server's history after each phase as JSON.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def history(self, sent: dict[str, Any]) -> dict[str, Any]:
-        """Keep rows, which the client places by their number: two of one number are one."""
+        """Store rows at the offset given by the client; a repeated row replaces the stored one."""
         run = self.path.split("/")[-2]
         if part := (sent.get("files") or {}).get("wandb-history.jsonl"):
             rows = [json.loads(line) for line in part["content"]]
@@ -88,11 +88,11 @@ def main(folder: Path) -> None:
     server = Server()
     os.environ |= {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
     os.environ |= {"WANDB_SILENT": "true", "WANDB_FINISH_TIMEOUT": "2", "WANDB_ERROR_REPORTING": "false"}
-    story: list[Any] = []
+    phases: list[Any] = []
 
-    def tell() -> None:
+    def record() -> None:
         (rows,) = server.runs.values()
-        story.append([[row["_step"], row["env_steps"], row["evaluation/return"]] for row in rows])
+        phases.append([[row["_step"], row["env_steps"], row["evaluation/return"]] for row in rows])
 
     run = FakeRun(folder / "run")
     failed = WandB()
@@ -100,22 +100,22 @@ def main(folder: Path) -> None:
     run.checkpoint(300)
     failed.on_evaluation(run.evaluate(400, {3: [1.0], 4: [2.0]}))
     failed.close()
-    tell()
+    record()
 
-    run.go_back()
+    run.drop_rows_since_checkpoint()
     resumed = WandB()
     run.run(resumed, range(350, 551, 200), offset=0.5, start=300, kill=True)
     server.down = True
     resumed.on_evaluation(run.evaluate(650, {3: [3.0], 4: [4.0]}))
     resumed.close()
     server.down = False
-    tell()
+    record()
 
     for _ in range(2):
         done = WandB().sync(run.path)
-        story.append([done.points, done.written])
-        tell()
-    print(json.dumps(story), flush=True)
+        phases.append([done.points, done.written])
+        record()
+    print(json.dumps(phases), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ STARTED_SECONDS = 1_769_860_800.0
 
 
 class FakeRun:
-    """A run directory that grows as training would make it grow, telling a callback; one step takes 0.5 s."""
+    """A run directory written as by training, with events for a callback; one step takes 0.5 s."""
 
     def __init__(self, path: Path, seeds: tuple[int, ...] = (3, 4), *, overwrite: bool = False) -> None:
         config = {"task": "cheetah-run", "seeds": list(seeds), "started": STARTED, "command": ["surefoot", "train"]}
@@ -55,7 +55,7 @@ class FakeRun:
     def checkpoint(self, env_steps: int) -> None:
         self._checkpoint = (env_steps, self._evaluations.offset(), self._training.offset())
 
-    def go_back(self) -> int:
+    def drop_rows_since_checkpoint(self) -> int:
         """Drop the rows since the checkpoint, as a resume does, and return its env_steps."""
         env_steps, evaluations, training = self._checkpoint
         self._evaluations.truncate(evaluations)
@@ -69,7 +69,7 @@ class FakeRun:
         return RunFinished(self.path, 9000, True, 1.0, None, 0.0)
 
     def run(self, callback: Callback, steps: range, offset: float, *, start: int = 0, kill: bool = False) -> None:
-        """Play the part of training from ``steps.start`` on: returns are env_steps + offset + seed."""
+        """Log the steps with events for the callback: returns are env_steps + offset + seed."""
         callback.on_start(self.started(start))
         for env_steps in steps:
             self.log(env_steps, {seed: env_steps + offset + seed for seed in self.seeds})
@@ -81,12 +81,12 @@ class FakeRun:
 
 
 def curve(folder: Path, tag: str = "evaluation/return") -> list[tuple[int, float]]:
-    """(env_steps, value) of one series as TensorBoard reads it afresh."""
+    """Return (env_steps, value) of one series from a new reader."""
     return points(EventAccumulator(str(folder)), tag)
 
 
 def points(reader: EventAccumulator, tag: str = "evaluation/return") -> list[tuple[int, float]]:
-    """The same of a reader that may have read the folder before."""
+    """Return (env_steps, value) of one series from a reader that may have read the folder before."""
     reader.Reload()
     return [(event.step, event.value) for event in reader.Scalars(tag)]
 
@@ -96,9 +96,9 @@ def offline_folders(run: Path) -> list[Path]:
 
 
 def records(folder: Path) -> list[Any]:
-    """The records of W&B's own transaction log of a finished run: what ``wandb sync`` uploads.
+    """Return the records of W&B's transaction log of a finished run, which ``wandb sync`` uploads.
 
-    W&B's service writes the last of them some milliseconds after ``finish`` has returned.
+    W&B's service writes the last one some milliseconds after ``finish`` returns.
     """
     deadline = time.monotonic() + 30
     while not (found := list(_records(folder))) or found[-1].WhichOneof("record_type") != "exit":
@@ -128,7 +128,7 @@ def _records(folder: Path) -> Iterator[Any]:
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """The rows of an offline run, in order, without W&B's own columns except ``_step``."""
+    """Return the rows of an offline run in order, without W&B's own columns except ``_step``."""
     rows = []
     for record in records(folder):
         if record.WhichOneof("record_type") == "history":

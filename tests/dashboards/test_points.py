@@ -64,7 +64,7 @@ def test_incomplete_row_is_read_when_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
         ("training.csv", "seed,env_steps\n", r"training\.csv has no column 'agent_steps'"),
         ("evaluations.csv", "a,b\n1,2\n", r"evaluations\.csv has no column 'seed'"),
@@ -75,12 +75,12 @@ def test_incomplete_row_is_read_when_complete(tmp_path: Path) -> None:
         ("+training.csv", "0,,50,100,1,2.5,10\n", r"line 2: env_steps is nan, expected a finite number"),
     ],
 )
-def test_damaged_log_error_names_line(tmp_path: Path, file: str, content: str | None, said: str) -> None:
+def test_damaged_log_error_names_line(tmp_path: Path, file: str, content: str | None, message: str) -> None:
     run = FakeRun(tmp_path / "run", seeds=(0,))
     path = run.path / file.removeprefix("+")
     if content is None:
         path.unlink()
     else:
         path.write_bytes((path.read_bytes() if file.startswith("+") else b"") + content.encode("latin-1"))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         LogFollower(run.path).new_points()

@@ -61,12 +61,12 @@ def test_resumed_run_shows_each_step_once(tmp_path: Path) -> None:
     watching = EventAccumulator(str(run.path / "tensorboard" / "seed_3"))
     assert [step for step, _ in points(watching)] == [0, 100, 200, 300, 400, 500, 600, 700]
 
-    assert run.go_back() == 300
+    assert run.drop_rows_since_checkpoint() == 300
     resumed = TensorBoard()
     resumed.on_start(run.started(300))
     before = [(0, 3.0), (100, 103.0), (200, 203.0), (300, 303.0)]
     assert curve(run.path / "tensorboard" / "seed_3") == before
-    assert points(watching) == before  # TensorBoard was open all the while
+    assert points(watching) == before  # the reader was open during the resume
     run.run(resumed, range(350, 951, 200), offset=0.5, start=300)
     after = [*before, (350, 353.5), (550, 553.5), (750, 753.5), (950, 953.5)]
     assert curve(run.path / "tensorboard" / "seed_3") == after

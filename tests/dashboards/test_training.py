@@ -17,14 +17,14 @@ from .support import FakeRun, curve, history, offline_folders
 
 
 class Crash(surefoot.Callback):
-    """Stands in for a machine that dies at an env step."""
+    """Raises at an env step."""
 
     def __init__(self, env_steps: int) -> None:
         self.env_steps = env_steps
 
     def on_step(self, view: StepView) -> None:
         if view.env_steps == self.env_steps:
-            raise OSError("the machine died")
+            raise OSError("the machine failed")
 
 
 def test_dashboards_of_resumed_run_equal_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_dashboards_of_resumed_run_equal_its_files(tmp_path: Path, monkeypatch: 
     def dashboards() -> list[surefoot.Callback]:
         return [surefoot.TensorBoard(), surefoot.WandB("tests", mode="offline")]
 
-    with pytest.raises(OSError, match="the machine died"):
+    with pytest.raises(OSError, match="the machine failed"):
         surefoot.train(
             "probe-truncation",
             algorithm=small(surefoot.crossq_wn(utd=1)),
@@ -48,7 +48,7 @@ def test_dashboards_of_resumed_run_equal_its_files(tmp_path: Path, monkeypatch: 
             callbacks=[*dashboards(), Crash(175)],
             **quiet,
         )
-    # Rows up to env step 160 are there; the resume goes back to the checkpoint at 120.
+    # Rows exist up to env step 160; the run resumes from the checkpoint at 120.
     assert [step for step, _ in curve(out / "tensorboard" / "seed_1")] == [0, 40, 80, 120, 160]
     run = surefoot.resume(out, callbacks=dashboards(), **quiet)
 
@@ -73,7 +73,7 @@ def test_dashboards_of_resumed_run_equal_its_files(tmp_path: Path, monkeypatch: 
     assert rows[-1]["seed_1/training/critic_loss"] == training["critic_loss"][-1]
 
 
-# ---------------------------------------------------------------- the command line
+# ---------------------------------------------------------------- command line
 
 
 def test_sync_prints_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_sync_prints_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("sync RUN", "--to {tensorboard,wandb}... is missing"),
         ("sync RUN --to", "--to: expected tensorboard, wandb, or both, got nothing"),
@@ -113,7 +113,7 @@ def test_sync_prints_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_invalid_arguments_are_rejected_before_writing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, message: str
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "x")
     run = FakeRun(tmp_path / "run")
@@ -122,6 +122,6 @@ def test_invalid_arguments_are_rejected_before_writing(
     words = [{"RUN": str(run.path), "NOTHING": str(tmp_path / "nothing")}.get(word, word) for word in line.split()]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before

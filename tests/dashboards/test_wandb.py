@@ -22,19 +22,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting and no key of whoever runs the tests."""
+def _no_user_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove the W&B settings and key of the user who runs the tests."""
     for name in ("API_KEY", "MODE", "PROJECT", "ENTITY", "NAME", "RUN_ID", "DIR", "FINISH_TIMEOUT"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
-# ---------------------------------------------------------------- the real package, offline
+# ---------------------------------------------------------------- real package, offline
 
 
 def _run_id(folder: Path) -> str:
-    return folder.name.split("-")[3]  # Where two were begun in the same second, a number follows.
+    return folder.name.split("-")[3]  # a number follows if two were started in the same second
 
 
 def test_offline_folder_holds_whole_history(tmp_path: Path) -> None:
@@ -47,16 +47,16 @@ def test_offline_folder_holds_whole_history(tmp_path: Path) -> None:
     failed.close()
     (first,) = offline_folders(run.path)
     assert [row["_step"] for row in history(first)] == [0, 100, 200, 300]
-    # What a second part of the run would have left, had it been killed.
+    # Folders as left by a killed resume.
     for killed in (f"offline-run-20260131_120000-{_run_id(first)}", f"offline-run-20260131_120000-{_run_id(first)}-1"):
         shutil.copytree(first, first.with_name(killed))
     of_another = first.with_name(f"offline-run-20260131_120000-{_run_id(first)}b")
     of_another.mkdir()
 
-    assert run.go_back() == 200
+    assert run.drop_rows_since_checkpoint() == 200
     resumed = WandB("dogs", mode="offline")
     run.run(resumed, range(250, 651, 200), offset=0.5, start=200)
-    of_another.rmdir()  # was left alone
+    of_another.rmdir()  # not removed
     (folder,) = offline_folders(run.path)
     rows = history(folder)
     assert [row["_step"] for row in rows] == [row["env_steps"] for row in rows] == [0, 100, 200, 250, 450, 650]
@@ -81,7 +81,7 @@ def test_offline_folder_holds_whole_history(tmp_path: Path) -> None:
         "seed_4/evaluation/length_env_steps": 1000,
     }
 
-    # From the files alone, and again: the same rows in the same W&B run.
+    # A sync from the files gives the same rows in the same W&B run.
     done = WandB("dogs", mode="offline").sync(run.path)
     (again,) = offline_folders(run.path)
     assert (done.points, done.written, done.look) == (6, 6, f"wandb sync {again}")
@@ -114,7 +114,7 @@ def test_disabled_mode_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("settings", "environment", "said"),
+    ("settings", "environment", "message"),
     [
         ({"project": "a/b", "mode": "offline"}, {}, r"invalid W&B project 'a/b': .*cannot contain"),
         (
@@ -132,11 +132,11 @@ def test_disabled_mode_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_invalid_settings_are_rejected_before_run(
-    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], environment: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], environment: dict[str, str], message: str
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         WandB(**settings)
     assert "\n" not in str(caught.value)
 
@@ -150,17 +150,17 @@ def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch, name: str,
         make_dashboards([name])
 
 
-# ---------------------------------------------------------------- the real package, online
+# ---------------------------------------------------------------- real package, online
 
 
 def test_online_steps_arrive_once_despite_crash_and_outage(tmp_path: Path) -> None:
-    """The steps after the checkpoint at 300 were sent before the crash; W&B keeps them as they were sent."""
+    """Steps after the checkpoint at 300 were sent before the crash; W&B keeps them."""
     command = [sys.executable, "-m", "tests.dashboards.online", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     crashed, resumed, first_sync, synced, second_sync, synced_again = json.loads(done.stdout.splitlines()[-1])
     assert crashed == [[0, 0, 3.5], [100, 100, 103.5], [200, 200, 203.5], [300, 300, 303.5], [400, 400, 1.5]]
-    # At 350, W&B was further already. At 650 the server was down: one warning, and the run did not wait for long.
+    # At 350, W&B had later steps. At 650 the server was down: one warning after a short wait.
     sent_before_the_outage = [[550, 550, 554.0]]
     assert resumed in (crashed, crashed + sent_before_the_outage)
     assert "Weights & Biases failed: TimeoutError" in done.stderr
@@ -170,12 +170,12 @@ def test_online_steps_arrive_once_despite_crash_and_outage(tmp_path: Path) -> No
     assert "WARNING" not in done.stderr
 
 
-# ---------------------------------------------------------------- a stand-in
+# ---------------------------------------------------------------- fake service
 
 
 @dataclass
 class Service:
-    """Stands in for the package and its server: keeps one run's rows; raises where told."""
+    """Fake package and server: stores one run's rows; the call named ``failing`` raises."""
 
     failing: str = ""
     rows: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class Service:
 
     Error = type("Error", (Exception,), {})
     url = "https://wandb.ai/us/surefoot/runs/1"
-    dir = "nowhere/files"
+    dir = "missing/files"
 
     def Settings(self, **settings: Any) -> dict[str, Any]:  # noqa: N802
         return settings
@@ -231,7 +231,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 def test_online_resume_repeats_no_step(service: Service, tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.run(WandB(), range(0, 501, 100), offset=0.0, kill=True)
-    run.go_back()
+    run.drop_rows_since_checkpoint()
     run.run(WandB(), range(0, 801, 200), offset=0.5)
     assert list(service.rows) == [0, 100, 200, 300, 400, 500, 600, 800]
     assert service.rows[600]["evaluation/return"] == 604.0

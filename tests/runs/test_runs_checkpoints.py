@@ -26,7 +26,7 @@ def run(tmp_path):
 
 
 def save(run, step, segments=1):
-    """One more segment, and a checkpoint that needs the last `segments` of them."""
+    """Write one more segment, and a checkpoint that refers to the last `segments` of them."""
     run.checkpoints.write_segment(10 * (step - 1), 10 * step, {"reward": np.full(10, step, np.float32)})
     needed = [f"segment_{10 * (s - 1):012d}_{10 * s:012d}.npz" for s in range(max(1, step - segments + 1), step + 1)]
     arrays = {"learner": {"w": np.full((2, 3), step, np.float32)}, "loop": {"key": np.array([step], np.uint32)}}
@@ -168,7 +168,7 @@ def test_error_lists_reason_of_every_unusable_checkpoint(run):
 
 
 def rewrite(path, change):
-    """Change a manifest and make its checksum right again, as somebody hostile would."""
+    """Change a manifest and recompute its checksum, as an attacker would."""
     from surefoot.runs.checkpoints import _checksum
 
     content = json.loads(path.read_text())
@@ -192,7 +192,7 @@ def rewrite(path, change):
         lambda m: m.pop("meta"),
     ],
 )
-def test_manifest_with_right_checksum_is_validated(run, change):
+def test_manifest_with_valid_checksum_is_validated(run, change):
     rewrite(save(run, 1) / "manifest.json", change)
     with pytest.raises(UserError, match=r"no usable checkpoint.*manifest\.json") as caught:
         reopened(run).checkpoints.load()
@@ -279,7 +279,7 @@ def test_full_disk_at_any_sync_leaves_usable_checkpoint(run, monkeypatch):
     assert outcomes == {"saved", "No space left on device"}
 
 
-def test_write_refused_by_kernel_raises_run_failure(run):
+def test_kernel_write_error_raises_run_failure(run):
     save(run, 1)
     code = """
         import resource, sys
@@ -347,9 +347,9 @@ def test_killed_writer_leaves_valid_checkpoint(run):
     run.checkpoints.save(0, arrays, {"offset": log.offset()}, [])
     log.close()
     command = [sys.executable, "-c", textwrap.dedent(WRITER), str(run.path)]
-    generator, reached, began = random.Random(os.getpid()), [], time.monotonic()
-    # On a busy machine it takes a while until one lives long enough to write.
-    while (elapsed := time.monotonic() - began) < 5 or (elapsed < 60 and max(reached, default=0) < 3):
+    generator, reached, start = random.Random(os.getpid()), [], time.monotonic()
+    # On a busy machine, many writers are killed before they write.
+    while (elapsed := time.monotonic() - start) < 5 or (elapsed < 60 and max(reached, default=0) < 3):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
             assert writer.stdout.readline() == "writing\n"
             time.sleep(generator.random() * 0.3)

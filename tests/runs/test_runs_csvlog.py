@@ -154,7 +154,7 @@ def test_full_disk_leaves_no_partial_row(log, monkeypatch):
     before = log.path.read_bytes()
 
     class NearlyFull:
-        """Takes half of what is written, then nothing more."""
+        """Writes half of the first data, then fails."""
 
         def __init__(self, stream):
             self.stream, self.full = stream, False

@@ -18,7 +18,7 @@ CONFIG = {"task": "cheetah-run", "seeds": [0, 1], "versions": {"numpy": "2"}}
 
 
 def tree(path):
-    """Every file with its content, and every folder."""
+    """Return every file with its content, and every folder with None."""
     return {
         str(entry.relative_to(path)): entry.read_bytes() if entry.is_file() else None
         for entry in sorted(path.rglob("*"))
@@ -33,7 +33,7 @@ def run_python(code, *arguments):
 
 
 def fill(run):
-    """Write something of everything a run holds."""
+    """Write every kind of file of a run."""
     CsvLog(run.path / "evaluations.csv", EVALUATION_COLUMNS).close()
     CsvLog(run.path / "training.csv", ["seed"]).close()
     name = run.checkpoints.write_segment(0, 5, {"x": np.zeros(5)})
@@ -88,8 +88,8 @@ def test_check_free_rejects_like_create_without_writing(tmp_path, monkeypatch):
     fill(RunDirectory.create(tmp_path / "run", CONFIG))
     (tmp_path / "file").write_text("mine")
     before = tree(tmp_path)
-    refusals = [("run", "already holds a run"), ("file", "is a file"), ("file/below", "is a file"), (".", "not a run")]
-    for name, message in refusals:
+    rejected = [("run", "already holds a run"), ("file", "is a file"), ("file/below", "is a file"), (".", "not a run")]
+    for name, message in rejected:
         with pytest.raises(UserError, match=message):
             check_free(tmp_path / name)
     check_free(tmp_path / "run", overwrite=True)
@@ -181,14 +181,14 @@ def test_second_process_is_rejected_with_id_of_first(tmp_path):
         except UserError as error:
             print(error)
         else:
-            print("not refused")
+            print("accepted")
     """
     with run.lock():
         before = tree(tmp_path)
         for how in ("lock", "create"):
             assert f"is in use by process {os.getpid()};" in run_python(code, run.path, how).stdout
         assert tree(tmp_path) == before
-    assert run_python(code, run.path, "lock").stdout == "not refused\n"
+    assert run_python(code, run.path, "lock").stdout == "accepted\n"
 
 
 def test_lock_of_killed_process_is_free_despite_forked_worker(tmp_path):
@@ -202,7 +202,7 @@ def test_lock_of_killed_process_is_free_despite_forked_worker(tmp_path):
         ready, started = os.pipe()
         worker = os.fork()
         if worker == 0:
-            os.close(1), os.close(2)  # or the test would wait for the orphan's output
+            os.close(1), os.close(2)  # otherwise the test waits for the orphan's output
             os.write(started, b"x")
             time.sleep(30)
             os._exit(0)

@@ -27,7 +27,7 @@ def test_lock_names_process_and_is_released(tmp_path: Path) -> None:
 
 def test_kept_lock_outlives_release(tmp_path: Path) -> None:
     lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
-    lock.keep()()  # Without the lock, nothing.
+    lock.keep()()  # no effect without the lock
     lock.acquire()
     first, second = lock.keep(), lock.keep()
     first()
@@ -35,12 +35,12 @@ def test_kept_lock_outlives_release(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="in use"):
         other.acquire()
     second()
-    second()  # As often as you like.
+    second()  # idempotent
     other.acquire()
     other.release()
 
 
-@pytest.mark.filterwarnings("ignore:.*fork")  # Other tests may have left threads; this child only waits and ends.
+@pytest.mark.filterwarnings("ignore:.*fork")  # other tests may have left threads
 def test_forked_child_holds_no_lock(tmp_path: Path) -> None:
     lock, other = (RunLock(tmp_path / ".lock") for _ in range(2))
     lock.acquire()
@@ -48,7 +48,7 @@ def test_forked_child_holds_no_lock(tmp_path: Path) -> None:
     read, write = os.pipe()
     if (child := os.fork()) == 0:
         os.close(write)
-        os.read(read, 1)  # Until the parent has looked.
+        os.read(read, 1)  # until the parent is done
         os._exit(0)
     lock.release()
     unlock()
@@ -62,9 +62,9 @@ def test_forked_child_holds_no_lock(tmp_path: Path) -> None:
 
 def test_testing_lock_does_not_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".lock").touch()
-    looking = os.open(tmp_path / ".lock", os.O_RDONLY)
-    fcntl.flock(looking, fcntl.LOCK_SH)
-    monkeypatch.setattr(lock_module.time, "sleep", lambda _: os.close(looking))
+    descriptor = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: os.close(descriptor))
     lock = RunLock(tmp_path / ".lock")
     lock.acquire()
     assert lock.held

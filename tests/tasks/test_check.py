@@ -81,9 +81,9 @@ FAULTS = [
     (broken.ClipsEarly, {"action-clipped"}, "at the lower bounds and halfway to them"),
     (broken.IgnoresActions, {"action-ignored"}, "held at"),
 ]
-"""Environment, codes of all expected findings, and part of what one of them reports as seen."""
+"""Environment, codes of all expected findings, and part of the observed value of one of them."""
 
-ELSEWHERE = {"ends-unseen", "slow", "not-sendable", "process-differs"}
+ELSEWHERE = {"ends-unchecked", "slow", "not-sendable", "process-differs"}
 """Findings with a separate test below."""
 
 OTHERWISE = {broken.AlwaysEndsEarly: "warning", broken.ConstantReward: "info", broken.ObservesFloat64: "info"}
@@ -103,12 +103,13 @@ def codes(report: surefoot.CheckReport) -> set[str]:
 
 
 @pytest.mark.usefixtures("_one_process")
-@pytest.mark.parametrize(("factory", "expected", "seen"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
-def test_fault_gives_exactly_its_findings(factory: type, expected: set[str], seen: str) -> None:
+@pytest.mark.parametrize(("factory", "expected", "part"), FAULTS, ids=lambda value: getattr(value, "__name__", None))
+def test_fault_gives_exactly_its_findings(factory: type, expected: set[str], part: str) -> None:
     report = check_env(factory, steps=STEPS)
     assert codes(report) == expected
-    assert any(seen in finding.seen for finding in report.findings), [finding.seen for finding in report.findings]
-    assert all("\n" not in finding.seen for finding in report.findings)
+    observed = [finding.observed for finding in report.findings]
+    assert any(part in text for text in observed), observed
+    assert not any("\n" in text for text in observed)
     for finding in report.findings:
         assert finding.severity == OTHERWISE.get(factory, KINDS[finding.code].severity)
     assert report.ok == all(finding.severity != "error" for finding in report.findings)
@@ -137,7 +138,7 @@ def test_healthy_environment_has_no_finding(factory: type) -> None:
 def test_process_dependence_and_unpicklable_factory_are_found() -> None:
     report = check_env(broken.DependsOnTheProcess, steps=STEPS)
     assert codes(report) == {"process-differs"}
-    assert "in the first observation" in report.findings[0].seen
+    assert "in the first observation" in report.findings[0].observed
     assert codes(check_env(broken.HoldsALock().another, steps=STEPS)) == {"not-sendable"}
 
 
@@ -158,20 +159,20 @@ def test_copies_are_closed_between_checks(base: type) -> None:
 
     check_env(Counted, steps=STEPS)
     assert not living
-    assert max(most) == 4  # the explored copy, and three to measure memory
+    assert max(most) == 4  # the copy of the rollout, and three to measure memory
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_short_rollout_reports_unseen_ends() -> None:
+def test_short_rollout_reports_unchecked_ends() -> None:
     report = check_env("Pendulum-v1", steps=100)
-    assert codes(report) == {"ends-unseen"}
+    assert codes(report) == {"ends-unchecked"}
     assert (report.horizon, report.task, report.suite) == (200, "Pendulum-v1", "gymnasium")
 
 
 @pytest.mark.usefixtures("_one_process")
 def test_slow_environment_reports_hours_per_million_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_rollout, "_SLOW", 1e12)
-    assert re.search(r"[\d.]+ hours for a million steps", check_env(broken.Healthy, steps=50).findings[0].seen)
+    assert re.search(r"[\d.]+ hours for a million steps", check_env(broken.Healthy, steps=50).findings[0].observed)
 
 
 @pytest.mark.usefixtures("_one_process")
@@ -204,7 +205,7 @@ def test_findings_are_sorted_by_severity() -> None:
 def test_shipped_tasks_have_no_false_findings(name: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_rollout, "_SLOW", 0.0)  # the machine may be busy
     report = check_env(name, steps=120)
-    assert codes(report) - {"ends-unseen"} == expected
+    assert codes(report) - {"ends-unchecked"} == expected
     assert report.ok
 
 
@@ -223,7 +224,7 @@ class TestCommand:
         for part in (
             "tests.tasks.broken:TerminatesAndTruncates  (module)",
             "[both-flags]",
-            "  seen  ",
+            "  observed  ",
             "  remedy  ",
             "1 error",
         ):

@@ -1,3 +1,5 @@
+"""Task registry: names, protocols and error messages."""
+
 import functools
 import re
 import subprocess

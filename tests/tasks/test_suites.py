@@ -126,11 +126,11 @@ def test_dm_control_name_cache_returns_same_entries():
         with pytest.raises(KeyError):
             xmat["no such body"]
     assert xmat.axes.row.names == plain["nbody"].names
-    asked = []
-    physics.named.data.xmat.axes.row._axis.convert_key_item = lambda key: asked.append(key)
+    lookups = []
+    physics.named.data.xmat.axes.row._axis.convert_key_item = lambda key: lookups.append(key)
     np.testing.assert_array_equal(xmat["skull", "zz"], physics.data.xmat[skull, 8])
     np.testing.assert_array_equal(xmat[rows, 8], physics.data.xmat[[skull, torso], 8])
-    assert asked == []
+    assert lookups == []
 
 
 def test_dm_control_time_limit_truncates():

@@ -78,7 +78,7 @@ class Single(ActionProbe):
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory with the package `home_arms`, whose module `envs` holds callables."""
+    """Make and enter a directory with the package `home_arms`, whose module `envs` has callables."""
     package = tmp_path / "home_arms"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -191,7 +191,7 @@ def test_train_and_resume_with_named_callable(home: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["raises", "Single"])
-def test_refused_target_writes_nothing(home: Path, path: str) -> None:
+def test_rejected_target_writes_nothing(home: Path, path: str) -> None:
     with pytest.raises(UserError, match=rf"'home_arms.envs:{path}' cannot be made"):
         surefoot.train(f"home_arms.envs:{path}", out=home / "run", env_workers=0, observer=Recording())
     assert {path.name for path in home.iterdir()} == {"home_arms", "ends_us.py"}

@@ -129,7 +129,7 @@ def test_restore_of_slots_at_different_steps(num_workers):
 
 
 FAILURES = {
-    "raises": (zoo.failing(zoo.raises), "ValueError: the second step is where it breaks"),
+    "raises": (zoo.failing(zoo.raises), "ValueError: the second step fails"),
     "observation": (zoo.failing(zoo.makes_observation_nan), "the environment returned a non-finite observation"),
     "reward": (zoo.failing(zoo.makes_reward_infinite), "the environment returned a non-finite reward"),
 }
@@ -159,11 +159,11 @@ def test_failures_before_the_first_step(num_workers):
         make_vector(discrete, [5, 6], "train", num_workers=num_workers)
 
 
-@pytest.mark.parametrize(("promised", "size"), [(2, 3), (2, 1)])
-def test_observation_of_wrong_size_is_a_failure(promised, size):
-    detail = rf"seed 5: .*flat shape \({size},\), but its space has \({promised},\)"
+@pytest.mark.parametrize(("declared", "size"), [(2, 3), (2, 1)])
+def test_observation_of_wrong_size_is_a_failure(declared, size):
+    detail = rf"seed 5: .*flat shape \({size},\), but its space has \({declared},\)"
     on_reset, on_step = (
-        get_task(functools.partial(zoo.Misfit, promised, *sizes)) for sizes in ((size, promised), (promised, size))
+        get_task(functools.partial(zoo.WrongSize, declared, *sizes)) for sizes in ((size, declared), (declared, size))
     )
     with make_vector(on_reset, [5], "train") as env, pytest.raises(EnvironmentFailure, match=detail):
         env.reset([0])

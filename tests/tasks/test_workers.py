@@ -74,7 +74,7 @@ class Growing(Closing):
         ("nothing", 3, "cannot be made: RuntimeError: no third port"),
     ],
 )
-def test_environments_are_closed_if_one_is_refused(
+def test_environments_are_closed_if_one_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int, grows: str, copies: int, message: str
 ) -> None:
     monkeypatch.setattr(Growing, "made", 0)
@@ -128,13 +128,13 @@ def test_workers_close_environments_and_exit_if_parent_is_killed(tmp_path: Path,
         f"make = functools.partial(Closing, pathlib.Path({str(tmp_path)!r}), {hangs})\n"
         "make_vector(get_task(make), [5], 'train', num_workers=1).reset([0])\nos.kill(os.getpid(), signal.SIGKILL)"
     )
-    begun = time.monotonic()
+    start = time.monotonic()
     # The worker inherits stderr, so this returns only after the worker has exited.
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name == "hanging" if hangs else left.name.startswith("closed-")
-    assert time.monotonic() - begun < 40
+    assert time.monotonic() - start < 40
 
 
 def test_killed_worker_is_reported_at_once() -> None:
@@ -164,7 +164,7 @@ def test_environment_that_kills_its_process_is_reported() -> None:
 @pytest.mark.slow
 def test_worker_that_closes_its_pipe_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
-    with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_goes_on)), [5], "train", num_workers=1) as env:
+    with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_runs)), [5], "train", num_workers=1) as env:
         env.reset([0])
         env.step(ZERO[:1])
         with pytest.raises(EnvironmentFailure, match=r"died \(it closed its pipe and had not exited 0\.1 s later\)"):

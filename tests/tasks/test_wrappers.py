@@ -1,3 +1,5 @@
+"""Task environments: scaling, flattening and action repeat."""
+
 import gymnasium
 import numpy as np
 import pytest

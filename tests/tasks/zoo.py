@@ -61,7 +61,7 @@ def failing(on_step: Callable[[Counter], None]) -> Callable[[], Counter]:
 
 
 def raises(env: Counter) -> None:
-    raise ValueError("the second step\nis where it breaks")
+    raise ValueError("the second step\nfails")
 
 
 def makes_observation_nan(env: Counter) -> None:
@@ -80,7 +80,7 @@ def hangs(env: Counter) -> None:
     time.sleep(3600)
 
 
-def exits_while_a_thread_goes_on(env: Counter) -> None:
+def exits_while_a_thread_runs(env: Counter) -> None:
     threading.Thread(target=time.sleep, args=(60,)).start()
     sys.exit(3)
 
@@ -100,12 +100,12 @@ def nan_on_reset() -> gymnasium.Env:
     return _NanOnReset()
 
 
-class Misfit(Counter):
-    """Observation space of `promised` numbers, but observations of `on_reset` and `on_step` numbers."""
+class WrongSize(Counter):
+    """Observation space of `declared` numbers, but observations of `on_reset` and `on_step` numbers."""
 
-    def __init__(self, promised: int, on_reset: int, on_step: int) -> None:
+    def __init__(self, declared: int, on_reset: int, on_step: int) -> None:
         super().__init__()
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (promised,))
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (declared,))
         self._on_reset_size, self._on_step_size = on_reset, on_step
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
@@ -140,7 +140,7 @@ class Echo(gymnasium.Env):
 
 
 class DictObservations(Counter):
-    """Keys out of alphabetical order, a scalar, and a matrix."""
+    """Keys not in alphabetical order, a scalar, and a matrix."""
 
     observation_space: Any = gymnasium.spaces.Dict(
         [

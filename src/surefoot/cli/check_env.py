@@ -62,7 +62,7 @@ def print_report(report: CheckReport, console: Console) -> None:
         console.print()
         title = f"{finding.title} [{finding.code}]"
         _print_entry(console, finding.severity, title, label_style=_COLOURS[finding.severity], style="bold")
-        for label, text in (("seen", finding.seen), ("effect", finding.effect), ("remedy", finding.remedy)):
+        for label, text in (("observed", finding.observed), ("effect", finding.effect), ("remedy", finding.remedy)):
             _print_entry(console, f"  {label}", text, label_style="dim")
     console.print()
     console.print(Text(_verdict(report), style="bold green" if report.ok else "bold red"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 2.0
 _STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "unreadable": "red"}
 _SHOWN_FIRST = ("running", "unreadable", "failed")
-"""States that a terminal too small for all runs shows first."""
+"""States shown first on a terminal that is too small for all runs."""
 
 RunPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
 
@@ -32,7 +32,7 @@ class Watch:
     path: RunPaths = (Path("runs"),)
     """Run directories, or directories that contain some, including runs that appear there later."""
     once: bool = False
-    """Print the table once, as always where standard output is no terminal."""
+    """Print the table once, as always if standard output is not a terminal."""
 
     def run(self) -> int:
         """Show the runs; return the exit code."""
@@ -63,7 +63,7 @@ def plain_lines(runs: Sequence[RunProgress], width: int | None, blocks: str) -> 
 
 
 def screen(runs: Sequence[RunProgress], width: int, height: int, blocks: str) -> Text:
-    """Return the table for a terminal of that many characters and lines, with the number of runs per state below."""
+    """Return the table for a terminal of this size, with the number of runs per state below."""
     from rich.text import Text
 
     from surefoot.cli.runs_table import counts_text, make_table

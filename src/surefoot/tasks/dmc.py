@@ -132,7 +132,7 @@ class _CachingAxis:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(name)  # copy and pickle ask before `_axis` is set
+            raise AttributeError(name)  # copy and pickle look it up before `_axis` is set
         return getattr(self._axis, name)
 
 

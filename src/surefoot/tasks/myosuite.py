@@ -84,7 +84,7 @@ class MyoSuiteSimulation:
         return float(self._env.dt)
 
     def camera(self, view: View) -> MujocoCamera:
-        """Return a camera, by default one that looks at the hand."""
+        """Return a camera, by default one that shows the hand."""
         return MujocoCamera(self._env.mj_model, self._env.mj_data, view, default=_HAND_CAMERA)
 
     def close(self) -> None:

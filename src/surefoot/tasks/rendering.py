@@ -19,10 +19,10 @@ from surefoot.tasks.gl import new_context, renders_in_software
 FREE = "free"
 """Name of the camera that shows the whole model, which every MuJoCo model has."""
 
-_MOST_SHAPES = 10_000
+_MAX_SHAPES = 10_000
 
 _SOFTWARE_SHADOW_MAP = 1024
-"""Pixels along a side; the suites ask for 2048 to 4096."""
+"""Pixels along a side; the suites use 2048 to 4096."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class MujocoCamera:
         self._gl = new_context(view.width, view.height)
         self._gl.make_current()
         model.vis.global_.offwidth, model.vis.global_.offheight = view.width, view.height
-        self._scene, self._option = mujoco.MjvScene(model, maxgeom=_MOST_SHAPES), mujoco.MjvOption()
+        self._scene, self._option = mujoco.MjvScene(model, maxgeom=_MAX_SHAPES), mujoco.MjvOption()
         if renders_in_software():  # reflections and detailed shadows would dominate the cost
             self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
             model.vis.quality.shadowsize = min(model.vis.quality.shadowsize, _SOFTWARE_SHADOW_MAP)

@@ -45,4 +45,4 @@ MUJOCO = (
     ("Humanoid-v5", 348, 17),
     ("Walker2d-v5", 17, 6),
 )
-"""Id, O, A. In v4, Ant left contact forces out (O = 27), and Humanoid included what is always 0 (O = 376)."""
+"""Id, O, A. In v4, Ant omitted contact forces (O = 27), and Humanoid included entries that are always 0 (O = 376)."""

@@ -86,7 +86,7 @@ class Worker:
         self._seeds = tuple(seeds)
         try:
             arguments = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
-        except Exception as error:  # objects may refuse pickling with any exception
+        except Exception as error:  # pickling may raise any exception
             raise UserError(
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
                 "step it in this process (0 workers), or have the callable make what it needs"

@@ -89,7 +89,7 @@ class _Check:
         is_repeatable = False
         with self._copies():
             rollout.play(sample_actions(space, min(steps, 1000), seed), steps, seed)
-            rollout.judge(horizon)
+            rollout.add_findings(horizon)
         if not findings.has_error:
             check_api(env, findings)
         with self._copies():

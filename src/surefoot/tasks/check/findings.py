@@ -15,7 +15,7 @@ class Finding:
         code: Stable name of the kind of finding, a key of `KINDS`.
         severity: "error", "warning" or "info".
         title: Short description of the kind.
-        seen: Observed value and where it was observed.
+        observed: Observed value and where it was observed.
         effect: Consequence for training.
         remedy: How to fix it.
     """
@@ -23,7 +23,7 @@ class Finding:
     code: str
     severity: Severity
     title: str
-    seen: str
+    observed: str
     effect: str
     remedy: str
 
@@ -35,11 +35,11 @@ class Findings:
         """Create an empty collection."""
         self._findings: dict[tuple[str, str], Finding] = {}
 
-    def add(self, code: str, seen: str, severity: Severity | None = None) -> None:
+    def add(self, code: str, observed: str, severity: Severity | None = None) -> None:
         """Add a finding unless its code was added before; `severity` overrides that of the kind."""
-        kind, seen = KINDS[code], " ".join(seen.split())
-        finding = Finding(code, severity or kind.severity, kind.title, seen, kind.effect, kind.remedy)
-        self._findings.setdefault((code, seen if code == "gymnasium" else ""), finding)
+        kind, observed = KINDS[code], " ".join(observed.split())
+        finding = Finding(code, severity or kind.severity, kind.title, observed, kind.effect, kind.remedy)
+        self._findings.setdefault((code, observed if code == "gymnasium" else ""), finding)
 
     def __contains__(self, code: str) -> bool:
         return any(found == code for found, _ in self._findings)

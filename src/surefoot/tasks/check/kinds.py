@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning", "info"]
-"""error: training fails or learns something wrong. warning: it may, or something else suffers. info: good to know."""
+"""error: training fails or learns something wrong. warning: it may, or other code is affected. info: no harm."""
 
 
 class Kind(NamedTuple):
@@ -153,7 +153,7 @@ KINDS: dict[str, Kind] = {
         "evaluations play whole episodes: training stops with exit code 1 once one exceeds 100,000 env steps",
         "add a time limit: gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000); or check more --steps",
     ),
-    "ends-unseen": Kind(
+    "ends-unchecked": Kind(
         "info",
         "no episode was long enough to end",
         "none, but the end of episodes was not checked",

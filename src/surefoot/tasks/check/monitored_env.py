@@ -135,8 +135,8 @@ class MonitoredEnv:
             self._findings.add("raises", f"{call} raised {describe_exception(error)}")
             raise Unusable from error
 
-    def _unusable(self, code: str, seen: str) -> NoReturn:
-        self._findings.add(code, seen)
+    def _unusable(self, code: str, observed: str) -> NoReturn:
+        self._findings.add(code, observed)
         raise Unusable
 
     def _require_tuple(self, returned: Any, length: int, call: str, messages: list[str]) -> None:
@@ -172,12 +172,12 @@ class MonitoredEnv:
             if array.dtype.kind in "iub":
                 self._findings.add("observation-integers", f"{name} of {call} has the dtype {array.dtype}")
             if array.shape != box.shape:
-                seen = f"{name} of {call} has shape {array.shape}, its space {box.shape}"
-                self._findings.add("observation-outside", seen)
+                observed = f"{name} of {call} has shape {array.shape}, its space {box.shape}"
+                self._findings.add("observation-outside", observed)
             elif (outside := (array < box.low) | (array > box.high)).any():
                 at = tuple(map(int, np.unravel_index(int(np.argmax(outside)), array.shape)))
-                seen = f"{name}{list(at)} of {call} is {array[at]:g}, outside {box.low[at]:g} to {box.high[at]:g}"
-                self._findings.add("observation-outside", seen)
+                observed = f"{name}{list(at)} of {call} is {array[at]:g}, outside {box.low[at]:g} to {box.high[at]:g}"
+                self._findings.add("observation-outside", observed)
         return flat
 
 

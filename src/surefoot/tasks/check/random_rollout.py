@@ -66,10 +66,10 @@ class RandomRollout:
                     self._ends.append(step)
                     break
 
-    def judge(self, horizon: int | None) -> None:
+    def add_findings(self, horizon: int | None) -> None:
         """Add the findings of the rollout; `horizon` is the declared time limit in env steps, or None."""
-        self._judge_ends(horizon)
-        self._judge_rewards()
+        self._check_ends(horizon)
+        self._check_rewards()
         constant = self._low == self._high
         if not self._moves:
             self._findings.add("observation-frozen", f"in {len(self._rewards)} steps, apart from resets")
@@ -120,11 +120,11 @@ class RandomRollout:
             return False
         return any(len(np.unique(column)) == len(column) for column in np.stack(decided)[:, self._repeated].T)
 
-    def _judge_ends(self, horizon: int | None) -> None:
+    def _check_ends(self, horizon: int | None) -> None:
         steps, lengths, ends = len(self._rewards), self._lengths, self._ends
         if not lengths:
             if horizon is not None and steps <= horizon:
-                self._findings.add("ends-unseen", f"{steps:,} steps, and a declared time limit of {horizon:,}")
+                self._findings.add("ends-unchecked", f"{steps:,} steps, and a declared time limit of {horizon:,}")
             else:
                 past = "" if horizon is None else f", past the limit of {horizon:,}"
                 self._findings.add("never-ends", f"in {steps:,} steps{past}")
@@ -132,30 +132,30 @@ class RandomRollout:
             span = " to ".join(f"{length:,}" for length in sorted({min(lengths), max(lengths)}))
             self._findings.add("both-flags", f"{len(ends)} of {len(ends)} episodes, after {span} steps")
         elif not any(end.truncated for end in ends) and not self._observes_time():
-            self._judge_longest(horizon)
+            self._check_longest(horizon)
 
-    def _judge_longest(self, horizon: int | None) -> None:
+    def _check_longest(self, horizon: int | None) -> None:
         """Add a finding if the longest episodes have equal length; shorter ones may end in true terminal states."""
         total, longest = len(self._lengths), max(self._lengths)
         count = self._lengths.count(longest)
         certain = longest == horizon or longest >= _PLAUSIBLE_FALL
         enough = count >= (2 if longest == horizon else _MIN_EPISODES)
         if enough and longest > 1 and count >= total * (_MIN_SHARE if certain else 1.0):
-            seen = f"{count} of {total} episodes terminated after exactly {longest:,} steps of random actions"
-            seen += ", the others before" if count < total else ""
-            self._findings.add("time-limit-terminates", seen, None if certain else "warning")
+            observed = f"{count} of {total} episodes terminated after exactly {longest:,} steps of random actions"
+            observed += ", the others before" if count < total else ""
+            self._findings.add("time-limit-terminates", observed, None if certain else "warning")
 
-    def _judge_rewards(self) -> None:
+    def _check_rewards(self) -> None:
         steps, lowest, highest = len(self._rewards), min(self._rewards), max(self._rewards)
         largest, typical = max(abs(lowest), abs(highest)), float(np.sqrt(np.mean(np.square(self._rewards))))
         if steps > 1 and highest - lowest < _EQUAL_REWARDS:
             # Staying alive for a constant reward is a task if episodes can terminate.
             can_end = any(end.terminated for end in self._ends) and largest > _EQUAL_REWARDS
             values = f"{lowest:g}" if lowest == highest else f"{lowest:.2g} to {highest:.2g}"
-            seen = f"{values} in each of {steps:,} steps of random actions"
-            self._findings.add("reward-constant", seen, "info" if can_end else None)
+            observed = f"{values} in each of {steps:,} steps of random actions"
+            self._findings.add("reward-constant", observed, "info" if can_end else None)
         elif largest < _SMALL_REWARD:
             self._findings.add("reward-small", f"{largest:.2g} at most, in {steps:,} steps")
         if typical > _LARGE_REWARD:
-            seen = f"root mean square {typical:,.4g} per step, {largest:,.4g} at most"
-            self._findings.add("reward-large", seen)
+            observed = f"root mean square {typical:,.4g} per step, {largest:,.4g} at most"
+            self._findings.add("reward-large", observed)

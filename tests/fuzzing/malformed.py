@@ -1,6 +1,6 @@
-"""Malicious and damaged files, and the contract of their loaders: a result, or a UserError of one line.
+"""Malformed and malicious files, and the check that loaders return a result or raise a UserError of one line.
 
-Everything is drawn from a seed, so a failure repeats. A new loader is held to the contract by `survives`.
+All random cases have fixed seeds.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from typing import Any
 from surefoot.errors import UserError
 
 SECONDS = 20
-"""A loader that takes longer hangs; they take milliseconds, on a busy machine too."""
-LEAST_BYTES = 4 << 20
-TIMES_FILE = 40
-"""A loader may allocate so many bytes for each byte of its files (parsed JSON and CSV are bulky), and `LEAST_BYTES`."""
+"""Time limit of a loader. Loaders take milliseconds."""
+MIN_BYTES = 4 << 20
+BYTES_PER_FILE_BYTE = 40
+"""Bytes that a loader may allocate for each byte of its files, in addition to `MIN_BYTES`."""
 
 
-class Hangs(BaseException):
-    """No loader may catch this by accident, as an OSError or a RuntimeError."""
+class TimeLimitExceeded(BaseException):
+    """A loader exceeded the time limit. A BaseException, which no loader catches by accident."""
 
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Hangs(f"more than {SECONDS} s")
+        raise TimeLimitExceeded(f"more than {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
@@ -47,10 +47,10 @@ def time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def survives(load: Callable[[], Any], folder: Path) -> bool:
-    """Call a loader of files under `folder` and tell whether it refused; fail where it does anything else.
+def is_rejected(load: Callable[[], Any], folder: Path) -> bool:
+    """Call a loader of files under `folder`; return whether it raised a UserError, and fail on anything else.
 
-    A refusal is a `UserError` of one printable line, not too long to read, that names a place under `folder`.
+    The message must be one printable line of limited length that contains the path of `folder`.
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     message = None
@@ -63,16 +63,16 @@ def survives(load: Callable[[], Any], folder: Path) -> bool:
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < LEAST_BYTES + TIMES_FILE * size, f"{peak:,} bytes for files of {size:,}"
+    assert peak < MIN_BYTES + BYTES_PER_FILE_BYTE * size, f"{peak:,} bytes for files of {size:,}"
     if message is not None:
         assert message.isprintable(), f"not one printable line: {message[:500]!r}"
         assert len(message) < 3000, f"{len(message)} characters: {message[:500]!r}"
-        assert str(folder) in message, f"names no file: {message!r}"
+        assert str(folder) in message, f"no path in {message!r}"
     return message is not None
 
 
 def damaged(content: bytes, seed: int, cases: int) -> Iterator[bytes]:
-    """Yield versions of a file with bits flipped, bytes exchanged, stretches cut, doubled or moved, and cut short."""
+    """Yield versions of a file with flipped bits, and with replaced, removed, repeated or truncated bytes."""
     generator = random.Random(seed)
     for _ in range(cases):
         changed = bytearray(content)
@@ -97,7 +97,7 @@ def damaged(content: bytes, seed: int, cases: int) -> Iterator[bytes]:
         yield bytes(changed)
 
 
-WORTHLESS_JSON = [
+INVALID_VALUES = [
     None,
     True,
     -1,
@@ -121,13 +121,13 @@ WORTHLESS_JSON = [
     {},
     {"op": "relu"},
 ]
-"""Values that no entry, or few, should have."""
+"""Values that are invalid for most entries."""
 
 
 def other_values(original: Any) -> Iterator[Any]:
-    """Yield the JSON data with each place, at any depth, set to each of the worthless values, removed, and added to."""
+    """Yield the JSON data with each entry, at any depth, set to each invalid value, and removed."""
     for place in range(len(list(_places(original)))):
-        for value in WORTHLESS_JSON:
+        for value in INVALID_VALUES:
             changed = copy.deepcopy(original)
             node, key = list(_places(changed))[place]
             node[key] = value
@@ -146,7 +146,7 @@ def _places(node: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def sample(cases: Iterator[Any], seed: int, most: int) -> list[Any]:
-    """Return at most so many of the cases, drawn from all of them."""
+    """Return a random sample of at most ``most`` cases."""
     everything = list(cases)
     return random.Random(seed).sample(everything, min(most, len(everything)))
 
@@ -155,8 +155,8 @@ def dump(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-HOSTILE_JSON: dict[str, bytes] = {
-    "nothing": b"",
+MALFORMED_JSON: dict[str, bytes] = {
+    "empty": b"",
     "not UTF-8": b'{"format": 1, "x": "\xff\xfe"}',
     "UTF-16": '{"format": 1}'.encode("utf-16"),
     "null bytes": b"\x00" * 100,
@@ -164,27 +164,27 @@ HOSTILE_JSON: dict[str, bytes] = {
     "deep lists that end": b"[" * 900 + b"]" * 900,
     "deep in an entry": b'{"format": 1, "x": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     "deep objects": b'{"x":' * 5000 + b"1" + b"}" * 5000,
-    "an integer of many digits": b'{"format": ' + b"9" * 100_000 + b"}",
+    "a very long integer": b'{"format": ' + b"9" * 100_000 + b"}",
     "a wide integer": b'{"format": 1, "env_steps": ' + b"9" * 4000 + b"}",
     "infinite": b'{"format": 1, "x": 1e999}',
     "NaN": b'{"format": NaN}',
-    "half a character": b'{"format": 1, "x": "\\ud800"}',
+    "half a surrogate pair": b'{"format": 1, "x": "\\ud800"}',
     "a long name": b'{"format": 1, "sha256": "", "' + b"x" * 1_000_000 + b'": 1}',
     "a list": b"[1, 2]",
     "a number": b"1",
 }
 
 
-def hostile_entries(path: Path, outside: Path) -> Iterator[str]:
-    """Put, one after the other, what is no regular file in a file's place; yield what it is.
+def irregular_files(path: Path, outside: Path) -> Iterator[str]:
+    """Replace a file by each kind of irregular file; yield its description.
 
-    `outside` is a file beyond the folder that a link leads to.
+    `outside` is the target of a link, a file outside the folder.
     """
     makers: dict[str, Callable[[], None]] = {
         "a folder": path.mkdir,
         "a named pipe": lambda: os.mkfifo(path),
-        "a link to a device without end": lambda: path.symlink_to("/dev/zero"),
-        "a link to nothing": lambda: path.symlink_to("nowhere"),
+        "a link to an endless device": lambda: path.symlink_to("/dev/zero"),
+        "a link to nothing": lambda: path.symlink_to("missing"),
         "a link to itself": lambda: path.symlink_to(path.name),
         "a link to a file outside": lambda: path.symlink_to(outside),
         "a huge sparse file": lambda: _sparse(path, 1 << 43),
@@ -202,7 +202,7 @@ def _sparse(path: Path, size: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, an empty folder, or a link without following it."""
+    """Remove a file, an empty folder, or a link."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISDIR(path.lstat().st_mode):
             path.rmdir()
@@ -226,12 +226,12 @@ def archive(*members: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) 
 
 
 def _doubled() -> bytes:
-    """Return an archive whose two members have one name, which `zipfile` itself makes only with a warning."""
+    """Return an archive of two members with the same name, for which `zipfile` would warn."""
     return archive(("one.npy", npy()), ("two.npy", npy())).replace(b"two.npy", b"one.npy")
 
 
 def _overlapping() -> bytes:
-    """Return an archive whose directory lists the same data many times, as the densest bombs do."""
+    """Return an archive whose directory lists the same data many times, like a decompression bomb."""
     content = archive(("x.npy", npy("'<f8'", "(1000,)", data=b"\x00" * 8000)))
     start = content.index(b"PK\x01\x02")
     end = content.index(b"PK\x05\x06")
@@ -241,26 +241,26 @@ def _overlapping() -> bytes:
     return content[:start] + entry * times + bytes(tail)
 
 
-HOSTILE_NPZ: dict[str, bytes] = {
-    "nothing": b"",
+MALFORMED_NPZ: dict[str, bytes] = {
+    "empty": b"",
     "a bare pickle": b"\x80\x04\x95\x05\x00\x00\x00",
     "an .npy alone": npy(),
-    "a claim of 10 TB": archive(("x.npy", npy(shape="(2500000000000,)"))),
-    "a claim beyond any integer": archive(("x.npy", npy(shape=f"({'9' * 17}, {'9' * 17})"))),
+    "a declared size of 10 TB": archive(("x.npy", npy(shape="(2500000000000,)"))),
+    "a declared size beyond int64": archive(("x.npy", npy(shape=f"({'9' * 17}, {'9' * 17})"))),
     "a hundred axes": archive(("x.npy", npy(shape=f"({'1, ' * 100})", data=b"\x00" * 4))),
     "no entries on a huge axis": archive(("x.npy", npy(shape="(0, 999999999999999999)", data=b""))),
     "a negative axis": archive(("x.npy", npy(shape="(-2,)"))),
-    "objects, that is pickle": archive(("x.npy", npy("'|O'", "(1,)", data=b"cos\nsystem\n(S'id'\ntR."))),
+    "pickled objects": archive(("x.npy", npy("'|O'", "(1,)", data=b"cos\nsystem\n(S'id'\ntR."))),
     "records": archive(("x.npy", npy("[('a', '<f4')]"))),
     "texts": archive(("x.npy", npy("'<U2'", "(1,)"))),
     "an expression": archive(("x.npy", npy(shape="(1+1,)"))),
     "code": archive(("x.npy", npy("__import__('os').abort()"))),
-    "no booleans": archive(("x.npy", npy("'|b1'", "(8,)", data=b"\x02" * 8))),
+    "invalid booleans": archive(("x.npy", npy("'|b1'", "(8,)", data=b"\x02" * 8))),
     "a deflated bomb": archive(("x.npy", b"\x00" * 30_000_000), compression=zipfile.ZIP_DEFLATED),
     "an LZMA bomb": archive(("x.npy", b"\x00" * 3_000_000), compression=zipfile.ZIP_LZMA),
-    "two of one name": _doubled(),
+    "two members of one name": _doubled(),
     "one member listed 5000 times": _overlapping(),
-    "a name that climbs": archive(("../../../tmp/x.npy", npy())),
+    "a name with parent folders": archive(("../../../tmp/x.npy", npy())),
     "an absolute name": archive(("/etc/x.npy", npy())),
     "a name with a line break": archive(("a\nb.npy", npy())),
     "a name of 60,000 characters": archive(("x" * 60_000 + ".npy", npy())),

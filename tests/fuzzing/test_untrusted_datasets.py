@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from surefoot.training.warm_start.dataset_files import read_recorded
-from tests.fuzzing.hostile import HOSTILE_NPZ, damaged, hostile_entries, npy, survives
+from tests.fuzzing.malformed import MALFORMED_NPZ, damaged, irregular_files, is_rejected, npy
 
 STEPS = 20
 TRANSITIONS = {
@@ -25,7 +25,7 @@ TRANSITIONS = {
 
 
 def compressed(observations: bytes) -> bytes:
-    """Return a file of transitions, with these bytes in the place of the observations' array."""
+    """Return a file of transitions with these bytes as the array of observations."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in TRANSITIONS.items():
@@ -39,36 +39,36 @@ def compressed(observations: bytes) -> bytes:
 def test_damaged_files(tmp_path: Path, save: Callable[..., None]) -> None:
     file = tmp_path / "data.npz"
     save(file, **TRANSITIONS)
-    assert not survives(lambda: read_recorded(file), tmp_path)
-    refused = 0
+    assert not is_rejected(lambda: read_recorded(file), tmp_path)
+    rejected = 0
     for content in damaged(file.read_bytes(), seed=3, cases=40):
         file.write_bytes(content)
-        refused += survives(lambda: read_recorded(file), tmp_path)
-    assert refused > 20
+        rejected += is_rejected(lambda: read_recorded(file), tmp_path)
+    assert rejected > 20
 
 
-@pytest.mark.parametrize("name", HOSTILE_NPZ)
-def test_hostile_files(tmp_path: Path, name: str) -> None:
-    (tmp_path / "data.npz").write_bytes(HOSTILE_NPZ[name])
-    assert survives(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
+@pytest.mark.parametrize("name", MALFORMED_NPZ)
+def test_malformed_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "data.npz").write_bytes(MALFORMED_NPZ[name])
+    assert is_rejected(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
 
 
 @pytest.mark.parametrize(
-    "claim",
+    "array",
     [
         npy(shape="(1000000000000, 3)"),
         npy(shape="(1000000000, 5)"),
         npy("'|O'", "(20, 3)"),
         npy(data=b"\x00" * 10**7),
     ],
-    ids=["10 TB", "20 GB", "objects", "10 MB beside the array"],
+    ids=["10 TB", "20 GB", "objects", "10 MB after the array"],
 )
-def test_false_array_sizes(tmp_path: Path, claim: bytes) -> None:
-    (tmp_path / "data.npz").write_bytes(compressed(claim))
-    assert survives(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
+def test_false_array_sizes(tmp_path: Path, array: bytes) -> None:
+    (tmp_path / "data.npz").write_bytes(compressed(array))
+    assert is_rejected(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
 
 
 def test_irregular_files(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("something\n")
-    for what in hostile_entries(tmp_path / "data.npz", tmp_path / "text"):
-        assert survives(lambda: read_recorded(tmp_path / "data.npz"), tmp_path), what
+    for what in irregular_files(tmp_path / "data.npz", tmp_path / "text"):
+        assert is_rejected(lambda: read_recorded(tmp_path / "data.npz"), tmp_path), what

@@ -22,15 +22,15 @@ from surefoot.runs.atomic import digest_of
 from surefoot.runs.checkpoints import _checksum as manifest_checksum
 from surefoot.runs.csvread import COUNTERS
 from surefoot.runs.untrusted import parse_json
-from tests.fuzzing.hostile import (
-    HOSTILE_JSON,
-    HOSTILE_NPZ,
+from tests.fuzzing.malformed import (
+    MALFORMED_JSON,
+    MALFORMED_NPZ,
     damaged,
     dump,
-    hostile_entries,
+    irregular_files,
+    is_rejected,
     other_values,
     sample,
-    survives,
 )
 
 EVALUATION = {"task": "t", "algorithm": "a", "utd": 2, "seed": 0, "env_steps": 10, "agent_steps": 5, "grad_steps": 0}
@@ -94,7 +94,7 @@ def run(template: Path, tmp_path: Path) -> RunDirectory:
 
 
 def act(path: Path) -> None:
-    """Load a policy and use it; its own refusal to act names no file."""
+    """Load a policy and use it; a UserError of the policy itself contains no path."""
     policy = load_policy(path)
     try:
         action = policy(np.zeros(policy.observation_size))
@@ -122,11 +122,11 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "evaluations.csv": read_evaluations,
     "training.csv": read_training,
 }
-"""File of a run -> what reads it, given the run directory."""
+"""File of a run -> its reader, a function of the run directory."""
 
 
 def seal(run: Path) -> None:
-    """Make every checksum right again, as a stranger who wants to be believed would, where files still parse."""
+    """Recompute all checksums of files that still parse, as an attacker would."""
     try:
         policy = parse_json((run / "policy/policy.json").read_bytes())
         policy["sha256"] = digest_of(run / "policy/policy.npz").sha256
@@ -148,11 +148,11 @@ def seal(run: Path) -> None:
 
 def test_undamaged_run_loads(run: RunDirectory) -> None:
     for load in LOADERS.values():
-        assert not survives(lambda load=load: load(run.path), run.path)
+        assert not is_rejected(lambda load=load: load(run.path), run.path)
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     seal(run.path)
-    assert not survives(lambda: checkpoint(run.path), run.path)
-    assert not survives(lambda: act(run.path), run.path)
+    assert not is_rejected(lambda: checkpoint(run.path), run.path)
+    assert not is_rejected(lambda: act(run.path), run.path)
     assert {path for path in before if path.suffix == ".npz"} <= set(run.path.rglob("*"))
 
 
@@ -161,41 +161,41 @@ def test_undamaged_run_loads(run: RunDirectory) -> None:
     [(name, sealed) for name in LOADERS for sealed in ([False, True] if "/" in name else [False])],
 )
 def test_damaged_files(run: RunDirectory, name: str, sealed: bool) -> None:
-    file, refused = run.path / name, 0
+    file, rejected = run.path / name, 0
     originals = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     for content in damaged(originals[file], seed=7, cases=30):
         file.write_bytes(content)
         if sealed:
             seal(run.path)
-        refused += survives(lambda: LOADERS[name](run.path), run.path)
+        rejected += is_rejected(lambda: LOADERS[name](run.path), run.path)
         for path, original in originals.items():
             path.write_bytes(original)
-    # A bad checkpoint is skipped for the one before it, and few changes to a number in a CSV file are visible.
-    assert refused > (12 if "policy" in name else 4 if name.endswith(".json") and "/" not in name else -1)
+    # The previous checkpoint replaces a damaged one, and most changes of digits in a CSV file are valid.
+    assert rejected > (12 if "policy" in name else 4 if name.endswith(".json") and "/" not in name else -1)
 
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_truncated_files(run: RunDirectory, name: str) -> None:
     file = run.path / name
     original = file.read_bytes()
-    shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")  # so that nothing stands in for what is cut
-    refused = 0
+    shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")  # it would be loaded instead
+    rejected = 0
     lengths = range(0, len(original) - 1, max(1, len(original) // 60))
     for length in lengths:
         file.write_bytes(original[:length])
-        refused += survives(lambda: LOADERS[name](run.path), run.path)
-    # Of a log, the rows that are whole are good.
-    assert refused == len(lengths) or name.endswith(".csv")
-    assert refused > 0
+        rejected += is_rejected(lambda: LOADERS[name](run.path), run.path)
+    # Complete rows of a truncated log are valid.
+    assert rejected == len(lengths) or name.endswith(".csv")
+    assert rejected > 0
 
 
-@pytest.mark.parametrize("case", HOSTILE_JSON)
+@pytest.mark.parametrize("case", MALFORMED_JSON)
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".json")])
-def test_hostile_json(run: RunDirectory, name: str, case: str) -> None:
+def test_malformed_json(run: RunDirectory, name: str, case: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
-    (run.path / name).write_bytes(HOSTILE_JSON[case])
-    refused = survives(lambda: LOADERS[name](run.path), run.path)
-    assert refused or (name == "config.json" and case == "a wide integer") or case == "a long name"
+    (run.path / name).write_bytes(MALFORMED_JSON[case])
+    rejected = is_rejected(lambda: LOADERS[name](run.path), run.path)
+    assert rejected or (name == "config.json" and case == "a wide integer") or case == "a long name"
 
 
 @pytest.mark.parametrize("place", [("task",), ("algorithm", "name")])
@@ -204,41 +204,41 @@ def test_terminal_escapes_in_names_are_rejected(tmp_path: Path, place: tuple[str
     node = config
     for key in place[:-1]:
         node = node[key]
-    for name, refused in (("own task:make", False), ("\x1b[2J", True), ("a\nb", True), ("\u202egnp.exe", True)):
+    for name, rejected in (("own task:make", False), ("\x1b[2J", True), ("a\nb", True), ("\u202egnp.exe", True)):
         node[place[-1]] = name
         (tmp_path / "config.json").write_bytes(dump(config))
-        assert survives(lambda: RunDirectory.open(tmp_path), tmp_path) == refused
+        assert is_rejected(lambda: RunDirectory.open(tmp_path), tmp_path) == rejected
 
 
-@pytest.mark.parametrize("case", HOSTILE_NPZ)
+@pytest.mark.parametrize("case", MALFORMED_NPZ)
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".npz")])
-def test_malicious_arrays_with_right_checksums(run: RunDirectory, name: str, case: str) -> None:
+def test_malformed_arrays_with_valid_checksums(run: RunDirectory, name: str, case: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
-    (run.path / name).write_bytes(HOSTILE_NPZ[case])
+    (run.path / name).write_bytes(MALFORMED_NPZ[case])
     seal(run.path)
-    harmless = {"no entries on a huge axis", "a name that climbs", "an absolute name", "many members"}
-    refused = survives(lambda: LOADERS[name](run.path), run.path)
-    assert refused or (case in harmless and "policy" not in name)
+    harmless = {"no entries on a huge axis", "a name with parent folders", "an absolute name", "many members"}
+    rejected = is_rejected(lambda: LOADERS[name](run.path), run.path)
+    assert rejected or (case in harmless and "policy" not in name)
 
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".json")])
-def test_other_values_in_json(run: RunDirectory, name: str) -> None:
+def test_invalid_values_in_json(run: RunDirectory, name: str) -> None:
     file = run.path / name
     original = json.loads(file.read_bytes())
     for values in sample(other_values(original), seed=1, most=50):
         file.write_bytes(dump(values))
         if "manifest" in name:
             seal(run.path)
-        survives(lambda: LOADERS[name](run.path), run.path)
+        is_rejected(lambda: LOADERS[name](run.path), run.path)
 
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_irregular_files(run: RunDirectory, tmp_path: Path, name: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (tmp_path / "secret").write_text("something\nprivate, in cells\n")
-    for what in hostile_entries(run.path / name, tmp_path / "secret"):
+    for what in irregular_files(run.path / name, tmp_path / "secret"):
         if not (what == "a huge sparse file" and name.endswith(".csv")):  # a log may have any size
-            assert survives(lambda: LOADERS[name](run.path), run.path), what
+            assert is_rejected(lambda: LOADERS[name](run.path), run.path), what
 
 
 def test_exchanged_files_of_two_runs(run: RunDirectory, tmp_path: Path) -> None:
@@ -246,8 +246,8 @@ def test_exchanged_files_of_two_runs(run: RunDirectory, tmp_path: Path) -> None:
     for name, load in LOADERS.items():
         original = (run.path / name).read_bytes()
         shutil.copy(other / name, run.path / name)
-        refused = survives(lambda load=load: load(run.path), run.path)
-        assert refused == (name in ("policy/policy.npz", "policy/policy.json")) or "checkpoints" in name
+        rejected = is_rejected(lambda load=load: load(run.path), run.path)
+        assert rejected == (name in ("policy/policy.npz", "policy/policy.json")) or "checkpoints" in name
         (run.path / name).write_bytes(original)
 
 
@@ -258,11 +258,11 @@ def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
     (folder / "config.json").write_bytes(content)
     for name in ("policy.json", "a.npz", "evaluations.csv", "training.csv"):
         (folder / name).write_bytes(content)
-    assert survives(lambda: RunDirectory.open(folder), folder)
-    assert survives(lambda: load_policy(folder), folder)
-    assert survives(lambda: read_arrays(folder / "a.npz"), folder)
-    assert survives(lambda: read_evaluations(folder), folder)
-    survives(lambda: read_training(folder), folder)
+    assert is_rejected(lambda: RunDirectory.open(folder), folder)
+    assert is_rejected(lambda: load_policy(folder), folder)
+    assert is_rejected(lambda: read_arrays(folder / "a.npz"), folder)
+    assert is_rejected(lambda: read_evaluations(folder), folder)
+    is_rejected(lambda: read_training(folder), folder)
 
 
 @pytest.mark.parametrize("name", ["evaluations.csv", "training.csv"])
@@ -283,22 +283,22 @@ def test_damaged_logs_of_dashboard(tmp_path: Path, name: str) -> None:
             for seed in point.series
         )
 
-    assert not survives(follow, run.path)
-    file, refused = run.path / name, 0
+    assert not is_rejected(follow, run.path)
+    file, rejected = run.path / name, 0
     original = file.read_bytes()
     for content in damaged(original, seed=5, cases=30):
         file.write_bytes(content)
-        refused += survives(follow, run.path)
-    assert refused > 10
+        rejected += is_rejected(follow, run.path)
+    assert rejected > 10
     (tmp_path / "secret").write_text("something\nprivate, in cells\n")
-    for what in hostile_entries(file, tmp_path / "secret"):
+    for what in irregular_files(file, tmp_path / "secret"):
         if what != "a huge sparse file":  # a log may have any size
-            assert survives(follow, run.path), what
+            assert is_rejected(follow, run.path), what
 
 
 def test_long_cell_does_not_widen_all_rows(tmp_path: Path) -> None:
-    row = ",".join(str(EVALUATION.get(name, "")) for name in ("task",)) + ",a,2,0,10,5,0,0,1.5,10,,,,,0.1\n"
+    row = "t,a,2,0,10,5,0,0,1.5,10,,,,,0.1\n"
     header = "task,algorithm,utd,seed,env_steps,agent_steps,grad_steps,episode,return,length_env_steps,success_any,"
     header += "success_last,first_success_env_step,score,wall_seconds\n"
     (tmp_path / "evaluations.csv").write_text(header + row * 3000 + "x" * 100_000 + row)
-    assert survives(lambda: read_evaluations(tmp_path), tmp_path)
+    assert is_rejected(lambda: read_evaluations(tmp_path), tmp_path)

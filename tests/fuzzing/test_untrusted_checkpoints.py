@@ -1,7 +1,6 @@
-"""Untrusted checkpoints with right checksums: resuming gives a state or a UserError.
+"""Untrusted checkpoints with valid checksums: loading gives a state or a UserError.
 
-Behind the files' own checks stand the loader of the training loop and that of an agent, which use what arrays and
-manifest say as sizes, places and counts.
+Tests the loaders of the training loop and of agents, which use sizes, positions and counts from arrays and manifest.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config_file import read_run
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
-from tests.fuzzing.hostile import dump, other_values, sample, survives
-from tests.fuzzing.test_hostile_runs import seal
+from tests.fuzzing.malformed import dump, is_rejected, other_values, sample
+from tests.fuzzing.test_untrusted_runs import seal
 from tests.training.small import small
 
 pytestmark = pytest.mark.slow
@@ -33,9 +32,9 @@ Arrays = dict[str, np.ndarray]
 
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "twice as many rows": lambda array: np.concatenate([np.atleast_1d(array)] * 2),
-    "nothing": lambda array: array.reshape(-1)[:0],
-    "a number": lambda array: np.zeros((), array.dtype),
-    "an axis more": lambda array: array[None],
+    "empty": lambda array: array.reshape(-1)[:0],
+    "a scalar": lambda array: np.zeros((), array.dtype),
+    "one more axis": lambda array: array[None],
     "another type": lambda array: np.zeros(array.shape, np.float16 if array.dtype.kind in "iu" else np.int64),
     "huge": lambda array: np.full_like(array, np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1),
     "large": lambda array: np.full_like(array, 2**40 if array.dtype == np.int64 else 1),
@@ -50,12 +49,12 @@ def array_files(folder: Path) -> list[Path]:
 
 
 def changed_arrays(folder: Path, seed: int, most: int) -> Iterator[str]:
-    """Change an array at a time in the files of a checkpoint, or drop it; yield what was done and put it back."""
+    """Change or remove one array of a checkpoint at a time; yield a description and restore it."""
     cases = [
         (path, name, change)
         for path in array_files(folder)
         for name in read_arrays(path)
-        for change in (*CHANGES, "dropped")
+        for change in (*CHANGES, "removed")
     ]
     manifest = next(folder.glob("checkpoints/*/manifest.json"))
     policy, described = (folder / "policy/policy.json").read_bytes(), manifest.read_bytes()
@@ -63,7 +62,7 @@ def changed_arrays(folder: Path, seed: int, most: int) -> Iterator[str]:
         original = path.read_bytes()
         arrays = read_arrays(path)
         value = arrays.pop(name)
-        if change != "dropped":
+        if change != "removed":
             arrays[name] = CHANGES[change](value)
         with path.open("wb") as stream:
             write_arrays(stream, arrays)
@@ -75,7 +74,7 @@ def changed_arrays(folder: Path, seed: int, most: int) -> Iterator[str]:
 
 
 def changed_meta(folder: Path, seed: int, most: int) -> Iterator[str]:
-    """Change a value at a time in what the manifest keeps beside the arrays; yield what it became and put it back."""
+    """Change one value of the manifest's meta at a time; yield the result and restore it."""
     manifest = next(folder.glob("checkpoints/*/manifest.json"))
     original = manifest.read_bytes()
     content = json.loads(original)
@@ -88,7 +87,7 @@ def changed_meta(folder: Path, seed: int, most: int) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A run of two seeds with one checkpoint, and what restores it."""
+    """Return a run of two seeds with one checkpoint, and a function that restores it."""
     out = tmp_path_factory.mktemp("trained") / "run"
     settings: dict[str, Any] = {"env_steps": 110, "evaluate_every": 110, "checkpoint_every": 110, "num_seeds": 2}
     algorithm = small(surefoot.sac(utd=1), width=8)
@@ -116,25 +115,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
 
 def test_changed_arrays_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, restore = trained
-    assert not survives(restore, folder)
-    refused = 0
+    assert not is_rejected(restore, folder)
+    rejected = 0
     for what in changed_arrays(folder, seed=0, most=24):
         try:
-            refused += survives(restore, folder)
+            rejected += is_rejected(restore, folder)
         except Exception as error:
             raise AssertionError(what) from error
-    assert refused > 10
+    assert rejected > 10
 
 
 def test_changed_manifest_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, restore = trained
-    refused = 0
+    rejected = 0
     for what in changed_meta(folder, seed=0, most=24):
         try:
-            refused += survives(restore, folder)
+            rejected += is_rejected(restore, folder)
         except Exception as error:
             raise AssertionError(what) from error
-    assert refused > 10
+    assert rejected > 10
 
 
 def test_changed_config_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
@@ -146,12 +145,12 @@ def test_changed_config_of_run(trained: tuple[Path, Callable[[], None]]) -> None
         try:
             read_run(RunDirectory.open(folder), None, {})
         except UserError as error:
-            raise UserError(f"{folder}: {error}") from error  # the caller knows which run it asked for
+            raise UserError(f"{folder}: {error}") from error  # these messages need no path
 
     try:
         for values in sample(other_values(json.loads(original)), seed=0, most=60):
             file.write_bytes(dump(values))
-            survives(plan, folder)
+            is_rejected(plan, folder)
     finally:
         file.write_bytes(original)
 
@@ -172,12 +171,12 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_changed_arrays_or_meta_of_agent(agent: Path) -> None:
-    assert not survives(lambda: surefoot.Agent.load(agent), agent)
-    refused = 0
+    assert not is_rejected(lambda: surefoot.Agent.load(agent), agent)
+    rejected = 0
     for cases in (changed_arrays(agent, seed=0, most=12), changed_meta(agent, seed=0, most=12)):
         for what in cases:
             try:
-                refused += survives(lambda: surefoot.Agent.load(agent), agent)
+                rejected += is_rejected(lambda: surefoot.Agent.load(agent), agent)
             except Exception as error:
                 raise AssertionError(what) from error
-    assert refused > 10
+    assert rejected > 10

@@ -16,7 +16,7 @@ from surefoot.benchmark.status import GridReader
 from surefoot.cli.bench_tables import status_lines
 from surefoot.errors import UserError
 from tests.benchmark.support import write_grid
-from tests.fuzzing.hostile import HOSTILE_JSON, damaged, dump, hostile_entries, other_values, sample, survives
+from tests.fuzzing.malformed import MALFORMED_JSON, damaged, dump, irregular_files, is_rejected, other_values, sample
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def bench(tmp_path: Path) -> Path:
     return folder.path
 
 
-def look(path: Path) -> None:
-    """What `surefoot bench status` does; every path that it would write to is inside."""
+def read_status(path: Path) -> None:
+    """Read a grid like `surefoot bench status`; all its paths must be inside the folder."""
     folder = GridFolder.open(path)
     lines = status_lines(GridReader(folder).read(), 100, 30)
     assert all(line.isprintable() for line, _ in lines)
@@ -41,12 +41,12 @@ def look(path: Path) -> None:
 
 def test_damaged_grid_file(bench: Path) -> None:
     original = json.loads((bench / BENCH).read_bytes())
-    cases = [*HOSTILE_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=100))]
-    refused = 0
+    cases = [*MALFORMED_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=100))]
+    rejected = 0
     for content in [*cases, *damaged((bench / BENCH).read_bytes(), seed=2, cases=60)]:
         (bench / BENCH).write_bytes(content)
-        refused += survives(lambda: look(bench), bench)
-    assert 60 < refused < len(cases) + 60
+        rejected += is_rejected(lambda: read_status(bench), bench)
+    assert 60 < rejected < len(cases) + 60
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../../evil", "/etc", "a b", "a\nb", "x" * 241, None, 3, ["a"]])
@@ -78,12 +78,12 @@ def test_repeated_cell_names_are_rejected(bench: Path) -> None:
 def test_irregular_files(bench: Path, name: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("mine")
     path = next((bench / "logs").iterdir()) if name == "log" else bench / name
-    for _ in hostile_entries(path, tmp_path / "outside"):
-        survives(lambda: look(bench), bench)
+    for _ in irregular_files(path, tmp_path / "outside"):
+        is_rejected(lambda: read_status(bench), bench)
 
 
 def test_damaged_attempts_file(bench: Path) -> None:
     content = (bench / ATTEMPTS).read_bytes()
     for case in [*damaged(content, seed=3, cases=60), b"\x00" * 100, b"," * 100_000, b"a,b,started,\n" * 10_000]:
         (bench / ATTEMPTS).write_bytes(case)
-        assert not survives(lambda: look(bench), bench)
+        assert not is_rejected(lambda: read_status(bench), bench)
