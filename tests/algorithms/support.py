@@ -33,7 +33,7 @@ ACTOR_WIDTHS, CRITIC_WIDTHS = (12, 10), (16, 14)
 UNIFORM_WIDTHS = (6, 6)
 
 REPRESENTATIVE = ("crossq-2024", "bro", "xqc")
-"""Presets that together use most parts; the fast tier runs costly tests of every preset on these alone."""
+"""Presets that together use most parts; the fast tier runs expensive tests only on these."""
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Options for ``jax.jit`` that halve the time of a compilation; the programs here run only a few times."""

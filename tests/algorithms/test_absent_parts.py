@@ -60,7 +60,7 @@ def state_shapes(algorithm: Algorithm) -> LearnerState:
     return jax.eval_shape(Learner(algorithm, SPEC, DISCOUNT).init, jax.random.key(0))
 
 
-def refuse(*arguments: Any, **named: Any) -> Any:
+def fail(*arguments: Any, **named: Any) -> Any:
     raise AssertionError("an absent part was used")
 
 
@@ -86,7 +86,7 @@ PARTS: dict[str, tuple[Any, str, Algorithm]] = {
 def test_sac_update_executes_no_code_of_absent_parts(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, having = PARTS[part]
     expected = operations(traced(SAC))
-    monkeypatch.setattr(owner, name, refuse)
+    monkeypatch.setattr(owner, name, fail)
     assert operations(traced(SAC)) == expected
     with pytest.raises(AssertionError, match="an absent part was used"):
         traced(having)
@@ -138,7 +138,7 @@ def test_flops_with_and_without_target_by_hand() -> None:
     )
     program = needed(traced(SAC))
     assert flops(program, branches=True) == by_hand
-    # Without a target the critics' own pass at (s', a') takes the place of the target's.
+    # Without a target the critics' own pass at (s', a') replaces the target's.
     assert flops(needed(traced(SAC.replace(target=None))), branches=True) == by_hand
     assert conditionals(program) == 0
 

@@ -115,7 +115,7 @@ def test_state_keeps_shapes_and_dtypes(name: str) -> None:
 
 
 @of_every_preset
-def test_state_survives_a_file_bit_for_bit(name: str) -> None:
+def test_state_round_trips_through_a_file_bit_for_bit(name: str) -> None:
     state: LearnerState = alone(name, 0)[0]
     file = io.BytesIO()
     np.savez(file, **tree_to_arrays(state))

@@ -141,8 +141,8 @@ def jax_pass(params: PyTree, current: jax.Array, following: jax.Array, constant_
 
     def normalise(x: jax.Array, p: PyTree) -> jax.Array:
         first, second = jnp.split(x, 2)
-        seen = jnp.concatenate([first, jax.lax.stop_gradient(second) if constant_statistics else second])
-        mean, variance = seen.mean(axis=0, keepdims=True), seen.var(axis=0, keepdims=True)
+        joint = jnp.concatenate([first, jax.lax.stop_gradient(second) if constant_statistics else second])
+        mean, variance = joint.mean(axis=0, keepdims=True), joint.var(axis=0, keepdims=True)
         return (x - mean) / jnp.sqrt(variance + EPSILON) * p["scale"][None] + p["bias"][None]
 
     torso = params["torso"]

@@ -68,7 +68,7 @@ BASE = tiny(
     temperature=Temperature(initial=0.7),
 )
 
-# -------------------------------------------------------------------- what can be seen
+# -------------------------------------------------------------------- programs
 
 
 def program(function: Callable[..., Any], *arguments: Any) -> tuple[str, list[bytes]]:
@@ -318,7 +318,7 @@ def test_exempt_field_of_a_part_changes_nothing(path: str) -> None:
 
 
 def owner(algorithm: Algorithm, path: str) -> tuple[str, str]:
-    """The name of the part that a field belongs to, and the field's own."""
+    """Return the name of the part that a field belongs to, and the field's own name."""
     part: Any = algorithm
     *names, field = path.split(".")
     for name in names:
@@ -327,17 +327,17 @@ def owner(algorithm: Algorithm, path: str) -> tuple[str, str]:
 
 
 def test_every_field_of_every_part_is_perturbed_somewhere() -> None:
-    """Each field that takes another part is seen where the part itself is exchanged, or by that part's own fields."""
-    seen = {owner(BASE, path) for path in (*PERTURBED, *EXEMPT)}
-    seen |= {owner(HAVING[base], path) for base, path in PART_FIELDS}
-    seen |= {owner(HAVING["optimism"], path) for path in PART_EXEMPT}
+    """A field whose value is another part is covered by replacing the part, or by that part's own fields."""
+    covered = {owner(BASE, path) for path in (*PERTURBED, *EXEMPT)}
+    covered |= {owner(HAVING[base], path) for base, path in PART_FIELDS}
+    covered |= {owner(HAVING["optimism"], path) for path in PART_EXEMPT}
     for base, paths in {"": PERTURBED, **{key: [p for b, p in PART_FIELDS if b == key] for key in HAVING}}.items():
         for path in paths:
             names = path.split(".")
             for i in range(1, len(names)):
-                seen.add(owner(HAVING.get(base, BASE), ".".join(names[:i])))
+                covered.add(owner(HAVING.get(base, BASE), ".".join(names[:i])))
     every = {(name, field.name) for name, part in PARTS.items() for field in dataclasses.fields(part)}
-    assert every - seen == set(), "a new field needs an entry"
+    assert every - covered == set(), "a new field needs an entry"
 
 
 def leaves(part: Any, prefix: str = "") -> Iterator[str]:
@@ -357,7 +357,7 @@ def perturb(part: Any, path: str, value: Any) -> Any:
 
 
 def test_every_field_is_perturbed_or_exempt() -> None:
-    assert isinstance(BASE.target, PolyakTarget), "the base has every part, so that every part's fields are seen"
+    assert isinstance(BASE.target, PolyakTarget), "the base has every part, so that every part's fields are covered"
     assert isinstance(BASE.weight_constraint, UnitNorm)
     assert isinstance(BASE.actor, MLP)
     assert isinstance(BASE.critic, MLP)

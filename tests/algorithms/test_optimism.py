@@ -31,7 +31,7 @@ def weights(state: OptimistState) -> list[float]:
     return np.exp(LOW + 0.5 * (HIGH - LOW) * (1.0 + np.tanh(np.asarray(state.weights)))).tolist()
 
 
-def begin(config: OptimisticActor = CONFIG, shift: float | None = None) -> tuple[Optimist, OptimistState]:
+def init_optimist(config: OptimisticActor = CONFIG, shift: float | None = None) -> tuple[Optimist, OptimistState]:
     """Return a second policy in float64, whose shift for any observation is given by hand where it is wanted."""
     optimist = Optimist(config, SPEC, 1.0)
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, optimist.init(KEY))
@@ -59,12 +59,12 @@ def flat(action: jax.Array, optimism: jax.Array) -> jax.Array:
 
 
 def test_initial_weights_match_the_configuration() -> None:
-    assert weights(begin()[1]) == pytest.approx([2.0, 0.5], rel=1e-5)
+    assert weights(init_optimist()[1]) == pytest.approx([2.0, 0.5], rel=1e-5)
 
 
 def test_initial_shift_is_small_and_without_bias() -> None:
     """Its head is orthogonal with gain 0.01 on features of layer-normalised size."""
-    optimist, state = begin()
+    optimist, state = init_optimist()
     assert set(state.params["shift"]) == {"kernel"}
     kernel = np.asarray(state.params["shift"]["kernel"])
     np.testing.assert_allclose(kernel.T @ kernel, 1e-4 * np.eye(SPEC.action_size), atol=1e-9)
@@ -74,7 +74,7 @@ def test_initial_shift_is_small_and_without_bias() -> None:
 
 
 def test_exploration_shifts_the_mean_and_scales_the_deviation() -> None:
-    optimist, state = begin(dataclasses.replace(CONFIG, std_scale=0.25), shift=0.3)
+    optimist, state = init_optimist(dataclasses.replace(CONFIG, std_scale=0.25), shift=0.3)
     observation, mean, log_std = first_policy()
     noise = np.asarray(jax.random.normal(KEY, mean.shape, mean.dtype))
     action = optimist.explore(state, observation, mean, log_std, KEY)
@@ -84,7 +84,7 @@ def test_exploration_shifts_the_mean_and_scales_the_deviation() -> None:
 @pytest.mark.parametrize(("shift", "above"), [(0.3, True), (0.05, False)])
 def test_weights_react_to_the_divergence(shift: float, above: bool) -> None:
     """KL per dimension is (shift / std)^2 / 2 = 0.18 or 0.005, against a target of 0.05."""
-    optimist, before = begin(shift=shift)
+    optimist, before = init_optimist(shift=shift)
     observation, mean, log_std = first_policy()
     after = optimist.update(before, observation, mean, log_std, flat, KEY)
     (optimism, kl_weight), (new_optimism, new_kl_weight) = weights(before), weights(after)
@@ -99,15 +99,15 @@ def test_weights_react_to_the_divergence(shift: float, above: bool) -> None:
 
 
 def test_weights_are_stationary_at_the_target() -> None:
-    optimist, before = begin(dataclasses.replace(CONFIG, target_kl=0.18), shift=0.3)
+    optimist, before = init_optimist(dataclasses.replace(CONFIG, target_kl=0.18), shift=0.3)
     after = optimist.update(before, *first_policy(), flat, KEY)
     gradient = optax.tree_utils.tree_get(after.weights_opt_state, "mu")
     np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
 
 
-def test_the_loss_by_hand() -> None:
+def test_loss_by_hand() -> None:
     """By its gradient, read back from Adam's first running mean: the head's slope for a shift that is constant."""
-    optimist, before = begin(shift=0.3)
+    optimist, before = init_optimist(shift=0.3)
     observation, mean, log_std = first_policy()
 
     def value(action: jax.Array, optimism: jax.Array) -> jax.Array:
@@ -126,7 +126,7 @@ def test_the_loss_by_hand() -> None:
 @pytest.mark.parametrize("target_kl", [0.05, 0.2])
 def test_divergence_converges_to_its_target(target_kl: float) -> None:
     """Towards large actions; the KL per dimension, averaged over the last updates of many."""
-    optimist, state = begin(dataclasses.replace(CONFIG, target_kl=target_kl, weight_optimizer=AdamW(3e-3)))
+    optimist, state = init_optimist(dataclasses.replace(CONFIG, target_kl=target_kl, weight_optimizer=AdamW(3e-3)))
     observation, mean, log_std = first_policy()
     mean = 0.3 * mean
 

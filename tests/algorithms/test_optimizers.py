@@ -26,12 +26,12 @@ def rates(learning_rate: float | LinearDecay, updates_per_agent_step: float, cou
     return found
 
 
-def test_a_constant_learning_rate_is_constant() -> None:
+def test_constant_learning_rate() -> None:
     assert rates(0.5, 1.0, 3) == pytest.approx([0.5] * 3)
 
 
 @pytest.mark.parametrize(("agent_steps", "updates_per_agent_step"), [(4, 1.0), (2, 2.0), (12, 1 / 3)])
-def test_a_schedule_falls_linearly_over_its_agent_steps_and_stays(
+def test_schedule_decays_linearly_over_agent_steps_and_then_stays(
     agent_steps: int, updates_per_agent_step: float
 ) -> None:
     """All three are four updates long."""
@@ -39,15 +39,15 @@ def test_a_schedule_falls_linearly_over_its_agent_steps_and_stays(
     assert rates(decay, updates_per_agent_step, 6) == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1, 0.1])
 
 
-def test_each_optimiser_knows_how_often_it_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[float, float] = {}
+def test_schedules_use_the_update_rate_of_each_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: dict[float, float] = {}
 
     def note(config: AdamW, updates_per_agent_step: float, *rest: Any) -> Any:
-        asked[config.b1] = updates_per_agent_step
+        rates[config.b1] = updates_per_agent_step
         return make_optimizer(config, updates_per_agent_step, *rest)
 
     for module in (learner_module, trained_network):
         monkeypatch.setattr(module, "make_optimizer", note)
     algorithm = tiny(utd=6, policy_delay=3, critic_optimizer=AdamW(b1=0.1), actor_optimizer=AdamW(b1=0.2))
     Learner(algorithm, SPEC, DISCOUNT)
-    assert asked == {0.1: 6, 0.2: 2, 0.9: 2}
+    assert rates == {0.1: 6, 0.2: 2, 0.9: 2}

@@ -56,13 +56,13 @@ def test_deterministic_policy_loss_and_evaluation_have_no_noise(raw: jax.Array) 
     np.testing.assert_allclose(gradient, 1.0 - MEAN**2, rtol=1e-9)
 
 
-def test_without_noise_all_of_them_are_the_mean(raw: jax.Array) -> None:
+def test_without_noise_all_actions_are_the_mean(raw: jax.Array) -> None:
     still = DeterministicPolicy(0.0, 0.0, 0.0)
     np.testing.assert_allclose(still.explore(raw, KEY), MEAN, rtol=1e-12)
     np.testing.assert_allclose(still.next_action(raw, KEY)[0], MEAN, rtol=1e-12)
 
 
-def test_a_gaussian_policy_draws_alike_for_all_purposes(raw: jax.Array) -> None:
+def test_gaussian_policy_samples_equally_for_all_purposes(raw: jax.Array) -> None:
     outputs = (raw, jnp.full_like(raw, -1.0))
     action, log_prob = sample_with_log_prob(*outputs, KEY)
     policy = TanhGaussian()
@@ -73,7 +73,7 @@ def test_a_gaussian_policy_draws_alike_for_all_purposes(raw: jax.Array) -> None:
     np.testing.assert_allclose(policy.mean(outputs), MEAN, rtol=1e-12)
 
 
-def test_td3s_learner_has_neither_entropy_nor_temperature() -> None:
+def test_td3_learner_has_neither_entropy_nor_temperature() -> None:
     algorithm = tiny_preset("td3-wn")
     functions, state, batch = learner(algorithm), fixed_state(algorithm), fixed_batch()
     assert state.log_alpha is None
@@ -82,4 +82,4 @@ def test_td3s_learner_has_neither_entropy_nor_temperature() -> None:
     action = jnp.tanh(functions.actor.train(state.actor.params, state.actor.batch_stats, batch.observation, key=KEY)[0])
     q = functions.critic.evaluate(state.critic, batch.observation, action)
     assert float(entropy) == 0.0
-    assert float(loss) == pytest.approx(-float(q[0].mean()), rel=1e-10), "the first critic alone"
+    assert float(loss) == pytest.approx(-float(q[0].mean()), rel=1e-10), "only the first critic"

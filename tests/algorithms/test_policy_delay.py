@@ -102,7 +102,7 @@ def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
     assert np.isfinite(state.metrics.actor.actor_loss).all(), "the NaN of skipped updates does not enter the sums"
 
 
-# -------------------------------------------------------------------- what is computed
+# -------------------------------------------------------------------- computation
 
 
 def traced(algorithm: Algorithm) -> ClosedJaxpr:

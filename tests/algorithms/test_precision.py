@@ -78,18 +78,18 @@ def test_bf16_update_is_close_to_float32() -> None:
     np.testing.assert_allclose(losses["bf16"], losses["float32"], rtol=0.02)
 
 
-def asked(jaxpr: Any) -> Iterator[Any]:
-    """Yield the precision that every product asks its device for."""
+def precisions(jaxpr: Any) -> Iterator[Any]:
+    """Yield the precision requested by every product."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation.params["precision"]
         branches = equation.params.get("branches", ())
         for inside in (*inner_jaxprs(equation.params), *(branch.jaxpr for branch in branches)):
-            yield from asked(inside)
+            yield from precisions(inside)
 
 
 def test_gpu_products_request_their_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, a product that asks for nothing is rounded to TF32."""
+    """On a GPU, a product without a requested precision is rounded to TF32."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     state, key = fresh_state(ALGORITHM), jax.random.key(0)
     own = learner("tf32")
@@ -104,5 +104,5 @@ def test_gpu_products_request_their_precision(monkeypatch: pytest.MonkeyPatch) -
     }
     exact = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
     for name, program in programs.items():
-        assert set(asked(program.jaxpr)) == {exact}, name
-    assert exact not in set(asked(update_program("tf32").jaxpr))
+        assert set(precisions(program.jaxpr)) == {exact}, name
+    assert exact not in set(precisions(update_program("tf32").jaxpr))

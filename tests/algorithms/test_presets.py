@@ -163,7 +163,7 @@ def test_table_covers_every_field_and_preset() -> None:
     assert {preset.name for preset in list_presets()} == set(COLUMNS)
     fields = {field.name for field in dataclasses.fields(Algorithm)} - {"name"}
     assert {row.partition(".")[0] for row in TABLE} == fields
-    # What is pinned field by field leaves none out; decay has a test of its own.
+    # The pinned fields are complete; decay has a separate test.
     for part, kind in (("critic_optimizer", AdamW), ("actor_optimizer", AdamW), ("temperature.optimizer", AdamW)):
         rows = {row.removeprefix(f"{part}.") for row in TABLE if row.startswith(f"{part}.")}
         assert rows == {field.name for field in dataclasses.fields(kind)} - {"decay"}

@@ -26,7 +26,7 @@ def resets(
     return found
 
 
-def test_never() -> None:
+def test_no_resets() -> None:
     assert next_reset(None, 0, utd=1, warmup=1, action_repeat=1) is None
 
 
@@ -54,7 +54,7 @@ def test_grad_step_interval_counts_from_the_warm_up() -> None:
     assert resets(ResetEvery(grad_steps=7), 113, utd=2, warmup=100) == [105, 108, 112]
 
 
-def test_a_list() -> None:
+def test_list_of_reset_steps() -> None:
     assert resets(ResetAt((5, 9, 40)), 30) == [5, 9]
     assert next_reset(ResetAt((5, 9)), 9, utd=1, warmup=1, action_repeat=1) is None
 
@@ -67,7 +67,7 @@ def test_no_reset_before_the_first_update() -> None:
 
 
 def test_next_reset_does_not_depend_on_the_starting_step() -> None:
-    """A resumed run, which asks from its checkpoint, finds the same resets as an uninterrupted one."""
+    """A resumed run has the same resets as an uninterrupted one."""
     for when in (ResetEvery(env_steps=7), ResetEvery(grad_steps=9), ResetAt((24, 31, 40))):
         every = resets(when, 60, utd=2, warmup=20, action_repeat=3)
         for after in range(60):

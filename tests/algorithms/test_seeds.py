@@ -37,7 +37,7 @@ class Warm(NamedTuple):
 
 
 def experience(seeds: tuple[int, ...], step: int) -> Transition:
-    """Return what each seed met at a step, [S, ...]; it follows from the seed's own number."""
+    """Return the transition of each seed at a step, [S, ...], a function of the seed's number."""
     rows = []
     for seed in seeds:
         rng = np.random.default_rng((seed, step))
@@ -152,7 +152,7 @@ def test_update_equals_single_seed(together: Warm, alone: list[Warm]) -> None:
 
 
 def test_each_seed_uses_its_own_batch(together: Warm) -> None:
-    """Where every transition is terminal, the target is the reward, and its mean tells which batch was drawn."""
+    """Where every transition is terminal, the target is the reward, and its mean identifies the batch."""
     ended = np.ones(len(SEEDS), bool)
     last = experience(SEEDS, STEPS)._replace(terminated=ended, ended=ended)
     buffers = together.state.replay

@@ -22,14 +22,14 @@ from surefoot.networks import LogStdRange
 
 
 @pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
-def test_presets_survive_json(preset: PresetInfo) -> None:
+def test_presets_round_trip_through_json(preset: PresetInfo) -> None:
     algorithm = preset.build()
     text = json.dumps(to_data(algorithm), allow_nan=False)
     assert from_data(json.loads(text)) == algorithm
     assert json.dumps(to_data(from_data(json.loads(text)))) == text
 
 
-def test_values_without_a_preset_survive_json() -> None:
+def test_values_without_a_preset_round_trip_through_json() -> None:
     algorithm = crossq_wn().replace(
         target=PolyakTarget(0.1),
         discount=0.95,
@@ -42,7 +42,7 @@ def test_values_without_a_preset_survive_json() -> None:
     assert from_data(json.loads(json.dumps(to_data(without)))) == without
 
 
-def test_a_description_is_readable() -> None:
+def test_description_is_readable() -> None:
     data = to_data(crossq_wn())
     assert data["part"] == "Algorithm"
     assert data["critic"] == {

@@ -69,13 +69,13 @@ def test_float32_moments_keep_their_digits_far_from_zero() -> None:
 
 
 def test_running_return_restarts_at_episode_end() -> None:
-    """G = 0.5 (1 - ended) G + r. The transition that ends an episode starts the sum anew with its own reward."""
-    returns, seen = statistics.init_return_moments(), []
+    """G = 0.5 (1 - ended) G + r. The last transition of an episode resets the sum to its own reward."""
+    returns, running = statistics.init_return_moments(), []
     for reward, ended in [(1.0, False), (2.0, False), (4.0, True), (8.0, False)]:
         returns = statistics.update_return_moments(returns, jnp.array(reward), jnp.array(ended), 0.5)
-        seen.append(float(returns.running_return))
-    assert seen == [1.0, 2.5, 4.0, 10.0]
-    np.testing.assert_allclose(returns.moments.variance, np.var(seen), rtol=1e-14)
+        running.append(float(returns.running_return))
+    assert running == [1.0, 2.5, 4.0, 10.0]
+    np.testing.assert_allclose(returns.moments.variance, np.var(running), rtol=1e-14)
 
 
 def test_rewards_are_divided_by_the_deviation_and_not_shifted() -> None:
@@ -97,11 +97,11 @@ def transition(reward: float, ended: bool, observation: float) -> Transition:
 def test_observation_statistics_change_with_acting_only() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     assert state.observations is not None
-    seen = functions.update_statistics(state, transition(1.0, ended=False, observation=9.0))
+    updated = functions.update_statistics(state, transition(1.0, ended=False, observation=9.0))
     # What will be acted on counts, not where the last transition led.
     expected = statistics.update_moments(state.observations, jnp.full(SPEC.observation_size, 9.0))
-    assert same_bits(seen.observations, expected)
-    assert same_bits(seen._replace(observations=state.observations), state)
+    assert same_bits(updated.observations, expected)
+    assert same_bits(updated._replace(observations=state.observations), state)
     assert same_bits(functions.update_moments(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
 
 

@@ -220,7 +220,7 @@ def test_unit_norm_needs_normalisation_in_both_networks() -> None:
         sac().replace(weight_constraint=UnitNorm())
 
 
-def test_a_joint_pass_needs_batch_normalisation() -> None:
+def test_joint_pass_needs_batch_normalisation() -> None:
     with pytest.raises(UserError, match="critic_pass 'joint' needs a batch-normalised critic"):
         sac().replace(critic_pass="joint")
 
@@ -242,7 +242,7 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: simba().replace(weight_constraint=UnitNorm()),
         "but 'dense' of the actor has none",
     ),
-    "unit norm, the critic alone": (
+    "unit norm, only in the critic": (
         lambda: bro().replace(critic=MLP((8,)), weight_constraint=UnitNorm()),
         "but 'dense_0' of the critic has none",
     ),

@@ -55,7 +55,7 @@ def states(x64: None) -> list[LearnerState]:
     return history(CONSTRAINED)
 
 
-def test_every_hidden_layer_has_unit_norm_at_the_start_and_after_every_update(states: list[LearnerState]) -> None:
+def test_hidden_layers_have_unit_norm_initially_and_after_updates(states: list[LearnerState]) -> None:
     for i, state in enumerate(states):
         # The start is in float32, and the actor stays there until the third update.
         for network, torso in torsos(state).items():
@@ -64,7 +64,7 @@ def test_every_hidden_layer_has_unit_norm_at_the_start_and_after_every_update(st
                 np.testing.assert_allclose(norms, 1.0, atol=1e-6 if i < 3 else 1e-12, err_msg=f"{network} {layer}")
 
 
-def test_a_projected_layer_has_frobenius_norm_root_width(states: list[LearnerState]) -> None:
+def test_projected_layer_has_frobenius_norm_root_width(states: list[LearnerState]) -> None:
     state = states[-1]
     for i, width in enumerate(CRITIC_WIDTHS):
         np.testing.assert_allclose(dense_norm(state.critic.params, [("torso", f"dense_{i}")]), [np.sqrt(width)] * 2)
@@ -82,7 +82,7 @@ def test_heads_are_not_projected(states: list[LearnerState]) -> None:
         assert np.abs(unit_norms(head) - 1.0).min() > 1e-4
 
 
-def test_the_target_is_not_projected(states: list[LearnerState]) -> None:
+def test_target_is_not_projected(states: list[LearnerState]) -> None:
     for layer in ("dense_0", "dense_1"):
         norms = unit_norms(states[-1].target_critic["torso"][layer])
         # An average of unit vectors is shorter than one.
@@ -115,7 +115,7 @@ def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -
 
 
 @pytest.mark.parametrize("network", ["actor", "critic"])
-def test_unconstrained_decay_is_for_heads_and_norms(states: list[LearnerState], network: str) -> None:
+def test_unconstrained_decay_applies_to_heads_and_norms(states: list[LearnerState], network: str) -> None:
     params = getattr(states[0], network).params
     config = AdamW(learning_rate=0.5, weight_decay=0.01, decay="outside-hidden")
     for name, shrunk in decayed(config, CONSTRAINED, params, network).items():
@@ -125,7 +125,7 @@ def test_unconstrained_decay_is_for_heads_and_norms(states: list[LearnerState], 
 
 
 @pytest.mark.parametrize("network", ["actor", "critic"])
-def test_decay_of_all_is_for_every_parameter(states: list[LearnerState], network: str) -> None:
+def test_decay_of_all_applies_to_every_parameter(states: list[LearnerState], network: str) -> None:
     params = getattr(states[0], network).params
     for name, shrunk in decayed(AdamW(0.5, weight_decay=0.01, decay="all"), CONSTRAINED, params, network).items():
         np.testing.assert_allclose(shrunk, 0.005, err_msg=name)

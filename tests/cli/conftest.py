@@ -1,3 +1,5 @@
+"""Fake of the training API for commands."""
+
 from __future__ import annotations
 
 import sys

@@ -92,7 +92,7 @@ def test_live_display_prints_evaluations_and_messages_verbatim() -> None:
     assert display.completed
 
 
-def test_output_that_is_no_terminal_gets_log_display() -> None:
+def test_log_display_is_used_without_a_terminal() -> None:
     assert type(make_display()) is LogDisplay
 
 

@@ -66,7 +66,7 @@ def test_train_passes_every_option(api: FakeApi) -> None:
     }
 
 
-def test_the_last_of_repeated_options_wins(api: FakeApi) -> None:
+def test_last_of_repeated_options_applies(api: FakeApi) -> None:
     """`make train ARGS=...` appends to its own defaults and relies on this."""
     arguments = "--utd 2 --env-steps 44_000 --set discount=0.5 --utd=3 --env_steps 5 --set discount=0.9"
     assert main(["train", "cheetah-run", *arguments.split()]) == 0
@@ -96,7 +96,7 @@ def test_set_validates_only_the_final_combination(api: FakeApi) -> None:
     assert type(algorithm_of(api).target_reduction).__name__ == "Mean"
 
 
-def test_resume_passes_only_what_is_given(api: FakeApi) -> None:
+def test_resume_passes_only_given_options(api: FakeApi) -> None:
     assert main(["resume", "runs/dog"]) == 0
     arguments = "--env-steps 2_000_000 --diagnose-every 0 --curvature --env-workers 0 --task my.envs:dog"
     assert main(["resume", "runs/dog", *arguments.split()]) == 0
@@ -143,7 +143,7 @@ def test_expected_failure_is_at_most_one_line(
     assert capsys.readouterr().err == (f"surefoot: error: {message}\n" if message else "")
 
 
-def test_bug_keeps_its_traceback(api: FakeApi) -> None:
+def test_unexpected_exception_keeps_its_traceback(api: FakeApi) -> None:
     api.error = ZeroDivisionError("bug")
     with pytest.raises(ZeroDivisionError):
         main(["train", "cheetah-run"])

@@ -71,16 +71,21 @@ def finished_run(path: Path) -> FakeRun:
 
 def test_finished_run_is_summarized(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "dog")
-    seen = RunReader(run.path).read()
-    assert (seen.state, seen.task, seen.algorithm, seen.seeds) == (RunState.FINISHED, "dog-run", "crossq-wn", (0, 1))
-    assert (seen.env_steps, seen.total_env_steps, seen.wall_seconds) == (10_000, 10_000, 75.0)
-    first, last = seen.evaluations
+    progress = RunReader(run.path).read()
+    assert (progress.state, progress.task, progress.algorithm, progress.seeds) == (
+        RunState.FINISHED,
+        "dog-run",
+        "crossq-wn",
+        (0, 1),
+    )
+    assert (progress.env_steps, progress.total_env_steps, progress.wall_seconds) == (10_000, 10_000, 75.0)
+    first, last = progress.evaluations
     assert first.env_steps == 0
     assert first.returns == (10.0, 20.0)
     assert last.scores == pytest.approx((0.5, 0.6))
     assert last.score == pytest.approx(0.55)
-    assert seen.seconds_left is None
-    assert seen.problem is None
+    assert progress.seconds_left is None
+    assert progress.problem is None
 
 
 def test_run_with_a_held_lock_is_running_and_reading_leaves_no_lock(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_run_with_a_held_lock_is_running_and_reading_leaves_no_lock(tmp_path: Pa
     with run.directory.lock():
         assert reader.read().state is RunState.RUNNING
     assert reader.read().state is RunState.STOPPED
-    with run.directory.lock():  # reading left no lock behind
+    with run.directory.lock():  # reading holds no lock
         pass
 
 
@@ -125,11 +130,11 @@ def test_speeds_and_time_left_exclude_the_warm_up(tmp_path: Path) -> None:
         assert (warm.env_steps_per_second, warm.grad_steps_per_second) == (2_000.0, 0.0)  # two seeds
         assert warm.seconds_left is None
         run.train(3_000, 500, 12.0)
-        assert reader.read().env_steps_per_second is None  # one interval past the warm-up has no length yet
+        assert reader.read().env_steps_per_second is None  # needs two rows after the warm-up
         run.train(4_000, 1_500, 32.0)
-        seen = reader.read()
-    assert (seen.env_steps_per_second, seen.grad_steps_per_second) == (100.0, 100.0)
-    assert seen.seconds_left == (10_000 - 4_000) * 2 / 100.0
+        progress = reader.read()
+    assert (progress.env_steps_per_second, progress.grad_steps_per_second) == (100.0, 100.0)
+    assert progress.seconds_left == (10_000 - 4_000) * 2 / 100.0
     assert RunReader(run.path).read().seconds_left is None  # the run is not running
 
 
@@ -183,11 +188,11 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path, monkeypatch: pytes
     opened: list[Path] = []
     real = Path.open
 
-    def noting(path: Path, *arguments: Any, **options: Any) -> Any:
+    def record_open(path: Path, *arguments: Any, **options: Any) -> Any:
         opened.append(path)
         return real(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", noting)
+    monkeypatch.setattr(Path, "open", record_open)
     assert reader.read() == first
     assert opened == []
 
@@ -195,9 +200,9 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path, monkeypatch: pytes
 def test_diverged_seed_is_excluded_from_the_mean_and_counted(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "dog", seeds=(0, 1, 2))
     run.evaluate(0, (100.0, math.nan, 300.0))
-    seen = RunReader(run.path).read()
-    assert seen.evaluations[-1].score == pytest.approx(0.2)
-    table = make_table([seen], None)
+    progress = RunReader(run.path).read()
+    assert progress.evaluations[-1].score == pytest.approx(0.2)
+    table = make_table([progress], None)
     assert dict(zip(table.columns, table.rows[0], strict=True))["min..max"].strip() == "0.100..0.300, 1 diverged"
 
 
@@ -207,16 +212,16 @@ def test_long_training_log_is_read_from_its_end(tmp_path: Path) -> None:
     log.append([{"seed": 0, "env_steps": n, "grad_steps": n, "wall_seconds": n / 10} for n in range(1, 20_000)])
     log.close()
     assert os.path.getsize(run.path / "training.csv") > 4 * 64 * 1024
-    seen = RunReader(run.path).read()
-    assert seen.env_steps == 19_999
-    assert seen.env_steps_per_second == pytest.approx(10.0)
+    progress = RunReader(run.path).read()
+    assert progress.env_steps == 19_999
+    assert progress.env_steps_per_second == pytest.approx(10.0)
 
 
 def test_runs_are_found_below_a_directory_also_later(tmp_path: Path) -> None:
     finished_run(tmp_path / "evidence" / "dog" / "b")
     finished_run(tmp_path / "a")
     (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "config.json").write_text("{}")  # not a run's
+    (tmp_path / "project" / "config.json").write_text("{}")  # not a run
     reader = RunsReader([tmp_path, tmp_path / "a"])
     assert [run.path for run in reader.read()] == [tmp_path / "a", tmp_path / "evidence" / "dog" / "b"]
     finished_run(tmp_path / "c")
@@ -224,17 +229,17 @@ def test_runs_are_found_below_a_directory_also_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "complaint"),
+    ("name", "message"),
     [
         ("empty", "empty holds no runs: expected a run directory"),
         ("file", "file is a file: expected a run directory"),
         ("emtpy", "emtpy does not exist: expected a run directory made by .*; did you mean 'empty'"),
     ],
 )
-def test_path_without_runs_is_an_error(name: str, complaint: str, tmp_path: Path) -> None:
+def test_path_without_runs_is_an_error(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(UserError, match=message):
         RunsReader([tmp_path / name])
 
 
@@ -285,7 +290,7 @@ def test_damaged_run_is_reported_alongside_the_others(name: str, content: str, p
     assert lines[-1] == f"unreadable: {bad.problem}"
 
 
-def test_plain_table_where_output_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_table_if_output_is_not_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished_run(tmp_path / "dog")
     assert main(["watch", str(tmp_path)]) == 0
     header, row = capsys.readouterr().out.splitlines()
@@ -297,7 +302,7 @@ def test_plain_table_where_output_is_no_terminal(tmp_path: Path, capsys: pytest.
 
 
 def fleet(folder: Path, count: int) -> list[RunProgress]:
-    """Copies of one finished run, which are faster to make than runs."""
+    """Return copies of one finished run, which are faster to make than runs."""
     first = finished_run(folder / "dog-run-crossq-wn-000").path
     for index in range(1, count):
         shutil.copytree(first, folder / f"dog-run-crossq-wn-{index:03d}")
@@ -347,11 +352,11 @@ def test_live_table_restores_the_cursor_after_ctrl_c(
     finished_run(tmp_path / "first")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    looks = []
+    refreshes = []
 
     def sleep(_: float) -> None:
-        looks.append(time.monotonic())
-        if len(looks) == 2:
+        refreshes.append(time.monotonic())
+        if len(refreshes) == 2:
             raise KeyboardInterrupt
         finished_run(tmp_path / "second")
 
@@ -360,16 +365,16 @@ def test_live_table_restores_the_cursor_after_ctrl_c(
     out = capsys.readouterr().out
     assert "1 run: 1 finished" in out
     assert "2 runs: 2 finished" in out
-    assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l")  # the cursor is back
+    assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l")  # the cursor is shown
 
 
 def test_reading_a_hundred_unchanged_runs_is_fast(tmp_path: Path) -> None:
     fleet(tmp_path, 100)
     reader = RunsReader([tmp_path])
     assert len(reader.read()) == 100
-    began = time.process_time()
+    start = time.process_time()
     reader.read()
-    assert time.process_time() - began < 0.2  # a fiftieth of it measured
+    assert time.process_time() - start < 0.2  # 50 times the measured value
 
 
 def test_sparklines() -> None:

@@ -27,7 +27,7 @@ MakeRun = Callable[..., Path]
 
 
 def perturbed(actor: NetworkState, rng: np.random.Generator) -> NetworkState:
-    """Actors [S] with statistics and biases that differ from their initial values."""
+    """Return actors [S] with statistics and biases that differ from their initial values."""
 
     def perturb(path: Any, leaf: jax.Array) -> np.ndarray:
         name = path[-1].key
@@ -42,7 +42,7 @@ def perturbed(actor: NetworkState, rng: np.random.Generator) -> NetworkState:
 
 @pytest.fixture(scope="session")
 def actors() -> NetworkState:
-    """Actors [S] of both seeds."""
+    """Return the actors [S] of both seeds."""
     learner = Learner(small(surefoot.crossq_wn()), EnvSpec(OBSERVATION, ACTION), 0.99)
     keys = jax.random.split(jax.random.key(0), len(SEEDS))
     return perturbed(jax.jit(jax.vmap(learner.init))(keys).actor, np.random.default_rng(0))

@@ -49,7 +49,7 @@ def run_file(path: Path, observation: np.ndarray) -> np.ndarray:
 
 def test_exported_model_equals_trained_actor(make_run: MakeRun, actors: NetworkState, tmp_path: Path) -> None:
     export = surefoot.export_policy(make_run(), seed=3, out=tmp_path / "policy.onnx")
-    assert (export.seed, export.observations) == (3, 11)  # 10 frames of its own, and the current one
+    assert (export.seed, export.observations) == (3, 11)  # 10 stored frames and the current one
     assert 0 < export.max_difference <= 1e-5
     actual = run_file(export.path, observations())
     assert actual.dtype == np.float32
@@ -92,24 +92,24 @@ def test_model_has_named_inputs_folded_norms_and_float32_constants(make_run: Mak
     assert operations == ["Sub", "Gemm", "Relu", "Gemm", "Relu", "Gemm", "Tanh", "Mul", "Add", "Max", "Min"]
 
 
-def poison_seed_4(arrays: dict[str, np.ndarray]) -> None:
+def set_seed_4_to_nan(arrays: dict[str, np.ndarray]) -> None:
     arrays["mean/kernel"][1] = np.nan
 
 
-def nudge_seed_4(arrays: dict[str, np.ndarray]) -> None:
+def perturb_seed_4(arrays: dict[str, np.ndarray]) -> None:
     arrays["mean/bias"][1] += 1e-3
 
 
 def test_policy_that_differs_from_trained_actor_is_rejected(make_run: MakeRun, tmp_path: Path) -> None:
-    path, out = make_run(nudge_seed_4), tmp_path / "policy.onnx"
+    path, out = make_run(perturb_seed_4), tmp_path / "policy.onnx"
     with pytest.raises(UserError, match=r"seed 4 differs from the trained actor by .*, expected at most 1e-05"):
         surefoot.export_policy(path, out=out)
     assert not out.exists()
-    assert surefoot.export_policy(path, seed=3, out=out).seed == 3  # the other seed is as it was trained
+    assert surefoot.export_policy(path, seed=3, out=out).seed == 3  # the other seed is unchanged
 
 
 def test_diverged_seed_is_rejected_and_never_the_default(make_run: MakeRun, tmp_path: Path) -> None:
-    path, out = make_run(poison_seed_4), tmp_path / "policy.onnx"
+    path, out = make_run(set_seed_4_to_nan), tmp_path / "policy.onnx"
     with pytest.raises(UserError, match=r"seed 4 .* diverged"):
         surefoot.export_policy(path, seed=4, out=out)
     assert not out.exists()
@@ -140,7 +140,7 @@ def test_tolerance_is_one_float32_step_where_units_are_large() -> None:
     assert [reference.compare(action, trained, low, high)[1] for action in actions] == [True, False, False]
 
 
-def test_errors_are_one_line_and_nothing_is_written(
+def test_errors_are_reported_and_nothing_is_written(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run()
@@ -152,7 +152,7 @@ def test_errors_are_one_line_and_nothing_is_written(
         (["--seed", "7"], ["no seed 7", "it has 3, 4"]),
         (["--seed", "x"], ["--seed", "expected a whole number"]),
         (["-o", "policy.npz"], ["*.onnx", "'policy.npz'"]),
-        (["-o", "nowhere/policy.onnx"], ["nowhere/policy.onnx", "is missing"]),
+        (["-o", "missing/policy.onnx"], ["missing/policy.onnx", "is missing"]),
         (["-o", "file/policy.onnx"], ["file/policy.onnx", "is a file"]),
         (["-o", "folder.onnx"], ["folder.onnx", "is a folder"]),
         (["-o", "run/policy/policy.onnx"], ["belongs to the run"]),

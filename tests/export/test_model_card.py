@@ -26,7 +26,7 @@ def change_config(path: Path, **changes: object) -> None:
 
 
 def rows(card: str) -> dict[str, list[str]]:
-    """The cells of every table row by the first of them."""
+    """Return the cells of every table row by its first cell."""
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in card.splitlines() if line.startswith("|")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
 

@@ -49,7 +49,7 @@ def test_layers_of_the_actor(actor: Any) -> None:
     assert set(actor["batch_stats"]["torso"]) == {"input_norm", "norm_0", "norm_1"}
 
 
-def test_a_plain_network_has_no_statistics() -> None:
+def test_network_without_normalization_has_no_statistics() -> None:
     module, empty = Critic(MLP((4,)), 1), (jnp.zeros((1, 3)), jnp.zeros((1, 2)))
     variables = jax.eval_shape(lambda key: module.init(key, *empty, False), jax.random.key(0))
     assert "batch_stats" not in variables
@@ -80,7 +80,7 @@ def gram(kernel: jax.Array) -> np.ndarray:
     return k @ k.T if k.shape[0] < k.shape[1] else k.T @ k
 
 
-def test_initial_layers_are_orthogonal_with_the_papers_gains(actor: Any, critics: Any) -> None:
+def test_initial_layers_are_orthogonal_with_paper_gains(actor: Any, critics: Any) -> None:
     params, one = actor["params"], jax.tree.map(lambda x: x[0], critics["params"])
     kernels = [
         (params["torso"]["dense_0"], 2.0),

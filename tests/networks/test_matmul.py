@@ -18,7 +18,7 @@ KERNEL = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
 
 
 def rounded(x: np.ndarray) -> np.ndarray:
-    """What eight binary digits keep."""
+    """Return x rounded to bfloat16."""
     return np.asarray(jnp.asarray(x).astype(jnp.bfloat16).astype(jnp.float32))
 
 
@@ -35,7 +35,7 @@ def test_bf16_rounds_factors_but_not_sums() -> None:
     found = product(X, KERNEL)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, rounded(X) @ rounded(KERNEL), rtol=1e-5, atol=1e-6)
-    assert np.abs(found - X @ KERNEL).max() > 1e-4, "nothing was rounded"
+    assert np.abs(found - X @ KERNEL).max() > 1e-4
 
 
 def test_gradients_are_products_of_rounded_factors() -> None:
@@ -58,7 +58,7 @@ def test_every_product_of_a_gradient_has_bfloat16_factors() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_products_read_row_major_factors(precision: Precision) -> None:
-    """XLA leaves such a product to a slow path on CPU, in bfloat16 to one that multiplies in float32."""
+    """Other layouts use a slow path of XLA on CPU, which multiplies bfloat16 in float32."""
     x, kernel = jnp.ones((2, 256, 64)), jnp.ones((2, 64, 32))
 
     def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -48,7 +48,7 @@ def test_batch_renorm_equals_batch_norm_during_warm_up(passes: int) -> None:
 def test_batch_renorm_within_bounds_uses_running_statistics() -> None:
     mean, variance = np.array([2.1, 1.9]), np.array([4.0, 2.5])
     out, _ = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
-    # By the running statistics, up to where epsilon is added: CrossQ's code folds r and d into mean and variance first.
+    # Running statistics, except for epsilon, which CrossQ's code adds after r and d are folded into mean and variance.
     r, d = np.sqrt((VARIANCE + 0.1) / (variance + 0.1)), (MEAN - mean) / np.sqrt(variance + 0.1)
     by_hand = (X - MEAN + d * np.sqrt(VARIANCE) / r) / np.sqrt(VARIANCE / r**2 + 0.1) * SCALE + BIAS
     np.testing.assert_allclose(out, by_hand, rtol=1e-10)
@@ -59,8 +59,8 @@ def test_batch_renorm_within_bounds_uses_running_statistics() -> None:
 def test_batch_renorm_clips_ratio_and_shift() -> None:
     mean, variance = np.array([0.0, 10.0]), np.array([0.9, 99.9])  # running deviations 1 and 10
     out, kept = run(RENORM, variables(3, mean.tolist(), variance.tolist()))
-    # Unit 0: deviation sqrt 5.1 against 1, cut to 1.5; means 2 against 0, cut to 0.25.
-    # Unit 1: sqrt 2.1 against 10, cut to 1 / 1.5; means 2 against 10 in tens, cut to -0.25.
+    # Unit 0: deviation sqrt 5.1 against 1, clipped to 1.5; means 2 against 0, clipped to 0.25.
+    # Unit 1: sqrt 2.1 against 10, clipped to 1 / 1.5; means 2 against 10 in tens, clipped to -0.25.
     r, d = np.array([1.5, 1 / 1.5]), np.array([0.25, -0.25])
     by_hand = (X - MEAN + d * np.sqrt(VARIANCE) / r) / np.sqrt(VARIANCE / r**2 + 0.1) * SCALE + BIAS
     np.testing.assert_allclose(out, by_hand, rtol=1e-10)
@@ -130,7 +130,7 @@ def test_uses_batch_statistics() -> None:
 
 
 def test_batch_norm_and_its_derivative_equal_flax() -> None:
-    """Values, running statistics and gradients, those through the batch's own statistics included."""
+    """Values, running statistics, and gradients, including those through the batch statistics."""
     given = variables(None, [0.5, -7.0], [4.0, 0.3])
     ours = norm_module(BatchNorm(momentum=0.9, epsilon=0.1), "norm", True)
     theirs = nn.BatchNorm(False, momentum=0.9, epsilon=0.1)
@@ -154,7 +154,7 @@ def test_batch_norm_and_its_derivative_equal_flax() -> None:
 
 
 def test_second_derivative_of_batch_norm() -> None:
-    """Products with the Hessian, for the curvature of the loss."""
+    """Hessian-vector products, as used for curvature diagnostics."""
     given = variables(None, [0.0, 0.0], [1.0, 1.0])
 
     def loss(module: nn.Module, x: jax.Array) -> jax.Array:

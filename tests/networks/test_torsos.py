@@ -61,7 +61,7 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_bro_net(train: bool) -> None:
+def test_bro_net_equals_numpy_reference(train: bool) -> None:
     config = BroNet(width=5, blocks=2)
     given = variables(config)
     dense, norm = numpy_layers(given)
@@ -73,7 +73,7 @@ def test_bro_net(train: bool) -> None:
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_simba_net(train: bool) -> None:
+def test_simba_net_equals_numpy_reference(train: bool) -> None:
     config = SimBaNet(width=5, blocks=2, expansion=3)
     given = variables(config)
     assert given["params"]["block_0_dense_0"]["kernel"].shape == (5, 15)
@@ -85,8 +85,8 @@ def test_simba_net(train: bool) -> None:
 
 
 @pytest.mark.parametrize(("order", "bias"), [("post", True), ("pre", True), ("pre", False)])
-def test_a_layer_normalised_perceptron(order: Any, bias: bool) -> None:
-    """No normalisation of the input; around the activation as asked."""
+def test_layer_normalised_mlp_equals_numpy_reference(order: Any, bias: bool) -> None:
+    """The input is not normalised; the norm is before or after the activation."""
     config = MLP((5, 4), LayerNorm(), norm_order=order, bias=bias)
     given = variables(config)
     assert set(given["params"]) == {"dense_0", "norm_0", "dense_1", "norm_1"}
@@ -99,7 +99,7 @@ def test_a_layer_normalised_perceptron(order: Any, bias: bool) -> None:
     np.testing.assert_allclose(run(config, given), x, rtol=1e-8, atol=1e-10)
 
 
-def test_the_layers_of_xqcs_perceptron() -> None:
+def test_layers_of_xqc() -> None:
     norm = BatchNorm()
     assert MLP((4, 4), norm, norm_order="pre", bias=False).layers() == (
         Normalize("input_norm", norm),
@@ -108,8 +108,8 @@ def test_the_layers_of_xqcs_perceptron() -> None:
     )
 
 
-def test_the_layers_of_droqs_perceptron() -> None:
-    """Dropout right after the dense layer, before its normalisation (DroQ, Figure 1)."""
+def test_layers_of_droq() -> None:
+    """Dropout follows the dense layer, before its normalisation (DroQ, Figure 1)."""
     norm = LayerNorm()
     assert MLP((4,), norm, norm_order="pre", dropout=0.01).layers() == (
         *(Dense("dense_0", 4), Dropout("dropout_0", 0.01), Normalize("norm_0", norm), Relu()),
@@ -123,8 +123,8 @@ def test_dropout_needs_a_key_and_has_its_rate() -> None:
     config = MLP((2000,), dropout=0.3)
     given = variables(config)
     plain, key = run(config, given), jax.random.key(0)
-    np.testing.assert_array_equal(run(config, given, train=True), plain)  # without a key, training does not drop
-    dropped = run(config, given, train=False, key=key)  # with one, evaluation does
+    np.testing.assert_array_equal(run(config, given, train=True), plain)  # no dropout without a key
+    dropped = run(config, given, train=False, key=key)  # dropout with a key, also in evaluation
     alive = plain > 0.0
     assert float((dropped[alive] == 0.0).mean()) == pytest.approx(0.3, abs=0.02)
     kept = alive & (dropped != 0.0)
@@ -133,7 +133,7 @@ def test_dropout_needs_a_key_and_has_its_rate() -> None:
     assert not np.array_equal(run(config, given, key=jax.random.key(1)), dropped)
 
 
-# -------------------------------------------------------------------- what is seen of the activations
+# -------------------------------------------------------------------- activations
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_dropout_needs_a_key_and_has_its_rate() -> None:
 )
 def test_every_activation_is_collected(config: TorsoConfig, hidden: dict[str, int]) -> None:
     given = variables(config)
-    out, seen = Torso(config.layers()).apply(given, jnp.asarray(X), False, mutable=["activations"])
-    found = {name: leaf[0] for name, leaf in seen["activations"].items()}
+    out, state = Torso(config.layers()).apply(given, jnp.asarray(X), False, mutable=["activations"])
+    found = {name: leaf[0] for name, leaf in state["activations"].items()}
     np.testing.assert_array_equal(found.pop("features"), out)
     assert {name: leaf.shape for name, leaf in found.items()} == {f"after_{k}": (7, n) for k, n in hidden.items()}
     assert all((np.asarray(leaf) >= 0.0).all() for leaf in found.values())
@@ -155,7 +155,7 @@ def test_every_activation_is_collected(config: TorsoConfig, hidden: dict[str, in
         np.testing.assert_array_equal(found["after_dense_1"], out)
 
 
-# -------------------------------------------------------------------- a list of layers
+# -------------------------------------------------------------------- lists of layers
 
 
 NORM = Normalize("norm", LayerNorm())
@@ -175,7 +175,7 @@ FIRST, SECOND = Dense("first", 4), Dense("second", 4)
         ((FIRST, Relu(), SECOND, NORM), "first"),
         ((FIRST, NORM, SECOND, Relu()), "second"),
         ((FIRST, NORM, Residual((SECOND, NORM))), None),
-        # The sum needs both of its sides normalised.
+        # Both terms of the sum must be normalised.
         ((FIRST, Residual((NORM, SECOND, NORM))), "first"),
         ((FIRST, NORM, Residual((SECOND,)), NORM), "second"),
         ((FIRST, NORM, Residual((NORM, SECOND, Relu())), NORM), "second"),
@@ -211,7 +211,7 @@ def test_layer_scale_changes_the_function_iff_unnormalized() -> None:
                 assert not same, (config, name)
 
 
-def test_hidden_layers_are_found_inside_of_blocks() -> None:
+def test_hidden_layers_include_those_of_blocks() -> None:
     expected = [("torso", name) for name in ("dense", "block_0_dense_0", "block_0_dense_1")]
     assert list(BroNet(4, 1).hidden_layers) == expected
     assert list(SimBaNet(4, 1).hidden_layers) == expected
@@ -227,7 +227,7 @@ def initial(module: Any, *inputs: jax.Array) -> Any:
 
 
 def squared_gain(kernel: np.ndarray) -> float:
-    """Of an orthogonal kernel; NaN where it is not one."""
+    """Return the squared gain of an orthogonal kernel; NaN if it is not orthogonal."""
     product = kernel @ kernel.T if kernel.shape[0] < kernel.shape[1] else kernel.T @ kernel
     gain = product[0, 0]
     return float(gain) if np.allclose(product, gain * np.eye(len(product)), atol=1e-5) else float("nan")
@@ -260,6 +260,6 @@ def test_initialisation_of_crossq_2024() -> None:
         assert not layer["bias"].any()
 
 
-def test_a_deterministic_actor_has_one_head() -> None:
+def test_deterministic_actor_has_one_head() -> None:
     params = initial(DeterministicActor(MLP((4,)), 2), jnp.zeros((1, 3)))
     assert set(params) == {"torso", "mean"}

@@ -15,7 +15,7 @@ def policy(tmp_path, spec, arrays):
 
 
 def hidden_by_hand(arrays, x, index):
-    """Output of the fixture's layers before the head, one scalar at a time, in float64."""
+    """Return the output of the fixture's layers before the head, one scalar at a time, in float64."""
     a = {name: array[index] for name, array in arrays.items()}
     variance = a["input_norm/var"]
     x = [
@@ -35,7 +35,7 @@ def hidden_by_hand(arrays, x, index):
 
 
 def _with_bias(a, name, x):
-    """Columns of a kernel with the bias appended; appends the matching 1 to x."""
+    """Append 1 to x and return the columns of the kernel with the bias appended."""
     x.append(1.0)
     return np.vstack([a[f"{name}/kernel"], a[f"{name}/bias"]]).T
 

@@ -58,7 +58,7 @@ def test_policy_loads_from_a_run_directory(tmp_path, spec, arrays):
         load_policy(tmp_path / "absent")
 
 
-def test_policy_loads_and_acts_with_numpy_alone(folder):
+def test_policy_loads_and_acts_with_only_numpy(folder):
     script = """
         import importlib.metadata, json, sys
         allowed = {"numpy", "surefoot", *sys.stdlib_module_names}
@@ -151,7 +151,7 @@ def layers_with(index, **changes):
         ),
     ],
 )
-def test_invalid_spec_error_is_one_line_and_nothing_is_written(tmp_path, spec, arrays, change, message):
+def test_invalid_spec_is_reported_and_nothing_is_written(tmp_path, spec, arrays, change, message):
     change(spec)
     with pytest.raises(UserError, match=message) as caught:
         save_policy(tmp_path / "policy", spec, arrays)

@@ -31,7 +31,7 @@ def generator(seed: int = 7) -> np.random.Generator:
 
 
 def scores_of(*values: Sequence[float] | Sequence[Sequence[float]] | np.ndarray) -> Scores:
-    """Scores on tasks a, b, ...: for each either its runs at one point, or [N, T]."""
+    """Return scores on tasks a, b, ..., each given as runs at one point or as [N, T]."""
     own = [np.asarray(one, np.float64) for one in values]
     return Scores(
         [chr(ord("a") + number) for number in range(len(own))], [one[:, None] if one.ndim == 1 else one for one in own]
@@ -39,12 +39,12 @@ def scores_of(*values: Sequence[float] | Sequence[Sequence[float]] | np.ndarray)
 
 
 def by_task(scores: np.ndarray) -> Scores:
-    """Scores from rliable's layout [N, tasks] or [N, tasks, T]."""
+    """Return scores from rliable's layout [N, tasks] or [N, tasks, T]."""
     return scores_of(*np.moveaxis(scores, 1, 0))
 
 
 def value(scores: Scores, aggregate: Aggregate) -> np.ndarray:
-    """Value of an aggregate without its interval, [T]."""
+    """Return the value of an aggregate without its interval, [T]."""
     return estimate(scores, aggregate, generator(), resamples=1).value
 
 

@@ -35,7 +35,7 @@ def make_run(
     diagnostics: dict[str, float] | None = None,
     **fields: Any,
 ) -> Path:
-    """Write a run whose seeds score ``curves`` [S, T] at ``steps``; NaN leaves a seed's evaluation out."""
+    """Write a run whose seeds score ``curves`` [S, T] at ``steps``; NaN omits a seed's evaluation."""
     algorithm = get_preset(preset, **fields)
     data = to_data(algorithm if name is None else algorithm.replace(name=name))
     numbers = list(range(len(curves)) if seeds is None else seeds)
@@ -63,7 +63,7 @@ def make_run(
                 "seed": seed,
                 "length_env_steps": 1000,
             }
-            # Two episodes around the mean, so that averaging them matters.
+            # Two episodes around the mean, to test that they are averaged.
             log.append(
                 [
                     {**about, **counts, "episode": e, "return": curve[at], "score": curve[at] + (0.05 if e else -0.05)}

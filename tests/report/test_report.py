@@ -20,8 +20,8 @@ from surefoot.report.style import make_styles
 from surefoot.report.tables import Number, to_csv, to_html, to_latex
 from tests.report.support import QUICK, make_run, not_evaluated_run, views_of
 
-HOSTILE = "</script><script>alert(1)</script> $x_{"
-"""An algorithm's name that would be a script in HTML and an error in Matplotlib's mathematics."""
+UNTRUSTED_NAME = "</script><script>alert(1)</script> $x_{"
+"""Name of an algorithm that is a script in HTML and an error in Matplotlib's math text."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_report_has_every_figure_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for task in ("cheetah-run", "walker-run"):
         measured = {"critic_weight_norm": 2.0, "critic_weight_norm/head": 1.0} if task == "walker-run" else None
-        make_run(tmp_path / "runs" / f"a-{task}", task=task, name=HOSTILE, preset="crossq-wn")
+        make_run(tmp_path / "runs" / f"a-{task}", task=task, name=UNTRUSTED_NAME, preset="crossq-wn")
         make_run(tmp_path / "runs" / f"sac-{task}", task=task, diagnostics=measured)
     make_run(tmp_path / "runs" / "sac-2", task="walker-run", utd=2)
     out = tmp_path / "report"
@@ -47,7 +47,7 @@ def test_report_has_every_figure_and_table(tmp_path: Path, capsys: pytest.Captur
     expected = {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
     assert {path.name for path in (out / "figures").iterdir()} == expected
     rows = list(csv.DictReader((out / "tables" / "suite-dmc-aggregates.csv").open()))
-    assert [row["algorithm"] for row in rows] == [HOSTILE, "sac, UTD 1"]
+    assert [row["algorithm"] for row in rows] == [UNTRUSTED_NAME, "sac, UTD 1"]
     assert rows[1]["updates per env step"] == "0.5"
     by_task = list(csv.DictReader((out / "tables" / "suite-dmc-by-task.csv").open()))
     assert [row["task"] for row in by_task] == ["cheetah-run", "walker-run"]
@@ -126,7 +126,7 @@ def test_tables_as_csv_latex_and_html() -> None:
     assert "a_b &amp; &lt;c&gt;" in to_html(rows)
 
 
-def test_impossible_requests_are_one_line_and_nothing_is_written(
+def test_invalid_requests_are_reported_and_write_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -139,7 +139,7 @@ def test_impossible_requests_are_one_line_and_nothing_is_written(
     before = sorted(tmp_path.rglob("*"))
     for arguments, message in (
         ([], "expected one or more run directories"),
-        (["nowhere"], "nowhere does not exist"),
+        (["missing"], "missing does not exist"),
         (["empty"], "empty contains no runs"),
         (["run", "-o", "file"], "file: it is a file, expected a folder"),
         (["run", "-o", "mixed"], "mixed is not a report's folder: it has no index.html of a report"),

@@ -144,7 +144,7 @@ def test_mixed_protocols_are_rejected(tmp_path: Path) -> None:
         (lambda run: (run / "diagnostics.csv").write_text("a,b\n1,2\n"), "diagnostics.csv has no column 'env_steps'"),
     ],
 )
-def test_unreadable_run_is_one_line_and_nothing_is_written(
+def test_unreadable_run_is_reported_and_nothing_is_written(
     damage: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path / "run")
@@ -162,4 +162,4 @@ def test_row_still_being_written_is_ignored(tmp_path: Path) -> None:
     log.write_text(log.read_text()[:-20])
     with RunDirectory.open(run).lock():
         (read,) = load_runs([run])
-    assert not np.isnan(read.scores).any()  # its seed's other episode of that evaluation is there
+    assert not np.isnan(read.scores).any()  # the seed's other episode of that evaluation is complete

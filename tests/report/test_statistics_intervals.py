@@ -32,7 +32,7 @@ REPS = 300
 def rliables_draws(
     samples: Sequence[np.ndarray], function: Callable[..., float | np.ndarray]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """rliable's intervals, and how often it drew each run of each sample, [REPS, P]."""
+    """Return rliable's intervals, and the number of draws of each run of each sample, [REPS, P]."""
     calls: list[tuple[np.ndarray, ...]] = []
 
     def recorded(*drawn: np.ndarray) -> np.ndarray:
@@ -213,7 +213,7 @@ def test_tasks_have_separate_intervals() -> None:
 # ---------------------------------------------------------------- randomness and memory
 
 
-def test_intervals_depend_on_the_generator_alone() -> None:
+def test_intervals_depend_only_on_the_generator() -> None:
     scores = by_task(np.random.default_rng(1).normal(size=(5, 3)))
     np.random.seed(1)  # noqa: NPY002  (to show that it has no effect)
     once = estimate(scores, iqm, generator(), resamples=300)

@@ -11,9 +11,9 @@ STEPS = 7
 
 
 class Ramp(gymnasium.Env):
-    """Seven steps of reward 1; draws an odd-sized image whose brightness is the step."""
+    """Seven steps of reward 1; renders an odd-sized image whose brightness is the step."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as Gymnasium has it)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in Gymnasium)
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
 
@@ -30,26 +30,26 @@ class Ramp(gymnasium.Env):
         return np.full((33, 51, 3), 30 * self.taken, np.uint8)
 
 
-class DrawsNothing(Ramp):
+class RendersNone(Ramp):
     def render(self) -> Any:
         return None
 
 
-class DrawsEmptiness(Ramp):
+class RendersEmptyImage(Ramp):
     def render(self) -> Any:
         return np.zeros((0, 51, 3), np.uint8)
 
 
-class CannotDraw(Ramp):
+class RaisesOnRender(Ramp):
     def render(self) -> Any:
-        raise OSError("no pencil\nhere")
+        raise OSError("no display\nhere")
 
 
-class HasNoMode(Ramp):
+class HasNoRenderMode(Ramp):
     metadata = {"render_modes": []}  # noqa: RUF012
 
 
-class BreaksDown(Ramp):
+class RaisesOnStep(Ramp):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
         if self.taken == 3:
             raise RuntimeError("the motor is hot")

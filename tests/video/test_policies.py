@@ -37,7 +37,7 @@ SPEC = PolicySpec(
 
 
 def learner_state(seed: int):
-    """A learner's whole state with a leading axis of two seeds, filled with numbers instead of computed."""
+    """Return the state of a learner with a leading axis of two seeds, filled with random numbers."""
     rng = np.random.default_rng(seed)
     state = jax.eval_shape(Learner(ALGORITHM, EnvSpec(5, 2), 0.99).init, jax.random.key(0))
     filled = jax.tree.map(
@@ -49,7 +49,7 @@ def learner_state(seed: int):
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    """A run with the checkpoints 100 and 200, and the policy of the second."""
+    """Return a run with the checkpoints 100 and 200, and the policy of the second."""
     directory = RunDirectory.create(tmp_path / "run", {"task": "probe-action", "resolved": {"action_repeat": 1}})
     for env_steps in (100, 200):
         arrays = tree_to_arrays(learner_state(env_steps))
@@ -82,7 +82,7 @@ def test_damaged_checkpoint_gives_one_line(run: RunDirectory) -> None:
         checkpoint_policies(run, [0])
 
 
-def test_named_pipe_as_policy_is_refused(run: RunDirectory) -> None:
+def test_named_pipe_as_policy_is_rejected(run: RunDirectory) -> None:
     (run.policy_path / "policy.json").unlink()
     os.mkfifo(run.policy_path / "policy.json")
     with pytest.raises(surefoot.UserError, match=r"policy\.json: it is not a regular file"):

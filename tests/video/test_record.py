@@ -24,7 +24,7 @@ SIZE = {"width": 96, "height": 64}
 
 
 def decode(path: Path) -> np.ndarray:
-    """Every frame [N, H, W, 3], as floats."""
+    """Return every frame [N, H, W, 3], as floats."""
     return np.stack(list(iio.imiter(path))).astype(np.float32)[..., :3]
 
 
@@ -32,14 +32,14 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(set(os.listdir(folder)) - {"run"})
 
 
-def played_return(run: Path, seed: int, episode: int) -> float:
-    """The return of an evaluation episode, played without a camera."""
+def episode_return(run: Path, seed: int, episode: int) -> float:
+    """Return the return of an evaluation episode without rendering."""
     policy, env = load_policy(run, seed), get_task("cartpole-swingup").make()
     observation, _ = env.reset(seed=episode_seed("cartpole-swingup", seed, "evaluate", episode))
-    total, over = 0.0, False
-    while not over:
+    total, ended = 0.0, False
+    while not ended:
         observation, reward, terminated, truncated, _ = env.step(policy(observation))
-        total, over = total + reward, terminated or truncated
+        total, ended = total + reward, terminated or truncated
     return total
 
 
@@ -65,13 +65,13 @@ def test_grid_of_seeds_shows_evaluation_episodes(cartpole: Path, tmp_path: Path)
     assert [tile.seed for tile in recording.tiles] == [3, 4]
     for tile in recording.tiles:
         assert tile.lengths == (1000, 1000)
-        expected = [played_return(cartpole, tile.seed, episode) for episode in (0, 1)]
+        expected = [episode_return(cartpole, tile.seed, episode) for episode in (0, 1)]
         np.testing.assert_allclose(tile.returns, expected, rtol=1e-3)
 
 
 def test_gif_of_best_seed_in_real_time(cartpole: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "cartpole.gif"
-    out.write_bytes(b"an older one")
+    out.write_bytes(b"previous")
     options = ["--episodes", "1", "--fps", "4", "--width", "96", "--height", "64", "--camera", "lookatcart"]
     assert main(["record", str(cartpole), "-o", str(out), *options]) == 0
     printed = capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_action_repeat_keeps_all_frames(make_run: MakeRun, tmp_path: Path) -> No
     ("arguments", "expected"),
     [
         (["-o", "x.avi"], "'x.avi': expected a name ending in .mp4 or .gif"),
-        (["-o", "nowhere/x.mp4"], "nowhere is missing"),
+        (["-o", "missing/x.mp4"], "missing is missing"),
         (["-o", f"{'x' * 251}.mp4", "--fps", "1"], "File name too long"),
         (["-o", "x.mp4", "--seeds", "3", "7"], "no seed 7; it has 3, 4"),
         (["-o", "x.mp4", "--seeds", "3", "3"], "seed 3 is given twice"),
@@ -139,10 +139,10 @@ def test_invalid_argument_gives_one_line_and_no_file(
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("HasNoMode", {}, "render_mode None, expected 'rgb_array'"),
-        ("DrawsNothing", {}, r"render\(\) returned NoneType, expected uint8 \[H, W, 3\]"),
-        ("DrawsEmptiness", {}, r"render\(\) returned uint8 \(0, 51, 3\)"),
-        ("CannotDraw", {}, "OSError: no pencil here"),
+        ("HasNoRenderMode", {}, "render_mode None, expected 'rgb_array'"),
+        ("RendersNone", {}, r"render\(\) returned NoneType, expected uint8 \[H, W, 3\]"),
+        ("RendersEmptyImage", {}, r"render\(\) returned uint8 \(0, 51, 3\)"),
+        ("RaisesOnRender", {}, "OSError: no display here"),
         ("Ramp", {"camera": "side"}, "has its own renderer without cameras, got camera 'side'"),
     ],
 )
@@ -151,28 +151,28 @@ def test_unrenderable_environment_is_a_user_error(
 ) -> None:
     target = f"tests.video.drawn:{name}"
     run = make_run(target, 2, 1)
-    (tmp_path / "x.mp4").write_bytes(b"an older one")
+    (tmp_path / "x.mp4").write_bytes(b"previous")
     with pytest.raises(surefoot.UserError, match=expected) as caught:
         surefoot.record(run, tmp_path / "x.mp4", task=target, **options)
     assert "\n" not in str(caught.value)
-    assert (tmp_path / "x.mp4").read_bytes() == b"an older one"
+    assert (tmp_path / "x.mp4").read_bytes() == b"previous"
     assert leftovers(tmp_path) == ["x.mp4"]
 
 
-def test_task_named_only_by_the_run_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+def test_task_named_only_by_the_run_is_rejected(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(surefoot.UserError, match="--task"):
         surefoot.record(make_run("tests.video.drawn:Ramp", 2, 1), tmp_path / "x.mp4")
 
 
-def test_policy_of_other_sizes_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+def test_policy_of_other_sizes_is_rejected(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(surefoot.UserError, match="observation_size 5, but the policy was trained with 4"):
         surefoot.record(make_run("cartpole-swingup", 4, 1), tmp_path / "x.mp4", **SIZE)
     assert leftovers(tmp_path) == []
 
 
 def test_failing_environment_leaves_no_file(make_run: MakeRun, tmp_path: Path) -> None:
-    target = "tests.video.drawn:BreaksDown"
-    with pytest.raises(surefoot.RunFailure, match=r"BreaksDown, seed 4: RuntimeError: the motor is hot"):
+    target = "tests.video.drawn:RaisesOnStep"
+    with pytest.raises(surefoot.RunFailure, match=r"RaisesOnStep, seed 4: RuntimeError: the motor is hot"):
         surefoot.record(make_run(target, 2, 1), tmp_path / "x.mp4", task=target, **SIZE)
     assert leftovers(tmp_path) == []
 

@@ -28,7 +28,7 @@ def test_every_suite_is_rendered(name: str) -> None:
     camera.close()
     assert first.shape == later.shape == (64, 80, 3)
     assert first.dtype == np.uint8
-    assert first.std() > 10  # something is on it
+    assert first.std() > 10  # not blank
     assert np.abs(first.astype(int) - later).max() > 50
     assert simulation.control_seconds() == {"walker-run": 0.025, "myo-reach": 0.02, "HalfCheetah-v5": 0.05}[name]
     simulation.close()
@@ -82,17 +82,17 @@ def test_first_working_backend_is_chosen(monkeypatch) -> None:
 @pytest.mark.usefixtures("unprobed")
 def test_missing_backends_name_packages_to_install(monkeypatch) -> None:
     monkeypatch.setitem(gl._MODULES, "egl", "mujoco.no_such_driver")
-    monkeypatch.setitem(gl._MODULES, "osmesa", "mujoco.nor_this_one")
+    monkeypatch.setitem(gl._MODULES, "osmesa", "mujoco.no_other_driver")
     with pytest.raises(UserError) as caught:
         gl.choose_backend()
     line = str(caught.value)
     assert "\n" not in line
-    for part in ("no_such_driver", "nor_this_one", "apt-get install libegl1", "apt-get install libosmesa6"):
+    for part in ("no_such_driver", "no_other_driver", "apt-get install libegl1", "apt-get install libosmesa6"):
         assert part in line
 
 
 @pytest.mark.usefixtures("unprobed")
-def test_mujoco_gl_is_followed_or_refused(monkeypatch) -> None:
+def test_mujoco_gl_selects_the_backend_or_is_rejected(monkeypatch) -> None:
     tried = []
     monkeypatch.setattr(gl, "_why_not", lambda name: tried.append(name) or "broken")
     gl.validate_mujoco_gl()  # "disabled", as for training
