@@ -281,14 +281,6 @@ def test_shared_step_writes_only_its_own_slots():
 
 
 @pytest.mark.slow
-def test_background_workers_have_lower_priority():
-    for background in (False, True):
-        with make_vector(get_task(zoo.niceness), [5], "train", num_workers=1, background=background) as env:
-            own = os.getpriority(os.PRIO_PROCESS, 0)
-            assert env.reset([0])[0, 0] == min(own + 5 * background, 19)
-
-
-@pytest.mark.slow
 def test_shared_step_without_memfd(monkeypatch):
     monkeypatch.delattr(os, "memfd_create", raising=False)
     with make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2) as env:

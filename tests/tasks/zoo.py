@@ -168,12 +168,3 @@ class Census(gymnasium.Env):
 
 def census() -> Census:
     return Census()
-
-
-class _Niceness(Counter):
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
-        return np.array([os.getpriority(os.PRIO_PROCESS, 0), 0.0]), {}
-
-
-def niceness() -> gymnasium.Env:
-    return _Niceness()

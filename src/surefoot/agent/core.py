@@ -13,8 +13,9 @@ from surefoot.agent.setting import AgentProgress, AgentSetting
 from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.errors import RunFailure, UserError
 from surefoot.policy import Policy, PolicySpec
+from surefoot.training.metric_sums import MetricSums, zero_sums
 from surefoot.training.policy_arrays import policy_arrays, policy_layers
-from surefoot.training.population import MetricSums, PopulationState, get_population, zero_sums
+from surefoot.training.population import PopulationState, get_population
 from surefoot.types import Transition
 
 

@@ -29,7 +29,6 @@ def make_vector(
     action_repeat: int | None = None,
     num_workers: int | None = 0,
     autoreset: bool = True,
-    background: bool = False,
 ) -> VectorEnv:
     """Make N environment slots of `task`; slot i plays the episodes of seed `slot_seeds[i]`.
 
@@ -40,7 +39,6 @@ def make_vector(
         action_repeat: Control steps per decision, instead of the task's own.
         num_workers: Number of worker processes; 0 steps in this process, None uses `choose_workers`.
         autoreset: Whether the step that ends an episode starts the next one. Otherwise the slot waits for `reset`.
-        background: Whether worker processes run at a lower priority.
 
     Raises:
         UserError: The task cannot be made as asked, or its environments differ in their spaces.
@@ -53,7 +51,7 @@ def make_vector(
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
     if workers == 0:
         return LocalVectorEnv(task, slot_seeds, stream, action_repeat, autoreset)
-    return WorkerVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, workers, background)
+    return WorkerVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, workers)
 
 
 def choose_workers(slots: int, cores: int | None = None) -> int:
@@ -206,7 +204,6 @@ class WorkerVectorEnv(VectorEnv):
         action_repeat: int | None,
         autoreset: bool,
         num_workers: int,
-        background: bool,
     ) -> None:
         """Start the workers and wait until each has made its environments."""
         super().__init__(task, len(slot_seeds), num_workers, autoreset)
@@ -217,7 +214,7 @@ class WorkerVectorEnv(VectorEnv):
         try:
             for chunk in self._chunks:
                 seeds = slot_seeds[chunk]
-                worker = Worker(task, seeds, stream, action_repeat, autoreset, descriptor, background)
+                worker = Worker(task, seeds, stream, action_repeat, autoreset, descriptor)
                 self._workers.append(worker)
             spaces = require_equal(self._receive(), task.name)
             for worker, chunk in zip(self._workers, self._chunks, strict=True):

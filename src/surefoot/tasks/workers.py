@@ -38,9 +38,6 @@ _ONE_THREAD = (
 _STEP = b""
 """Request for a step, and its reply."""
 
-_BACKGROUND_NICENESS = 5
-"""Niceness added to background workers; concurrent with a busy process they get a quarter of a core."""
-
 _EXIT_SECONDS = 2
 """Time for closing the environments and exiting once the pipe is closed."""
 
@@ -66,7 +63,6 @@ class Worker:
         action_repeat: int | None,
         autoreset: bool,
         shared: int,
-        background: bool = False,
     ) -> None:
         """Start the process. Its first reply is the spaces; then send "share" before the first step.
 
@@ -77,7 +73,6 @@ class Worker:
             action_repeat: Control steps per decision, instead of the task's own.
             autoreset: Whether the step that ends an episode starts the next one.
             shared: Descriptor of the file of the `SharedStep`.
-            background: Whether to run at a lower priority.
 
         Raises:
             UserError: The task cannot be pickled.
@@ -91,12 +86,11 @@ class Worker:
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
                 "step it in this process (0 workers), or have the callable make what it needs"
             ) from error
-        niceness = _BACKGROUND_NICENESS if background else 0
         parent_end, child_end = socket.socketpair()
         with child_end:
             descriptors = [child_end.fileno(), shared]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), *map(str, descriptors), str(niceness)],
+                [sys.executable, "-c", _START, json.dumps(sys.path), *map(str, descriptors)],
                 env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # environments may print, and stdout belongs to this program
@@ -173,9 +167,8 @@ class Worker:
         return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
 
 
-def serve(pipe_descriptor: int, shared: int, niceness: int) -> None:
+def serve(pipe_descriptor: int, shared: int) -> None:
     """Run a worker: make the slots, answer requests until the pipe closes, and close the environments."""
-    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Connection(pipe_descriptor)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.training.events import CheckpointSaved, EvaluationDone, Observer, Progress, RunFinished, RunStarted
+
+if TYPE_CHECKING:
+    from surefoot.tasks import VectorStep
+    from surefoot.training.counters import Counters
 
 
 class StopTraining(Exception):
@@ -46,6 +50,21 @@ class StepView:
     reward: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
+
+    @classmethod
+    def make(cls, counters: Counters, action: np.ndarray, step: VectorStep) -> Self:
+        """Return the view of a step from the actions taken and their outcome."""
+        return cls(
+            env_steps=counters.env_steps,
+            agent_steps=counters.agent_steps,
+            grad_steps=counters.grad_steps,
+            seeds=counters.plan.seeds,
+            observation=step.observation,
+            action=action,
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+        )
 
     def __post_init__(self) -> None:
         """Copy the arrays into memory that nobody can write to, not even by setting a flag."""

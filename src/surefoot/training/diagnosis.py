@@ -31,7 +31,8 @@ from surefoot.diagnostics import (
     q_bias,
 )
 from surefoot.tasks import VectorEnv
-from surefoot.training.population import Population, PopulationState, over_seeds
+from surefoot.training.population import Population, PopulationState
+from surefoot.training.seed_axis import over_seeds
 from surefoot.types import Batch
 
 TRAJECTORIES = 5

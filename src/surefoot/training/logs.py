@@ -11,7 +11,8 @@ import numpy as np
 from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.tasks import Task
 from surefoot.training.evaluation import EvaluationResult
-from surefoot.training.population import MetricSums, WeightNorms
+from surefoot.training.metric_sums import MetricSums
+from surefoot.training.population import WeightNorms
 
 TRAINING_COLUMNS = (
     "seed",

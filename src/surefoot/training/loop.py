@@ -13,24 +13,24 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from surefoot.machine import device_name
+from surefoot.machine import device_name, resolve_precision
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import EventDispatcher, StepView
 from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.config import TrainConfig
+from surefoot.training.counters import Counters
 from surefoot.training.diagnosis import Diagnosis
 from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Evaluator
-from surefoot.training.events import CheckpointSaved, Progress, RunFinished, RunStarted
+from surefoot.training.events import CheckpointSaved, RunFinished, RunStarted
 from surefoot.training.memory import check_memory, replay_bytes, replay_frames
 from surefoot.training.plan import Plan, unreached_resets
-from surefoot.training.population import PopulationState
+from surefoot.training.population import PopulationState, get_population
 from surefoot.training.run_writer import RunWriter
 from surefoot.training.runtime.failures import explain_step_failures
 from surefoot.training.runtime.pace import Pace
 from surefoot.training.runtime.signals import StopSignal
-from surefoot.training.setup import make_population
 from surefoot.training.warm_start.warm_start import WarmStart
 from surefoot.types import EnvSpec, Transition
 
@@ -61,7 +61,10 @@ class TrainingLoop:
         self._config, self._plan, self._task, self._events = config, plan, task, events
         self._vector = vector
         self._spec = EnvSpec(vector.observation_size, vector.action_size)
-        self._population = make_population(config, plan, task, vector)
+        check_memory(plan, task, self._spec)
+        self._population = get_population(
+            config.algorithm, self._spec, plan.discount, resolve_precision(config.precision)
+        )
         self._evaluator = Evaluator(
             task, plan.seeds, config.evaluation_episodes, plan.action_repeat, config.env_workers
         )
@@ -72,6 +75,7 @@ class TrainingLoop:
         self._writer: RunWriter
         self._state: PopulationState
         self._host: HostState
+        self._counters: Counters
         self._start_time = time.monotonic()
 
     @classmethod
@@ -116,7 +120,7 @@ class TrainingLoop:
         self._writer.clear()
         observation = self._vector.reset([0] * len(self._plan.seeds))
         self._state, action = self._initialize(observation)
-        self._host = HostState.start(observation, action)
+        self._set_host(HostState.start(observation, action))
         self._announce_start()
         self._evaluate()
         self._checkpoint()
@@ -125,7 +129,8 @@ class TrainingLoop:
     def restore(self, directory: RunDirectory) -> None:
         """Continue from the last good checkpoint of a locked directory."""
         self._open_writer(directory)
-        self._state, self._host = self._writer.restore(self._init, self._events.on_message)
+        self._state, host = self._writer.restore(self._init, self._events.on_message)
+        self._set_host(host)
         lost = self._host.restore_episodes(self._vector, self._plan.seeds, self._events.on_message)
         if lost.any():
             self._state = self._population.start_episodes(self._state, self._host.observation, lost)
@@ -145,6 +150,10 @@ class TrainingLoop:
         plan, frames = self._plan, replay_frames(self._plan, self._task)
         return self._population.init(plan.seeds, plan.capacity, frames, observation)
 
+    def _set_host(self, host: HostState) -> None:
+        self._host = host
+        self._counters = Counters(self._plan, self._config.algorithm.utd, host, self._start_time)
+
     def _open_writer(self, directory: RunDirectory) -> None:
         self._directory = directory
         self._writer = RunWriter(
@@ -160,7 +169,7 @@ class TrainingLoop:
             utd=self._config.algorithm.utd,
             seeds=self._plan.seeds,
             env_steps=self._plan.agent_steps * self._plan.action_repeat,
-            start_env_steps=self._env_steps,
+            start_env_steps=self._counters.env_steps,
             device=device_name(),
             replay_bytes=replay_bytes(self._plan, self._task, self._spec),
             env_workers=self._vector.num_workers,
@@ -175,36 +184,34 @@ class TrainingLoop:
     def run(self, stop: StopSignal) -> RunFinished:
         """Continue to the last step, or until a signal or a callback stops the run, and write a final checkpoint."""
         self._next_reset = self._plan.next_reset(self._config.algorithm, self._host.agent_steps)
-        self._log_pace, self._progress_pace = (
-            Pace(self._plan, self._config.algorithm.utd, self._host.agent_steps) for _ in range(2)
-        )
+        self._log_pace, progress_pace = Pace(self._counters), Pace(self._counters)
         with (
-            explain_step_failures(self._task, self._events, lambda: self._env_steps, self._directory.path),
+            explain_step_failures(self._task, self._events, lambda: self._counters.env_steps, self._directory.path),
             self._writer.checkpoints.settled(),
         ):
-            while not (self._completed or stop.received or self._events.stop):
-                before = self._env_steps
+            while not (self._counters.completed or stop.received or self._events.stop):
+                before = self._counters.env_steps
                 self._agent_step()
                 self._announce_checkpoint()
                 due = self._due(before)
                 if due.log:
                     self._log()
                 if due.diagnose:
-                    self._writer.diagnosis(self._diagnosis.rows(self._state, self._counts()))
+                    self._writer.diagnosis(self._diagnosis.rows(self._state, self._counters.row()))
                 if due.evaluate:
                     self._evaluate()
                 if due.checkpoint:
                     self._checkpoint()
-                if self._progress_pace.seconds > _PROGRESS_SECONDS:
-                    self._report_progress()
-            if self._writer.checkpoints.env_steps != self._env_steps:
+                if progress_pace.seconds > _PROGRESS_SECONDS:
+                    self._events.on_progress(progress_pace.progress(self._host.last_return))
+            if self._writer.checkpoints.env_steps != self._counters.env_steps:
                 self._checkpoint()
             self._announce_checkpoint(wait=True)
             return self._finish()
 
     def _due(self, before: int) -> Due:
         """Return what is due after the agent step that started at ``before`` env steps."""
-        config, now, last = self._config, self._env_steps, self._completed
+        config, now, last = self._config, self._counters.env_steps, self._counters.completed
 
         def crosses(interval: int) -> bool:
             return interval > 0 and now // interval > before // interval
@@ -218,7 +225,7 @@ class TrainingLoop:
 
     def _agent_step(self) -> None:
         host, plan, population = self._host, self._plan, self._population
-        taken, grad_steps, learns = host.action, self._grad_steps, host.agent_steps >= plan.warmup_steps
+        taken, grad_steps, learns = host.action, self._counters.grad_steps, host.agent_steps >= plan.warmup_steps
         overlap = learns and self._config.overlap
         self._vector.step_async(taken)
         if learns and self._next_reset == host.agent_steps + 1:
@@ -235,29 +242,29 @@ class TrainingLoop:
             num_updates=None if learns and not overlap else 0,
             uniform=host.agent_steps < plan.random_steps,
         )
-        host.action = self._divergence.zero_diverged(np.array(action), self._env_steps)
-        self._events.on_step(lambda: self._view(taken, step))
+        host.action = self._divergence.zero_diverged(np.array(action), self._counters.env_steps)
+        self._events.on_step(lambda: StepView.make(self._counters, taken, step))
 
     def _log(self) -> None:
         self._state, sums, norms = self._population.take_metrics(self._state)
-        speeds = self._log_pace.lap(self._host.agent_steps)
-        self._writer.training({**self._counts(), **speeds._asdict()}, self._host, sums, norms)
+        speeds = self._log_pace.lap()
+        self._writer.training({**self._counters.row(), **speeds._asdict()}, self._host, sums, norms)
 
     def _evaluate(self) -> None:
         divergence = self._divergence.fork()
 
         def act(observation: np.ndarray) -> np.ndarray:
             action = self._population.act_deterministic(self._state.learner, observation)
-            return divergence.zero_diverged(action.copy(), self._env_steps)
+            return divergence.zero_diverged(action.copy(), self._counters.env_steps)
 
         result = self._evaluator.run(act)
         result.returns[divergence.diverged] = np.nan
-        self._events.on_evaluation(self._writer.evaluation(self._counts(), result))
+        self._events.on_evaluation(self._writer.evaluation(self._counters.row(), result))
 
     def _checkpoint(self) -> None:
         """Copy the state; it is written while the run continues."""
         self._announce_checkpoint(wait=True)
-        self._writer.checkpoint(self._env_steps, self._state, self._host, self._wall_seconds)
+        self._writer.checkpoint(self._counters.env_steps, self._state, self._host, self._counters.wall_seconds)
 
     def _announce_checkpoint(self, wait: bool = False) -> None:
         """Report the checkpoint that has been written since, if any; ``wait`` for the one being written."""
@@ -268,67 +275,14 @@ class TrainingLoop:
     def _finish(self) -> RunFinished:
         finished = RunFinished(
             path=self._directory.path,
-            env_steps=self._env_steps,
-            completed=self._completed,
-            wall_seconds=self._wall_seconds,
-            final=self._writer.last_evaluation if self._completed else None,
+            env_steps=self._counters.env_steps,
+            completed=self._counters.completed,
+            wall_seconds=self._counters.wall_seconds,
+            final=self._writer.last_evaluation if self._counters.completed else None,
             random_return=self._host.mean_random_return,
         )
         self._events.on_finish(finished)
         return finished
-
-    # ---------------------------------------------------------------- counters and views
-
-    @property
-    def _completed(self) -> bool:
-        return self._host.agent_steps >= self._plan.agent_steps
-
-    @property
-    def _env_steps(self) -> int:
-        return self._host.agent_steps * self._plan.action_repeat
-
-    @property
-    def _grad_steps(self) -> int:
-        return self._config.algorithm.utd * max(0, self._host.agent_steps - self._plan.warmup_steps)
-
-    @property
-    def _wall_seconds(self) -> float:
-        return self._host.wall_seconds + time.monotonic() - self._start_time
-
-    def _counts(self) -> dict[str, int | float]:
-        return {
-            "env_steps": self._env_steps,
-            "agent_steps": self._host.agent_steps,
-            "grad_steps": self._grad_steps,
-            "wall_seconds": round(self._wall_seconds, 3),
-        }
-
-    def _view(self, taken: np.ndarray, step: VectorStep) -> StepView:
-        return StepView(
-            env_steps=self._env_steps,
-            agent_steps=self._host.agent_steps,
-            grad_steps=self._grad_steps,
-            seeds=self._plan.seeds,
-            observation=step.observation,
-            action=taken,
-            reward=step.reward,
-            terminated=step.terminated,
-            truncated=step.truncated,
-        )
-
-    def _report_progress(self) -> None:
-        speeds = self._progress_pace.lap(self._host.agent_steps)
-        left = (self._plan.agent_steps * self._plan.action_repeat - self._env_steps) * len(self._plan.seeds)
-        known = self._grad_steps > 0 and speeds.env_steps_per_second > 0  # The warm-up is faster than training.
-        progress = Progress(
-            env_steps=self._env_steps,
-            agent_steps=self._host.agent_steps,
-            grad_steps=self._grad_steps,
-            **speeds._asdict(),
-            seconds_left=left / speeds.env_steps_per_second if known else None,
-            episode_returns=tuple(None if np.isnan(value) else float(value) for value in self._host.last_return),
-        )
-        self._events.on_progress(progress)
 
 
 def _transition(actions: np.ndarray, step: VectorStep) -> Transition:

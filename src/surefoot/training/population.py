@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from surefoot import networks, replay
-from surefoot.algorithms import ActorMetrics, Algorithm, CriticMetrics, Learner, LearnerState
+from surefoot.algorithms import Algorithm, Learner, LearnerState
 from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.networks.matmul import Precision
 from surefoot.replay import ReplayState
+from surefoot.training.metric_sums import MetricSums, add_metrics, zero_sums
+from surefoot.training.seed_axis import each_seed, expand_seed, num_seeds, over_seeds, squeeze_seed
 from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
 _DIAGNOSIS_STREAM = 0x100C
@@ -23,17 +25,6 @@ _DIAGNOSIS_STREAM = 0x100C
 
 _CACHED_POPULATIONS = 8
 """Populations whose compiled programs a process keeps."""
-
-
-class MetricSums(NamedTuple):
-    """Sums of the updates' metrics since they were last taken; they stay on the device until then."""
-
-    critic: CriticMetrics
-    actor: ActorMetrics
-    critic_updates: jax.Array
-    """[] int32, updates in the critic's sums."""
-    actor_updates: jax.Array
-    """[] int32, updates in the actor's sums."""
 
 
 class PopulationState(NamedTuple):
@@ -275,10 +266,10 @@ class Population:
     ) -> tuple[LearnerState, MetricSums]:
         """Scan ``num_updates`` gradient updates; a single seed's learner has no axis S within the scan."""
         algorithm, seeds = self.learner.algorithm, num_seeds(learner)
-        split = _each_seed(lambda key: jax.random.split(key, 3), seeds)
+        split = each_seed(lambda key: jax.random.split(key, 3), seeds)
         # Buffers keep their axis S, whatever the number of seeds: XLA would copy a squeezed ring in every call.
         sample = jax.vmap(lambda buffer, key: replay.sample(buffer, key, algorithm.batch_size))
-        step, accumulate = (_each_seed(function, seeds, shared=1) for function in (self.learner.update, _accumulate))
+        step, accumulate = (each_seed(function, seeds, shared=1) for function in (self.learner.update, add_metrics))
 
         def update(
             carry: tuple[LearnerState, MetricSums], i: jax.Array
@@ -324,74 +315,6 @@ class Population:
 
         critic = norm(self.learner.critic, learner.critic.params)
         return WeightNorms(jnp.mean(critic), norm(self.learner.actor, learner.actor.params))
-
-
-# ---------------------------------------------------------------- the seed axis
-
-
-def num_seeds(tree: PyTree) -> int:
-    """Return S of a tree whose leaves have a leading axis S."""
-    return int(jax.tree.leaves(tree)[0].shape[0])
-
-
-def over_seeds(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a function of one seed into one of arguments and results with a leading axis S."""
-
-    def mapped(*arguments: Any) -> Any:
-        seeds = num_seeds(arguments)
-        return expand_seed(_each_seed(function, seeds)(*squeeze_seed(arguments)), seeds)
-
-    return mapped
-
-
-def squeeze_seed(tree: PyTree) -> PyTree:
-    """Drop the leading axis S where it is 1."""
-    return jax.tree.map(lambda leaf: leaf[0] if leaf.shape[0] == 1 else leaf, tree)
-
-
-def expand_seed(tree: PyTree, seeds: int) -> PyTree:
-    """Add a leading axis S = 1 where there is one seed."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) if seeds == 1 else tree
-
-
-def _each_seed(function: Callable[..., Any], seeds: int, shared: int = 0) -> Callable[..., Any]:
-    """Map over the leading axis of all arguments except the last ``shared`` ones.
-
-    A single seed is not mapped: XLA's batched matrix products on CPU cost about a tenth more than plain ones, even for
-    a batch of one. Its arguments come from ``squeeze_seed`` and its results go to ``expand_seed``.
-    """
-    if seeds == 1:
-        return function
-
-    def mapped(*arguments: Any) -> Any:
-        axes = (0,) * (len(arguments) - shared) + (None,) * shared
-        return jax.vmap(function, in_axes=axes)(*arguments)
-
-    return mapped
-
-
-# ---------------------------------------------------------------- metrics
-
-
-def zero_sums() -> MetricSums:
-    """Return one seed's sums over no updates."""
-    zero = jnp.zeros(())
-    return MetricSums(
-        CriticMetrics(*[zero] * len(CriticMetrics._fields)),
-        ActorMetrics(*[zero] * len(ActorMetrics._fields)),
-        jnp.int32(0),
-        jnp.int32(0),
-    )
-
-
-def _accumulate(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, update_policy: jax.Array) -> MetricSums:
-    return MetricSums(
-        critic=jax.tree.map(jnp.add, sums.critic, critic),
-        # The actor's metrics are NaN where it was not updated.
-        actor=jax.tree.map(lambda total, value: total + jnp.where(update_policy, value, 0.0), sums.actor, actor),
-        critic_updates=sums.critic_updates + 1,
-        actor_updates=sums.actor_updates + update_policy.astype(jnp.int32),
-    )
 
 
 def _with_key(state: PopulationState, key: jax.Array) -> PopulationState:

@@ -22,9 +22,10 @@ from surefoot.training.diagnosis import diagnostics_columns
 from surefoot.training.evaluation import EvaluationResult
 from surefoot.training.events import EvaluationDone
 from surefoot.training.logs import TRAINING_COLUMNS, evaluation_rows, training_rows
+from surefoot.training.metric_sums import MetricSums
 from surefoot.training.plan import Plan
 from surefoot.training.policy_arrays import policy_layers
-from surefoot.training.population import MetricSums, PopulationState, WeightNorms
+from surefoot.training.population import PopulationState, WeightNorms
 
 
 class RunWriter:

@@ -1,15 +1,18 @@
-"""How fast a run is."""
+"""Speed and progress of a run."""
 
 from __future__ import annotations
 
 import time
 from typing import NamedTuple
 
-from surefoot.training.plan import Plan
+import numpy as np
+
+from surefoot.training.counters import Counters
+from surefoot.training.events import Progress
 
 
 class Speeds(NamedTuple):
-    """Of all seeds together; the field names are those of training.csv and of ``Progress``."""
+    """Totals over seeds; the fields are columns of training.csv and fields of ``Progress``."""
 
     env_steps_per_second: float
     """Simulator control steps."""
@@ -18,26 +21,43 @@ class Speeds(NamedTuple):
 
 
 class Pace:
-    """A stopwatch whose laps are counted in agent steps.
+    """Stopwatch with laps; the first one starts at once.
 
     Args:
-        plan: the run's resolved numbers.
-        utd: gradient updates per agent step once the warm-up is over.
-        agent_steps: per seed so far; the first lap begins now.
+        counters: Counters of the run.
     """
 
-    def __init__(self, plan: Plan, utd: int, agent_steps: int) -> None:
-        self._plan, self._utd = plan, utd
-        self._began, self._first = time.monotonic(), agent_steps
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._start_time, self._start_agent_steps = time.monotonic(), counters.agent_steps
 
     @property
     def seconds(self) -> float:
-        """Since the lap began."""
-        return time.monotonic() - self._began
+        """Seconds since the start of the lap."""
+        return time.monotonic() - self._start_time
 
-    def lap(self, agent_steps: int) -> Speeds:
-        """End a lap at ``agent_steps`` and begin the next; return the speeds of the one that ended."""
-        rate = (agent_steps - self._first) * len(self._plan.seeds) / max(self.seconds, 1e-9)
-        training = self._first >= self._plan.warmup_steps
-        self._began, self._first = time.monotonic(), agent_steps
-        return Speeds(rate * self._plan.action_repeat, rate * self._utd if training else 0.0)
+    def lap(self) -> Speeds:
+        """End a lap, start the next one, and return the speeds of the one that ended."""
+        plan, agent_steps = self._counters.plan, self._counters.agent_steps
+        rate = (agent_steps - self._start_agent_steps) * len(plan.seeds) / max(self.seconds, 1e-9)
+        training = self._start_agent_steps >= plan.warmup_steps
+        self._start_time, self._start_agent_steps = time.monotonic(), agent_steps
+        return Speeds(rate * plan.action_repeat, rate * self._counters.utd if training else 0.0)
+
+    def progress(self, last_return: np.ndarray) -> Progress:
+        """End a lap and return the run's progress.
+
+        Args:
+            last_return: [S] return of the last finished training episode, NaN before the first.
+        """
+        speeds, counters, plan = self.lap(), self._counters, self._counters.plan
+        left = (plan.agent_steps * plan.action_repeat - counters.env_steps) * len(plan.seeds)
+        known = counters.grad_steps > 0 and speeds.env_steps_per_second > 0  # The warm-up is faster than training.
+        return Progress(
+            env_steps=counters.env_steps,
+            agent_steps=counters.agent_steps,
+            grad_steps=counters.grad_steps,
+            **speeds._asdict(),
+            seconds_left=left / speeds.env_steps_per_second if known else None,
+            episode_returns=tuple(None if np.isnan(value) else float(value) for value in last_return),
+        )

@@ -1,0 +1,57 @@
+"""Counters of a run."""
+
+from __future__ import annotations
+
+import time
+
+from surefoot.training.checkpointing.host_state import HostState
+from surefoot.training.plan import Plan
+
+
+class Counters:
+    """Counters per seed that follow from the agent steps so far.
+
+    Args:
+        plan: Resolved numbers of the run.
+        utd: Gradient updates per agent step after the warm-up.
+        host: State that holds the agent steps.
+        start_time: ``time.monotonic()`` at the start of this process's part of the run.
+    """
+
+    def __init__(self, plan: Plan, utd: int, host: HostState, start_time: float) -> None:
+        self.plan, self.utd = plan, utd
+        self._host, self._start_time = host, start_time
+
+    @property
+    def agent_steps(self) -> int:
+        """Decisions so far."""
+        return self._host.agent_steps
+
+    @property
+    def env_steps(self) -> int:
+        """Simulator control steps so far, action repeats included."""
+        return self.agent_steps * self.plan.action_repeat
+
+    @property
+    def grad_steps(self) -> int:
+        """Critic updates so far."""
+        return self.utd * max(0, self.agent_steps - self.plan.warmup_steps)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds of training so far, resumed parts included."""
+        return self._host.wall_seconds + time.monotonic() - self._start_time
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run has reached its last step."""
+        return self.agent_steps >= self.plan.agent_steps
+
+    def row(self) -> dict[str, int | float]:
+        """Return the columns that the run's logs share."""
+        return {
+            "env_steps": self.env_steps,
+            "agent_steps": self.agent_steps,
+            "grad_steps": self.grad_steps,
+            "wall_seconds": round(self.wall_seconds, 3),
+        }
