@@ -1,4 +1,4 @@
-"""Evaluation: paired episodes, waves of lanes, and what counts as success."""
+"""Evaluation: paired episodes, waves of environments, success and scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def still(observation: np.ndarray) -> np.ndarray:
     return np.zeros((*observation.shape[:2], 1), np.float32)
 
 
-def play(seeds: tuple[int, ...], episodes: int, task: Any = zoo.terminating, workers: int = 0) -> EvaluationResult:
+def evaluate(seeds: tuple[int, ...], episodes: int, task: Any = zoo.terminating, workers: int = 0) -> EvaluationResult:
     with Evaluator(get_task(task), seeds, episodes, num_workers=workers) as evaluator:
         return evaluator.run(still)
 
@@ -37,46 +37,46 @@ def starts() -> gymnasium.Env:
     return Starts()
 
 
-def test_returns_and_lengths_are_those_of_whole_episodes() -> None:
-    played = play((0, 1), 3)
-    np.testing.assert_array_equal(played.returns, np.full((2, 3), 1.0 + 2.0 + 3.0))
-    np.testing.assert_array_equal(played.lengths, np.full((2, 3), zoo.EPISODE_STEPS))
-    assert played.success_any is None
+def test_returns_and_lengths_cover_whole_episodes() -> None:
+    result = evaluate((0, 1), 3)
+    np.testing.assert_array_equal(result.returns, np.full((2, 3), 1.0 + 2.0 + 3.0))
+    np.testing.assert_array_equal(result.lengths, np.full((2, 3), zoo.EPISODE_STEPS))
+    assert result.success_any is None
 
 
-def test_every_evaluation_meets_the_same_episodes() -> None:
+def test_evaluations_use_the_same_episodes() -> None:
     with Evaluator(get_task(starts), (0, 1), 4) as evaluator:
         first, second = evaluator.run(still), evaluator.run(still)
     np.testing.assert_array_equal(first.returns, second.returns)
     assert len(np.unique(first.returns)) == 8
 
 
-def test_a_seed_meets_the_same_episodes_in_any_company_and_in_workers() -> None:
-    together = play((0, 1, 2), 3, starts).returns
-    np.testing.assert_array_equal(play((1,), 3, starts).returns, together[1:2])
-    np.testing.assert_array_equal(play((0, 1, 2), 3, starts, workers=2).returns, together)
+def test_episodes_do_not_depend_on_other_seeds_or_workers() -> None:
+    together = evaluate((0, 1, 2), 3, starts).returns
+    np.testing.assert_array_equal(evaluate((1,), 3, starts).returns, together[1:2])
+    np.testing.assert_array_equal(evaluate((0, 1, 2), 3, starts, workers=2).returns, together)
 
 
-def test_more_episodes_than_lanes_are_played_in_waves(monkeypatch: Any) -> None:
-    expected = play((0, 1), 5, starts).returns
-    monkeypatch.setattr(evaluation, "_MOST_LANES", 4)
-    np.testing.assert_array_equal(play((0, 1), 5, starts).returns, expected)
+def test_results_do_not_depend_on_the_number_of_environments(monkeypatch: Any) -> None:
+    expected = evaluate((0, 1), 5, starts).returns
+    monkeypatch.setattr(evaluation, "_MAX_ENVIRONMENTS", 4)
+    np.testing.assert_array_equal(evaluate((0, 1), 5, starts).returns, expected)
 
 
-def test_an_episode_that_never_ends_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_episode_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def never() -> gymnasium.Env:
         return zoo.Echo(gymnasium.spaces.Box(-1.0, 1.0, (1,)))
 
-    monkeypatch.setattr(evaluation, "_LONGEST", 50)
-    said = r"seed 3: .* has not ended after 50 env steps: .*TimeLimit\(env, max_episode_steps=1000\)"
-    with Evaluator(get_task(never), (3,), 1, action_repeat=2) as evaluator, pytest.raises(RunFailure, match=said):
+    monkeypatch.setattr(evaluation, "_MAX_EPISODE_STEPS", 50)
+    message = r"seed 3: .* has not ended after 50 env steps: .*TimeLimit\(env, max_episode_steps=1000\)"
+    with Evaluator(get_task(never), (3,), 1, action_repeat=2) as evaluator, pytest.raises(RunFailure, match=message):
         evaluator.run(still)
-    assert play((0,), 20).returns.shape == (1, 20)  # what ends may be played for longer in all
-    monkeypatch.setattr(evaluation, "_LONGEST", 1)
-    assert play((0,), 1, "probe-truncation").lengths == 10  # declares its limit
+    assert evaluate((0,), 20).returns.shape == (1, 20)  # the limit is per episode
+    monkeypatch.setattr(evaluation, "_MAX_EPISODE_STEPS", 1)
+    assert evaluate((0,), 1, "probe-truncation").lengths == 10  # declares its limit
 
 
-def test_success_rows_tell_any_last_and_first() -> None:
+def test_success_columns() -> None:
     episodes = EvaluationResult(
         returns=np.array([[1.0, 2.0]]),
         lengths=np.array([[100, 60]]),
@@ -92,7 +92,7 @@ def test_success_rows_tell_any_last_and_first() -> None:
     assert (solved["score"], unsolved["score"]) == (1.0, 0.0)
 
 
-def test_score_of_dm_control_is_a_thousandth_of_the_return() -> None:
+def test_dm_control_score_is_a_thousandth_of_the_return() -> None:
     episodes = EvaluationResult(np.array([[250.0]]), np.array([[1000]]), None, None, None)
     (row,) = evaluation_rows(get_task("cheetah-run"), (0,), {}, episodes)
     assert row["score"] == 0.25

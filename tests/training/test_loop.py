@@ -1,9 +1,12 @@
-"""The loop's bookkeeping, from environment to files, and what it does when something breaks."""
+"""Training loop: counters, files, failures and overlap."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,9 @@ import pytest
 import surefoot
 from surefoot.algorithms import ResetAt
 from surefoot.errors import RunFailure
-from surefoot.runs import CheckpointStore, RunDirectory
+from surefoot.runs import CheckpointStore, RunDirectory, checkpoints
 from surefoot.tasks import get_task
 from surefoot.tasks.vector import LocalVectorEnv, WorkerVectorEnv
-from surefoot.training import api
 from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config import TrainConfig
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
@@ -31,50 +33,50 @@ from tests.training.recording import Recording
 from tests.training.small import small
 
 ALGORITHM = small(surefoot.crossq_wn(utd=2))
-CADENCES = {
+INTERVALS = {
     "evaluate_every": 50,
     "checkpoint_every": 60,
     "log_every": 40,
     "evaluation_episodes": 2,
-    "replay_capacity": 300,  # one shape for all, compiled once
+    "replay_capacity": 300,  # one shape, compiled once
 }
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recording, surefoot.Run]:
-    watcher = Recording()
+def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recording, surefoot.Run]:
+    observer = Recording()
     out = tmp_path_factory.mktemp("loop") / "run"
     run = surefoot.train(
-        "probe-action", algorithm=ALGORITHM, env_steps=170, num_seeds=2, seed=5, out=out, observer=watcher, **CADENCES
+        "probe-action", algorithm=ALGORITHM, env_steps=170, num_seeds=2, seed=5, out=out, observer=observer, **INTERVALS
     )
-    return watcher, run
+    return observer, run
 
 
-def test_evaluations_come_at_step_0_at_the_cadence_and_at_the_end(watched: tuple[Recording, surefoot.Run]) -> None:
-    watcher, run = watched
-    told = [event.env_steps for event in watcher.events if isinstance(event, EvaluationDone)]
-    assert told == [0, 50, 100, 150, 170]
+def test_evaluations_at_step_0_at_the_interval_and_at_the_end(observed: tuple[Recording, surefoot.Run]) -> None:
+    observer, run = observed
+    evaluated = [event.env_steps for event in observer.events if isinstance(event, EvaluationDone)]
+    assert evaluated == [0, 50, 100, 150, 170]
     written = run.evaluations()
-    assert sorted(set(written["env_steps"].tolist())) == told
+    assert sorted(set(written["env_steps"].tolist())) == evaluated
     # One row per evaluation, seed and episode.
     assert len(written["seed"]) == 5 * 2 * 2
     assert set(written["seed"].tolist()) == {5, 6}
 
 
-def test_counters_keep_their_units(watched: tuple[Recording, surefoot.Run]) -> None:
-    _, run = watched
+def test_training_rows_count_env_agent_and_grad_steps(observed: tuple[Recording, surefoot.Run]) -> None:
+    _, run = observed
     log = run.training()
     assert sorted(set(log["env_steps"].tolist())) == [40, 80, 120, 160]
     np.testing.assert_array_equal(log["agent_steps"], log["env_steps"])  # probes repeat no action
     expected = 2 * np.maximum(0, log["agent_steps"] - ALGORITHM.warmup_transitions)
     np.testing.assert_array_equal(log["grad_steps"], expected)
-    # Nothing was learned in the warm-up, and every row after it has its losses.
+    # Losses are empty until the first update.
     np.testing.assert_array_equal(np.isnan(log["critic_loss"]), log["grad_steps"] == 0)
 
 
-def test_run_tells_where_it_started_and_how_it_ended(watched: tuple[Recording, surefoot.Run]) -> None:
-    watcher, run = watched
-    started, finished = watcher.events[0], watcher.events[-1]
+def test_start_and_finish_events(observed: tuple[Recording, surefoot.Run]) -> None:
+    observer, run = observed
+    started, finished = observer.events[0], observer.events[-1]
     assert isinstance(started, RunStarted)
     assert isinstance(finished, RunFinished)
     assert (started.start_env_steps, started.env_steps, started.seeds) == (0, 170, (5, 6))
@@ -84,8 +86,8 @@ def test_run_tells_where_it_started_and_how_it_ended(watched: tuple[Recording, s
     assert -2.0 < finished.random_return < 0.0
 
 
-def test_config_says_everything(watched: tuple[Recording, surefoot.Run]) -> None:
-    config = json.loads((watched[1].path / "config.json").read_text())
+def test_config_json_is_complete(observed: tuple[Recording, surefoot.Run]) -> None:
+    config = json.loads((observed[1].path / "config.json").read_text())
     assert config["task"] == "probe-action"
     assert config["seeds"] == [5, 6]
     assert config["algorithm"]["utd"] == 2
@@ -93,9 +95,9 @@ def test_config_says_everything(watched: tuple[Recording, surefoot.Run]) -> None
     assert {"jax", "numpy", "python"} <= config["machine"]["versions"].keys()
 
 
-def test_policy_is_that_of_the_learner(watched: tuple[Recording, surefoot.Run]) -> None:
-    _, run = watched
-    config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, seed=5, env_steps=170, **CADENCES)
+def test_saved_policy_equals_the_learner(observed: tuple[Recording, surefoot.Run]) -> None:
+    _, run = observed
+    config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, seed=5, env_steps=170, **INTERVALS)
     task = get_task("probe-action")
     with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(Recording())) as loop:
         loop.restore(RunDirectory.open(run.path))
@@ -105,25 +107,24 @@ def test_policy_is_that_of_the_learner(watched: tuple[Recording, surefoot.Run]) 
         np.testing.assert_allclose(run.policy(seed)(observation[i]), trained[i], atol=1e-5)
 
 
-def test_evaluate_plays_the_saved_policies(watched: tuple[Recording, surefoot.Run]) -> None:
-    _, run = watched
-    seeds, played = surefoot.evaluate(run.path, episodes=2)
+def test_evaluate_equals_the_last_evaluation(observed: tuple[Recording, surefoot.Run]) -> None:
+    _, run = observed
+    seeds, result = surefoot.evaluate(run.path, episodes=2)
     log = run.evaluations()
     last = log["env_steps"] == 170
     assert seeds == (5, 6)
-    # The same episodes as training's last evaluation, with NumPy in place of JAX.
-    np.testing.assert_allclose(played.returns.reshape(-1), log["return"][last], atol=1e-3)
+    # The same episodes, with NumPy in place of JAX.
+    np.testing.assert_allclose(result.returns.reshape(-1), log["return"][last], atol=1e-3)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(("make", "terminates"), [(zoo.terminating, True), (zoo.truncating, False)])
-def test_a_time_limit_is_stored_as_no_termination(make: object, terminates: bool, workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "terminates", "workers"), [(zoo.terminating, True, 2), (zoo.truncating, False, 0)])
+def test_time_limit_is_not_stored_as_termination(make: object, terminates: bool, workers: int, tmp_path: Path) -> None:
     config = TrainConfig(
-        make, ALGORITHM, num_seeds=2, env_steps=101, out=tmp_path / "run", env_workers=workers, **CADENCES
+        make, ALGORITHM, num_seeds=2, env_steps=101, out=tmp_path / "run", env_workers=workers, **INTERVALS
     )
     task = get_task(make)
-    watcher = Recording()
-    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(watcher)) as loop:
+    observer = Recording()
+    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(observer)) as loop:
         directory = RunDirectory.create(tmp_path / "run", {})
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
@@ -131,12 +132,12 @@ def test_a_time_limit_is_stored_as_no_termination(make: object, terminates: bool
         replay = loop._state.replay
     for seed in range(2):
         one = jax.tree.map(lambda leaf, seed=seed: np.asarray(leaf[seed]), replay)
-        # Such short episodes need more frames than there is room for: the oldest transitions have left.
+        # Short episodes need more frames than the buffer has room for, so the oldest transitions have been dropped.
         stored = np.arange(int(one.oldest), 101)
         assert len(stored) > 80
         frame = one.frame_of[stored]
         current, following = one.frames[frame % len(one.frames)], one.frames[(frame + 1) % len(one.frames)]
-        # Episodes count 0, 1, 2, 3: no transition reaches over an episode's end, and none loses its last state.
+        # Episodes count 0, 1, 2, 3: no transition crosses the end of an episode, and none lacks its last state.
         np.testing.assert_array_equal(following[:, 0], current[:, 0] + 1.0)
         np.testing.assert_array_equal(following[:, 1], current[:, 1])
         np.testing.assert_array_equal(one.rewards[stored], following[:, 0])
@@ -145,22 +146,22 @@ def test_a_time_limit_is_stored_as_no_termination(make: object, terminates: bool
         np.testing.assert_array_equal(one.terminated[stored], ends & terminates)
 
 
-# ---------------------------------------------------------------- what breaks
+# ---------------------------------------------------------------- failures
 
 
 def break_late(env: zoo.Counter) -> None:
-    """Return NaN from the 240th episode on, long after the first checkpoint."""
+    """Return NaN from the 61st call on, after the first checkpoint."""
     break_late.calls = getattr(break_late, "calls", 0) + 1  # type: ignore[attr-defined]
     if break_late.calls > 60:  # type: ignore[attr-defined]
         env.buffer[1] = np.nan
 
 
-def test_environment_that_breaks_is_one_line_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+def test_failing_environment_is_one_line_and_leaves_the_checkpoint(tmp_path: Path) -> None:
     break_late.calls = 0  # type: ignore[attr-defined]
     out = tmp_path / "run"
     with pytest.raises(RunFailure) as failure:
         surefoot.train(
-            zoo.failing(break_late), algorithm=ALGORITHM, env_steps=500, out=out, observer=Recording(), **CADENCES
+            zoo.failing(break_late), algorithm=ALGORITHM, env_steps=500, out=out, observer=Recording(), **INTERVALS
         )
     line = str(failure.value)
     assert "\n" not in line
@@ -171,33 +172,33 @@ def test_environment_that_breaks_is_one_line_and_leaves_the_checkpoint(tmp_path:
     assert not checkpoint.skipped
 
 
-def test_environment_that_cannot_start_is_one_line(tmp_path: Path) -> None:
+def test_environment_that_fails_at_the_start_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunFailure, match=r"zoo:nan_on_reset, seed 0, at the start: .*observation") as failure:
-        surefoot.train(zoo.nan_on_reset, algorithm=ALGORITHM, env_steps=500, out=tmp_path / "run", **CADENCES)
+        surefoot.train(zoo.nan_on_reset, algorithm=ALGORITHM, env_steps=500, out=tmp_path / "run", **INTERVALS)
     assert "\n" not in str(failure.value)
 
 
 def diverge(loop: TrainingLoop, seeds: list[int]) -> None:
-    """Put a NaN into the actors of some seeds, as an update that overflows would."""
+    """Put NaN into the actors of some seeds."""
     head = loop._state.learner.actor.params["mean"]
     head["bias"] = head["bias"].at[np.array(seeds)].set(np.nan)
 
 
-@pytest.mark.parametrize("lost", [[1], [0, 1]])
-def test_seed_that_diverges_is_told_once_and_the_others_go_on(lost: list[int], tmp_path: Path) -> None:
-    config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, env_steps=170, out=tmp_path / "run", **CADENCES)
-    task, watcher = get_task("probe-action"), Recording()
-    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(watcher)) as loop:
+@pytest.mark.parametrize("diverged", [[1], [0, 1]])
+def test_diverged_seed_is_reported_once_and_other_seeds_continue(diverged: list[int], tmp_path: Path) -> None:
+    config = TrainConfig("probe-action", ALGORITHM, num_seeds=2, env_steps=170, out=tmp_path / "run", **INTERVALS)
+    task, observer = get_task("probe-action"), Recording()
+    with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(observer)) as loop:
         directory = RunDirectory.create(tmp_path / "run", {})
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
-            diverge(loop, lost)
-            if len(lost) == 2:
+            diverge(loop, diverged)
+            if len(diverged) == 2:
                 with pytest.raises(RunFailure, match=r"probe-action, seed 0, env step \d+: .*no other seed is left"):
                     loop.run(stop)
                 return
             loop.run(stop)
-    assert [line.split(":")[0] for line in watcher.messages] == ["seed 1 diverged at env step 50"]
+    assert [line.split(":")[0] for line in observer.messages] == ["seed 1 diverged at env step 50"]
     log = surefoot.Run(tmp_path / "run", completed=True).evaluations()
     late = log["env_steps"] > 0
     np.testing.assert_array_equal(np.isnan(log["return"][late]), log["seed"][late] == 1)
@@ -206,10 +207,7 @@ def test_seed_that_diverges_is_told_once_and_the_others_go_on(lost: list[int], t
         surefoot.load_policy(tmp_path / "run", seed=1)
 
 
-def test_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-    import signal
-
+def test_dead_worker_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = []
     step_async = WorkerVectorEnv.step_async
 
@@ -220,18 +218,14 @@ def test_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
         step_async(self, actions)
 
     monkeypatch.setattr(WorkerVectorEnv, "step_async", kill_once)
-    settings = {"num_seeds": 2, "env_workers": 2, "env_steps": 500, "observer": Recording(), **CADENCES}
+    settings = {"num_seeds": 2, "env_workers": 2, "env_steps": 500, "observer": Recording(), **INTERVALS}
     with pytest.raises(RunFailure, match=r"seed 1, env step 1\d\d: .*worker") as failure:
         surefoot.train(zoo.terminating, algorithm=ALGORITHM, out=tmp_path / "run", **settings)
     assert "\n" not in str(failure.value)
     assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps > 0
 
 
-def test_disk_that_fills_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
-
-    from surefoot.runs import checkpoints
-
+def test_full_disk_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     write_arrays = checkpoints.write_arrays
 
@@ -244,62 +238,60 @@ def test_disk_that_fills_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, m
     monkeypatch.setattr(checkpoints, "write_arrays", full)
     with pytest.raises(RunFailure, match=r"probe-action, env step \d+: .*No space left") as failure:
         surefoot.train(
-            "probe-action", algorithm=ALGORITHM, env_steps=900, out=tmp_path / "run", observer=Recording(), **CADENCES
+            "probe-action", algorithm=ALGORITHM, env_steps=900, out=tmp_path / "run", observer=Recording(), **INTERVALS
         )
     assert "\n" not in str(failure.value)
     monkeypatch.undo()
     assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps > 0
 
 
-def test_second_process_on_one_run_is_refused(watched: tuple[Recording, surefoot.Run]) -> None:
-    path = watched[1].path
+def test_locked_run_cannot_be_resumed(observed: tuple[Recording, surefoot.Run]) -> None:
+    path = observed[1].path
     with RunDirectory.open(path).lock(), pytest.raises(surefoot.UserError, match=r"pid|process"):
         surefoot.resume(path, env_steps=180, observer=Recording())
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_run_is_locked_until_its_loop_is_closed(
-    resumed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, settings = tmp_path / "run", {"algorithm": ALGORITHM, "observer": Recording(), **CADENCES}
+def test_run_is_locked_until_its_loop_is_closed(resumed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, settings = tmp_path / "run", {"algorithm": ALGORITHM, "observer": Recording(), **INTERVALS}
     if resumed:
         surefoot.train("probe-action", env_steps=120, out=out, **settings)
     closed, close = [], TrainingLoop.__exit__
 
-    def watched_close(loop: TrainingLoop, *raised: object) -> None:
+    def checked_close(loop: TrainingLoop, *raised: object) -> None:
         with pytest.raises(surefoot.UserError, match="in use by process"), RunDirectory.open(out).lock():
             pass
         closed.append(loop)
         close(loop, *raised)
 
-    monkeypatch.setattr(TrainingLoop, "__exit__", watched_close)
+    monkeypatch.setattr(TrainingLoop, "__exit__", checked_close)
     if resumed:
         surefoot.resume(out, env_steps=180, observer=Recording())
     else:
         surefoot.train("probe-action", env_steps=120, out=out, **settings)
     assert len(closed) == 1
     with RunDirectory.open(out).lock():
-        pass  # Free again.
+        pass
 
 
-def test_an_interrupted_run_is_locked_until_its_checkpoint_is_written(
+def test_interrupted_run_is_locked_until_its_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The interrupt does not wait for it, and nobody else may begin to write meanwhile."""
+    """The interrupt does not wait for the checkpoint."""
     save, may_end = CheckpointStore.save, threading.Event()
 
     def slow(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Path:
         assert env_steps == 0 or may_end.wait(timeout=60)
         return save(store, env_steps, *arguments, **named)
 
-    class Impatient(surefoot.Callback):
+    class Interrupt(surefoot.Callback):
         def on_step(self, view: surefoot.StepView) -> None:
             if view.env_steps == 65:
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(CheckpointStore, "save", slow)
     out = tmp_path / "run"
-    settings = {"algorithm": ALGORITHM, "observer": Recording(), "callbacks": [Impatient()], **CADENCES}
+    settings = {"algorithm": ALGORITHM, "observer": Recording(), "callbacks": [Interrupt()], **INTERVALS}
     with pytest.raises(KeyboardInterrupt):
         surefoot.train("probe-action", env_steps=120, out=out, **settings)
     with pytest.raises(surefoot.UserError, match="in use by process"):
@@ -311,38 +303,22 @@ def test_an_interrupted_run_is_locked_until_its_checkpoint_is_written(
         assert directory.checkpoints.load().env_steps == 60
 
 
-# ---------------------------------------------------------------- what is refused before anything is written
+# ---------------------------------------------------------------- invalid requests
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
+def test_invalid_requests_write_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for settings, message in (
         ({"env_steps": 100}, "warm-up of 100 transitions"),
         ({"env_steps": 0}, "env_steps must be at least 1, got 0"),
-        ({"env_steps": -5}, "env_steps must be at least 1, got -5"),
-        ({"num_seeds": 0}, "num_seeds must be at least 1, got 0"),
-        ({"seed": -1}, "seed must be"),
-        ({"evaluation_episodes": 0}, "evaluation_episodes"),
-        ({"replay_capacity": 50}, "replay_capacity must hold"),
         ({"replay_capacity": 10**13}, "lower --replay-capacity"),
-        ({"env_workers": -1}, "env_workers"),
-        ({"env_steps": 200.5}, "env_steps must be a whole number, got 200.5"),
-        ({"seed": "one"}, "seed must be a whole number, got 'one'"),
+        ({"env_workers": -1}, "env_workers must be at least 0, got -1"),
         ({"env_step": 100}, "no setting 'env_step'"),
-    ],
-)
-def test_bad_setting_is_one_line_and_writes_nothing(settings: dict, said: str, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    with pytest.raises(surefoot.UserError, match=said) as failure:
-        surefoot.train("probe-action", algorithm=ALGORITHM, out=out, **({"env_steps": 200} | settings))
-    assert "\n" not in str(failure.value)
+    ):
+        with pytest.raises(surefoot.UserError, match=message) as error:
+            surefoot.train("probe-action", algorithm=ALGORITHM, out=out, **({"env_steps": 200} | settings))
+        assert "\n" not in str(error.value)
     assert not out.exists()
-
-
-def test_whole_numbers_may_come_as_floats_or_from_numpy() -> None:
-    config = TrainConfig("probe-action", ALGORITHM, env_steps=2e5, seed=np.int64(3), replay_capacity=1e5)
-    assert (config.env_steps, config.seed, config.replay_capacity) == (200_000, 3, 100_000)
-    assert {type(config.env_steps), type(config.seed), type(config.replay_capacity)} == {int}
 
 
 def test_unsupported_spaces_write_nothing(tmp_path: Path) -> None:
@@ -352,26 +328,26 @@ def test_unsupported_spaces_write_nothing(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_run_that_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+def test_existing_run_is_kept_without_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    settings = {"algorithm": ALGORITHM, "env_steps": 101, "out": out, "observer": Recording(), **CADENCES}
+    settings = {"algorithm": ALGORITHM, "env_steps": 101, "out": out, "observer": Recording(), **INTERVALS}
     surefoot.train("probe-action", **settings)
     before = (out / "evaluations.csv").read_bytes()
     with pytest.raises(surefoot.UserError, match="already holds a run"):
         surefoot.train("probe-action", **settings)
     assert (out / "evaluations.csv").read_bytes() == before
     surefoot.train("probe-constant", overwrite=True, **settings)
-    assert api.RunDirectory.open(out).config["task"] == "probe-constant"
+    assert RunDirectory.open(out).config["task"] == "probe-constant"
 
 
 @pytest.fixture(scope="module")
 def order(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[str]]:
-    """What the loop asks of environments and learner in its last agent steps, without and with overlap."""
-    asked: dict[bool, list[str]] = {}
+    """Calls of environments and population, without and with overlap."""
+    calls_with: dict[bool, list[str]] = {}
     every = [(LocalVectorEnv, "step_async"), (LocalVectorEnv, "step_wait")]
     every += [(Population, name) for name in ("train_step", "update", "reset_networks")]
     for overlap in (False, True):
-        calls = asked[overlap] = []
+        calls = calls_with[overlap] = []
         with pytest.MonkeyPatch.context() as patch:
             for owner, name in every:
                 patch.setattr(owner, name, _recorded(calls, name, getattr(owner, name)))
@@ -381,14 +357,14 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[str]]:
                 env_steps=ALGORITHM.warmup_transitions + 3,
                 overlap=overlap,
                 out=tmp_path_factory.mktemp("order") / "run",
-                **CADENCES | {"evaluate_every": 1000, "checkpoint_every": 1000},
+                **INTERVALS | {"evaluate_every": 1000, "checkpoint_every": 1000},
             )
-    return asked
+    return calls_with
 
 
 def _recorded(calls: list[str], name: str, function: Any) -> Any:
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
-        # An evaluation steps environments of its own, which are no part of the order.
+        # Evaluations have two environments.
         if not isinstance(self, LocalVectorEnv) or self.num_envs == 1:
             calls.append(name)
         return function(self, *arguments, **named)
@@ -396,20 +372,20 @@ def _recorded(calls: list[str], name: str, function: Any) -> Any:
     return call
 
 
-def test_updates_follow_the_step_that_they_may_draw(order: dict[bool, list[str]]) -> None:
+def test_updates_follow_the_environment_step_without_overlap(order: dict[bool, list[str]]) -> None:
     one = ["step_async", "step_wait", "train_step"]
     assert order[False][-7:] == [*one, "step_async", "reset_networks", *one[1:]]
 
 
-def test_overlapped_updates_run_while_the_environments_step(order: dict[bool, list[str]]) -> None:
+def test_updates_run_during_the_environment_step_with_overlap(order: dict[bool, list[str]]) -> None:
     one = ["step_async", "update", "step_wait", "train_step"]
     assert order[True][-9:] == [*one, "step_async", "reset_networks", *one[1:]]
-    # The warm-up has nothing to overlap with.
+    # No updates in the warm-up.
     assert order[True].count("update") == 3
 
 
-def test_overlap_keeps_every_count(watched: tuple[Recording, surefoot.Run], tmp_path: Path) -> None:
-    _, paper = watched
+def test_overlap_keeps_counts(observed: tuple[Recording, surefoot.Run], tmp_path: Path) -> None:
+    _, default = observed
     run = surefoot.train(
         "probe-action",
         algorithm=ALGORITHM,
@@ -418,10 +394,10 @@ def test_overlap_keeps_every_count(watched: tuple[Recording, surefoot.Run], tmp_
         seed=5,
         out=tmp_path / "run",
         overlap=True,
-        **CADENCES,
+        **INTERVALS,
     )
-    for rows, expected in ((run.training(), paper.training()), (run.evaluations(), paper.evaluations())):
+    for rows, expected in ((run.training(), default.training()), (run.evaluations(), default.evaluations())):
         for name in ("seed", "env_steps", "agent_steps", "grad_steps"):
             np.testing.assert_array_equal(rows[name], expected[name])
-    # The same updates of other batches: it is not the same run.
-    assert not np.array_equal(run.training()["critic_loss"], paper.training()["critic_loss"], equal_nan=True)
+    # The same number of updates on other batches.
+    assert not np.array_equal(run.training()["critic_loss"], default.training()["critic_loss"], equal_nan=True)

@@ -1,4 +1,4 @@
-"""A resumed run equals an uninterrupted one, bit for bit, however it was stopped."""
+"""Bit-exact resume."""
 
 from __future__ import annotations
 
@@ -24,21 +24,25 @@ from tests.training.recording import Recording
 from tests.training.small import small
 
 ROOT = Path(__file__).parents[2]
-# Checkpoints fall inside episodes (500 agent steps), the replay ring wraps, and the seeds are two.
-SETTINGS = [
-    "cheetah-run",
-    "1400",
-    "2",
-    "evaluate_every=600",
-    "checkpoint_every=170",
-    "log_every=100",
-    "diagnose_every=700",
-]
-SETTINGS += ["replay_capacity=400", "env_workers=0"]
+CHEETAH = ["cheetah-run", "1400", "2", "evaluate_every=600", "checkpoint_every=170", "log_every=100"]
+CHEETAH += ["diagnose_every=700", "replay_capacity=400", "env_workers=0"]
+"""Checkpoints within episodes, which take 500 agent steps, and a replay ring that wraps."""
+
+ALGORITHM = small(surefoot.crossq_wn(utd=1))
+SETTINGS: dict[str, Any] = {
+    "algorithm": ALGORITHM,
+    "num_seeds": 2,
+    "evaluate_every": 100,
+    "checkpoint_every": 63,
+    "diagnose_every": 70,
+    "evaluation_episodes": 1,
+    "replay_capacity": 150,
+}
+"""The same for probe-truncation, whose episodes take 10 agent steps."""
 
 
 def start(out: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.training.small", str(out), *SETTINGS]
+    command = [sys.executable, "-m", "tests.training.small", str(out), *CHEETAH]
     log = out.with_suffix(".log").open("ab")
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "MUJOCO_GL": "disabled"})
 
@@ -71,6 +75,10 @@ def assert_same_run(first: Path, second: Path) -> None:
         assert arrays.keys() == other.arrays[file].keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, other.arrays[file][name], err_msg=f"{file} {name}")
+    assert_same_policy(first, second)
+
+
+def assert_same_policy(first: Path, second: Path) -> None:
     assert (first / "policy" / "policy.npz").read_bytes() == (second / "policy" / "policy.npz").read_bytes()
 
 
@@ -84,14 +92,14 @@ def wait_for_rows(out: Path, rows: int, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-def test_run_killed_at_random_moments_equals_an_uninterrupted_one(uninterrupted: Path, tmp_path: Path) -> None:
+def test_run_killed_at_random_times_equals_uninterrupted_run(uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    # Each kill falls at a different place: within the warm-up, early in training, late in it.
-    moments = random.Random(time.time_ns())
+    # Within the warm-up, early and late in training.
+    times = random.Random(time.time_ns())
     for rows in (1 + 2 * 1, 1 + 2 * 6, 1 + 2 * 11):
         process = start(out)
         wait_for_rows(out, rows, process)
-        time.sleep(moments.uniform(0.0, 0.3))
+        time.sleep(times.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
     finish(out)
@@ -99,7 +107,7 @@ def test_run_killed_at_random_moments_equals_an_uninterrupted_one(uninterrupted:
 
 
 @pytest.mark.slow
-def test_sigterm_makes_a_checkpoint_at_once_and_the_rest_is_the_same(uninterrupted: Path, tmp_path: Path) -> None:
+def test_sigterm_writes_a_checkpoint_and_resume_equals_uninterrupted_run(uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = start(out)
     wait_for_rows(out, 1 + 2 * 5, process)
@@ -111,98 +119,129 @@ def test_sigterm_makes_a_checkpoint_at_once_and_the_rest_is_the_same(uninterrupt
     assert_same_run(uninterrupted, out)
 
 
-def test_corrupt_checkpoint_is_detected_and_the_one_before_it_used(uninterrupted: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    process = start(out)
-    wait_for_rows(out, 1 + 2 * 10, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    newest = max((out / "checkpoints").glob("env_steps_*"))
-    learner = newest / "learner.npz"
-    content = bytearray(learner.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    learner.write_bytes(content)
-    finish(out)
-    assert newest.name in out.with_suffix(".log").read_text()
-    assert_same_run(uninterrupted, out)
-
-
 # ---------------------------------------------------------------- in this process
+
+
+def train(out: Path, env_steps: int = 200, **changes: Any) -> surefoot.Run:
+    settings = SETTINGS | {"observer": Recording()} | changes
+    return surefoot.train("probe-truncation", env_steps=env_steps, out=out, **settings)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("finished") / "run"
-    algorithm = small(surefoot.crossq_wn(utd=1))
-    settings = {"evaluate_every": 100, "checkpoint_every": 60, "evaluation_episodes": 1, "observer": Recording()}
-    surefoot.train("probe-truncation", algorithm=algorithm, env_steps=200, out=out, **settings)
-    return out
+    return train(tmp_path_factory.mktemp("finished") / "run").path
 
 
-def test_finished_run_goes_on_with_more_steps_and_equals_a_longer_one(finished: Path, tmp_path: Path) -> None:
-    algorithm = small(surefoot.crossq_wn(utd=1))
-    settings = {"evaluate_every": 100, "checkpoint_every": 60, "evaluation_episodes": 1, "observer": Recording()}
-    longer = tmp_path / "longer"
-    surefoot.train("probe-truncation", algorithm=algorithm, env_steps=300, out=longer, **settings)
-    extended = surefoot.resume(finished, env_steps=300, observer=Recording())
-    assert extended.completed
-    assert_same_run(longer, finished)
-    assert json.loads((finished / "config.json").read_text())["env_steps"] == 300
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, stopped by SIGTERM within an episode."""
+
+    class Terminate(surefoot.Callback):
+        def on_step(self, view: surefoot.StepView) -> None:
+            if view.env_steps == 133:
+                signal.raise_signal(signal.SIGTERM)
+
+    run = train(tmp_path_factory.mktemp("stopped") / "run", callbacks=[Terminate()])
+    assert not run.completed
+    assert RunDirectory.open(run.path).checkpoints.load().env_steps == 133
+    return run.path
 
 
-def test_resuming_a_finished_run_changes_none_of_its_rows(finished: Path) -> None:
-    before = [(finished / name).read_bytes() for name in ("evaluations.csv", "training.csv")]
-    watcher = Recording()
-    assert surefoot.resume(finished, observer=watcher).completed
-    assert before == [(finished / name).read_bytes() for name in ("evaluations.csv", "training.csv")]
-    assert watcher.events[-1].final.returns == (10.0,)
+@pytest.fixture
+def out(tmp_path: Path, finished: Path) -> Path:
+    """A copy of the finished run."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"num_seeds": 3}, "num_seeds"),
-        ({"algorithm": surefoot.crossq()}, "algorithm"),
-        ({"env_steps": 150}, r"can only grow when a run is resumed: it was \d+, got 150"),
-        ({"env_steps": 0}, "env_steps"),
-    ],
-)
-def test_changes_that_alter_what_was_trained_are_refused(finished: Path, changes: dict, said: str) -> None:
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=said):
-        surefoot.resume(finished, **changes)
-    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+def test_resume_equals_uninterrupted_run(finished: Path, stopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path / "run")
+    assert surefoot.resume(tmp_path / "run", observer=Recording()).completed
+    assert_same_run(finished, tmp_path / "run")
 
 
-def test_run_killed_before_its_first_checkpoint_begins_again(finished: Path, tmp_path: Path) -> None:
+def test_resume_with_damaged_newest_checkpoint_uses_the_previous_one(
+    finished: Path, stopped: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    shutil.copytree(finished, out)
-    shutil.rmtree(out / "checkpoints")
-    shutil.rmtree(out / "replay")
-    watcher = Recording()
-    assert surefoot.resume(out, observer=watcher).completed
-    assert any("begins again" in line for line in watcher.messages)
+    shutil.copytree(stopped, out)
+    learner = out / "checkpoints" / "env_steps_000000000133" / "learner.npz"
+    content = bytearray(learner.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    learner.write_bytes(content)
+    observer = Recording()
+    assert surefoot.resume(out, observer=observer).completed
+    assert observer.events[0].start_env_steps == 126
+    assert any(learner.parent.name in line for line in observer.messages)
     assert_same_run(finished, out)
 
 
-def test_edited_config_is_refused(finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(finished, out)
+def test_extended_run_equals_a_longer_one(out: Path, tmp_path: Path) -> None:
+    longer = train(tmp_path / "longer", env_steps=300).path
+    assert surefoot.resume(out, env_steps=300, observer=Recording()).completed
+    assert_same_run(longer, out)
+    assert json.loads((out / "config.json").read_text())["env_steps"] == 300
+
+
+def test_resuming_a_finished_run_changes_no_row(out: Path) -> None:
+    before = [(out / name).read_bytes() for name in ("evaluations.csv", "training.csv")]
+    observer = Recording()
+    assert surefoot.resume(out, observer=observer).completed
+    assert before == [(out / name).read_bytes() for name in ("evaluations.csv", "training.csv")]
+    assert observer.events[-1].final.returns == (10.0, 10.0)
+
+
+def test_invalid_changes_write_nothing(finished: Path) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    for changes, message in (
+        ({"num_seeds": 3}, "resume cannot change 'num_seeds'"),
+        ({"algorithm": surefoot.crossq()}, "resume cannot change 'algorithm'"),
+        ({"env_steps": 150}, "can only grow when a run is resumed: it was 200, got 150"),
+        ({"env_steps": 0}, "env_steps must be at least 1, got 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            surefoot.resume(finished, **changes)
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+
+
+def test_run_without_a_checkpoint_starts_again(out: Path, finished: Path) -> None:
+    shutil.rmtree(out / "checkpoints")
+    shutil.rmtree(out / "replay")
+    observer = Recording()
+    assert surefoot.resume(out, observer=observer).completed
+    assert any("starts again" in line for line in observer.messages)
+    assert_same_run(finished, out)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"policy_delay": 3', '"policy_delay": 2', "trained with policy_delay 3, but config.json now says 2"),
+        ('"num_seeds": 2', '"num_seeds": "one"', "num_seeds must be a whole number, got 'one'"),
+        ('"task":', '"tusk":', "task is None, expected str"),
+        ('"part": "Algorithm"', '"part": "MLP"', "MLP"),
+        ('"resolved":', '"solved":', "resolved is None, expected dict"),
+    ],
+    ids=["changed", "type", "missing", "part", "plan"],
+)
+def test_edited_config_is_an_error_and_nothing_is_written(old: str, new: str, message: str, out: Path) -> None:
     config = (out / "config.json").read_text()
-    (out / "config.json").write_text(config.replace('"policy_delay": 3', '"policy_delay": 2'))
+    assert old in config
+    (out / "config.json").write_text(config.replace(old, new))
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"trained with policy_delay 3, which config.json now gives as 2"):
+    with pytest.raises(UserError, match=message) as error:
         surefoot.resume(out, observer=Recording())
+    assert "\n" not in str(error.value)
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-def test_resuming_something_else_is_one_line(tmp_path: Path) -> None:
+def test_missing_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a run"):
         surefoot.resume(tmp_path / "nothing")
 
 
 class Forgetful(zoo.Counter):
-    """Starts elsewhere at every reset, whatever the seed: cannot be replayed."""
+    """Its starts do not depend on the seed, so replaying actions does not restore it."""
 
     starts = 0
 
@@ -217,52 +256,28 @@ def forgetful() -> Forgetful:
     return Forgetful(truncates=True)
 
 
-def test_callable_is_passed_again_and_an_environment_that_cannot_be_replayed_starts_anew(tmp_path: Path) -> None:
+def test_environment_that_cannot_be_replayed_starts_a_new_episode(tmp_path: Path) -> None:
     out = tmp_path / "run"
     settings = {"evaluate_every": 1000, "checkpoint_every": 40, "evaluation_episodes": 1, "observer": Recording()}
-    algorithm = small(surefoot.crossq_wn(utd=1))
-    # 200 is no multiple of the episode's 3 steps, so the run ends inside an episode.
-    surefoot.train(forgetful, algorithm=algorithm, env_steps=200, out=out, **settings)
+    # 200 is no multiple of the episode's 3 steps, so the run ends within an episode.
+    surefoot.train(forgetful, algorithm=ALGORITHM, env_steps=200, out=out, **settings)
     with pytest.raises(UserError, match="callable"):
         surefoot.resume(out, env_steps=260)
-    watcher = Recording()
-    assert surefoot.resume(out, task=forgetful, env_steps=260, observer=watcher).completed
-    assert any("a new episode starts" in line for line in watcher.messages)
+    observer = Recording()
+    assert surefoot.resume(out, task=forgetful, env_steps=260, observer=observer).completed
+    assert any("a new episode starts" in line for line in observer.messages)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ('"num_seeds": 1', '"num_seeds": "one"', "num_seeds must be a whole number, got 'one'"),
-        ('"task":', '"tusk":', "task is None, expected str"),
-        ('"part": "Algorithm"', '"part": "MLP"', "MLP"),
-        ('"resolved":', '"solved":', "resolved is None, expected dict"),
-    ],
+    "setting", [{"overlap": True}, pytest.param({"precision": "bf16"}, marks=pytest.mark.slow)], ids=str
 )
-def test_damaged_config_is_one_line(old: str, new: str, said: str, finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(finished, out)
-    config = (out / "config.json").read_text()
-    assert old in config
-    (out / "config.json").write_text(config.replace(old, new))
-    with pytest.raises(UserError, match=said) as refusal:
-        surefoot.resume(out, observer=Recording())
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("setting", [{"precision": "bf16"}, {"overlap": True}], ids=["bf16", "overlap"])
-def test_a_run_goes_on_as_it_began(setting: dict[str, Any], tmp_path: Path) -> None:
-    """Resumed on its way, it equals the run that went through; and it is no run with the default."""
-    settings = {"algorithm": small(surefoot.crossq_wn(utd=2)), "evaluate_every": 150, "evaluation_episodes": 1}
-    for name, own in (("whole", setting), ("other", {}), ("parts", setting)):
-        steps = 120 if name == "parts" else 150
-        surefoot.train("probe-truncation", env_steps=steps, out=tmp_path / name, **own, **settings)
-    surefoot.resume(tmp_path / "parts", env_steps=150)
+def test_resume_equals_uninterrupted_run_with_settings_that_change_it(
+    setting: dict[str, Any], finished: Path, tmp_path: Path
+) -> None:
+    changed = train(tmp_path / "whole", **setting).path
+    train(tmp_path / "parts", env_steps=133, **setting)
+    surefoot.resume(tmp_path / "parts", env_steps=200, observer=Recording())
     assert setting.items() <= json.loads((tmp_path / "parts" / "config.json").read_text()).items()
-    weights = {name: np.load(tmp_path / name / "policy" / "policy.npz") for name in ("whole", "other", "parts")}
-    same = [
-        {other: np.array_equal(weights["whole"][key], weights[other][key]) for other in weights}
-        for key in weights["whole"].files
-    ]
-    assert all(one["parts"] for one in same)
-    assert not all(one["other"] for one in same)
+    assert_same_policy(changed, tmp_path / "parts")
+    with pytest.raises(AssertionError):
+        assert_same_policy(changed, finished)
