@@ -190,7 +190,7 @@ def test_tables_of_algorithms() -> None:
     cost = 2_520_276 * 10 / (629_644 * 5)
     assert f"| 10 | 10 | 2,520,276 | {cost:.2f} |" in built
     assert "| environment steps per agent step (action repeat) | 1 |" in built
-    assert "| `resets.agent_steps` | 15,001; 50,001; 250,001; 500,001; 750,001 | BRO code" in built
+    assert "| `resets.agent_steps` | 15,001; 50,001; 250,001; 500,001; 750,001; 1,000,001; 1,500,001; " in built
     assert "| `observation_norm` | none | neutral |" in built
     assert "| `discount` | the task's | neutral |" in load_hook().on_page_markdown("<!-- values: sac -->")
 

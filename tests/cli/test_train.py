@@ -26,7 +26,7 @@ def algorithm_of(api: FakeApi) -> surefoot.Algorithm:
 def test_train_has_the_defaults_of_a_configuration(api: FakeApi) -> None:
     assert main(["train", "cheetah-run"]) == 0
     ((name, task, options),) = api.calls
-    config = TrainConfig("cheetah-run", get_preset("crossq-wn"))
+    config = TrainConfig("cheetah-run", get_preset("crossq-wn-code"))
     expected = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     assert (name, task) == ("train", expected.pop("task"))
     assert options == expected | {"callbacks": []}
@@ -80,7 +80,7 @@ def test_set_replaces_parts_and_their_values(api: FakeApi) -> None:
     settings += ["temperature=Temperature(0.01)", "actor.widths = (64, 64)"]
     arguments = [argument for setting in settings for argument in ("--set", setting)]
     assert main(["train", "cheetah-run", *arguments, "--utd", "3"]) == 0
-    expected = surefoot.crossq_wn(utd=3)
+    expected = surefoot.crossq_wn_code(utd=3)
     assert algorithm_of(api) == expected.replace(
         weight_constraint=None,
         resets=surefoot.ResetEvery(env_steps=80_000),

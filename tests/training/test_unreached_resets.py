@@ -73,3 +73,4 @@ def test_it_is_said_when_the_run_starts(tmp_path: Path) -> None:
         observer=watcher,
     )
     assert "resets not reached: at agent step 5,000, of 102 in this run" in watcher.messages
+    assert len([line for line in watcher.messages if line.startswith("temperature: needs at least")]) == 1

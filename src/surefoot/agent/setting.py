@@ -9,7 +9,7 @@ from typing import Any
 from surefoot import replay
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
-from surefoot.algorithms.presets import crossq_wn
+from surefoot.algorithms.presets import crossq_wn_code
 from surefoot.errors import UserError
 from surefoot.machine import device_name, free_device_memory
 from surefoot.types import EnvSpec
@@ -86,9 +86,9 @@ def make_setting(
     Raises:
         UserError: A value is invalid.
     """
-    algorithm = crossq_wn() if algorithm is None else algorithm
+    algorithm = crossq_wn_code() if algorithm is None else algorithm
     if not isinstance(algorithm, Algorithm):
-        raise UserError(f"algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn(), got {algorithm!r}")
+        raise UserError(f"algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn_code(), got {algorithm!r}")
     if algorithm.resets is not None:
         raise UserError(
             f"Agent does not support resets, which {algorithm.name} has: use .replace(resets=None), or make a new "

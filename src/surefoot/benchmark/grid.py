@@ -5,13 +5,13 @@
     num_seeds = 10
 
     [[algorithms]]
-    preset = "crossq-wn"
-    utd = [1, 5]
+    preset = "crossq-wn-code"
+    utd = [1, 2]
 
     [[algorithms]]
-    preset = "crossq-wn"
-    utd = 5
-    name = "crossq-wn-no-wn"
+    preset = "crossq-wn-code"
+    utd = 2
+    name = "crossq-wn-code-no-wn"
     weight_constraint = "none"
 
 Other keys at the top are fields of ``TrainConfig``. Other keys of an algorithm are dotted paths of its settings, such
@@ -222,7 +222,7 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Return preset, label and overrides of every algorithm and UTD."""
     entries = data.get("algorithms")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError('algorithms must be one or more tables: [[algorithms]] with preset = "crossq-wn"')
+        raise UserError('algorithms must be one or more tables: [[algorithms]] with preset = "crossq-wn-code"')
     found = []
     for entry in entries:
         preset = _text(entry, "preset", None)

@@ -23,7 +23,7 @@ class _TrainOptions:
 
     task: TaskName
     """A name that `surefoot tasks` lists, a registered Gymnasium id, or module:callable."""
-    algorithm: str = "crossq-wn"
+    algorithm: str = "crossq-wn-code"
     """A name that `surefoot algorithms` lists."""
     utd: PresetInt = None
     """Gradient updates per agent step after the warm-up (update-to-data ratio)."""

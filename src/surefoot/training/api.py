@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.algorithms import Algorithm
-from surefoot.algorithms.presets import crossq_wn
+from surefoot.algorithms.presets import crossq_wn_code
 from surefoot.errors import UserError
 from surefoot.machine import resolve_precision
 from surefoot.model_card import write_model_card
@@ -76,7 +76,7 @@ def train(
     Args:
         task: Task name (``surefoot tasks``), registered Gymnasium id, or zero-argument callable that returns a
             gymnasium.Env with Box (or Dict of Box) observations and Box actions.
-        algorithm: Algorithm to train, by default CrossQ + WN.
+        algorithm: Algorithm to train, by default CrossQ + WN as released (``crossq_wn_code()``).
         observer: Receiver of the run's events; by default one line is printed per evaluation.
         callbacks: Callbacks called during the run.
         **settings: Settings of the run, such as env_steps=100_000; the reference lists them.
@@ -91,7 +91,7 @@ def train(
     check_names(settings)
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
-    config = TrainConfig(task=task, algorithm=algorithm or crossq_wn(), **settings)
+    config = TrainConfig(task=task, algorithm=algorithm or crossq_wn_code(), **settings)
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = get_task(task)
     check_free(Path(config.out or next(_free_paths(resolved, config.algorithm))).absolute(), config.overwrite)

@@ -25,7 +25,7 @@ from surefoot.training.divergence import Divergence
 from surefoot.training.evaluation import Evaluator
 from surefoot.training.events import CheckpointSaved, RunFinished, RunStarted
 from surefoot.training.memory import check_memory, replay_bytes, replay_frames
-from surefoot.training.plan import Plan, unreached_resets
+from surefoot.training.plan import Plan, slow_temperature, unreached_resets
 from surefoot.training.population import PopulationState, get_population
 from surefoot.training.run_writer import RunWriter
 from surefoot.training.runtime.failures import explain_step_failures
@@ -176,8 +176,9 @@ class TrainingLoop:
             precision=self._config.precision,
         )
         self._events.on_start(started)
-        if (line := unreached_resets(self._config.algorithm, self._plan)) is not None:
-            self._events.on_message(line)
+        for line in (f(self._config.algorithm, self._plan) for f in (unreached_resets, slow_temperature)):
+            if line is not None:
+                self._events.on_message(line)
 
     # ---------------------------------------------------------------- run
 

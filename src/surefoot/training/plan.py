@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from surefoot.algorithms import Algorithm, ResetAt, ResetEvery, next_reset
+from surefoot.algorithms import AdamW, Algorithm, LinearDecay, ResetAt, ResetEvery, next_reset
 from surefoot.errors import UserError
 from surefoot.tasks import Task
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
@@ -44,6 +45,10 @@ class Plan:
             warmup=self.warmup_steps,
             action_repeat=self.action_repeat,
         )
+
+
+LOW_TEMPERATURE = 0.01
+"""Temperature with an entropy bonus that is small compared with rewards of order one."""
 
 
 def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_START) -> Plan:
@@ -105,3 +110,38 @@ def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
                 f"{plan.agent_steps:,} in this run"
             )
     return None
+
+
+def slow_temperature(algorithm: Algorithm, plan: Plan) -> str | None:
+    """Return one line where the run is shorter than its temperature needs to fall to ``LOW_TEMPERATURE``, else None.
+
+    Adam moves log alpha by at most about its learning rate per policy update.
+    """
+    temperature = algorithm.temperature
+    if temperature is None or plan.warm_start.init_from or temperature.initial <= LOW_TEMPERATURE:
+        return None
+    updates_per_agent_step = algorithm.utd / algorithm.policy_delay
+    needed = _agent_steps_to_move(temperature.optimizer, updates_per_agent_step, temperature.initial / LOW_TEMPERATURE)
+    needed_steps = (plan.warmup_steps + math.ceil(needed)) * plan.action_repeat
+    if needed_steps <= (env_steps := plan.agent_steps * plan.action_repeat):
+        return None
+    return (
+        f"temperature: needs at least {needed_steps:,} env steps to fall from {temperature.initial:g} to "
+        f"{LOW_TEMPERATURE:g}, and this run has {env_steps:,}: where rewards are small, use --set "
+        f"temperature.initial={LOW_TEMPERATURE:g} or --algorithm crossq-wn-code"
+    )
+
+
+def _agent_steps_to_move(optimizer: AdamW, updates_per_agent_step: float, factor: float) -> float:
+    """Return the agent steps after the warm-up in which the learning rates sum up to log(factor)."""
+    updates, rate = math.log(factor), optimizer.learning_rate
+    if not isinstance(rate, LinearDecay):
+        return updates / rate / updates_per_agent_step
+    # The sum after n agent steps is (initial n - slope n^2 / 2) times the updates per agent step.
+    target, slope = updates / updates_per_agent_step, (rate.initial - rate.final) / rate.agent_steps
+    during = (rate.initial + rate.final) / 2 * rate.agent_steps
+    if target > during:
+        return rate.agent_steps + (target - during) / rate.final
+    if slope == 0.0:
+        return target / rate.initial
+    return (rate.initial - math.sqrt(rate.initial**2 - 2.0 * slope * target)) / slope
