@@ -73,7 +73,7 @@ def every_preset() -> list[Any]:
 
 @functools.cache
 def tiny_preset(name: str) -> Algorithm:
-    """Return a preset with its own learning rates and with layers that are all alike.
+    """Return a preset with its own learning rates and with equal layers.
 
     What is computed step by step then has few shapes to compile.
     """

@@ -57,11 +57,11 @@ from tests.algorithms.support import (
 from tests.algorithms.test_policy_delay import conditionals, flops, traced
 
 BASE = tiny(
-    # All layers alike, so that there are few shapes to compile.
+    # Equal layers, so that there are few shapes to compile.
     actor=MLP(UNIFORM_WIDTHS, BatchNorm()),
     critic=MLP(UNIFORM_WIDTHS, BatchNorm()),
     critic_optimizer=AdamW(LinearDecay(2e-2, 5e-3, agent_steps=4), weight_decay=0.01, decay="outside-hidden"),
-    # A branch would be compiled anew for every perturbation; without one, all run the same compiled operations.
+    # A branch would be compiled for every perturbation; without one, all use the same compiled operations.
     policy_delay=1,
     # Tight enough that both bounds hold somewhere.
     policy=TanhGaussian(LogStdRange(-0.3, 0.2, "clip")),

@@ -188,7 +188,7 @@ def test_compiled_program_keeps_the_branch(population: Population) -> None:
 
 
 def matrix_products(hlo: str) -> tuple[int, int]:
-    """Return how many matrix products stand outside and inside of the branches of a compiled program."""
+    """Return the number of matrix products outside and inside the branches of a compiled program."""
     bodies = dict(re.findall(r"^(?:ENTRY )?%([\w.\-]+) \([^\n]*\{\n(.*?)^\}", hlo, re.M | re.S))
     entry = re.search(r"^ENTRY %([\w.\-]+)", hlo, re.M)
     assert entry is not None

@@ -33,7 +33,7 @@ def update_program(precision: Precision) -> Any:
 
 
 def products(jaxpr: Any) -> Iterator[tuple[set[np.dtype], set[int]]]:
-    """Yield the types of every product's factors, and the sizes that it goes over and leaves, without seeds' axes."""
+    """Yield the dtypes of every product's factors, and its contracted and free sizes, without seed axes."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             shapes = [variable.aval.shape[-2:] for variable in (*equation.invars, *equation.outvars)]

@@ -49,7 +49,7 @@ def test_two_seeds_equal_two_single_seed_runs(name: str) -> None:
         assert same_bits(of_seed(warm.learner.key, index), of_seed(alone_warm.learner.key, 0))
         assert same_bits(of_seed(warm.replay, index), of_seed(alone_warm.replay, 0))
         assert same_bits(next_batch(warm, index), next_batch(alone_warm, 0))
-        # What is computed, within rounding.
+        # Arithmetic, within rounding.
         found: dict[str, Any] = named_leaves(of_seed(after.learner, index))
         for path, leaf in named_leaves(of_seed(alone_after.learner, 0)).items():
             np.testing.assert_allclose(found[path], leaf, rtol=1e-9, atol=1e-9, err_msg=path)

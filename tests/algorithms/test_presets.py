@@ -131,7 +131,7 @@ LEFT_OUT: dict[tuple[str, str], tuple[Any, str]] = {
     ("bro", "temperature.target_entropy"): (-1.0, "BRO's code has half of it"),
     ("bro", "warmup_transitions"): (10_000, "BRO's code has a quarter of it"),
 }
-"""Values that T1 prints for other groups' algorithms and that their presets deliberately leave, with the reason."""
+"""Values of T1 for algorithms of other groups from which their presets deviate, with the reason."""
 
 
 def look_up(algorithm: Algorithm, path: str) -> Any:
@@ -200,7 +200,7 @@ def different(algorithm: Algorithm) -> set[str]:
     found = {name for name in inner if neutral.get(name, missing) != own[name]}
     # A part that the neutral setting has and this one does not.
     found |= {name for name, value in own.items() if value is None and neutral.get(name) is not None}
-    # A part of another kind, also where all of its values happen to be alike or it has none.
+    # A part of another kind, also if its values are equal or it has none.
     return (found | {n for n, v in own.items() if n in neutral and type(v) is not type(neutral[n])}) - {"name"}
 
 

@@ -15,7 +15,7 @@ from tests.algorithms.support import compiled_init, learner, named_leaves, same_
 def resets(
     when: ResetEvery | ResetAt | None, until: int, utd: int = 1, warmup: int = 1, action_repeat: int = 1
 ) -> list[int]:
-    """Return the agent steps up to ``until`` whose updates come right after a reset."""
+    """Return the agent steps up to ``until`` whose updates directly follow a reset."""
     found: list[int] = []
     step = 0
     while (following := next_reset(when, step, utd=utd, warmup=warmup, action_repeat=action_repeat)) is not None:
@@ -31,7 +31,7 @@ def test_no_resets() -> None:
 
 
 def test_env_step_interval() -> None:
-    """After agent steps 10, 20 and 30 a multiple is complete; the reset comes before the next step's updates."""
+    """After agent steps 10, 20 and 30 a multiple is complete; the reset precedes the next step's updates."""
     assert resets(ResetEvery(env_steps=10), 35) == [11, 21, 31]
 
 

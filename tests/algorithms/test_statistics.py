@@ -105,7 +105,7 @@ def test_observation_statistics_change_with_acting_only() -> None:
     assert same_bits(functions.update_moments(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
 
 
-def test_every_network_gets_normalised_observations() -> None:
+def test_networks_receive_normalised_observations() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     batch = fixed_batch()
     moments = state.observations

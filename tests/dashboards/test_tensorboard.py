@@ -89,7 +89,7 @@ def test_sync_equals_live_dashboard(tmp_path: Path) -> None:
         path.unlink()
     done = TensorBoard().sync(run.path)
     assert (done.points, done.written) == (4, 4)
-    assert done.look == f"tensorboard --logdir {run.path / 'tensorboard'}"
+    assert done.viewer == f"tensorboard --logdir {run.path / 'tensorboard'}"
     assert contents(run) == live
     TensorBoard().sync(run.path)
     assert contents(run) == live

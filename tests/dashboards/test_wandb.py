@@ -84,7 +84,7 @@ def test_offline_folder_holds_whole_history(tmp_path: Path) -> None:
     # A sync from the files gives the same rows in the same W&B run.
     done = WandB("dogs", mode="offline").sync(run.path)
     (again,) = offline_folders(run.path)
-    assert (done.points, done.written, done.look) == (6, 6, f"wandb sync {again}")
+    assert (done.points, done.written, done.viewer) == (6, 6, f"wandb sync {again}")
     assert _run_id(again) == _run_id(first)
     assert history(again) == rows
 
@@ -246,7 +246,7 @@ def test_online_sync_adds_missing_steps_once(service: Service, tmp_path: Path) -
     run.run(WandB(), range(0, 301, 100), offset=0.0)
     run.evaluate(400, {3: [1.0], 4: [2.0]})
     done = WandB().sync(run.path)
-    assert (done.points, done.written, done.look) == (5, 1, service.url)
+    assert (done.points, done.written, done.viewer) == (5, 1, service.url)
     assert WandB().sync(run.path).written == 0
     assert list(service.rows) == [0, 100, 200, 300, 400]
 

@@ -35,7 +35,7 @@ def test_full_lanczos_finds_all_eigenvalues() -> None:
 
 
 def test_two_steps_by_hand() -> None:
-    """From e_1 on [[2, 1], [1, 3]]: diagonal 2 and 3, beside it 1; eigenvalues (5 +- sqrt 5) / 2."""
+    """From e_1 on [[2, 1], [1, 3]]: diagonal 2 and 3, off-diagonal 1; eigenvalues (5 +- sqrt 5) / 2."""
     found = lanczos(lambda v: jnp.array([[2.0, 1.0], [1.0, 3.0]]) @ v, jnp.array([7.0, 0.0]), 2)
     np.testing.assert_allclose(found, [(5 - 5**0.5) / 2, (5 + 5**0.5) / 2], rtol=1e-12)
     one = lanczos(lambda v: jnp.array([[2.0, 1.0], [1.0, 3.0]]) @ v, jnp.array([7.0, 0.0]), 1)

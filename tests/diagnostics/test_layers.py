@@ -149,7 +149,7 @@ def test_projected_layers_have_norm_root_width() -> None:
 
 
 def kill(state: LearnerState, network: str, unit: int, critic: int | None = None) -> LearnerState:
-    """Give one unit of the first hidden layer no weights and a negative bias: it is zero whatever comes in."""
+    """Give one unit of the first hidden layer no weights and a negative bias: it is zero for every input."""
     trained = getattr(state, network)
     params = trained.params
     first = params["torso"]["dense_0"]
@@ -161,7 +161,7 @@ def kill(state: LearnerState, network: str, unit: int, critic: int | None = None
 
 
 def alive_everywhere(state: LearnerState) -> LearnerState:
-    """Give every unit of both networks a bias that no input can make up for."""
+    """Give every unit of both networks a bias large enough to be positive for every input."""
 
     def lift(params: PyTree) -> PyTree:
         torso = dict(params["torso"])

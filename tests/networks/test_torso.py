@@ -53,7 +53,7 @@ def compiled(config: MLP) -> Callable[[Any, jax.Array], tuple[jax.Array, Any, An
                 mutable=["batch_stats", "intermediates"],
                 capture_intermediates=True,
             )
-            # Any loss will do that does not treat all samples alike.
+            # Any loss that weights samples differently.
             return jnp.sum(jnp.sin(out + jnp.arange(out.size).reshape(out.shape))), (out, state["intermediates"])
 
         gradient, (out, hidden) = jax.grad(loss, has_aux=True)(variables["params"])

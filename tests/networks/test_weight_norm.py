@@ -40,7 +40,7 @@ def test_ensemble_members_are_projected_separately() -> None:
     np.testing.assert_allclose(layer["bias"], [[0.8, -2 / 3], [-0.8, 2 / 3]], rtol=1e-6)
 
 
-def test_a_dead_unit_of_zeros_stays_finite() -> None:
+def test_projection_of_a_zero_unit_is_finite() -> None:
     zero = jax.tree.map(jnp.zeros_like, params())
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(project(zero, [PATH])))
 

@@ -9,13 +9,11 @@ import gymnasium
 import numpy as np
 
 from surefoot.agent.core import AgentCore, UpdateMetrics
-from surefoot.agent.setting import make_setting, whole
+from surefoot.agent.setting import make_setting, update_count
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.errors import UserError
 from surefoot.policy import Policy, save_policy
-
-_MAX_UPDATES = 2**20
 
 
 class Agent:
@@ -225,4 +223,4 @@ class Agent:
         return self._core
 
     def _count(self, n: int | None) -> int:
-        return self.algorithm.utd if n is None else whole("n", n, 1, _MAX_UPDATES)
+        return update_count("n", n, self.algorithm)

@@ -18,7 +18,7 @@ import numpy as np
 from surefoot.agent.agent import Agent
 from surefoot.agent.core import Observed
 from surefoot.agent.priority import RealtimePriority
-from surefoot.agent.setting import whole
+from surefoot.agent.setting import update_count
 from surefoot.algorithms import TanhGaussian
 from surefoot.errors import RunFailure, UserError
 from surefoot.policy import Policy
@@ -103,7 +103,7 @@ class AsyncLearner:
             )
         self._agent = agent
         self._wants_realtime, self._priority = realtime, RealtimePriority()
-        self._count = algorithm.utd if publish_every is None else whole("publish_every", publish_every, 1, 2**20)
+        self._count = update_count("publish_every", publish_every, algorithm)
         self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         """Set while the block is open."""
@@ -231,15 +231,15 @@ class AsyncLearner:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                owed = self._owed()
-                self._store_queued(wait=owed < self._count)
-                if self._owed() >= self._count and not self._stopping:
+                due = self._due()
+                self._store_queued(wait=due < self._count)
+                if self._due() >= self._count and not self._stopping:
                     self._learn()
             self._store_queued(wait=False)
         except BaseException as error:  # raised again in the control thread
             self._failure = error
 
-    def _owed(self) -> int:
+    def _due(self) -> int:
         """Return the updates still due for the transitions stored since the block was entered."""
         after_warmup = self._core.agent_steps - max(self._first_agent_steps, self._warmup)
         done = self._core.grad_steps - self._first_grad_steps

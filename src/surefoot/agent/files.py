@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.agent.setting import AgentProgress, AgentSetting, make_setting, whole
+from surefoot.agent.setting import AgentProgress, AgentSetting, make_setting, whole_number
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import algorithm_from_data, to_data
 from surefoot.errors import UserError
@@ -44,7 +44,7 @@ class SavedAgent:
                 algorithm_from_data(meta["algorithm"]),
                 *(meta[name] for name in ("seed", "replay_capacity", "discount", "task")),
             )
-            grad_steps = whole("grad_steps", meta["grad_steps"], 0, 2**31 - 1)
+            grad_steps = whole_number("grad_steps", meta["grad_steps"], 0, 2**31 - 1)
             self.progress = AgentProgress(self._loaded.env_steps, grad_steps, continues=bool(meta["continues"]))
             self.newest_observation: np.ndarray = arrays["loop"]["observation"][0]
 

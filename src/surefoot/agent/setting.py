@@ -17,6 +17,7 @@ from surefoot.types import EnvSpec
 _DISCOUNT = 0.99
 _MAX_TRANSITIONS = 2**30
 """Counters on the device are 32 bits wide."""
+_MAX_UPDATES = 2**20
 
 
 @dataclass(frozen=True)
@@ -94,20 +95,25 @@ def make_setting(
             f"Agent does not support resets, which {algorithm.name} has: use .replace(resets=None), or make a new "
             "Agent for each reset"
         )
-    capacity, warmup = whole("replay_capacity", replay_capacity, 1, _MAX_TRANSITIONS), algorithm.warmup_transitions
+    capacity, warmup = (
+        whole_number("replay_capacity", replay_capacity, 1, _MAX_TRANSITIONS),
+        algorithm.warmup_transitions,
+    )
     if capacity <= warmup:
         raise UserError(f"replay_capacity must be more than the warm-up of {warmup:,} transitions, got {capacity:,}")
+    if not isinstance(task, str):
+        raise UserError(f"task must be a string, got {task!r}")
     return AgentSetting(
         algorithm=algorithm,
         spaces=spaces,
-        seed=whole("seed", seed, 0, 2**31 - 1),
+        seed=whole_number("seed", seed, 0, 2**31 - 1),
         replay_capacity=capacity,
         discount=_choose_discount(discount, algorithm),
-        task=_string("task", task),
+        task=task,
     )
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
+def whole_number(name: str, value: Any, low: int, high: int) -> int:
     """Return ``value`` as an int within ``low`` and ``high``.
 
     Raises:
@@ -122,10 +128,13 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     return number
 
 
-def _string(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise UserError(f"{name} must be a string, got {value!r}")
-    return value
+def update_count(name: str, value: Any, algorithm: Algorithm) -> int:
+    """Return a number of updates per call: ``value``, or the algorithm's UTD for None.
+
+    Raises:
+        UserError: It is not a whole number, or out of range.
+    """
+    return algorithm.utd if value is None else whole_number(name, value, 1, _MAX_UPDATES)
 
 
 def _choose_discount(discount: float | None, algorithm: Algorithm) -> float:

@@ -45,5 +45,5 @@ class Sync:
             print(f"{dashboard.title}: wrote {done.written:,} of {done.points:,} points")
             if done.written < done.points:
                 print("  the others were already there")
-            print(f"  {done.look}")
+            print(f"  {done.viewer}")
         return 0

@@ -29,12 +29,12 @@ class Synced:
     Attributes:
         points: Number of env steps with rows in the run's logs.
         written: Number of these that the dashboard did not have yet.
-        look: Address to open, or command to run.
+        viewer: Address to open, or command to run.
     """
 
     points: int
     written: int
-    look: str
+    viewer: str
 
 
 class Dashboard(Callback):
@@ -77,7 +77,7 @@ class Dashboard(Callback):
         """
 
     @abstractmethod
-    def _look(self) -> str:
+    def _viewer(self) -> str:
         """Return the address to open, or the command to run; called between `_start` and `_stop`."""
 
     # ---------------------------------------------------------------- during training
@@ -126,7 +126,7 @@ class Dashboard(Callback):
                 raise UserError(f"{directory.path} has nothing to show yet: its logs hold no rows")
             try:
                 self._start(directory)
-                written, look = self._write(points), self._look()
+                written, viewer = self._write(points), self._viewer()
                 self._stop(success=True)
             except Exception as error:  # foreign code, which may raise anything
                 with contextlib.suppress(Exception):
@@ -134,7 +134,7 @@ class Dashboard(Callback):
                 if isinstance(error, UserError | RunFailure):
                     raise
                 raise RunFailure(f"{self.title} failed on {directory.path}: {_one_line(error)}") from error
-        return Synced(len(points), written, look)
+        return Synced(len(points), written, viewer)
 
     # ---------------------------------------------------------------- internals
 

@@ -68,7 +68,7 @@ class TensorBoard(Dashboard):
         while self._writers:
             self._writers.popitem()[1].close()
 
-    def _look(self) -> str:
+    def _viewer(self) -> str:
         return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
 
     def _writer(self, series: str) -> Any:

@@ -120,7 +120,7 @@ class WandB(Dashboard):
         if self._mode == "offline":
             _remove_older_folders(run)
 
-    def _look(self) -> str:
+    def _viewer(self) -> str:
         if self._mode == "online":
             return str(self._run.url)
         return f"wandb sync {shlex.quote(str(_folder_of(self._run)))}"

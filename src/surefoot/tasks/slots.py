@@ -87,7 +87,7 @@ class EnvSlots:
         """Make the environments.
 
         Raises:
-            UserError: The task cannot be made as asked, or its environments differ in their spaces.
+            UserError: The task cannot be made, or its environments differ in their spaces.
             EnvironmentFailure: Making an environment raised another exception.
         """
         self._task_name, self._seeds, self._stream, self._autoreset = task.name, tuple(seeds), stream, autoreset

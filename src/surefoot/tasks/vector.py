@@ -41,7 +41,7 @@ def make_vector(
         autoreset: Whether the step that ends an episode starts the next one. Otherwise the slot waits for `reset`.
 
     Raises:
-        UserError: The task cannot be made as asked, or its environments differ in their spaces.
+        UserError: The task cannot be made, or its environments differ in their spaces.
         EnvironmentFailure: Making an environment raised, or its worker process died.
     """
     if not slot_seeds:

@@ -127,7 +127,7 @@ class Worker:
         """Wait for the reply to the oldest request.
 
         Raises:
-            UserError: The task cannot be made as asked.
+            UserError: The task cannot be made.
             EnvironmentFailure: An environment failed, or the process died.
         """
         try:

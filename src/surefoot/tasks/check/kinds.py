@@ -87,7 +87,7 @@ KINDS: dict[str, Kind] = {
     "gymnasium": Kind(
         "warning",
         "Gymnasium's environment checker reports a problem",
-        "training converts observations to float32, rewards to float and flags to bool, whatever was meant",
+        "training converts observations to float32, rewards to float and flags to bool, with possibly wrong results",
         "follow https://gymnasium.farama.org/api/env; for types, return np.asarray(observation, space.dtype), "
         "float(reward), bool(terminated) and bool(truncated)",
     ),
