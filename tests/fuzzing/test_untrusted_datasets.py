@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surefoot.training.warm_start.dataset_files import read_recorded
+from surefoot.training.warm_start.dataset_files import read_dataset
 from tests.fuzzing.malformed import MALFORMED_NPZ, damaged, irregular_files, is_rejected, npy
 
 STEPS = 20
@@ -39,18 +39,18 @@ def compressed(observations: bytes) -> bytes:
 def test_damaged_files(tmp_path: Path, save: Callable[..., None]) -> None:
     file = tmp_path / "data.npz"
     save(file, **TRANSITIONS)
-    assert not is_rejected(lambda: read_recorded(file), tmp_path)
+    assert not is_rejected(lambda: read_dataset(file), tmp_path)
     rejected = 0
     for content in damaged(file.read_bytes(), seed=3, cases=40):
         file.write_bytes(content)
-        rejected += is_rejected(lambda: read_recorded(file), tmp_path)
+        rejected += is_rejected(lambda: read_dataset(file), tmp_path)
     assert rejected > 20
 
 
 @pytest.mark.parametrize("name", MALFORMED_NPZ)
 def test_malformed_files(tmp_path: Path, name: str) -> None:
     (tmp_path / "data.npz").write_bytes(MALFORMED_NPZ[name])
-    assert is_rejected(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
+    assert is_rejected(lambda: read_dataset(tmp_path / "data.npz"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_malformed_files(tmp_path: Path, name: str) -> None:
 )
 def test_false_array_sizes(tmp_path: Path, array: bytes) -> None:
     (tmp_path / "data.npz").write_bytes(compressed(array))
-    assert is_rejected(lambda: read_recorded(tmp_path / "data.npz"), tmp_path)
+    assert is_rejected(lambda: read_dataset(tmp_path / "data.npz"), tmp_path)
 
 
 def test_irregular_files(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("something\n")
     for what in irregular_files(tmp_path / "data.npz", tmp_path / "text"):
-        assert is_rejected(lambda: read_recorded(tmp_path / "data.npz"), tmp_path), what
+        assert is_rejected(lambda: read_dataset(tmp_path / "data.npz"), tmp_path), what

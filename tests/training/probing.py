@@ -1,4 +1,4 @@
-"""Trainings on probe environments, short and in this process, and how far they end from the values known on paper."""
+"""Short runs on probe environments, and their distance from the analytic values."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tests.training.recording import Recording
 WIDTH, UTD, WARMUP, AGENT_STEPS = 32, 4, 100, 900
 CHECKPOINT = AGENT_STEPS // 2
 RESET = CHECKPOINT + 51
-"""The agent step whose updates follow a reset, in presets that have resets; a resumed run has it before it."""
+"""Agent step of the reset, after the checkpoint, in presets with resets."""
 
 
 class Trained(NamedTuple):
-    """A run at its end, of one seed."""
+    """Finished run of one seed."""
 
     loop: TrainingLoop
     learner: LearnerState
@@ -47,10 +47,10 @@ class Trained(NamedTuple):
 
 
 def quick(name: str) -> Algorithm:
-    """Return a preset that learns a probe in seconds, with every part that makes it what it is.
+    """Return a preset that learns a probe in seconds, with all its parts.
 
-    Networks are narrow, steps large, resets early, and the target network follows faster. An entropy bonus would come
-    on top of the values known on paper, so there is next to none.
+    Networks are narrow, learning rates high, resets early and the target network fast. The temperature is almost zero,
+    since the analytic values do not include an entropy bonus.
     """
     algorithm = get_preset(name, utd=UTD)
     changes: dict[str, Any] = {
@@ -66,7 +66,7 @@ def quick(name: str) -> Algorithm:
         changes["temperature"] = dataclasses.replace(temperature, initial=1e-4, optimizer=frozen)
     if algorithm.target is not None:
         changes["target"] = PolyakTarget(tau=0.05)
-    if isinstance(algorithm.critic_loss, QuantileHuber):  # its cost grows with the square of their number
+    if isinstance(algorithm.critic_loss, QuantileHuber):  # cost is quadratic in the quantiles
         changes["critic_loss"] = dataclasses.replace(algorithm.critic_loss, num_quantiles=16)
     if (optimism := algorithm.optimism) is not None:
         changes["optimism"] = dataclasses.replace(
@@ -90,8 +90,8 @@ def _narrow(torso: TorsoConfig) -> TorsoConfig:
 
 
 def _fast(optimizer: AdamW) -> AdamW:
-    falls = isinstance(optimizer.learning_rate, LinearDecay)
-    rate = LinearDecay(3e-3, 3e-4, agent_steps=AGENT_STEPS - WARMUP) if falls else 3e-3
+    decays = isinstance(optimizer.learning_rate, LinearDecay)
+    rate = LinearDecay(3e-3, 3e-4, agent_steps=AGENT_STEPS - WARMUP) if decays else 3e-3
     return dataclasses.replace(optimizer, learning_rate=rate)
 
 
@@ -118,13 +118,13 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> Trained:
 
 
 def assert_known_value(probe: str, trained: Trained) -> None:
-    """Every critic gives the known value of the policy's action, on average over what was seen, and it is the best."""
+    """Every critic's mean error on stored observations is small, and the policy is close to optimal."""
     learner, functions = trained.learner, trained.loop._population.learner
     observation = _stored(trained.loop)
     actor = functions.act_deterministic(learner, observation)
-    seen = functions.normalize(learner, observation)
-    q = np.asarray(functions.algorithm.critic_loss.value(functions.critic.evaluate(learner.critic, seen, actor)))
-    if (scaling := functions.algorithm.reward_scaling) is not None:  # then Q is in deviations of the return
+    normalized = functions.normalize(learner, observation)
+    q = np.asarray(functions.algorithm.critic_loss.value(functions.critic.evaluate(learner.critic, normalized, actor)))
+    if (scaling := functions.algorithm.reward_scaling) is not None:  # Q is in standard deviations of the return
         assert learner.returns is not None
         q = q * (np.sqrt(float(learner.returns.moments.variance)) + scaling.epsilon)
     expected = PROBES[probe].optimal_value(observation, functions.discount)

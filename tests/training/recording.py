@@ -1,4 +1,4 @@
-"""An observer that keeps everything it is told."""
+"""Observer that keeps events and messages."""
 
 from __future__ import annotations
 

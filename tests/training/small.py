@@ -1,7 +1,6 @@
-"""Algorithms small enough that a test compiles and trains them in seconds, and a driver to train in another process.
+"""Small algorithms, and a program that trains one in another process.
 
-Run as a program (``python -m tests.training.small OUT TASK ENV_STEPS SEEDS [KEY=VALUE ...]``) it starts the run, or
-resumes it where OUT already holds one.
+``python -m tests.training.small OUT TASK ENV_STEPS SEEDS [KEY=VALUE ...]`` starts a run, or resumes the one in OUT.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from surefoot.networks import MLP
 
 
 def small(algorithm: Algorithm, width: int = 16, **changes: Any) -> Algorithm:
-    """The same composition with narrow networks and a short warm-up."""
+    """Return the algorithm with narrow networks and a short warm-up."""
     narrow = {
         "actor": dataclasses.replace(algorithm.actor, widths=(width, width)),
         "critic": dataclasses.replace(algorithm.critic, widths=(width, width)),

@@ -1,4 +1,4 @@
-"""Checkpoints are written while the run goes on."""
+"""Checkpoints written in the background."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def test_a_write_is_over_once() -> None:
+def test_job_is_finished_once() -> None:
     writer = Background("the checkpoint that was being written")
     assert not writer.finished(wait=True)
     may_end, ended = threading.Event(), []
@@ -45,7 +45,7 @@ def test_a_write_is_over_once() -> None:
     assert not writer.finished(wait=True)
 
 
-def test_what_a_write_raises_is_raised_once() -> None:
+def test_error_of_a_job_is_raised_once() -> None:
     writer = Background("the checkpoint that was being written")
 
     def fail() -> None:
@@ -63,7 +63,7 @@ def _settle(writer: Background, write: Callable[[], None], error: BaseException)
         raise error
 
 
-def test_what_fails_beside_a_failure_is_a_note_on_it() -> None:
+def test_second_failure_is_a_note_on_the_first() -> None:
     def fail() -> None:
         raise RunFailure("the disk is full")
 
@@ -72,7 +72,7 @@ def test_what_fails_beside_a_failure_is_a_note_on_it() -> None:
     assert raised.value.__notes__ == ["the checkpoint that was being written failed as well: the disk is full"]
 
 
-def test_an_interrupt_does_not_wait() -> None:
+def test_interrupt_does_not_wait() -> None:
     writer, may_end = Background("the checkpoint that was being written"), threading.Event()
 
     def write() -> None:
@@ -86,10 +86,10 @@ def test_an_interrupt_does_not_wait() -> None:
 
 
 class _SlowDisk(surefoot.Callback):
-    """Holds the checkpoint at step 110 back until step 130, and looks at when it is told of it."""
+    """Delays writing the checkpoint of step 110 until step 130, and records the steps of its events."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.may_write, self.told_at, self._now = threading.Event(), dict[int, int](), 0
+        self.may_write, self.announced_at, self._now = threading.Event(), dict[int, int](), 0
         save = CheckpointStore.save
 
         def slow(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Any:
@@ -105,16 +105,18 @@ class _SlowDisk(surefoot.Callback):
             self.may_write.set()
 
     def on_checkpoint(self, event: Any) -> None:
-        self.told_at[event.env_steps] = self._now
+        self.announced_at[event.env_steps] = self._now
 
 
-def test_the_run_goes_on_and_the_checkpoint_is_of_its_own_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_is_that_of_its_step_while_the_run_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         disk = _SlowDisk(patch)
         surefoot.train("probe-action", out=tmp_path / "slow", callbacks=[disk], observer=Recording(), **SETTINGS)
-    assert disk.told_at[0] == 0
-    assert 130 <= disk.told_at[110] <= 160
-    assert disk.told_at[160] == 160
+    assert disk.announced_at[0] == 0
+    assert 130 <= disk.announced_at[110] <= 160
+    assert disk.announced_at[160] == 160
     surefoot.train("probe-action", out=tmp_path / "plain", observer=Recording(), **SETTINGS)
     for env_steps in (110, 160):
         own, expected = (_arrays(tmp_path / name, env_steps) for name in ("slow", "plain"))
@@ -134,9 +136,7 @@ def _arrays(path: Path, env_steps: int) -> dict[str, np.ndarray]:
     return found
 
 
-def test_a_disk_that_refuses_ends_the_run_at_the_latest_with_the_next_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_write_ends_the_run_before_the_next_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save = CheckpointStore.save
 
     def full(store: CheckpointStore, env_steps: int, *arguments: Any, **named: Any) -> Any:
@@ -151,8 +151,7 @@ def test_a_disk_that_refuses_ends_the_run_at_the_latest_with_the_next_checkpoint
     assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps == 0
 
 
-def test_the_lock_is_held_until_nothing_is_written_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a callback ends the run while a checkpoint is on its way to the disk."""
+def test_lock_is_held_until_the_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     save = CheckpointStore.save
 
@@ -163,7 +162,7 @@ def test_the_lock_is_held_until_nothing_is_written_any_more(tmp_path: Path, monk
         order.append(f"written {env_steps}")
         return saved
 
-    class Rude(surefoot.Callback):
+    class Failing(surefoot.Callback):
         def on_step(self, view: surefoot.StepView) -> None:
             if view.env_steps == 111:
                 raise LookupError("mine")
@@ -173,7 +172,7 @@ def test_the_lock_is_held_until_nothing_is_written_any_more(tmp_path: Path, monk
 
     monkeypatch.setattr(CheckpointStore, "save", slow)
     with pytest.raises(LookupError, match="mine"):
-        surefoot.train("probe-action", out=tmp_path / "run", callbacks=[Rude()], observer=Recording(), **SETTINGS)
+        surefoot.train("probe-action", out=tmp_path / "run", callbacks=[Failing()], observer=Recording(), **SETTINGS)
     assert order == ["written 0", "written 110", "closed"]
     with RunDirectory.open(tmp_path / "run").lock() as directory:
         assert directory.checkpoints.load().env_steps == 110

@@ -1,4 +1,4 @@
-"""The replay log: what is written piece by piece comes back as the ring it was."""
+"""Replay log and arrays of checkpoints."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def newest(state: ReplayState) -> np.ndarray:
 
 def restore(like: ReplayState, counts: dict, log: list[dict], observation: np.ndarray) -> ReplayState:
     rings = ReplayRings(jax.eval_shape(lambda: like))
-    for piece in log:
-        rings.write(piece)
+    for segment in log:
+        rings.write(segment)
     return rings.finish(counts, observation)
 
 
 def stored(state: ReplayState, seed: int) -> list[tuple]:
-    """Every whole transition of one seed, oldest first."""
+    """Transitions of one seed, oldest first."""
     one = jax.tree.map(lambda leaf: np.asarray(leaf[seed]), state)
     capacity, ring = len(one.rewards), len(one.frames)
     found = []
@@ -79,11 +79,11 @@ def stored(state: ReplayState, seed: int) -> list[tuple]:
     return found
 
 
-@pytest.mark.parametrize("pieces", [[5], [0, 3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
-def test_log_written_in_pieces_restores_the_ring(pieces: list[int]) -> None:
-    random = np.random.default_rng(sum(pieces))
+@pytest.mark.parametrize("lengths", [[5], [0, 3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
+def test_log_of_segments_restores_the_ring(lengths: list[int]) -> None:
+    random = np.random.default_rng(sum(lengths))
     state, mark, log = fresh(12), NOTHING, []
-    for steps in pieces:
+    for steps in lengths:
         state = grow(state, steps, random)
         if replay_mark(state).transitions == mark.transitions:
             continue
@@ -92,11 +92,11 @@ def test_log_written_in_pieces_restores_the_ring(pieces: list[int]) -> None:
         mark = replay_mark(state)
         assert mark == segment_mark(log[-1])
         oldest = oldest_transition(state)
-        log = [piece for piece in log if int(piece["stop"]) >= oldest]
+        log = [segment for segment in log if int(segment["stop"]) >= oldest]
     restored = restore(fresh(12), counters(state), log, newest(state))
     for seed in range(SEEDS):
         assert stored(restored, seed) == stored(state, seed)
-    # What follows is the same as well.
+    # So are transitions added later.
     again = (grow(state, 20, np.random.default_rng(1)), grow(restored, 20, np.random.default_rng(1)))
     for seed in range(SEEDS):
         assert stored(again[0], seed) == stored(again[1], seed)
@@ -112,24 +112,24 @@ def test_first_observation_survives_a_checkpoint_before_the_first_transition() -
         assert stored(grown[1], seed)[0][0] == first[seed].tolist()
 
 
-def test_piece_costs_what_is_new() -> None:
+def test_segment_contains_only_new_data() -> None:
     random = np.random.default_rng(0)
     state = grow(fresh(500), 400, random)
     mark = replay_mark(state)
     state = grow(state, 10, random)
-    piece = replay_since(state, mark)
-    assert piece["rewards"].shape == (SEEDS, 10)
-    assert 10 * SEEDS <= len(piece["frames"]) <= 20 * SEEDS
+    segment = replay_since(state, mark)
+    assert segment["rewards"].shape == (SEEDS, 10)
+    assert 10 * SEEDS <= len(segment["frames"]) <= 20 * SEEDS
 
 
-def test_larger_ring_takes_the_log_of_a_smaller_one() -> None:
+def test_log_of_a_smaller_ring_restores_into_a_larger_one() -> None:
     state = grow(fresh(30), 25, np.random.default_rng(0))
-    piece = replay_since(state, NOTHING)
-    restored = restore(fresh(60), counters(state), [piece], newest(state))
+    segment = replay_since(state, NOTHING)
+    restored = restore(fresh(60), counters(state), [segment], newest(state))
     assert stored(restored, 0) == stored(state, 0)
 
 
-def test_tree_comes_back_with_its_random_keys() -> None:
+def test_tree_with_random_keys_is_restored() -> None:
     tree = {"key": jax.random.key(3), "weights": [jnp.arange(3.0), jnp.int32(4)]}
     restored = arrays_to_tree(tree, tree_to_arrays(tree))
     assert jax.random.normal(restored["key"]) == jax.random.normal(tree["key"])
@@ -137,16 +137,16 @@ def test_tree_comes_back_with_its_random_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("damage", "message"),
     [
         (lambda arrays: arrays.pop("['a']"), "no array"),
         (lambda arrays: arrays.update({"['a']": np.zeros(4, np.float32)}), r"float32\[4\], expected float32\[3\]"),
         (lambda arrays: arrays.update({"['a']": np.zeros(3)}), "float64"),
     ],
 )
-def test_arrays_of_something_else_are_refused(spoil, said: str) -> None:
+def test_unexpected_arrays_are_errors(damage, message: str) -> None:
     tree = {"a": jnp.zeros(3)}
     arrays = tree_to_arrays(tree)
-    spoil(arrays)
-    with pytest.raises(UserError, match=said):
+    damage(arrays)
+    with pytest.raises(UserError, match=message):
         arrays_to_tree(tree, arrays)

@@ -186,7 +186,7 @@ def test_returns_include_the_entropy_bonus() -> None:
     with prepared(zoo.terminating, small(surefoot.sac())) as made:
         diagnosed = made.diagnosis
         _, keys = made.population.diagnosis_batch(made.state)
-        wave = diagnosed._play(made.state.learner, keys, 0)
+        wave = diagnosed._run_wave(made.state.learner, keys, 0)
         assert wave.steps.tolist() == [3] * made.vector.num_envs
         soft, plain = diagnosed._returns(wave, 0, 0.5, 1.0), diagnosed._returns(wave, 0, 0.0, 1.0)
     np.testing.assert_allclose(plain, discounted_returns(np.array([1.0, 2.0, 3.0]), np.zeros(3), 0.99, 0.0, 0.0))
@@ -195,10 +195,10 @@ def test_returns_include_the_entropy_bonus() -> None:
 
 
 def test_long_trajectory_is_cut_and_bootstrapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "LONGEST", 2)
+    monkeypatch.setattr(diagnosis, "MAX_AGENT_STEPS", 2)
     with prepared(zoo.terminating, small(surefoot.td3_wn(utd=1), discount=0.5)) as made:
         diagnosed = made.diagnosis
-        wave = diagnosed._play(made.state.learner, made.population.diagnosis_batch(made.state)[1], 0)
+        wave = diagnosed._run_wave(made.state.learner, made.population.diagnosis_batch(made.state)[1], 0)
         assert wave.steps.tolist() == [2] * made.vector.num_envs
         assert not wave.terminated.any()
         np.testing.assert_allclose(diagnosed._returns(wave, 0, 0.0, 1.0)[1], 2.0 + 0.5 * wave.q[2, 0], rtol=1e-6)

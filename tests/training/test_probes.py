@@ -1,4 +1,4 @@
-"""Every preset learns a probe environment to the value known on paper, and a resumed run of it equals this one."""
+"""Probe environments: learned values, update counts and resume of every preset."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tests.training.probing import AGENT_STEPS, CHECKPOINT, RESET, UTD, WARMUP, 
 from tests.training.recording import Recording
 from tests.training.test_resume import assert_same_run
 
-# The plain setting and this library's subject on all of them; the others where what is special about them would show.
+# SAC and CrossQ + WN on all probes, other presets on those that exercise their parts.
 CASES: dict[str, tuple[str, ...]] = {
     "sac": tuple(PROBES),
     "crossq-wn": tuple(PROBES),
     "crossq-wn-r": ("probe-action",),
-    "crossq-wn-code": ("probe-action",),  # a learning rate that falls while the policy is still learning
+    "crossq-wn-code": ("probe-action",),  # decaying learning rate
     "crossq": ("probe-termination",),
-    "crossq-2024": ("probe-truncation",),  # it bootstraps for ever from outputs that no target network slows
+    "crossq-2024": ("probe-truncation",),  # endless bootstrapping without a target network
     "td3-wn": ("probe-action",),  # a deterministic policy
-    # Rewards in deviations of the return, atoms moved from state to state. Not where returns hardly vary or the value
-    # never ends: in deviations those values lie beyond its support.
+    # Scaled rewards and a categorical critic. With little variance of returns or endless values, scaled values would be
+    # outside of its support.
     "xqc": ("probe-termination",),
-    "simba": ("probe-termination",),  # the informative entry is a counter, which is normalised
-    "bro": ("probe-termination", "probe-action"),  # quantiles moved at its own discount; a second policy that explores
-    "sr-sac": ("probe-termination",),  # the value is learned anew from the buffer that a reset left
-    "redq": ("probe-termination",),  # the least of a random two, step after step
-    "droq": ("probe-action",),  # the policy climbs critics under dropout
+    "simba": ("probe-termination",),  # normalised observations
+    "bro": ("probe-termination", "probe-action"),  # quantiles, own discount, exploration policy
+    "sr-sac": ("probe-termination",),  # resets
+    "redq": ("probe-termination",),  # minimum of a random subset
+    "droq": ("probe-action",),  # dropout
 }
 
 NAMES = [name if name in ("sac", "crossq-wn", "xqc") else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-"""Presets; those that share most of their code with another one are in the slow tier."""
+"""Presets; most are in the slow tier."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def trained(name: str, probe: str, folder: Path) -> Trained:
     return probing.train(probe, quick(name), folder / f"{name}-{probe}")
 
 
-def test_every_preset_is_here() -> None:
+def test_cases_cover_every_preset() -> None:
     assert CASES.keys() == {preset.name for preset in list_presets()}
 
 
@@ -67,13 +67,12 @@ def test_probe_is_learned_to_its_known_value(name: str, probe: str, folder: Path
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_update_is_done_and_none_of_before_a_reset_is_left(name: str, folder: Path) -> None:
-    """Adam's own count says how many updates there were since its network was made."""
+def test_optimizers_count_the_updates_since_the_last_reset(name: str, folder: Path) -> None:
     algorithm, learner = quick(name), trained(name, CASES[name][0], folder).learner
     since = WARMUP + 1 if algorithm.resets is None else RESET
     updates = UTD * (AGENT_STEPS - since + 1)
     assert int(learner.critic.opt_state[0].count) == updates
-    # Where the delay does not divide the updates before a reset, it goes on counting across it.
+    # The policy delay counts across resets.
     before = UTD * (since - WARMUP - 1)
     delay = algorithm.policy_delay
     assert int(learner.actor.opt_state[0].count) == (before + updates) // delay - before // delay
@@ -86,7 +85,7 @@ def test_the_updates_of_a_run_are_compiled_once(name: str, folder: Path) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_resumed_run_equals_an_uninterrupted_one(name: str, folder: Path, tmp_path: Path) -> None:
+def test_resume_equals_uninterrupted_run(name: str, folder: Path, tmp_path: Path) -> None:
     whole = trained(name, CASES[name][0], folder).path
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut)

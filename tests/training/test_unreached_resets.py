@@ -1,4 +1,4 @@
-"""Resets that lie beyond a run are named when it starts."""
+"""Message about resets that a run does not reach."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.training.small import small
 
 
 def line(algorithm: Algorithm, env_steps: int) -> str | None:
-    """What is said of a run on a task whose action repeat is 2 unless the algorithm says otherwise."""
+    """Message of a run on a task with action repeat 2."""
     return unreached_resets(
         algorithm, make_plan(TrainConfig("cheetah-run", algorithm, env_steps=env_steps), get_task("cheetah-run"))
     )
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "env_steps", "said"),
+    ("algorithm", "env_steps", "message"),
     [
         (surefoot.crossq_wn(), 20_000, None),
         (surefoot.bro(), 2_000_001, None),
@@ -48,7 +48,7 @@ def line(algorithm: Algorithm, env_steps: int) -> str | None:
             "resets not reached: the first, after 2,560,000 grad steps, comes at agent step 90,001, of 90,000 in this "
             "run",
         ),
-        # A decision lasts two environment steps here: after 40,000 of them 80,000 are done.
+        # 40,000 agent steps are 80,000 env steps.
         (surefoot.crossq_wn().replace(resets=surefoot.ResetEvery(env_steps=80_000)), 80_002, None),
         (
             surefoot.crossq_wn().replace(resets=surefoot.ResetEvery(env_steps=80_000)),
@@ -57,12 +57,12 @@ def line(algorithm: Algorithm, env_steps: int) -> str | None:
         ),
     ],
 )
-def test_what_lies_beyond_the_run_is_named(algorithm: Algorithm, env_steps: int, said: str | None) -> None:
-    assert line(algorithm, env_steps) == said
+def test_message_lists_unreached_resets(algorithm: Algorithm, env_steps: int, message: str | None) -> None:
+    assert line(algorithm, env_steps) == message
 
 
-def test_it_is_said_when_the_run_starts(tmp_path: Path) -> None:
-    watcher = Recording()
+def test_message_is_reported_at_the_start(tmp_path: Path) -> None:
+    observer = Recording()
     algorithm = small(surefoot.sac(), resets=surefoot.ResetAt((102, 5_000)))
     surefoot.train(
         "probe-constant",
@@ -70,7 +70,7 @@ def test_it_is_said_when_the_run_starts(tmp_path: Path) -> None:
         env_steps=102,
         evaluation_episodes=1,
         out=tmp_path / "run",
-        observer=watcher,
+        observer=observer,
     )
-    assert "resets not reached: at agent step 5,000, of 102 in this run" in watcher.messages
-    assert len([line for line in watcher.messages if line.startswith("temperature: needs at least")]) == 1
+    assert "resets not reached: at agent step 5,000, of 102 in this run" in observer.messages
+    assert len([line for line in observer.messages if line.startswith("temperature: needs at least")]) == 1

@@ -1,4 +1,4 @@
-"""Runs that begin with another run's networks, its replay buffer, or recorded transitions."""
+"""Warm starts from another run or recorded transitions."""
 
 from __future__ import annotations
 
@@ -38,21 +38,28 @@ SETTINGS: dict[str, Any] = {
     "evaluate_every": 1000,
     "checkpoint_every": 50,
     "evaluation_episodes": 2,
-    "replay_capacity": 150,  # less than the source has seen
+    "replay_capacity": 150,  # the ring wraps
 }
-TAKEN = (".actor.params", ".actor.batch_stats", ".critic.params", ".critic.batch_stats", ".target_critic", ".log_alpha")
+TRANSFERRED = (
+    ".actor.params",
+    ".actor.batch_stats",
+    ".critic.params",
+    ".critic.batch_stats",
+    ".target_critic",
+    ".log_alpha",
+)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two seeds whose episodes take several steps, and whose replay buffer has wrapped."""
+    """A run of two seeds."""
     out = tmp_path_factory.mktemp("source") / "run"
     return surefoot.train("probe-truncation", out=out, seed=3, observer=Recording(), **SETTINGS).path
 
 
 @pytest.fixture(scope="module")
 def data(source: Path) -> Path:
-    """Transitions of the same task as a file, 120 of them in episodes of ten."""
+    """A file with 120 transitions of the same task in episodes of ten."""
     rng, steps = np.random.default_rng(0), 120
     states = rng.uniform(-1, 1, (steps // 10, 11, 2)).astype(np.float32)
     path = source.parent / "data.npz"
@@ -77,8 +84,8 @@ class StopAt(Callback):
             raise StopTraining
 
 
-def begun(**settings: Any) -> tuple[PopulationState, np.ndarray, Plan]:
-    """The state before the first step, the first actions and the plan, with nothing written."""
+def initialize(**settings: Any) -> tuple[PopulationState, np.ndarray, Plan]:
+    """State before the first step, first actions and plan."""
     config = TrainConfig("probe-truncation", **(SETTINGS | settings))
     task, warm_start = get_task("probe-truncation"), WarmStart(config)
     plan = make_plan(config, task, warm_start.info)
@@ -88,34 +95,34 @@ def begun(**settings: Any) -> tuple[PopulationState, np.ndarray, Plan]:
         return state, action, plan
 
 
-def test_networks_are_taken_and_all_else_is_fresh(source: Path) -> None:
-    state, _, plan = begun(init_from=source)
-    fresh, _, _ = begun()
-    theirs = RunDirectory.open(source).checkpoints.load().arrays["learner"]
-    ours, new = tree_to_arrays(state.learner), tree_to_arrays(fresh.learner)
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        taken = name.startswith(TAKEN)
-        if name != ".key":  # used once more, for the first action
-            np.testing.assert_array_equal(array, theirs[name] if taken else new[name], err_msg=name)
-        assert not taken or "batch_stats" in name or not np.array_equal(array, new[name]) or not array.any()
-    # The policy itself collects what the first updates need.
+def test_networks_are_transferred_and_the_rest_is_fresh(source: Path) -> None:
+    state, _, plan = initialize(init_from=source)
+    fresh, _, _ = initialize()
+    source_arrays = RunDirectory.open(source).checkpoints.load().arrays["learner"]
+    arrays, new = tree_to_arrays(state.learner), tree_to_arrays(fresh.learner)
+    assert arrays.keys() == source_arrays.keys()
+    for name, array in arrays.items():
+        transferred = name.startswith(TRANSFERRED)
+        if name != ".key":  # split for the first action
+            np.testing.assert_array_equal(array, source_arrays[name] if transferred else new[name], err_msg=name)
+        assert not transferred or "batch_stats" in name or not np.array_equal(array, new[name]) or not array.any()
+    # The policy collects the transitions of the warm-up.
     assert (plan.warmup_steps, plan.random_steps) == (100, 0)
     assert int(state.replay.num_transitions[0]) == 0
 
 
-def test_one_seed_is_given_to_all(source: Path, tmp_path: Path) -> None:
+def test_one_source_seed_initialises_all_seeds(source: Path, tmp_path: Path) -> None:
     settings = SETTINGS | {"num_seeds": 1, "callbacks": [StopAt(60)]}
     one = surefoot.train("probe-truncation", out=tmp_path / "one", observer=Recording(), **settings)
-    state, action, _ = begun(init_from=one.path, init_replay=True)
+    state, action, _ = initialize(init_from=one.path, init_replay=True)
     kernel = np.asarray(state.learner.actor.params["mean"]["kernel"])
     np.testing.assert_array_equal(kernel[0], kernel[1])
     np.testing.assert_array_equal(state.replay.rewards[0], state.replay.rewards[1])
-    assert not np.array_equal(action[0], action[1])  # each explores with its own random numbers
+    assert not np.array_equal(action[0], action[1])  # each seed has its own random numbers
 
 
 def transitions(replay: Any, seed: int) -> list[np.ndarray]:
-    """The transitions a buffer [S] holds, oldest first: observation, action, reward, next observation, terminated."""
+    """Transitions of a seed, oldest first: observation, next observation, action, reward, terminated."""
     numbers = np.arange(int(replay.oldest[seed]), int(replay.num_transitions[seed]))
     place, ring = numbers % replay.rewards.shape[1], replay.frames.shape[1]
     frame = np.asarray(replay.frame_of)[seed, place]
@@ -124,27 +131,27 @@ def transitions(replay: Any, seed: int) -> list[np.ndarray]:
     return [frames[frame % ring], frames[(frame + 1) % ring], *rest]
 
 
-def test_replay_is_taken_oldest_first_as_much_as_fits(source: Path) -> None:
+def test_newest_transitions_that_fit_are_transferred(source: Path) -> None:
     config = TrainConfig("probe-truncation", **(SETTINGS | {"seed": 3}))
     task = get_task("probe-truncation")
     with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(Recording())) as loop:
         loop.restore(RunDirectory.open(source))
-        theirs = loop._state.replay
-    assert int(theirs.oldest.max()) > 0
+        source_arrays = loop._state.replay
+    assert int(source_arrays.oldest.max()) > 0
     for room in (None, 110):
-        ours, _, plan = begun(init_from=source, init_replay=True, replay_capacity=room)
+        arrays, _, plan = initialize(init_from=source, init_replay=True, replay_capacity=room)
         held = SourceRun.open(source).held
-        assert plan.warm_start.transitions == min(held, room or held) == int(ours.replay.num_transitions[0])
+        assert plan.warm_start.transitions == min(held, room or held) == int(arrays.replay.num_transitions[0])
         for seed in range(2):
-            for mine, full in zip(transitions(ours.replay, seed), transitions(theirs, seed), strict=True):
-                np.testing.assert_array_equal(mine, full[-plan.warm_start.transitions :])
-        # They count towards the warm-up, which is over.
+            for own, full in zip(transitions(arrays.replay, seed), transitions(source_arrays, seed), strict=True):
+                np.testing.assert_array_equal(own, full[-plan.warm_start.transitions :])
+        # They count towards the warm-up.
         assert (plan.warmup_steps, plan.random_steps) == (0, 0)
 
 
 def test_recorded_transitions_count_towards_the_warm_up(data: Path) -> None:
     longer = ALGORITHM.replace(warmup_transitions=130)
-    state, _, plan = begun(prefill=data, algorithm=longer, replay_capacity=None)
+    state, _, plan = initialize(prefill=data, algorithm=longer, replay_capacity=None)
     assert (plan.warmup_steps, plan.random_steps, plan.capacity) == (10, 10, 280)
     stored = np.load(data)
     for seed in range(2):
@@ -155,14 +162,14 @@ def test_recorded_transitions_count_towards_the_warm_up(data: Path) -> None:
         np.testing.assert_array_equal(reward, stored["rewards"])
         assert not terminated.any()
     with pytest.raises(UserError, match="more than the warm-up of 10 transitions"):
-        begun(prefill=data, algorithm=longer, env_steps=10)
+        initialize(prefill=data, algorithm=longer, env_steps=10)
 
 
-def assert_resumes_without_its_origin(whole: Path, out: Path, origin: Path, **settings: Any) -> None:
-    """Train again, stop between two checkpoints, remove what the run began with, and go on."""
-    watcher = Recording()
-    surefoot.train("probe-truncation", out=out, observer=watcher, callbacks=[StopAt(33)], **(SETTINGS | settings))
-    assert any(line.startswith("begins with") and str(origin) in line for line in watcher.messages)
+def assert_resumes_without_its_source(whole: Path, out: Path, origin: Path, **settings: Any) -> None:
+    """Train again, stop between two checkpoints, delete the source and resume."""
+    observer = Recording()
+    surefoot.train("probe-truncation", out=out, observer=observer, callbacks=[StopAt(33)], **(SETTINGS | settings))
+    assert any(line.startswith("starts with") and str(origin) in line for line in observer.messages)
     before = json.loads((out / "config.json").read_text())["warm_start"]
     assert str(origin) in (before["init_from"], before["prefill"])
     shutil.rmtree(origin) if origin.is_dir() else origin.unlink()
@@ -171,25 +178,27 @@ def assert_resumes_without_its_origin(whole: Path, out: Path, origin: Path, **se
     assert_same_run(whole, out)
 
 
-def test_resumed_run_is_the_same_to_the_bit_with_its_source_gone(source: Path, tmp_path: Path) -> None:
+def test_resume_without_the_source_run_equals_uninterrupted_run(source: Path, tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     shutil.copytree(source, origin)
     settings: dict[str, Any] = {"init_from": origin, "init_replay": True, "env_steps": 70, "seed": 3}
     run = surefoot.train("probe-truncation", out=tmp_path / "whole", observer=Recording(), **(SETTINGS | settings))
-    # It begins as good as the other ended: with these policies.
-    log, theirs = run.evaluations(), surefoot.Run(source, completed=True).evaluations()
-    np.testing.assert_array_equal(log["return"][log["env_steps"] == 0], theirs["return"][theirs["env_steps"] == 160])
-    assert_resumes_without_its_origin(run.path, tmp_path / "stopped", origin, **settings)
+    # The first evaluation is that of the source's last policies.
+    log, source_arrays = run.evaluations(), surefoot.Run(source, completed=True).evaluations()
+    np.testing.assert_array_equal(
+        log["return"][log["env_steps"] == 0], source_arrays["return"][source_arrays["env_steps"] == 160]
+    )
+    assert_resumes_without_its_source(run.path, tmp_path / "stopped", origin, **settings)
 
 
-def test_prefilled_run_resumes_and_begins_again_the_same_to_the_bit(data: Path, tmp_path: Path) -> None:
+def test_prefilled_run_resumes_and_starts_again_bit_exactly(data: Path, tmp_path: Path) -> None:
     origin = tmp_path / "data.npz"
     shutil.copy(data, origin)
     settings: dict[str, Any] = {"prefill": origin, "env_steps": 70}
     whole = surefoot.train(
         "probe-truncation", out=tmp_path / "whole", observer=Recording(), **(SETTINGS | settings)
     ).path
-    # Killed before its first checkpoint:
+    # Stopped before its first checkpoint:
     shutil.copytree(whole, tmp_path / "killed")
     for folder in ("checkpoints", "replay"):
         shutil.rmtree(tmp_path / "killed" / folder)
@@ -198,24 +207,24 @@ def test_prefilled_run_resumes_and_begins_again_the_same_to_the_bit(data: Path, 
     assert_same_run(whole, tmp_path / "killed")
     np.savez(tmp_path / "other.npz", **{name: array[:110] for name, array in np.load(origin).items()})
     (tmp_path / "other.npz").replace(origin)
-    with pytest.raises(UserError, match=r"data.npz has changed since this run began with it"):
+    with pytest.raises(UserError, match=r"data.npz has changed since this run started from it"):
         surefoot.resume(tmp_path / "changed", observer=Recording())
     shutil.copy(data, origin)
-    assert_resumes_without_its_origin(whole, tmp_path / "stopped", origin, **settings)
+    assert_resumes_without_its_source(whole, tmp_path / "stopped", origin, **settings)
 
 
-# ---------------------------------------------------------------- what is refused before anything is written
+# ---------------------------------------------------------------- invalid requests
 
 
 def wide() -> gymnasium.Env:
-    """The source's task with actions in other units."""
+    """The same task with other action bounds."""
     env = TruncationProbe()
     env.action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
     return env
 
 
 @pytest.mark.parametrize(
-    ("task", "settings", "said"),
+    ("task", "settings", "message"),
     [
         (None, {"num_seeds": 3}, r"has 2 seeds and this run 3: expected num_seeds 2, or a run of one seed"),
         (
@@ -234,17 +243,17 @@ def wide() -> gymnasium.Env:
         (None, {"init_replay": True, "algorithm": ALGORITHM.replace(action_repeat=2)}, "takes 1 env steps, .* run 2"),
     ],
 )
-def test_what_does_not_fit_is_one_line(
-    task: Any, settings: dict[str, Any], said: str, source: Path, tmp_path: Path
+def test_incompatible_source_is_one_line(
+    task: Any, settings: dict[str, Any], message: str, source: Path, tmp_path: Path
 ) -> None:
     settings = SETTINGS | {"init_from": source, "env_steps": 400} | settings
-    with pytest.raises(UserError, match=said) as refusal:
+    with pytest.raises(UserError, match=message) as error:
         surefoot.train(task or "probe-truncation", out=tmp_path / "run", observer=Recording(), **settings)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
-def test_diverged_seed_and_deeper_networks_are_named(source: Path, tmp_path: Path) -> None:
+def test_diverged_source_seed_is_an_error(source: Path, tmp_path: Path) -> None:
     run = SourceRun.open(source)
     name = ".actor.params['mean']['bias']"
     run._arrays[name][1] = np.nan  # type: ignore[index]
@@ -252,13 +261,13 @@ def test_diverged_seed_and_deeper_networks_are_named(source: Path, tmp_path: Pat
         run.check(ALGORITHM, 2)
 
 
-def test_run_that_would_be_overwritten_is_refused(source: Path) -> None:
+def test_source_run_cannot_be_overwritten(source: Path) -> None:
     with pytest.raises(UserError, match="is the run that overwrite would replace"):
         surefoot.train("probe-truncation", out=source, overwrite=True, init_from=source, **SETTINGS)
     assert RunDirectory.open(source).checkpoints.load().env_steps == 160
 
 
-def test_runs_that_start_at_once_get_directories_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_runs_get_separate_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     task = get_task("probe-constant")
     (tmp_path / "runs" / "probe-constant-crossq-wn-2").mkdir(parents=True)

@@ -165,7 +165,7 @@ def evaluate(
 
     Args:
         path: Run directory.
-        episodes: EvaluationResult per seed.
+        episodes: Episodes per seed.
         task: Task the run was trained on, required where it is code; see ``resume``.
         env_workers: Processes that step the environments; 0 for this one, None to choose from cores and seeds.
 

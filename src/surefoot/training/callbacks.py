@@ -1,4 +1,4 @@
-"""A user's own code inside a run: look at every step, act on evaluations, stop early."""
+"""User code called during a run."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 class StopTraining(Exception):
     """Raised by a callback to end the run after this agent step, with a checkpoint, as a signal would.
 
-    What is due at this step still happens (its rows, its evaluation) and the other callbacks hear of it, so a run that
-    ``resume`` goes on with later is bit for bit the one that was never stopped.
+    Rows and evaluations due at this step are still written and the other callbacks are still called, so the run can be
+    resumed bit-exactly.
     """
 
 
 @dataclass(frozen=True)
 class StepView:
-    """One agent step of all S seeds. The arrays are immutable copies: keep them if you like.
+    """One agent step of all S seeds. The arrays are immutable copies.
 
     Attributes:
-        env_steps: simulator control steps per seed, this step included.
-        agent_steps: decisions per seed, this step included.
-        grad_steps: critic updates per seed, those of this step included.
-        seeds: the S training seeds.
-        observation: [S, O] float32, what the agents act on next: the first one of a new episode where one ended.
-        action: [S, A] float32 in [-1, 1], the actions taken.
-        reward: [S] float32, summed over the action repeat.
-        terminated: [S] bool, the episode ended in a state whose value is zero.
-        truncated: [S] bool, the episode ended on its time limit.
+        env_steps: Simulator control steps per seed, this step included.
+        agent_steps: Decisions per seed, this step included.
+        grad_steps: Critic updates per seed, this step included.
+        seeds: Training seeds, S of them.
+        observation: [S, O] float32 next observations; the first one of a new episode where one ended.
+        action: [S, A] float32 actions taken, in [-1, 1].
+        reward: [S] float32 rewards, summed over the action repeat.
+        terminated: [S] bool, whether the episode ended in a state whose value is zero.
+        truncated: [S] bool, whether the episode ended on its time limit.
     """
 
     env_steps: int
@@ -67,64 +67,61 @@ class StepView:
         )
 
     def __post_init__(self) -> None:
-        """Copy the arrays into memory that nobody can write to, not even by setting a flag."""
+        """Copy the arrays into memory that stays read-only even if its flag is set."""
         for name in ("observation", "action", "reward", "terminated", "truncated"):
             array: np.ndarray = getattr(self, name)
             object.__setattr__(self, name, np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape))
 
 
 class Callback:
-    """Override what you need; each method does nothing otherwise.
+    """Base class of callbacks, whose methods do nothing.
 
-    Order: ``on_start``; then ``on_step`` after every agent step, followed by ``on_evaluation`` where one is due; and
-    ``on_checkpoint`` between two agent steps, once a checkpoint has been written, some steps after it was made and
-    before the next one is made (both also at step 0 of a new run); ``on_finish``; ``close``. Each method of
-    several callbacks is called in the order of the callbacks, always by the thread that trains.
+    Order of calls: ``on_start``; ``on_step`` after every agent step, followed by ``on_evaluation`` where one is due;
+    ``on_checkpoint`` between two agent steps, once a checkpoint has been written and before the next one is made;
+    ``on_finish``; ``close``. A new run also evaluates and makes a checkpoint at step 0. Callbacks are called in their
+    order, by the thread that trains.
 
-    A callback cannot change what is trained: the run's bits are those of a run without it. ``StopTraining``, raised in
-    any method, ends the run in good order. Whatever else a method raises ends it at once and reaches the caller of
+    Callbacks do not affect training: the run is bit-identical to one without them. ``StopTraining``, raised in any
+    method, stops the run after a checkpoint. Any other exception ends the run at once and reaches the caller of
     ``train`` or ``resume`` unchanged; the last checkpoint is intact and the run can be resumed.
     """
 
     def on_start(self, event: RunStarted) -> None:
-        """The run begins, or goes on."""
+        """A run starts or resumes."""
 
     def on_step(self, view: StepView) -> None:
-        """After every agent step: this is inside the training loop, so be quick."""
+        """After every agent step; should return quickly, since training waits."""
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """After every evaluation; its rows are on disk. It was of the policies at the event's ``env_steps``."""
+        """After every evaluation, once its rows have been written."""
 
     def on_checkpoint(self, event: CheckpointSaved) -> None:
-        """A checkpoint and its policy have come to be on disk, written while the run went on; see ``env_steps``."""
+        """A checkpoint and its policy have been written; ``event.env_steps`` may be earlier than the current step."""
 
     def on_finish(self, event: RunFinished) -> None:
-        """The run reached its last step, or was stopped in good order. Not called where it failed."""
+        """The run reached its last step or was stopped after a checkpoint; not called where it failed."""
 
     def close(self) -> None:
-        """The run is over, however it ended: let go of files, connections, processes.
+        """Release resources such as files, connections and processes.
 
-        Called exactly once per ``train`` or ``resume`` that got as far as its run directory, after ``on_finish`` where
-        the run ended in good order and without it where something failed; also where ``on_start`` was never reached,
-        so it must do no harm then. A request that is refused before anything is written calls no method at all.
+        Called exactly once per ``train`` or ``resume`` that reaches its run directory, also where the run fails, even
+        before ``on_start``. An invalid request calls no method at all.
         """
 
 
 class EventDispatcher:
-    """The observer and the callbacks of one run, and the one place that calls them.
-
-    Use it in a ``with`` block around the run: it closes the callbacks.
+    """Calls the observer and the callbacks of one run, in a ``with`` block that closes the callbacks.
 
     Args:
-        observer: told first.
-        callbacks: told after it, in this order.
+        observer: Observer, called first.
+        callbacks: Callbacks, called in this order.
 
     Attributes:
-        stop: a callback asked for the end of the run.
-        raised: what a callback raised, which must reach the caller as it is; None while nothing was.
+        stop: Whether a callback raised ``StopTraining``.
+        raised: Exception that a callback raised, which reaches the caller unchanged; None if there is none.
 
     Raises:
-        UserError: a callback is not a ``Callback`` object.
+        UserError: A callback is not a ``Callback`` object.
     """
 
     def __init__(self, observer: Observer, callbacks: Sequence[Callback] = ()) -> None:
@@ -139,13 +136,13 @@ class EventDispatcher:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
-        """Close every callback; what one raises here neither keeps the others open nor hides why the run failed."""
+        """Close every callback. An exception in one is raised after all are closed, or noted on the run's failure."""
         first = None
         for callback in self._callbacks:
             try:
                 callback.close()
             except StopTraining:
-                continue  # The run is over already.
+                continue
             except Exception as failure:
                 first = first or failure
                 if error is not None:
@@ -154,40 +151,40 @@ class EventDispatcher:
             raise first
 
     def on_start(self, event: RunStarted) -> None:
-        """The run begins, or goes on."""
-        self._tell([watcher.on_start for watcher in self._all], event)
+        """A run starts or resumes."""
+        self._call([receiver.on_start for receiver in self._all], event)
 
     def on_step(self, make_view: Callable[[], StepView]) -> None:
-        """An agent step is done; the view of it is made only where somebody looks."""
+        """After every agent step; the view is made only if there are callbacks."""
         if self._callbacks:
-            self._tell([callback.on_step for callback in self._callbacks], make_view())
+            self._call([callback.on_step for callback in self._callbacks], make_view())
 
     def on_progress(self, event: Progress) -> None:
         """A few times per second."""
-        self._tell([self._observer.on_progress], event)
+        self._call([self._observer.on_progress], event)
 
     def on_evaluation(self, event: EvaluationDone) -> None:
-        """An evaluation's rows are on disk."""
-        self._tell([watcher.on_evaluation for watcher in self._all], event)
+        """After every evaluation."""
+        self._call([receiver.on_evaluation for receiver in self._all], event)
 
     def on_checkpoint(self, event: CheckpointSaved) -> None:
-        """A checkpoint is on disk."""
-        self._tell([callback.on_checkpoint for callback in self._callbacks], event)
+        """A checkpoint has been written."""
+        self._call([callback.on_checkpoint for callback in self._callbacks], event)
 
     def on_message(self, text: str) -> None:
-        """One line a person should see."""
-        self._tell([self._observer.on_message], text)
+        """One line for the user."""
+        self._call([self._observer.on_message], text)
 
     def on_finish(self, event: RunFinished) -> None:
-        """The run ended in good order."""
-        self._tell([watcher.on_finish for watcher in self._all], event)
+        """The run reached its last step or was stopped after a checkpoint."""
+        self._call([receiver.on_finish for receiver in self._all], event)
 
-    def _tell[Event](self, methods: Sequence[Callable[[Event], None]], event: Event) -> None:
+    def _call[Event](self, methods: Sequence[Callable[[Event], None]], event: Event) -> None:
         for method in methods:
             try:
                 method(event)
             except StopTraining:
-                self.stop = True  # Heeded between two agent steps, so that nobody misses what happens in this one.
+                self.stop = True  # The loop ends after this agent step, once every callback has been called.
             except Exception as error:
                 self.raised = error
                 raise

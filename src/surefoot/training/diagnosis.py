@@ -1,7 +1,7 @@
-"""What a run measures of its networks beside returns, at an interval: rows of diagnostics.csv.
+"""Measurements of a run's networks: rows of diagnostics.csv.
 
-Nothing here touches what training draws or learns: batches come with keys of their own, and Q bias is measured on
-episodes of the evaluation's environments that no evaluation plays.
+They do not affect training: batches are drawn with separate keys, and Q bias is measured on episodes of the evaluation
+environments that no evaluation uses.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from surefoot.types import Batch
 TRAJECTORIES = 5
 """Episodes of the stochastic policy per seed behind each value of Q bias (Chen et al. 2021)."""
 
-LONGEST = 1000
+MAX_AGENT_STEPS = 1000
 """Agent steps after which a trajectory is cut and its tail bootstrapped, where the task has no earlier time limit."""
 
 _FIRST_EPISODE = 1_000_000
-"""Number of the first episode that is played here; an evaluation plays those from 0 on."""
+"""Number of the first episode; those of evaluations start at 0."""
 
 _NETWORK_COLUMNS = {
     "weight_norm_sum": "weight_norm",
@@ -51,41 +51,41 @@ _NETWORK_COLUMNS = {
     "dead_units": "dead_units",
     "feature_norm": "feature_norm",
 }
-"""Field of ``NetworkDiagnostics`` -> its column, behind "critic_" or "actor_"."""
+"""Field of ``NetworkDiagnostics`` -> suffix of its column after "critic_" or "actor_"."""
 _BY_LAYER = ("weight_norm", "gradient_norm", "effective_learning_rate")
 _Q_BIAS = tuple(f"q_bias_{field}" for field in QBias._fields)
 _CURVATURE = tuple(f"critic_hessian_{field}" for field in Curvature._fields)
 
 
 class _Measured(NamedTuple):
-    """Of one seed, or of all with a leading axis S."""
+    """Measurements of one seed, or of all with a leading axis S."""
 
     critic: NetworkDiagnostics
     actor: NetworkDiagnostics
     curvature: Curvature | None
     temperature: jax.Array
-    """alpha, []; zero for a policy without entropy."""
+    """[] alpha; zero for a policy without entropy."""
     reward_scale: jax.Array
-    """[], what a reward of 1 is to the critics."""
+    """[] factor from rewards to the units of the critics."""
 
 
 class _Wave(NamedTuple):
-    """Trajectories side by side: T steps of the longest one, N lanes."""
+    """Concurrent trajectories of N environment slots; the longest has T steps."""
 
     reward: np.ndarray
     """[T, N]"""
     log_prob: np.ndarray
-    """[T + 1, N], like Q also of an action drawn in the state after the last step."""
+    """[T + 1, N]; the last is that of an action drawn after the last step."""
     q: np.ndarray
-    """[T + 1, N]"""
+    """[T + 1, N], likewise."""
     steps: np.ndarray
-    """[N], agent steps of each trajectory."""
+    """[N] agent steps of each trajectory."""
     terminated: np.ndarray
-    """[N], whether it ended in a terminal state."""
+    """[N] whether the trajectory ended in a terminal state."""
 
 
 def diagnostics_columns(learner: Learner) -> tuple[str, ...]:
-    """Return the columns of diagnostics.csv, in order; which layers there are depends on the algorithm."""
+    """Return the columns of diagnostics.csv in order; the layers depend on the algorithm."""
     networks = (("critic", learner.critic), ("actor", learner.actor))
     return (
         "seed",
@@ -108,7 +108,7 @@ def diagnostics_columns(learner: Learner) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=8)
 def _programs(learner: Learner, curvature: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the jitted measurements of S seeds; every diagnosis of one learner shares them."""
+    """Return the jitted measurements of S seeds, shared by all diagnoses of one learner."""
 
     def measure(state: LearnerState, batch: Batch, key: jax.Array) -> _Measured:
         critic_key, actor_key, curvature_key = jax.random.split(key, 3)
@@ -142,14 +142,14 @@ class Diagnosis:
 
     def __init__(self, population: Population, seeds: Sequence[int], vector: VectorEnv, curvature: bool) -> None:
         self._population, self._seeds, self._vector = population, tuple(seeds), vector
-        self._measure, self._judge = _programs(population.learner, curvature)
+        self._measure, self._act_and_value = _programs(population.learner, curvature)
 
     def rows(self, state: PopulationState, counts: dict[str, Any]) -> list[dict[str, Any]]:
         """Return one row per seed.
 
         Args:
-            state: whose replay buffers are not empty; not donated.
-            counts: columns that are the same for all seeds.
+            state: State with replay buffers that are not empty; not donated.
+            counts: Columns shared by all seeds.
         """
         batch, keys = self._population.diagnosis_batch(state)
         measured: _Measured = jax.tree.map(np.asarray, self._measure(state.learner, batch, keys))
@@ -174,36 +174,36 @@ class Diagnosis:
     # ---------------------------------------------------------------- Q bias
 
     def _q_biases(self, state: LearnerState, keys: jax.Array, measured: _Measured) -> list[QBias]:
-        """Play ``TRAJECTORIES`` episodes per seed, in waves of as many as there are lanes, and hold Q against them."""
+        """Return the Q bias per seed from ``TRAJECTORIES`` episodes each, run in waves of one episode per slot."""
         seeds = len(self._seeds)
-        lanes = self._vector.num_envs // seeds
+        slots = self._vector.num_envs // seeds
         values: list[list[np.ndarray]] = [[] for _ in range(seeds)]
         returns: list[list[np.ndarray]] = [[] for _ in range(seeds)]
-        for first in range(0, TRAJECTORIES, lanes):
-            wave = self._play(state, keys, first)
-            for s, lane in np.ndindex(seeds, min(lanes, TRAJECTORIES - first)):
+        for first in range(0, TRAJECTORIES, slots):
+            wave = self._run_wave(state, keys, first)
+            for s, slot in np.ndindex(seeds, min(slots, TRAJECTORIES - first)):
                 alpha, scale = float(measured.temperature[s]), float(measured.reward_scale[s])
-                followed = self._returns(wave, s * lanes + lane, alpha, scale)[:PAIRS]
-                values[s].append(wave.q[: len(followed), s * lanes + lane])
-                returns[s].append(followed)
+                found = self._returns(wave, s * slots + slot, alpha, scale)[:PAIRS]
+                values[s].append(wave.q[: len(found), s * slots + slot])
+                returns[s].append(found)
         return [q_bias(np.concatenate(values[s]), np.concatenate(returns[s])) for s in range(seeds)]
 
-    def _play(self, state: LearnerState, keys: jax.Array, first: int) -> _Wave:
-        """Let the stochastic policy play one episode in every lane, from number ``first`` on."""
+    def _run_wave(self, state: LearnerState, keys: jax.Array, first: int) -> _Wave:
+        """Run one episode of the stochastic policy per slot; ``first`` is the offset of the first one's number."""
         seeds, count = len(self._seeds), self._vector.num_envs
-        lanes = count // seeds
-        episodes = np.tile(np.arange(first, first + lanes) + _FIRST_EPISODE, seeds)
+        slots = count // seeds
+        episodes = np.tile(np.arange(first, first + slots) + _FIRST_EPISODE, seeds)
         observation = self._vector.reset(episodes.tolist())
         steps, terminated, active = np.zeros(count, np.int64), np.zeros(count, bool), np.ones(count, bool)
-        rewards, judgements = [], []
-        for t in range(LONGEST + 1):
-            draw = np.full(seeds, 1 + first * (LONGEST + 1) + t, np.uint32)
-            judged = self._judge(state, observation.reshape(seeds, lanes, -1), keys, draw)
-            judgements.append(jax.tree.map(lambda leaf: np.array(leaf).reshape(count, *leaf.shape[2:]), judged))
-            if t == LONGEST or not active.any():
+        rewards, valued = [], []
+        for t in range(MAX_AGENT_STEPS + 1):
+            draw = np.full(seeds, 1 + first * (MAX_AGENT_STEPS + 1) + t, np.uint32)
+            values = self._act_and_value(state, observation.reshape(seeds, slots, -1), keys, draw)
+            valued.append(jax.tree.map(lambda leaf: np.array(leaf).reshape(count, *leaf.shape[2:]), values))
+            if t == MAX_AGENT_STEPS or not active.any():
                 break
-            # A seed that diverged has no finite action; the others' trajectories go on.
-            step = self._vector.step(np.nan_to_num(judgements[-1].action))
+            # Seeds that diverged have no finite actions.
+            step = self._vector.step(np.nan_to_num(valued[-1].action))
             rewards.append(step.reward)
             steps += active
             terminated |= active & step.terminated
@@ -211,22 +211,22 @@ class Diagnosis:
             observation = step.observation
         return _Wave(
             np.stack(rewards).astype(np.float64),
-            np.stack([judged.log_prob for judged in judgements]),
-            np.stack([judged.q for judged in judgements]),
+            np.stack([values.log_prob for values in valued]),
+            np.stack([values.q for values in valued]),
             steps,
             terminated,
         )
 
-    def _returns(self, wave: _Wave, lane: int, alpha: float, reward_scale: float) -> np.ndarray:
-        """Return the soft return from each step of one trajectory; a tail that a time limit cut is bootstrapped."""
-        steps = int(wave.steps[lane])
-        after = 0.0 if wave.terminated[lane] else float(wave.q[steps, lane] - alpha * wave.log_prob[steps, lane])
-        reward = wave.reward[:steps, lane] * reward_scale
-        return discounted_returns(reward, wave.log_prob[:steps, lane], self._population.learner.discount, alpha, after)
+    def _returns(self, wave: _Wave, slot: int, alpha: float, reward_scale: float) -> np.ndarray:
+        """Return the soft return from each step of one trajectory, bootstrapped unless it ended in a terminal state."""
+        steps = int(wave.steps[slot])
+        after = 0.0 if wave.terminated[slot] else float(wave.q[steps, slot] - alpha * wave.log_prob[steps, slot])
+        reward = wave.reward[:steps, slot] * reward_scale
+        return discounted_returns(reward, wave.log_prob[:steps, slot], self._population.learner.discount, alpha, after)
 
 
-def _network_cells(name: str, seen: NetworkDiagnostics) -> dict[str, float]:
-    cells = {f"{name}_{column}": getattr(seen, field) for field, column in _NETWORK_COLUMNS.items()}
+def _network_cells(name: str, measured: NetworkDiagnostics) -> dict[str, float]:
+    cells = {f"{name}_{column}": getattr(measured, field) for field, column in _NETWORK_COLUMNS.items()}
     for field in _BY_LAYER:
-        cells |= {f"{name}_{field}/{layer}": value for layer, value in getattr(seen, field).items()}
+        cells |= {f"{name}_{field}/{layer}": value for layer, value in getattr(measured, field).items()}
     return cells

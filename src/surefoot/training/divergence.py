@@ -12,7 +12,7 @@ from surefoot.errors import EnvironmentFailure
 
 
 class Divergence:
-    """Keeps non-finite actions away from the environments; seeds that have not diverged continue.
+    """Replaces the actions of seeds with non-finite policies by zeros; the other seeds continue.
 
     Args:
         seeds: Training seeds, S of them.

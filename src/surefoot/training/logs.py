@@ -1,4 +1,4 @@
-"""Rows of a run's two logs."""
+"""Rows of training.csv and evaluations.csv."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ TRAINING_COLUMNS = (
     "grad_steps_per_second",
     "wall_seconds",
 )
-"""Columns of training.csv. Means over the updates, and over the episodes finished, since the row before; empty where
-there were none. Speeds count all seeds together."""
+"""Columns of training.csv. Means over the updates, and over the episodes finished, since the previous row;
+empty where there were none. Speeds are totals over seeds."""
 
 
 def training_rows(
@@ -44,12 +44,12 @@ def training_rows(
     """Return one row per seed.
 
     Args:
-        seeds: S training seeds.
-        counts: columns that are the same for all seeds.
-        episodes: [S] training episodes finished in the interval.
-        returns: [S] sum of their returns.
-        sums: of the updates' metrics, [S].
-        norms: weight norms, [S].
+        seeds: Training seeds, S of them.
+        counts: Columns shared by all seeds.
+        episodes: [S] numbers of training episodes finished in the interval.
+        returns: [S] sums of their returns.
+        sums: [S] sums of the updates' metrics.
+        norms: [S] weight norms.
     """
     rows = []
     for i, seed in enumerate(seeds):
@@ -78,34 +78,34 @@ def _means(sums: CriticMetrics | ActorMetrics, count: int) -> dict[str, float]:
 
 
 def evaluation_rows(
-    task: Task, seeds: Sequence[int], counts: dict[str, Any], episodes: EvaluationResult
+    task: Task, seeds: Sequence[int], counts: dict[str, Any], result: EvaluationResult
 ) -> list[dict[str, Any]]:
     """Return one row per seed and episode.
 
     Args:
-        task: what was played.
-        seeds: S training seeds.
-        counts: columns that are the same for all of them.
-        episodes: [S, E].
+        task: Evaluation task.
+        seeds: Training seeds, S of them.
+        counts: Columns shared by all rows.
+        result: Outcome of the episodes, [S, E].
     """
-    scores = episodes.scores(task)
+    scores = result.scores(task)
     rows = []
     for s, seed in enumerate(seeds):
-        for e in range(episodes.returns.shape[1]):
+        for e in range(result.returns.shape[1]):
             row = {
                 "task": task.name,
                 "seed": seed,
                 "episode": e,
                 **counts,
-                "return": float(episodes.returns[s, e]),
-                "length_env_steps": int(episodes.lengths[s, e]),
+                "return": float(result.returns[s, e]),
+                "length_env_steps": int(result.lengths[s, e]),
                 "score": float(scores[s, e]),
             }
-            if episodes.success_any is not None:
-                assert episodes.success_last is not None
-                assert episodes.first_success is not None
-                row["success_any"] = bool(episodes.success_any[s, e])
-                row["success_last"] = bool(episodes.success_last[s, e])
-                row["first_success_env_step"] = int(episodes.first_success[s, e]) or None
+            if result.success_any is not None:
+                assert result.success_last is not None
+                assert result.first_success is not None
+                row["success_any"] = bool(result.success_any[s, e])
+                row["success_last"] = bool(result.success_last[s, e])
+                row["first_success_env_step"] = int(result.first_success[s, e]) or None
             rows.append(row)
     return rows

@@ -131,9 +131,9 @@ class TrainingLoop:
         self._open_writer(directory)
         self._state, host = self._writer.restore(self._init, self._events.on_message)
         self._set_host(host)
-        lost = self._host.restore_episodes(self._vector, self._plan.seeds, self._events.on_message)
-        if lost.any():
-            self._state = self._population.start_episodes(self._state, self._host.observation, lost)
+        abandoned = self._host.restore_episodes(self._vector, self._plan.seeds, self._events.on_message)
+        if abandoned.any():
+            self._state = self._population.start_episodes(self._state, self._host.observation, abandoned)
         self._announce_start()
 
     def _initialize(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:

@@ -35,4 +35,4 @@ def replay_frames(plan: Plan, task: Task) -> int:
     # On DM Control only the time limit ends an episode, so the number of episodes is known.
     never_terminates = task.suite == "dmc" and task.horizon is not None
     shortest = task.horizon // plan.action_repeat if never_terminates and task.horizon else None
-    return replay.frame_capacity(plan.capacity, shortest) + plan.warm_start.stretches
+    return replay.frame_capacity(plan.capacity, shortest) + plan.warm_start.sequences

@@ -1,4 +1,4 @@
-"""A trained actor as a policy file: a list of layers that plain NumPy can apply."""
+"""Layers and arrays of a trained actor for the policy file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _operations(layers: tuple[Layer, ...]) -> Iterator[dict[str, Any]]:
             case Residual():
                 yield {"op": "residual", "layers": list(_operations(layer.layers))}
             case Dropout():
-                pass  # a trained policy drops nothing
+                pass
 
 
 def _head(policy: Policy) -> dict[str, Any]:
@@ -62,11 +62,11 @@ def policy_arrays(actor: NetworkState, observations: Moments | None = None) -> d
     """Return the policy's arrays [S, ...] by layer: "torso/dense_0/kernel", "torso/norm_0/mean", ...
 
     Args:
-        actor: the policy's network.
-        observations: what its input is normalised by, where it is.
+        actor: Network of the policy.
+        observations: Running statistics of the observations; None without observation normalisation.
     """
     arrays = {**_flat(actor.params), **_flat(actor.batch_stats)}
-    # How often a batch renormalisation was trained plays no part in what it computes now.
+    # The update count of batch renormalisation only affects training.
     arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
     if observations is not None:
         mean = np.array(observations.mean)

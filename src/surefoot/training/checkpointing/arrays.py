@@ -21,15 +21,15 @@ def tree_to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
 
 @jax.jit
 def copy_tree(tree: PyTree) -> PyTree:
-    """Return copies of the leaves on the device, which stay when the next step gives the originals away."""
+    """Return copies of the leaves on the device, which outlive the donation of the originals."""
     return jax.tree.map(jnp.copy, tree)
 
 
 def arrays_to_tree(like: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """Return a tree shaped ``like`` the given one, of arrays or of shapes, with leaves from ``arrays``.
+    """Return a tree with the structure of ``like``, whose leaves are arrays or shapes, and leaves from ``arrays``.
 
     Raises:
-        UserError: the arrays are of another algorithm, task or version.
+        UserError: The arrays are those of another algorithm, task or version.
     """
 
     def restore(path: Any, leaf: jax.Array) -> jax.Array:

@@ -104,24 +104,24 @@ class HostState:
         actions = [
             np.array(taken, np.float32).reshape(len(taken), vector.action_size) for taken in self.episode_actions
         ]
-        lost = np.any(vector.restore(self.episode.tolist(), actions) != self.observation, axis=1)
-        if not lost.any():
-            return lost
-        for i in np.flatnonzero(lost):
+        abandoned = np.any(vector.restore(self.episode.tolist(), actions) != self.observation, axis=1)
+        if not abandoned.any():
+            return abandoned
+        for i in np.flatnonzero(abandoned):
             message(
                 f"seed {seeds[int(i)]}: replaying its actions did not restore the environment, so a new episode "
                 "starts; the run differs from an uninterrupted one from here on"
             )
-        self._abandon(lost)
-        actions = [taken[:0] if gone else taken for taken, gone in zip(actions, lost, strict=True)]
+        self._abandon(abandoned)
+        actions = [taken[:0] if gone else taken for taken, gone in zip(actions, abandoned, strict=True)]
         self.observation = vector.restore(self.episode.tolist(), actions)
-        return lost
+        return abandoned
 
-    def _abandon(self, lost: np.ndarray) -> None:
-        """Start the next episode for the seeds in ``lost`` [S], without counting the unfinished one."""
-        self.episode += lost
-        self.episode_return[lost] = 0.0
-        for i in np.flatnonzero(lost):
+    def _abandon(self, abandoned: np.ndarray) -> None:
+        """Start the next episode for the seeds in ``abandoned`` [S], without counting the unfinished one."""
+        self.episode += abandoned
+        self.episode_return[abandoned] = 0.0
+        for i in np.flatnonzero(abandoned):
             self.episode_actions[i].clear()
 
     @property

@@ -135,5 +135,5 @@ class CheckpointWriter:
     def _append_segment(self, arrays: dict[str, np.ndarray], oldest: int) -> None:
         start, stop = int(arrays["start"]), int(arrays["stop"])
         self._segments.append((self._directory.checkpoints.write_segment(start, stop, arrays), stop))
-        # A segment that ends where the oldest transition begins still holds that transition's first frame.
+        # A segment that ends at the oldest transition contains that transition's first frame.
         self._segments = [(name, end) for name, end in self._segments if end >= oldest]

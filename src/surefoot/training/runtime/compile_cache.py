@@ -1,4 +1,4 @@
-"""Compiled programs kept between runs, so that a second run begins to learn within seconds."""
+"""Persistent cache of compiled programs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from jax.experimental.compilation_cache import compilation_cache
 from surefoot.machine import usable_cores
 
 VARIABLE = "SUREFOOT_COMPILE_CACHE"
-"""Names the folder; "off" keeps nothing."""
+"""Environment variable with the cache folder, or "off"."""
 
-_LEAST_SECONDS = 0.2
-"""What compiles faster is compiled again."""
+_MIN_COMPILE_SECONDS = 0.2
+"""Programs that compile faster are not cached."""
 
 
 def use_compile_cache() -> None:
-    """Let JAX keep what this process compiles, unless the user has set up JAX's own cache or switched this off.
+    """Turn on JAX's persistent compilation cache, unless the user has configured it or turned it off.
 
-    Programs for a CPU use what that CPU has, and are split for the cores that the process may use: other machines that
-    see the same home folder, and processes on fewer cores, must not meet them. So each kind has a folder of its own.
+    CPU programs depend on the CPU's features and on the number of usable cores, so each combination has its own
+    folder: machines may share a home folder.
     """
     chosen = os.environ.get(VARIABLE, "")
     if chosen.lower() == "off" or jax.config.jax_compilation_cache_dir is not None:
@@ -33,12 +33,12 @@ def use_compile_cache() -> None:
         folder = base / "compiled" / _machine()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
-        return  # No home, or one that cannot be written to: nothing is kept, and nothing else is lost.
+        return  # Without a home folder, or one that can be written to, nothing is cached.
     if not os.access(folder, os.W_OK | os.X_OK):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
-    compilation_cache.reset_cache()  # What was compiled before in this process has settled that there is none.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
+    compilation_cache.reset_cache()  # JAX decides at its first compilation whether there is a cache.
 
 
 def _user_cache() -> Path:

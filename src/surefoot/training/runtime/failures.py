@@ -43,7 +43,7 @@ def explain_step_failures(
         seed, detail = "", str(error)
         if isinstance(error, EnvironmentFailure):
             seed, detail = f", seed {error.seed}", error.detail
-        # A name that is code has to be said again: see tasks.get_run_task.
+        # A task that is code must be given again: see tasks.get_run_task.
         again = f"{path} --task {shlex.quote(task.name)}" if ":" in task.name else str(path)
         raise RunFailure(
             f"{task.name}{seed}, env step {env_steps():,}: {detail}; the last checkpoint is intact "

@@ -1,4 +1,4 @@
-"""A run that is asked to stop finishes its agent step, makes a checkpoint and ends."""
+"""SIGTERM and SIGINT as a request to stop a run after a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Self
 
 
 class StopSignal:
-    """Takes note of SIGTERM and SIGINT within a ``with`` block; a second SIGINT interrupts at once.
+    """Records SIGTERM and SIGINT within a ``with`` block; a second SIGINT raises KeyboardInterrupt.
 
-    Outside of the main thread, where Python delivers no signals, it takes note of nothing.
+    Does nothing outside of the main thread, where Python delivers no signals.
+
+    Attributes:
+        received: Whether a signal has been received.
     """
 
     def __init__(self) -> None:
@@ -19,14 +22,14 @@ class StopSignal:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Recorded transitions, and what must hold before an agent learns from them."""
+"""Recorded transitions."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from surefoot.errors import UserError
 from surefoot.training.warm_start.transitions import Experience, number_frames
 
 ARRAYS = ("observations", "actions", "rewards", "next_observations", "terminated", "truncated")
-"""What an .npz file of transitions holds."""
+"""Arrays of an .npz file of transitions."""
 
 _TOLERANCE = 1e-4
-"""Share of the action range by which rounding may carry a recorded action past its bound."""
+"""Tolerance for rounding of recorded actions beyond their bounds, in units of half the action range."""
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """N recorded transitions in order, checked for themselves but not yet against an environment.
+class Dataset:
+    """N recorded transitions in order, not yet checked against an environment.
 
     Attributes:
-        name: where they come from, for messages.
-        sha256: of the data, in hexadecimal.
+        name: Source of the data, for messages.
+        sha256: Hexadecimal digest of the data.
         observations, next_observations: [N, O] float32.
-        actions: [N, A] float32 in the environment's own units.
+        actions: [N, A] float32 in the environment's units.
         rewards: [N] float32.
         terminated, truncated: [N] bool.
-        parts: keys and sizes of a Dict observation in the order in which they are joined; None for a flat one.
+        parts: Keys and sizes of a Dict observation in the order of concatenation; None for a flat one.
     """
 
     name: str
@@ -41,11 +41,10 @@ class Recorded:
     parts: tuple[tuple[str, int], ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no run could learn from.
+        """Validate the arrays.
 
         Raises:
-            UserError: arrays of unequal lengths or other dimensions, none at all, values that are not finite, or
-                episodes that never end.
+            UserError: There are no transitions, shapes do not match, values are not finite, or no episode ends.
         """
         length = len(self.rewards)
         if not length:
@@ -68,32 +67,32 @@ class Recorded:
             )
         if not (self.terminated | self.truncated).any():
             raise UserError(
-                f"{self.name}: no transition is terminated or truncated, so nothing says where episodes end; mark the "
-                "last one of every episode (truncated where only the recording stopped)"
+                f"{self.name}: no transition is terminated or truncated, so the ends of episodes are unknown; mark the "
+                "last one of every episode (as truncated where only the recording stopped)"
             )
 
     def _follows(self) -> np.ndarray:
-        """Return [N] whether a transition goes on from where the one before it led to."""
+        """Return [N] whether a transition continues the previous one."""
         follows = np.zeros(len(self.rewards), bool)
         same = (self.observations[1:] == self.next_observations[:-1]).all(axis=1)
         follows[1:] = same & ~(self.terminated | self.truncated)[:-1]
         return follows
 
-    def stretches(self) -> int:
-        """How many times the recording begins anew: at every episode, and wherever a transition does not follow."""
+    def sequences(self) -> int:
+        """Return the number of unbroken sequences of transitions."""
         return int((~self._follows()).sum())
 
     def fit(self, low: np.ndarray, high: np.ndarray, observation_size: int, keys: tuple[str, ...] | None) -> Experience:
         """Return the transitions for an environment, as those of one seed.
 
         Args:
-            low: [A] its action bounds, in its own units: what an action of -1 stands for,
-            high: [A] and one of 1.
+            low: [A] lower action bounds, which actions of -1 stand for.
+            high: [A] upper action bounds.
             observation_size: O.
-            keys: of its Dict observation in the order in which they are joined; None for a flat one.
+            keys: Keys of its Dict observation in the order of concatenation; None for a flat one.
 
         Raises:
-            UserError: other sizes, or actions outside the bounds.
+            UserError: Sizes differ, or actions are outside the bounds.
         """
         columns = self._columns(observation_size, keys)
         frame_of = number_frames(self._follows())
@@ -108,7 +107,7 @@ class Recorded:
         )
 
     def _columns(self, observation_size: int, keys: tuple[str, ...] | None) -> np.ndarray:
-        """Return where each entry of the environment's observation stands in the recorded ones."""
+        """Return the column in the data of each entry of the environment's observation."""
         size = self.observations.shape[1]
         if size != observation_size:
             raise UserError(

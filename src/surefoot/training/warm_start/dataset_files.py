@@ -1,4 +1,4 @@
-"""Recorded transitions from an .npz file or a Minari dataset; docs/warm-start.md describes both."""
+"""Datasets from .npz files and Minari; docs/warm-start.md describes both."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import numpy as np
 from surefoot.errors import MissingDependency, UserError
 from surefoot.runs.arrays import check_array_sizes
 from surefoot.runs.atomic import digest_of
-from surefoot.training.warm_start.dataset import ARRAYS, Recorded
+from surefoot.training.warm_start.dataset import ARRAYS, Dataset
 
 
-def read_recorded(data: str | os.PathLike[str]) -> Recorded:
+def read_dataset(data: str | os.PathLike[str]) -> Dataset:
     """Read transitions from an .npz file or a Minari dataset on this machine; nothing is downloaded.
 
     Args:
-        data: an .npz file, the id of a Minari dataset, or a folder that holds one.
+        data: Path of an .npz file, id of a Minari dataset, or folder that contains one.
 
     Raises:
-        UserError: there is none, or it is not what docs/warm-start.md describes.
-        MissingDependency: it is a Minari dataset, and Minari is not installed.
+        UserError: It is missing, damaged or not in a format that docs/warm-start.md describes.
+        MissingDependency: It is not an .npz file, and Minari is not installed.
     """
     path = Path(data)
     if path.is_file():
@@ -36,7 +36,7 @@ def read_recorded(data: str | os.PathLike[str]) -> Recorded:
     return _read_minari(str(data))
 
 
-def _read_npz(path: Path) -> Recorded:
+def _read_npz(path: Path) -> Dataset:
     arrays: dict[str, np.ndarray] = {}
     try:
         if not zipfile.is_zipfile(path):
@@ -53,14 +53,14 @@ def _read_npz(path: Path) -> Recorded:
                 arrays[name] = stored[name]
     except UserError:
         raise
-    except Exception as error:  # NumPy and zipfile raise a dozen types at files that are damaged or hold objects.
+    except Exception as error:  # NumPy and zipfile raise many types for files that are damaged or contain objects.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot read {path} as an .npz file of plain arrays: {reason}") from error
-    return Recorded(name=str(path), sha256=digest_of(path).sha256, **_plain(str(path), arrays))
+    return Dataset(name=str(path), sha256=digest_of(path).sha256, **_plain(str(path), arrays))
 
 
 def _plain(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays as float32 and bool, or refuse them."""
+    """Validate types and dimensions, and return the arrays as float32 and bool."""
     plain = {}
     for key, given in arrays.items():
         array = np.asarray(given)
@@ -71,7 +71,7 @@ def _plain(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if array.dtype.kind not in "iuf":
             raise UserError(f"{name}: {key} must hold numbers, got {array.dtype}")
-        with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, and is refused as such.
+        with np.errstate(over="ignore"):  # Values beyond float32 become infinite, which is an error later.
             plain[key] = array.astype(np.float32)
     for key in ("observations", "next_observations", "actions"):
         if plain[key].ndim != 2:
@@ -84,7 +84,7 @@ def _plain(name: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- Minari
 
 
-def _read_minari(data: str) -> Recorded:
+def _read_minari(data: str) -> Dataset:
     try:
         import minari
         from minari.storage.datasets_root_dir import get_dataset_path
@@ -111,7 +111,7 @@ def _read_minari(data: str) -> Recorded:
         episodes = [_episode(episode) for episode in dataset.iterate_episodes()]
     except UserError:
         raise
-    except Exception as error:  # Whatever Minari, HDF5 or Arrow raise at a dataset that is damaged or unsupported.
+    except Exception as error:  # Minari, HDF5 and Arrow raise many types for datasets that are damaged or unsupported.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot read the Minari dataset {data!r}: {reason}") from error
     if not episodes:
@@ -120,11 +120,11 @@ def _read_minari(data: str) -> Recorded:
     sha256 = hashlib.sha256()
     for name in ARRAYS:
         sha256.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return Recorded(name=data, sha256=sha256.hexdigest(), parts=episodes[0]["parts"], **_plain(data, arrays))
+    return Dataset(name=data, sha256=sha256.hexdigest(), parts=episodes[0]["parts"], **_plain(data, arrays))
 
 
 def _episode(episode: Any) -> dict[str, Any]:
-    """Return one episode's transitions; Minari stores one observation more than there are actions."""
+    """Return the transitions of one episode, which has one observation more than actions."""
     observations, parts = _flat(episode.observations)
     return {
         "observations": observations[:-1],
@@ -138,7 +138,7 @@ def _episode(episode: Any) -> dict[str, Any]:
 
 
 def _flat(observations: Any) -> tuple[np.ndarray, tuple[tuple[str, int], ...] | None]:
-    """Return observations as [T + 1, O], and the keys and sizes they were joined from."""
+    """Return observations as [T + 1, O], and keys and sizes of their parts; None for flat ones."""
     if not isinstance(observations, dict):
         array = np.asarray(observations)
         return array.reshape(len(array), -1), None

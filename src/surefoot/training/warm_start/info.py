@@ -11,16 +11,16 @@ from surefoot.errors import UserError
 
 @dataclass(frozen=True)
 class WarmStartInfo:
-    """The record of a warm start, as config.json holds it; without arguments, that of a run that begins from nothing.
+    """Provenance of initial networks and transitions; without arguments, that of a cold start.
 
     Attributes:
-        init_from: absolute path of the run whose networks were taken.
-        init_task, init_algorithm, init_seeds, init_env_steps: what that run had trained, and for how long.
-        init_replay: whether its newest transitions were taken too.
-        prefill: the file, folder or dataset id whose transitions were taken.
-        prefill_sha256: of that data.
-        transitions: in each seed's replay buffer before the first step.
-        stretches: unbroken stretches that they form, for the seed with the most.
+        init_from: Absolute path of the run whose networks are used.
+        init_task, init_algorithm, init_seeds, init_env_steps: Task, algorithm, seeds and env steps of that run.
+        init_replay: Whether its newest transitions are used too.
+        prefill: File, folder or dataset id of recorded transitions.
+        prefill_sha256: Digest of that data.
+        transitions: Transitions in each seed's replay buffer before the first step.
+        sequences: Unbroken sequences of those transitions, for the seed with the most.
     """
 
     init_from: str | None = None
@@ -32,20 +32,20 @@ class WarmStartInfo:
     prefill: str | None = None
     prefill_sha256: str | None = None
     transitions: int = 0
-    stretches: int = 0
+    sequences: int = 0
 
     def to_data(self) -> dict[str, Any] | None:
-        """Return JSON values; None for a run that begins from nothing."""
+        """Return JSON values; None for a cold start."""
         if self == COLD_START:
             return None
         return {**dataclasses.asdict(self), "init_seeds": None if self.init_seeds is None else list(self.init_seeds)}
 
     @classmethod
     def from_data(cls, data: Any) -> Self:
-        """Return what ``to_data`` gave.
+        """Return the provenance from the output of ``to_data``.
 
         Raises:
-            UserError: it gave something else.
+            UserError: The data has another form.
         """
         if data is None:
             return cls()
@@ -53,7 +53,7 @@ class WarmStartInfo:
         if (
             not isinstance(data, dict)
             or data.keys() != names
-            or not all(isinstance(data[name], int) and data[name] >= 0 for name in ("transitions", "stretches"))
+            or not all(isinstance(data[name], int) and data[name] >= 0 for name in ("transitions", "sequences"))
             or not isinstance(data["init_seeds"], list | None)
         ):
             raise UserError(
@@ -65,4 +65,4 @@ class WarmStartInfo:
 
 
 COLD_START = WarmStartInfo()
-"""Fresh networks, an empty replay buffer."""
+"""Fresh networks and an empty replay buffer."""

@@ -1,4 +1,4 @@
-"""The networks, and optionally the replay buffer, of another run."""
+"""Networks and replay buffer of another run."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _NETWORKS = (".actor.params", ".actor.batch_stats", ".critic.params", ".critic.b
 
 @dataclass(frozen=True)
 class SourceRun:
-    """Another run as its last good checkpoint left it.
+    """Last good checkpoint of another run.
 
     Attributes:
-        path: its directory, absolute.
-        task: what it was trained on.
-        algorithm: what it trained.
-        seeds: its training seeds.
-        action_repeat: env steps per agent step.
-        env_steps: where the checkpoint stands.
-        held: transitions that every seed still holds.
-        skipped: one line for each newer checkpoint that could not be used.
+        path: Run directory, absolute.
+        task: Name of its task.
+        algorithm: Algorithm it trained.
+        seeds: Training seeds.
+        action_repeat: Env steps per agent step.
+        env_steps: Env steps of the checkpoint.
+        held: Number of transitions that all seeds still hold.
+        skipped: One line for each newer checkpoint that could not be used.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class SourceRun:
         """Read a run's last good checkpoint.
 
         Raises:
-            UserError: there is no run, or no good checkpoint.
+            UserError: There is no run, or no good checkpoint.
         """
         directory = RunDirectory.open(path)
         loaded = directory.checkpoints.load()
@@ -81,17 +81,17 @@ class SourceRun:
         return source
 
     def check(self, algorithm: Algorithm, num_seeds: int) -> None:
-        """Refuse to hand the networks to an algorithm to which they mean something else, or to other seeds.
+        """Validate that the networks compute the same functions under an algorithm, and that they are finite.
 
         Raises:
-            UserError: with what differs, or the seed that diverged.
+            UserError: The number of seeds or a part of the algorithm differs, or a seed diverged.
         """
         if len(self.seeds) not in (1, num_seeds):
             raise UserError(
                 f"{self.path} has {len(self.seeds)} seeds and this run {num_seeds}: expected num_seeds "
                 f"{len(self.seeds)}, or a run of one seed, which all seeds would start from"
             )
-        there, here = _meaning(self.algorithm), _meaning(algorithm)
+        there, here = _semantics(self.algorithm), _semantics(algorithm)
         for name, value in there.items():
             if here[name] != value:
                 raise UserError(f"{self.path} was trained with {name} {value}, and this run has {here[name]}")
@@ -104,25 +104,25 @@ class SourceRun:
                 )
 
     def learner(self, like: Learner, num_seeds: int) -> LearnerState:
-        """Return what is taken over, [S, ...] on the device; see ``taken_over``.
+        """Return the transferred state [S, ...] on the device; see ``transferred``.
 
-        A source without a target critic gives its critic for one, as a fresh learner does.
+        A target critic that the source lacks is its critic, as in a fresh learner.
 
         Args:
-            like: this run's learner.
+            like: Learner of this run.
             num_seeds: S.
 
         Raises:
-            UserError: naming the first array whose size differs.
+            UserError: An array is missing or has another size.
         """
         self._check_sizes(like)
-        wanted = taken_over(jax.eval_shape(like.init, jax.random.key(0)))
+        wanted = transferred(jax.eval_shape(like.init, jax.random.key(0)))
         leaves, _ = jax.tree_util.tree_flatten_with_path(wanted)
         names = {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves}
         stored = {name: array for name, array in self._arrays.items() if name in names or name.startswith(_NETWORKS)}
         for name in (name for name in names if name.startswith(".target_critic")):
             stored.setdefault(name, stored.get(name.replace(".target_critic", ".critic.params"), np.zeros(0)))
-        for name in sorted({**names, **stored}, key=_depth):
+        for name in sorted({**names, **stored}, key=_error_order):
             there, here = list(stored[name].shape[1:]) if name in stored else "missing", names.get(name, "missing")
             if there != here:
                 raise UserError(
@@ -136,7 +136,7 @@ class SourceRun:
         return jax.tree_util.tree_map_with_path(take, wanted)
 
     def _check_sizes(self, like: Learner) -> None:
-        """Refuse an environment of other sizes, in its own terms and not in those of a layer."""
+        """Validate the environment's sizes, for a message in its terms rather than those of a layer."""
         layers = (
             ("observations", ".actor.params['torso']['dense_0']['kernel']", 1, like.spec.observation_size),
             ("actions", ".actor.params['mean']['kernel']", 2, like.spec.action_size),
@@ -153,7 +153,7 @@ class SourceRun:
         """Return the newest transitions that every seed still holds, at most ``most``.
 
         Raises:
-            UserError: the replay log is damaged.
+            UserError: The replay log is damaged.
         """
         directory = RunDirectory.open(self.path)
         try:
@@ -162,44 +162,44 @@ class SourceRun:
             raise UserError(f"the replay log of {self.path} does not fit: {error!r}") from error
 
 
-def taken_over(learner: LearnerState) -> LearnerState:
-    """Return the part of a learner's state that a warm start takes from another run; the rest is None.
+def transferred(learner: LearnerState) -> LearnerState:
+    """Return the part of a learner's state that a warm start transfers; the rest is None.
 
-    Taken are the networks with their batch statistics, the target critic, what the networks' inputs and rewards are
-    normalised by, and the temperature: the critic's values contain the entropy bonus, so they are right at that
-    temperature only. Fresh are the optimisers, whose moments and step counts belong to another run's gradients and
-    schedule, and the random key.
+    Transferred are the networks with their batch statistics, the target critic, the running statistics of observations
+    and rewards, and the temperature, since the critic's values contain the entropy bonus at that temperature. The
+    optimizers, whose moments and step counts belong to another run's gradients and schedule, and the random key are
+    fresh.
     """
     return learner._replace(
         actor=learner.actor._replace(opt_state=None),
         critic=learner.critic._replace(opt_state=None),
         temperature_opt_state=None,
         key=None,  # type: ignore[arg-type]
-        optimist=_second(learner.optimist, None, None),
+        optimist=_with_optimizers(learner.optimist, None, None),
     )
 
 
-def begin_with(learner: LearnerState, taken: LearnerState) -> LearnerState:
-    """Return a fresh learner's state with what ``taken_over`` left of another's."""
+def with_transferred(learner: LearnerState, source: LearnerState) -> LearnerState:
+    """Return a fresh learner's state with the part that ``transferred`` returned of another."""
     return learner._replace(
-        actor=taken.actor._replace(opt_state=learner.actor.opt_state),
-        critic=taken.critic._replace(opt_state=learner.critic.opt_state),
-        target_critic=taken.target_critic,
-        log_alpha=taken.log_alpha,
+        actor=source.actor._replace(opt_state=learner.actor.opt_state),
+        critic=source.critic._replace(opt_state=learner.critic.opt_state),
+        target_critic=source.target_critic,
+        log_alpha=source.log_alpha,
         optimist=learner.optimist
-        and _second(taken.optimist, learner.optimist.opt_state, learner.optimist.weights_opt_state),
-        observations=taken.observations,
-        returns=taken.returns,
+        and _with_optimizers(source.optimist, learner.optimist.opt_state, learner.optimist.weights_opt_state),
+        observations=source.observations,
+        returns=source.returns,
     )
 
 
-def _second(optimist: OptimistState | None, opt_state: Any, weights_opt_state: Any) -> OptimistState | None:
-    """Return a second policy, where there is one, with other optimisers."""
+def _with_optimizers(optimist: OptimistState | None, opt_state: Any, weights_opt_state: Any) -> OptimistState | None:
+    """Return the state of the exploration policy, where there is one, with other optimizers."""
     return optimist and optimist._replace(opt_state=opt_state, weights_opt_state=weights_opt_state)
 
 
-def _meaning(algorithm: Algorithm) -> dict[str, Any]:
-    """Return what decides, beside the sizes of the layers, what a network's parameters compute."""
+def _semantics(algorithm: Algorithm) -> dict[str, Any]:
+    """Return the parts that determine, together with the layer sizes, what a network computes."""
     return {
         "actor": _shape(algorithm.actor),
         "critic": _shape(algorithm.critic),
@@ -213,18 +213,18 @@ def _meaning(algorithm: Algorithm) -> dict[str, Any]:
 
 
 def _shape(torso: TorsoConfig) -> Any:
-    """Return a torso without its widths, which the arrays tell, and without how it started."""
+    """Return a torso without its widths, which are checked by array, and without its initialisation."""
     if isinstance(torso, MLP):
         return dataclasses.replace(torso, widths=(1,), init="orthogonal")
     return type(torso).__name__
 
 
-def _depth(name: str) -> tuple[bool, bool, bool, str]:
-    """Sort the paths of arrays by what tells most: actor before critics, kernels first, hidden layers before heads."""
+def _error_order(name: str) -> tuple[bool, bool, bool, str]:
+    """Sort key of array paths, most informative first: actor, kernels, hidden layers."""
     return "critic" in name, "kernel" not in name, "torso" not in name, name
 
 
 def _readable(name: str) -> str:
-    """Return "actor params torso/dense_0/kernel" for a path of JAX's."""
+    """Return a JAX path in the form "actor params torso/dense_0/kernel"."""
     first, *keys = name.replace("]", "").replace("'", "").split("[")
     return f"{first.strip('.').replace('.', ' ')} {'/'.join(keys)}".strip()

@@ -1,4 +1,4 @@
-"""Transitions that were made elsewhere, in the form in which a replay buffer keeps them."""
+"""Initial transitions in the layout of the replay buffer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from surefoot.training.checkpointing.replay_log import ReplayRings
 class Experience:
     """n transitions for each of S seeds, oldest first.
 
-    An observation that ends one transition and begins the next is there once, as in the replay buffer: transition t
-    leads from frame ``frame_of[t]`` to the frame after it.
+    As in the replay buffer, an observation shared by two transitions is stored once: transition t leads from frame
+    ``frame_of[t]`` to the next one.
 
     Attributes:
         actions: [S, n, A] float32 in [-1, 1].
         rewards: [S, n] float32.
         terminated: [S, n] bool.
         frame_of: [S, n] int32.
-        frames: per seed, [F, O] float32; F is n plus the seed's number of unbroken stretches.
+        frames: [F, O] float32 per seed; F is n plus the seed's number of unbroken sequences.
     """
 
     actions: np.ndarray
@@ -33,12 +33,12 @@ class Experience:
     frames: tuple[np.ndarray, ...]
 
     @property
-    def stretches(self) -> int:
-        """How many frames more than transitions there are, for the seed with the most."""
+    def sequences(self) -> int:
+        """Number of unbroken sequences, for the seed with the most."""
         return max(len(frames) for frames in self.frames) - self.rewards.shape[1]
 
     def for_seeds(self, count: int) -> Experience:
-        """Return the transitions of one seed as those of ``count`` seeds, in the same memory."""
+        """Return the transitions of one seed for each of ``count`` seeds, without copying them."""
 
         def shared(array: np.ndarray) -> np.ndarray:
             return np.broadcast_to(array[:1], (count, *array.shape[1:]))
@@ -52,11 +52,11 @@ class Experience:
         )
 
     def fill(self, like: ReplayState, observation: np.ndarray) -> ReplayState:
-        """Return buffers [S] that hold these transitions and know the observation at which the run begins.
+        """Return buffers [S] that contain these transitions.
 
         Args:
-            like: empty buffers, or their shapes, with room for all of it.
-            observation: [S, O] first observations.
+            like: Empty buffers, or their shapes, that are large enough.
+            observation: [S, O] first observations of the run.
         """
         seeds, stored = self.rewards.shape
         counts = np.array([len(frames) for frames in self.frames], np.int32)
@@ -85,21 +85,21 @@ def number_frames(follows: np.ndarray) -> np.ndarray:
     """Return the frame number [n] of each transition's observation, counted from 0.
 
     Args:
-        follows: [n] bool, whether a transition begins with the very frame that ended the one before it; the first
-            one's entry is ignored.
+        follows: [n] bool, whether a transition starts with the last frame of the previous one; the first entry is
+            ignored.
     """
-    begins = ~follows
-    begins[:1] = True
-    return np.arange(len(follows), dtype=np.int32) + np.cumsum(begins, dtype=np.int32) - 1
+    starts = ~follows
+    starts[:1] = True
+    return np.arange(len(follows), dtype=np.int32) + np.cumsum(starts, dtype=np.int32) - 1
 
 
 def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, most: int) -> Experience:
     """Return the newest transitions of a replay log that all S seeds still hold.
 
     Args:
-        segments: of the log, in order, as ``checkpoint.replay_since`` makes them.
-        oldest: [S] number of each seed's oldest whole transition.
-        most: transitions to return at most.
+        segments: Segments of the log in order, see ``replay_log.replay_since``.
+        oldest: [S] number of each seed's oldest transition.
+        most: Maximum number of transitions.
     """
     stop = int(segments[-1]["stop"])
     wanted = min(most, stop - int(np.max(oldest)))
@@ -130,11 +130,11 @@ def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, mos
 
 
 def _frames_of(segments: Sequence[Mapping[str, np.ndarray]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers [F], ascending, and the frames [F, O] that a log holds of one seed."""
+    """Return the ascending numbers [F] and the frames [F, O] of one seed in a log."""
     numbers, rows = [], []
     for segment in segments:
         counts = segment["frame_count"]
-        begin, first, count = int(counts[:seed].sum()), int(segment["first_frame"][seed]), int(counts[seed])
-        rows.append(segment["frames"][begin : begin + count])
-        numbers.append(first + np.arange(len(rows[-1])))  # not of `count`, which a stranger's file may make huge
+        start, first, count = int(counts[:seed].sum()), int(segment["first_frame"][seed]), int(counts[seed])
+        rows.append(segment["frames"][start : start + count])
+        numbers.append(first + np.arange(len(rows[-1])))  # not `count`, which is huge in a malicious file
     return np.concatenate(numbers), np.concatenate(rows)

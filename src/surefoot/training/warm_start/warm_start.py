@@ -16,25 +16,25 @@ from surefoot.tasks import Task, VectorEnv
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
 from surefoot.training.plan import Plan
 from surefoot.training.population import PopulationState
-from surefoot.training.warm_start.dataset import Recorded
-from surefoot.training.warm_start.dataset_files import read_recorded
+from surefoot.training.warm_start.dataset import Dataset
+from surefoot.training.warm_start.dataset_files import read_dataset
 from surefoot.training.warm_start.info import COLD_START, WarmStartInfo
-from surefoot.training.warm_start.init_from import SourceRun, begin_with
+from surefoot.training.warm_start.init_from import SourceRun, with_transferred
 from surefoot.training.warm_start.transitions import Experience
 
 
 class WarmStart:
-    """A warm start that has been read, and is checked against the environment before anything is written.
+    """Initial networks and transitions, read when this object is made.
 
     Args:
-        config: with init_from, init_replay or prefill.
+        config: Configuration of the run.
 
     Attributes:
-        info: for config.json and the plan.
-        messages: lines a person should see.
+        info: Provenance, for config.json and the plan.
+        messages: Lines for the user.
 
     Raises:
-        UserError: what is to be read is missing, damaged, does not fit the algorithm or is too much.
+        UserError: A source is missing, damaged, too large or does not fit the algorithm.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -44,7 +44,7 @@ class WarmStart:
         self._source: SourceRun | None = None
         self._learner: LearnerState | None = None
         self._experience: Experience | None = None
-        self._recorded: Recorded | None = None
+        self._dataset: Dataset | None = None
         if config.init_from is not None:
             self._open_source(config, room)
         if config.prefill is not None:
@@ -52,21 +52,22 @@ class WarmStart:
             if config.init_from is None and (algorithm.observation_norm or algorithm.reward_scaling):
                 raise UserError(
                     f"prefill cannot be used with {algorithm.name}: its running statistics of observations or rewards "
-                    "are of what the run itself meets; begin with a run that has them (init_from), or exchange the part"
+                    "do not include recorded transitions; start from a run with such statistics (init_from), or "
+                    "replace the part"
                 )
-            self._read_recorded(config.prefill, room)
+            self._open_dataset(config.prefill, room)
 
     @classmethod
     def again(cls, config: TrainConfig, info: WarmStartInfo) -> Self:
-        """Read once more what a run began with that was killed before its first checkpoint.
+        """Read the warm start of a run that was stopped before its first checkpoint.
 
         Raises:
-            UserError: as when it was read first, or it is not the same any more.
+            UserError: It cannot be read, or has changed since.
         """
         warm_start = cls(config)
         if warm_start.info != info:
             changed = info.init_from or info.prefill
-            raise UserError(f"{changed} has changed since this run began with it: start a new run")
+            raise UserError(f"{changed} has changed since this run started from it: start a new run")
         return warm_start
 
     def _open_source(self, config: TrainConfig, room: int) -> None:
@@ -85,17 +86,17 @@ class WarmStart:
             init_env_steps=source.env_steps,
             init_replay=config.init_replay,
             transitions=0 if self._experience is None else self._experience.rewards.shape[1],
-            stretches=0 if self._experience is None else self._experience.stretches,
+            sequences=0 if self._experience is None else self._experience.sequences,
         )
         with_replay = f" and {self.info.transitions:,} transitions" if config.init_replay else ""
         self.messages = (
             *source.skipped,
-            f"begins with the networks{with_replay} of {source.path}, env step {source.env_steps:,}",
+            f"starts with the networks{with_replay} of {source.path}, env step {source.env_steps:,}",
         )
 
-    def _read_recorded(self, data: str, room: int) -> None:
-        self._recorded = recorded = read_recorded(data)
-        count = len(recorded.rewards)
+    def _open_dataset(self, data: str, room: int) -> None:
+        self._dataset = dataset = read_dataset(data)
+        count = len(dataset.rewards)
         if count > room:
             raise UserError(
                 f"{data} holds {count:,} transitions, more than the replay buffer's {room:,}: raise replay_capacity"
@@ -103,17 +104,17 @@ class WarmStart:
         self.info = dataclasses.replace(
             self.info,
             prefill=str(Path(data).absolute()) if Path(data).exists() else data,
-            prefill_sha256=recorded.sha256,
+            prefill_sha256=dataset.sha256,
             transitions=count,
-            stretches=recorded.stretches(),
+            sequences=dataset.sequences(),
         )
-        self.messages += (f"begins with {count:,} transitions of {data} in each replay buffer",)
+        self.messages += (f"starts with {count:,} transitions of {data} in each replay buffer",)
 
     def fit(self, learner: Learner, num_seeds: int, vector: VectorEnv, task: Task, plan: Plan) -> None:
-        """Check against the environment what was read.
+        """Validate against the environment.
 
         Raises:
-            UserError: sizes, action bounds or the action repeat differ.
+            UserError: Sizes, action bounds or the action repeat differ.
         """
         if self._source is not None:
             self._learner = self._source.learner(learner, num_seeds)
@@ -122,32 +123,32 @@ class WarmStart:
                 sizes = self._experience.frames[0].shape[1:] + self._experience.actions.shape[2:]
                 if sizes != (vector.observation_size, vector.action_size):
                     raise UserError(f"the replay log of {self._source.path} does not fit its networks")
-        if self._recorded is not None:
-            self._experience = self._recorded.fit(
+        if self._dataset is not None:
+            self._experience = self._dataset.fit(
                 vector.action_low, vector.action_high, vector.observation_size, vector.observation_keys
             )
         if self._experience is not None and len(self._experience.frames) != num_seeds:
             self._experience = self._experience.for_seeds(num_seeds)
 
     def apply(self, state: PopulationState, observation: np.ndarray) -> PopulationState:
-        """Return the state of step 0 with what was read in it; the second half of ``fit``.
+        """Return the state of step 0 with the networks and transitions in it; ``fit`` comes first.
 
         Args:
-            state: fresh.
-            observation: [S, O] at which the run begins.
+            state: Fresh state; its replay buffers are deleted where transitions replace them.
+            observation: [S, O] first observations of the run.
         """
         if self._learner is not None:
-            state = state._replace(learner=begin_with(state.learner, self._learner))
+            state = state._replace(learner=with_transferred(state.learner, self._learner))
         if self._experience is not None:
             like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state.replay)
             for leaf in state.replay:
-                leaf.delete()  # Full buffers take the empty ones' place, not the same room again.
+                leaf.delete()  # Frees the memory that the full buffers need.
             state = state._replace(replay=self._experience.fill(like, observation))
         return state
 
 
 def _check_same_actions(source: SourceRun, vector: VectorEnv, task: Task, action_repeat: int) -> None:
-    """Refuse stored transitions whose actions meant something else."""
+    """Validate that stored actions have the same meaning in this run."""
     if source.action_repeat != action_repeat:
         raise UserError(
             f"a transition of {source.path} takes {source.action_repeat} env steps, one of this run {action_repeat}: "
