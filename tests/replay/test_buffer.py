@@ -157,12 +157,9 @@ def test_short_episodes_drop_transitions_early() -> None:
     history = History(TIGHT)
     for _ in range(10):
         history.step(terminated=True)
-    assert 0 < len(stored_transitions(history.state)) < CAPACITY
-    assert (
-        stored_transitions(history.state)
-        == history.stored[-len(stored_transitions(history.state)) :]
-        == history.expected()
-    )
+    kept = stored_transitions(history.state)
+    assert 0 < len(kept) < CAPACITY
+    assert kept == history.stored[-len(kept) :] == history.expected()
 
 
 def test_frame_capacity_suffices_for_the_shortest_episodes() -> None:

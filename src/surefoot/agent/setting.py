@@ -95,10 +95,8 @@ def make_setting(
             f"Agent does not support resets, which {algorithm.name} has: use .replace(resets=None), or make a new "
             "Agent for each reset"
         )
-    capacity, warmup = (
-        whole_number("replay_capacity", replay_capacity, 1, _MAX_TRANSITIONS),
-        algorithm.warmup_transitions,
-    )
+    warmup = algorithm.warmup_transitions
+    capacity = whole_number("replay_capacity", replay_capacity, 1, _MAX_TRANSITIONS)
     if capacity <= warmup:
         raise UserError(f"replay_capacity must be more than the warm-up of {warmup:,} transitions, got {capacity:,}")
     if not isinstance(task, str):

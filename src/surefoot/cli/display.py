@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PROGRESS_SECONDS = 15.0
-"""Longest time without a line on an output that is no terminal."""
+"""Longest time without a line if output is not a terminal."""
 
 
 class PlainDisplay(Observer):
@@ -39,10 +39,10 @@ class PlainDisplay(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release what the display holds."""
+        """Release the display's resources."""
 
     def on_start(self, event: RunStarted) -> None:
-        """Print what is trained, where, and on which device."""
+        """Print the algorithm, task, device and run directory."""
         self._started = event
         verb = "training" if event.start_env_steps == 0 else f"resuming at env step {event.start_env_steps:,}:"
         self.print(
@@ -62,17 +62,17 @@ class PlainDisplay(Observer):
         )
 
     def on_message(self, text: str) -> None:
-        """Print it."""
+        """Print the message."""
         self.print(text)
 
     def on_finish(self, event: RunFinished) -> None:
-        """Print how the run ended, where it is, and the commands that use it."""
+        """Print the end of the run, its directory, and commands that use it."""
         self.completed = event.completed
         for line in closing_lines(event, self._started.task if self._started else ""):
             self.print(line)
 
     def evaluation_parts(self, event: EvaluationDone) -> list[str]:
-        """Steps, returns and success of an evaluation."""
+        """Return the steps, returns and success of an evaluation."""
         total = f"/{self._started.env_steps:,}" if self._started else ""
         parts = [f"env steps {event.env_steps:,}{total}", f"return {returns_text(event)}"]
         if event.successes is not None:
@@ -85,7 +85,7 @@ class PlainDisplay(Observer):
 
 
 class LogDisplay(PlainDisplay):
-    """Plain display for logs and pipes: prints progress whenever nothing was printed for a while.
+    """Plain display for logs and pipes that also prints progress after an interval without output.
 
     A thread prints the line, because compilation and evaluations send no events.
 
@@ -119,7 +119,7 @@ class LogDisplay(PlainDisplay):
         super().on_finish(event)
 
     def print(self, text: str) -> None:
-        """Print one line verbatim and flush it, so that a reader of a pipe gets it at once."""
+        """Print one line verbatim and flush it, so that a pipe receives it immediately."""
         with self._printing:
             super().print(text)
             self._console.file.flush()
@@ -144,7 +144,7 @@ def make_display() -> PlainDisplay:
 
 
 def progress_text(started: RunStarted | None, progress: Progress | None, seconds: float) -> str:
-    """Steps and speeds of a run, or the time since it was started while there is no progress yet."""
+    """Return the steps and speeds of a run, or the time since its start before any progress."""
     if started is None:
         return f"building environments, {duration_text(seconds)}"
     if progress is None:
@@ -153,7 +153,7 @@ def progress_text(started: RunStarted | None, progress: Progress | None, seconds
 
 
 def closing_lines(event: RunFinished, task: str) -> list[str]:
-    """Lines to print at the end of a run. A task given as module:callable must be given again to later commands."""
+    """Return the lines to print at the end of a run. A task module:callable must be repeated in later commands."""
     path = shlex.quote(path_text(event.path)) + (f" --task {shlex.quote(task)}" if ":" in task else "")
     took = duration_text(event.wall_seconds)
     if not event.completed:
@@ -178,18 +178,18 @@ def closing_lines(event: RunFinished, task: str) -> list[str]:
 
 
 def path_text(path: Path) -> str:
-    """Path as short as it can be typed: relative if it is inside the working directory."""
+    """Return a path, relative if it is inside the working directory."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def mean(values: tuple[float, ...]) -> float:
-    """Arithmetic mean, NaN without values."""
+    """Return the arithmetic mean; NaN without values."""
     return sum(values) / len(values) if values else math.nan
 
 
 def returns_text(event: EvaluationDone) -> str:
-    """Mean return over seeds, with the range when there are several."""
+    """Return the mean return over seeds, with the range if there are several."""
     text = f"{mean(event.returns):.1f}"
     if len(event.returns) > 1:
         text += f" (seeds {min(event.returns):.1f} to {max(event.returns):.1f})"
@@ -197,25 +197,25 @@ def returns_text(event: EvaluationDone) -> str:
 
 
 def speed_text(event: Progress) -> str:
-    """Environment steps and updates per second over all seeds, and the time left."""
+    """Return environment steps and updates per second of all seeds, and the time left."""
     text = f"{event.env_steps_per_second:,.0f} env steps/s  {event.grad_steps_per_second:,.0f} updates/s"
     return text if event.seconds_left is None else f"{text}  {duration_text(event.seconds_left)} left"
 
 
 def seeds_text(seeds: tuple[int, ...]) -> str:
-    """Range of training seeds."""
+    """Return the range of training seeds."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def workers_text(workers: int) -> str:
-    """Placement of the environments."""
+    """Return the placement of the environments."""
     if workers == 0:
         return "environments in this process"
     return f"environments in {workers} worker process{'es' if workers > 1 else ''}"
 
 
 def bytes_text(count: int) -> str:
-    """Number of bytes in powers of 1024, such as ``"5.3 GiB"``."""
+    """Return a number of bytes in powers of 1024, such as ``"5.3 GiB"``."""
     size = float(count)
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
@@ -225,7 +225,7 @@ def bytes_text(count: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Duration in seconds as ``"45s"``, ``"5m 07s"``, ``"2h 03m"``, ``"3d 04h"``."""
+    """Return a duration in seconds as ``"45s"``, ``"5m 07s"``, ``"2h 03m"``, ``"3d 04h"``."""
     total = round(seconds)
     if total < 60:
         return f"{total}s"

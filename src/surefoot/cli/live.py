@@ -112,7 +112,7 @@ def _bar(started: RunStarted, progress: Progress | None) -> RenderableType:
 
 
 def _seed_table(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:
-    """One row per seed, and one for the mean if there are several."""
+    """Return one row per seed, and one for the mean if there are several."""
     solved = evaluation is not None and evaluation.successes is not None
     evaluated = "evaluation" if evaluation is None else f"evaluation at {evaluation.env_steps:,}"
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
