@@ -23,7 +23,7 @@ from surefoot.algorithms import (
     UnitNorm,
 )
 from surefoot.algorithms.presets import crossq_wn, get_preset, list_presets
-from surefoot.networks import MLP, BatchRenorm, BroNet, SimBaNet, TorsoConfig
+from surefoot.networks import MLP, BatchRenorm, BroNet, FlashSACNet, SimBaNet, TorsoConfig
 from surefoot.types import Batch, EnvSpec, PyTree
 
 SPEC = EnvSpec(observation_size=3, action_size=2)
@@ -100,7 +100,7 @@ def small_torso(torso: TorsoConfig, widths: tuple[int, ...]) -> TorsoConfig:
             return dataclasses.replace(torso, widths=widths)
         case BroNet():
             return dataclasses.replace(torso, width=widths[0], blocks=1)
-        case SimBaNet():
+        case SimBaNet() | FlashSACNet():
             return dataclasses.replace(torso, width=widths[0], blocks=1, expansion=2)
 
 
@@ -144,7 +144,7 @@ def fixed_state(algorithm: Algorithm) -> LearnerState:
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or "opt_state" in jax.tree_util.keystr(path):
             return jnp.zeros(leaf.shape, jnp.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
         name = jax.tree_util.keystr(path)
-        if name.endswith(("['var']", "['scale']", ".variance", ".weight")):
+        if name.endswith(("['var']", "['scale']", ".variance", ".weight", ".largest")):
             return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape))
         if name.endswith(".optimist.weights"):
             return jnp.asarray([0.1, -0.05])  # of an exponential of up to e^7.5

@@ -20,6 +20,7 @@ from surefoot.algorithms import (
     RandomSubsetMin,
     ReturnScaling,
     UnitNorm,
+    held_noise,
     statistics,
 )
 from surefoot.algorithms.optimism import Optimist
@@ -78,6 +79,10 @@ PARTS: dict[str, tuple[Any, str, Algorithm]] = {
     "penalty": (networks, "squared_norm", tiny(weight_constraint=L2Penalty())),
     "random subset": (RandomSubsetMin, "__call__", tiny_preset("redq")),
     "normalisation by the batch": (BatchNormalization, "__call__", tiny_preset("crossq")),
+    "bounded scaling": (statistics, "scale_reward_bounded", tiny_preset("flashsac")),
+    "largest return": (statistics, "init_bounded_return_moments", tiny_preset("flashsac")),
+    "projection of normalisations": (networks, "project_norms", tiny_preset("flashsac")),
+    "held noise": (held_noise, "init_held_noise", tiny_preset("flashsac")),
     "renormalisation": (normalization, "_towards_running", tiny_preset("crossq-2024")),
 }
 
@@ -94,7 +99,7 @@ def test_sac_update_executes_no_code_of_absent_parts(part: str, monkeypatch: pyt
 
 def test_sac_state_has_no_leaves_of_absent_parts() -> None:
     state = state_shapes(SAC)
-    assert (state.optimist, state.observations, state.returns) == (None, None, None)
+    assert (state.optimist, state.observations, state.returns, state.held_noise) == (None, None, None, None)
     assert (state.actor.batch_stats, state.critic.batch_stats) == ({}, {})
     networks_alone = (state.actor.params, state.critic.params, state.target_critic)
     optimisers = (state.actor.opt_state, state.critic.opt_state, state.temperature_opt_state)

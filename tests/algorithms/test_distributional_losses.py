@@ -117,6 +117,13 @@ def test_cross_entropy_by_hand() -> None:
     assert ATOMS.num_outputs == 3
 
 
+def test_cross_entropy_averaged_over_critics_is_its_share_of_the_sum() -> None:
+    rng = np.random.default_rng(0)
+    outputs, target = jnp.asarray(rng.normal(size=(3, 4, 3))), jnp.full((4, 3), 1 / 3)
+    averaged = CategoricalCrossEntropy(3, -1.0, 1.0, over_critics="mean")
+    np.testing.assert_allclose(averaged.loss(outputs, target), ATOMS.loss(outputs, target) / 3, rtol=1e-12)
+
+
 def test_cross_entropy_gradient_by_hand() -> None:
     rng = np.random.default_rng(2)
     logits, p = rng.normal(size=(2, 4, 3)), rng.dirichlet(np.ones(3), size=4)

@@ -17,9 +17,12 @@ from jax.interpreters import partial_eval
 from surefoot.algorithms import (
     AdamW,
     Algorithm,
+    BoundedReturnScaling,
     CategoricalCrossEntropy,
+    CosineDecay,
     DeterministicPolicy,
     First,
+    HeldNoise,
     L2Penalty,
     Learner,
     LearnerState,
@@ -40,7 +43,17 @@ from surefoot.algorithms import (
 )
 from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError
-from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
+from surefoot.networks import (
+    MLP,
+    BatchNorm,
+    BatchRenorm,
+    BroNet,
+    FlashSACNet,
+    LayerNorm,
+    LogStdRange,
+    RMSNorm,
+    SimBaNet,
+)
 from surefoot.tasks import get_task
 from surefoot.training.config import TrainConfig
 from surefoot.training.plan import Plan, make_plan
@@ -131,6 +144,13 @@ def act(algorithm: Algorithm) -> Any:
 
 
 @functools.cache
+def next_noise(algorithm: Algorithm) -> Any:
+    """The program that holds or renews the exploration noise."""
+    state = jax.eval_shape(learner(algorithm).init, jax.random.key(0))
+    return program(lambda *given: learner(algorithm).advance_noise(*given).held_noise, state, jax.random.key(0))
+
+
+@functools.cache
 def initial_shapes(algorithm: Algorithm) -> dict[str, tuple[int, ...]]:
     shapes = jax.eval_shape(learner(algorithm).init, jax.random.key(0))
     return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)}
@@ -175,6 +195,7 @@ def network(name: str) -> dict[str, tuple[Any, See]]:
         f"{name}.widths": ((9,), initial_shapes),
         f"{name}.norm.momentum": (0.5, update),
         f"{name}.norm.epsilon": (1e-2, update),
+        f"{name}.norm.running_variance": ("unbiased", update),
         f"{name}.norm_order": ("pre", losses),
         f"{name}.bias": (False, initial_shapes),
         f"{name}.dropout": (0.5, losses),
@@ -194,11 +215,13 @@ PERTURBED: dict[str, tuple[Any, See]] = {
     "target_reduction": (Mean(), losses),
     "policy_reduction": (First(), losses),
     "critic_pass": ("separate", update),
+    "actor_pass": ("joint", update),
     "critic_loss.scale": (1.0, update),
     "weight_constraint": (None, update),
     "weight_constraint.layers": ("all", update),
     "resets": (ResetEvery(grad_steps=7), reset_times),
     "optimism": (OptimisticActor(BroNet(6, 1)), initial_shapes),
+    "held_noise": (HeldNoise(), initial_shapes),
     "observation_norm": (ObservationNorm(), initial_shapes),
     "reward_scaling": (ReturnScaling(), initial_shapes),
     **adamw("critic_optimizer"),
@@ -239,6 +262,8 @@ HAVING: dict[str, Algorithm] = {
     "layer-norm": FREE.replace(critic=LAYERED),
     "bro-net": FREE.replace(critic=BroNet(6, 1)),
     "simba-net": FREE.replace(critic=SimBaNet(6, 1, 2)),
+    "flashsac-net": FREE.replace(critic=FlashSACNet(6, 1, 2)),
+    "rms-norm": FREE.replace(critic=MLP((6, 6), RMSNorm(), norm_order="pre")),
     "quantiles": FREE.replace(critic_loss=QuantileHuber(5, 0.5), target_reduction=Mean()),
     "categories": FREE.replace(critic_loss=CategoricalCrossEntropy(5, -1.0, 1.0), target_reduction=Mean()),
     "subset": FREE.replace(num_critics=3, target_reduction=RandomSubsetMin(2)),
@@ -246,6 +271,9 @@ HAVING: dict[str, Algorithm] = {
     "deterministic": FREE.replace(policy=DeterministicPolicy(0.1, 0.5, 0.3), temperature=None),
     "observations": FREE.replace(observation_norm=ObservationNorm()),
     "rewards": FREE.replace(reward_scaling=ReturnScaling()),
+    "bounded-rewards": FREE.replace(reward_scaling=BoundedReturnScaling()),
+    "held-noise": FREE.replace(held_noise=HeldNoise()),
+    "cosine": FREE.replace(critic_optimizer=AdamW(CosineDecay(2e-2, 5e-3, agent_steps=4))),
     "optimism": FREE.replace(optimism=OptimisticActor(BroNet(6, 1), DECAYED, weight_optimizer=DECAYED)),
     "env-resets": FREE.replace(resets=ResetEvery(env_steps=70)),
     "grad-resets": FREE.replace(resets=ResetEvery(grad_steps=70)),
@@ -272,11 +300,17 @@ PART_FIELDS: dict[tuple[str, str], tuple[Any, See]] = {
     ("simba-net", "critic.width"): (7, initial_shapes),
     ("simba-net", "critic.blocks"): (2, initial_shapes),
     ("simba-net", "critic.expansion"): (3, initial_shapes),
+    ("flashsac-net", "critic.width"): (7, initial_shapes),
+    ("flashsac-net", "critic.blocks"): (2, initial_shapes),
+    ("flashsac-net", "critic.expansion"): (3, initial_shapes),
+    ("flashsac-net", "critic.norm.epsilon"): (0.1, losses),
+    ("rms-norm", "critic.norm.epsilon"): (0.1, losses),
     ("quantiles", "critic_loss.num_quantiles"): (6, initial_shapes),
     ("quantiles", "critic_loss.kappa"): (0.1, losses),
     ("categories", "critic_loss.num_atoms"): (6, initial_shapes),
     ("categories", "critic_loss.low"): (-0.5, losses),
     ("categories", "critic_loss.high"): (0.5, losses),
+    ("categories", "critic_loss.over_critics"): ("mean", losses),
     ("subset", "target_reduction.size"): (3, losses),
     ("penalty", "weight_constraint.coefficient"): (0.2, losses),
     ("deterministic", "policy.exploration_noise"): (0.3, act),
@@ -284,6 +318,13 @@ PART_FIELDS: dict[tuple[str, str], tuple[Any, See]] = {
     ("deterministic", "policy.target_noise_bound"): (0.1, losses),
     ("observations", "observation_norm.epsilon"): (0.1, losses),
     ("rewards", "reward_scaling.epsilon"): (0.1, losses),
+    ("bounded-rewards", "reward_scaling.bound"): (2.0, losses),
+    ("bounded-rewards", "reward_scaling.epsilon"): (0.1, losses),
+    ("held-noise", "held_noise.exponent"): (1.0, next_noise),
+    ("held-noise", "held_noise.max_decisions"): (8, next_noise),
+    ("cosine", "critic_optimizer.learning_rate.initial"): (3e-2, update),
+    ("cosine", "critic_optimizer.learning_rate.final"): (1e-3, update),
+    ("cosine", "critic_optimizer.learning_rate.agent_steps"): (2, update),
     ("optimism", "optimism.torso.width"): (7, initial_shapes),
     ("optimism", "optimism.torso.blocks"): (2, initial_shapes),
     ("optimism", "optimism.std_scale"): (0.5, act),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
 import pytest
 
-from surefoot.algorithms import AdamW, Learner, LinearDecay, trained_network
+from surefoot.algorithms import AdamW, CosineDecay, Learner, LinearDecay, trained_network
 from surefoot.algorithms import learner as learner_module
 from surefoot.algorithms.optimizers import make_optimizer
 from tests.algorithms.support import DISCOUNT, SPEC, tiny
@@ -15,7 +16,7 @@ from tests.algorithms.support import DISCOUNT, SPEC, tiny
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-def rates(learning_rate: float | LinearDecay, updates_per_agent_step: float, count: int) -> list[float]:
+def rates(learning_rate: float | LinearDecay | CosineDecay, updates_per_agent_step: float, count: int) -> list[float]:
     """Return the learning rate of the first updates: at no gradient and a decay of one, a parameter of one loses it."""
     optimizer = make_optimizer(AdamW(learning_rate, weight_decay=1.0), updates_per_agent_step)
     one, found = jnp.array(1.0), []
@@ -37,6 +38,12 @@ def test_schedule_decays_linearly_over_agent_steps_and_then_stays(
     """All three are four updates long."""
     decay = LinearDecay(initial=0.9, final=0.1, agent_steps=agent_steps)
     assert rates(decay, updates_per_agent_step, 6) == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(("agent_steps", "updates_per_agent_step"), [(4, 1.0), (8, 0.5)])
+def test_cosine_decays_over_its_agent_steps_and_stays(agent_steps: int, updates_per_agent_step: float) -> None:
+    found = rates(CosineDecay(0.9, 0.1, agent_steps), updates_per_agent_step, 6)
+    assert found == pytest.approx([0.1 + 0.4 * (1 + math.cos(math.pi * min(i, 4) / 4)) for i in range(6)])
 
 
 def test_schedules_use_the_update_rate_of_each_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:

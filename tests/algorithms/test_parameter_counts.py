@@ -52,6 +52,12 @@ def perceptron(*sizes: int) -> int:
     return sum(a * b + b for a, b in itertools.pairwise(sizes))
 
 
+def flashsac_network(inputs: int, width: int, outputs: int) -> int:
+    """Normalised input, a dense layer, two blocks, a root mean square's scale, and heads with biases."""
+    block = 2 * width * 4 * width + 2 * 4 * width + 2 * width
+    return 2 * inputs + inputs * width + 2 * block + width + width * outputs + outputs
+
+
 @pytest.mark.parametrize(
     ("preset", "trained"),
     [
@@ -66,6 +72,7 @@ def perceptron(*sizes: int) -> int:
             "crossq-2024",
             perceptron(17, 256, 256, 12) + 2 * (17 + 512) + 2 * (perceptron(23, 2048, 2048, 1) + 2 * (23 + 4096)),
         ),
+        ("flashsac", flashsac_network(17, 128, 12) + 2 * flashsac_network(23, 256, 101)),
         ("td3-wn", perceptron(17, 256, 256, 6) + 2 * (17 + 512) + 2 * (perceptron(23, 512, 512, 1) + 2 * (23 + 1024))),
     ],
 )

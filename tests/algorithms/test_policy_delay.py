@@ -102,6 +102,15 @@ def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
     assert np.isfinite(state.metrics.actor.actor_loss).all(), "the NaN of skipped updates does not enter the sums"
 
 
+@pytest.mark.parametrize(
+    ("order", "delay", "moving"),
+    [("critic-first", 3, [2, 5]), ("actor-first", 3, [0, 3, 6]), ("actor-first", 1, [*range(7)])],
+)
+def test_the_order_of_an_update_decides_the_first_policy_update(order: str, delay: int, moving: list[int]) -> None:
+    functions = Learner(tiny(update_order=order, policy_delay=delay), SPEC, DISCOUNT)
+    assert [step for step in range(7) if functions.updates_policy(np.int32(step))] == moving
+
+
 # -------------------------------------------------------------------- computation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +12,13 @@ import pytest
 from surefoot.algorithms import (
     AdamW,
     Algorithm,
+    BoundedReturnScaling,
     CategoricalCrossEntropy,
+    CosineDecay,
     DeterministicPolicy,
     First,
+    FullUnitNorm,
+    HeldNoise,
     LinearDecay,
     LowestMean,
     Mean,
@@ -33,14 +38,14 @@ from surefoot.algorithms import (
 from surefoot.algorithms.presets import bro, crossq_wn, get_preset, list_presets
 from surefoot.algorithms.presets.registry import PRESETS
 from surefoot.errors import UserError
-from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
+from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, FlashSACNet, LayerNorm, LogStdRange, SimBaNet
 
 # One column per preset. T1 (arXiv 2502.07523v1, Table 1): "crossq", "crossq-wn", "sac". R (its revision):
 # "crossq-wn-r", and without values "td3-wn". Code (what authors released): all the others; the first family's code also
 # gives BN's epsilon, the log-std range and which parameters decay. A row of one value holds for every column.
 COLUMNS = (
     *("crossq", "crossq-wn", "crossq-wn-r", "crossq-wn-code", "crossq-2024", "td3-wn"),
-    *("sac", "sr-sac", "bro", "simba", "xqc", "redq", "droq"),
+    *("sac", "sr-sac", "bro", "simba", "xqc", "redq", "droq", "flashsac"),
 )
 NORM = BatchNorm(momentum=0.99, epsilon=1e-3)
 RENORM = BatchRenorm(momentum=0.99, epsilon=1e-3, max_scale=3.0, max_shift=5.0, warmup_updates=100_000)
@@ -115,8 +120,46 @@ TABLE: dict[str, tuple[Any, ...]] = {
         (5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 2_500, 5_000, 5_000, 5_000, 5_000),
     "discount": (*(None,) * 7, 0.99, 0.99, *(None,) * 4),
     "action_repeat": (None, None, None, None, 1, None, None, 1, 1, None, None, None, None),
+    "actor_pass": ("separate",) * 13,
+    "held_noise": (None,) * 13,
 }
 # fmt: on
+FLASHSAC: dict[str, Any] = {
+    "critic_optimizer.learning_rate": CosineDecay(3e-4, 1.5e-4, agent_steps=1_000_000),
+    "actor_optimizer.learning_rate": CosineDecay(3e-4, 1.5e-4, agent_steps=2_000_000),
+    "temperature.optimizer.learning_rate": CosineDecay(3e-4, 1.5e-4, agent_steps=2_000_000),
+    "temperature.optimizer.b1": 0.9,
+    "temperature.initial": 0.01,
+    "temperature.target_entropy": pytest.approx(0.5 * math.log(2 * math.pi * math.e * 0.15**2), rel=1e-15),
+    "critic_optimizer.b1": 0.9,
+    "actor_optimizer.b1": 0.9,
+    "critic_optimizer.weight_decay": 0.0,
+    "actor_optimizer.weight_decay": 0.0,
+    "actor": FlashSACNet(128, 2, 4, BatchNorm(0.99, 1e-5, "unbiased")),
+    "critic": FlashSACNet(256, 2, 4, BatchNorm(0.99, 1e-5, "unbiased")),
+    "num_critics": 2,
+    "policy": SQUASHED,
+    "target": PolyakTarget(0.01),
+    "target_reduction": LowestMean(),
+    "policy_reduction": Min(),
+    "critic_pass": "joint",
+    "actor_pass": "joint",
+    "critic_loss": CategoricalCrossEntropy(101, -5.0, 5.0, "mean"),
+    "weight_constraint": FullUnitNorm(),
+    "resets": None,
+    "optimism": None,
+    "held_noise": HeldNoise(2.0, 16),
+    "observation_norm": None,
+    "reward_scaling": BoundedReturnScaling(5.0, 1e-8),
+    "update_order": "actor-first",
+    "utd": 1,
+    "policy_delay": 2,
+    "batch_size": 512,
+    "warmup_transitions": 10_000,
+    "discount": 0.99,
+    "action_repeat": 1,
+}
+TABLE = {row: (*values, FLASHSAC[row]) for row, values in TABLE.items()}
 SAME: dict[str, Any] = {
     "temperature.optimizer.weight_decay": 0.0,
     **{f"{name}.b2": 0.999 for name in ("critic_optimizer", "actor_optimizer", "temperature.optimizer")},

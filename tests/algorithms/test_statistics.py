@@ -85,6 +85,21 @@ def test_rewards_are_divided_by_the_deviation_and_not_shifted() -> None:
     np.testing.assert_allclose(statistics.scale_reward(returns, jnp.array([3.0, -6.0]), 1.0), [1.0, -2.0], rtol=1e-14)
 
 
+def test_bounded_scaling_by_hand() -> None:
+    """The divisor is the larger of the deviation and the largest |G| by the bound; a later deviation can exceed it."""
+    returns, divisors, seen = statistics.init_bounded_return_moments(), [], []
+    for reward, ended in [(-4.0, False), (1.0, True), (3.0, False), (-9.0, True), (9.0, False)]:
+        returns = statistics.update_bounded_return_moments(returns, jnp.array(reward), jnp.array(ended), 0.5)
+        seen.append(float(returns.running_return))
+        divisors.append(1.0 / float(statistics.scale_reward_bounded(returns, jnp.array(1.0), 2.0, 1e-8)))
+    assert seen == [-4.0, 1.0, 3.5, -9.0, 4.5]
+    largest = [4.0, 4.0, 4.0, 9.0, 9.0]
+    by_hand = [max(np.std(seen[: i + 1]), largest[i] / 2.0) for i in range(5)]
+    assert by_hand[4] == np.std(seen)
+    np.testing.assert_allclose(divisors, by_hand, rtol=2e-4)  # the variance is inflated by 1e-4 / n in each update
+    assert divisors[4] > by_hand[4]
+
+
 # -------------------------------------------------------------------- in the learner
 
 
@@ -142,3 +157,15 @@ def test_running_return_uses_the_learners_discount() -> None:
     assert state.returns is not None
     assert float(state.returns.running_return) == pytest.approx(DISCOUNT * 5.0 + 1.0)
     assert float(state.returns.moments.weight) == 4.0
+
+
+def test_rewards_are_scaled_with_the_bound() -> None:
+    functions, state = learner(tiny_preset("flashsac")), fixed_state(tiny_preset("flashsac"))
+    assert state.returns is not None
+    reward = fixed_batch().reward
+    for largest, divisor in ((0.1, np.sqrt(float(state.returns.moments.variance) + 1e-8)), (50.0, 10.0)):
+        bounded = state._replace(returns=state.returns._replace(largest=jnp.array(largest)))
+        np.testing.assert_allclose(functions.preprocess(bounded, fixed_batch()).reward, reward / divisor, rtol=1e-12)
+    updated = functions.update_return_moments(state, jnp.array(30.0), jnp.bool_(True))
+    assert updated.returns is not None
+    assert float(updated.returns.largest) == 30.0

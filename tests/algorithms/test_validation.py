@@ -12,13 +12,18 @@ import pytest
 from surefoot.algorithms import (
     AdamW,
     Algorithm,
+    BoundedReturnScaling,
     CategoricalCrossEntropy,
+    CosineDecay,
     DeterministicPolicy,
     First,
+    FullUnitNorm,
+    HeldNoise,
     L2Penalty,
     LinearDecay,
     LowestMean,
     Mean,
+    Min,
     ObservationNorm,
     OptimisticActor,
     PolyakTarget,
@@ -32,9 +37,19 @@ from surefoot.algorithms import (
     Temperature,
     UnitNorm,
 )
-from surefoot.algorithms.presets import bro, crossq_wn, redq, sac, simba, td3_wn
+from surefoot.algorithms.presets import bro, crossq_wn, flashsac, redq, sac, simba, td3_wn
 from surefoot.errors import UserError
-from surefoot.networks import MLP, BatchNorm, BatchRenorm, BroNet, LayerNorm, LogStdRange, SimBaNet
+from surefoot.networks import (
+    MLP,
+    BatchNorm,
+    BatchRenorm,
+    BroNet,
+    FlashSACNet,
+    LayerNorm,
+    LogStdRange,
+    RMSNorm,
+    SimBaNet,
+)
 
 BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     *[(Algorithm, {name: value}) for name in ("num_critics", "utd", "policy_delay", "batch_size") for value in (0, -1)],
@@ -60,6 +75,9 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (LinearDecay, {"initial": 0.0, "final": 1e-5, "agent_steps": 10}),
     (LinearDecay, {"final": -1e-5, "initial": 1e-4, "agent_steps": 10}),
     (LinearDecay, {"agent_steps": 0, "initial": 1e-4, "final": 1e-5}),
+    (CosineDecay, {"initial": 0.0, "final": 1e-5, "agent_steps": 10}),
+    (CosineDecay, {"final": math.nan, "initial": 1e-4, "agent_steps": 10}),
+    (CosineDecay, {"agent_steps": 0, "initial": 1e-4, "final": 1e-5}),
     (PolyakTarget, {"tau": 0.0}),
     (PolyakTarget, {"tau": 1.01}),
     (PolyakTarget, {"tau": math.nan}),
@@ -71,6 +89,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (BatchNorm, {"momentum": 1.0}),
     (BatchNorm, {"momentum": -0.5}),
     (BatchNorm, {"epsilon": 0.0}),
+    (BatchNorm, {"running_variance": "exact"}),
     (LogStdRange, {"low": 2.0, "high": 2.0}),
     (LogStdRange, {"low": math.nan}),
     (LogStdRange, {"mapping": "sigmoid"}),
@@ -84,6 +103,10 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (SimBaNet, {"width": 0}),
     (SimBaNet, {"blocks": -2}),
     (SimBaNet, {"expansion": 0}),
+    (FlashSACNet, {"width": 0}),
+    (FlashSACNet, {"expansion": 0}),
+    (FlashSACNet, {"norm": None}),
+    (RMSNorm, {"epsilon": 0.0}),
     (BatchRenorm, {"momentum": 1.0}),
     (BatchRenorm, {"epsilon": 0.0}),
     (BatchRenorm, {"max_scale": 0.9}),
@@ -98,6 +121,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (CategoricalCrossEntropy, {"low": math.nan}),
     (CategoricalCrossEntropy, {"high": -5.0}),
     (CategoricalCrossEntropy, {"high": math.inf}),
+    (CategoricalCrossEntropy, {"over_critics": "min"}),
     (RandomSubsetMin, {"size": 0}),
     (DeterministicPolicy, {"exploration_noise": -0.1}),
     (DeterministicPolicy, {"target_noise": math.nan}),
@@ -107,6 +131,10 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (UnitNorm, {"layers": "heads"}),
     (ObservationNorm, {"epsilon": 0.0}),
     (ReturnScaling, {"epsilon": 0.0}),
+    (BoundedReturnScaling, {"bound": 0.0}),
+    (BoundedReturnScaling, {"epsilon": 0.0}),
+    (HeldNoise, {"exponent": -1.0}),
+    (HeldNoise, {"max_decisions": 1}),
     (OptimisticActor, {"std_scale": 0.0}),
     (OptimisticActor, {"target_kl": 0.0}),
     (OptimisticActor, {"initial_optimism": 0.0}),
@@ -173,7 +201,11 @@ def test_invalid_values_are_named(part: Callable[..., Any], arguments: dict[str,
 
 def test_type_errors_name_the_expected_type() -> None:
     for part, arguments, message in [
-        (AdamW, {"learning_rate": "fast"}, "AdamW learning_rate must be a number or of type LinearDecay, got 'fast'"),
+        (
+            AdamW,
+            {"learning_rate": "fast"},
+            "AdamW learning_rate must be a number or of type LinearDecay or of type CosineDecay, got 'fast'",
+        ),
         (MLP, {"widths": (16.5,)}, "MLP widths must be a list or tuple whose every entry is an integer, got (16.5,)"),
         (Algorithm, {"action_repeat": 1.5}, "Algorithm action_repeat must be an integer or None, got 1.5"),
         (Algorithm, {"critic_pass": "both"}, "Algorithm critic_pass must be 'joint' or 'separate', got 'both'"),
@@ -281,6 +313,30 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "a temperature without entropy": (
         lambda: td3_wn().replace(temperature=Temperature()),
         "policy DeterministicPolicy has no temperature: it must be None",
+    ),
+    "a joint pass of an actor without batch normalisation": (
+        lambda: sac().replace(actor_pass="joint"),
+        "actor_pass 'joint' needs a batch-normalised actor",
+    ),
+    "full unit norm without normalisations": (
+        lambda: crossq_wn().replace(actor=MLP((8,)), weight_constraint=FullUnitNorm()),
+        "weight_constraint FullUnitNorm needs normalisations, but the actor has none",
+    ),
+    "unit norm on FlashSAC's blocks": (
+        lambda: flashsac().replace(weight_constraint=UnitNorm()),
+        "but 'dense' of the actor has none",
+    ),
+    "categories with FlashSAC's critic and a minimum": (
+        lambda: flashsac().replace(target_reduction=Min()),
+        "target_reduction Min needs scalar critics",
+    ),
+    "held noise of a deterministic policy": (
+        lambda: td3_wn().replace(held_noise=HeldNoise()),
+        "held_noise holds a Gaussian policy's noise: policy must be TanhGaussian, optimism None",
+    ),
+    "held noise with optimism": (
+        lambda: bro().replace(held_noise=HeldNoise()),
+        "held_noise holds a Gaussian policy's noise: policy must be TanhGaussian, optimism None",
     ),
     "entropy without a temperature": (
         lambda: sac().replace(temperature=None),

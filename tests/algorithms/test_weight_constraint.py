@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms import AdamW, Algorithm, LearnerState
+from surefoot.algorithms import AdamW, Algorithm, LearnerState, PolyakTarget
 from surefoot.algorithms.optimizers import make_optimizer
 from surefoot.algorithms.presets import PresetInfo, list_presets
 from surefoot.networks import dense_norm
@@ -21,6 +21,7 @@ from tests.algorithms.support import (
     fresh_state,
     named_leaves,
     tiny,
+    tiny_preset,
 )
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -135,3 +136,33 @@ def test_decay_of_all_applies_to_every_parameter(states: list[LearnerState], net
 def test_no_preset_decays_the_temperature(preset: PresetInfo) -> None:
     algorithm = preset.build()
     assert algorithm.temperature is None or algorithm.temperature.optimizer.weight_decay == 0.0
+
+
+# -------------------------------------------------------------------- all layers and normalisations
+
+
+def test_full_unit_norm_projects_every_layer_and_normalisation() -> None:
+    algorithm = tiny_preset("flashsac")
+    state = double(fresh_state(algorithm))
+    for i in range(3):
+        state, _, _ = compiled_update(algorithm)(state, fixed_batch(i), jax.random.key(i), jnp.bool_(i == 0))
+    for network in (state.actor.params, state.critic.params):
+        for name, layer in {**network.pop("torso"), **network}.items():
+            if "kernel" in layer:
+                np.testing.assert_allclose(np.linalg.norm(layer["kernel"], axis=-2), 1.0, atol=1e-12, err_msg=name)
+                continue
+            squares = sum(np.square(array).sum(axis=-1) for array in layer.values())
+            np.testing.assert_allclose(squares, layer["scale"].shape[-1], rtol=1e-8, err_msg=name)
+            assert np.ptp(layer["scale"]) > 1e-3, name
+        assert all(np.abs(head["bias"]).max() > 1e-3 for head in network.values())
+
+
+def test_full_unit_norm_leaves_the_target_an_average() -> None:
+    algorithm = tiny_preset("flashsac").replace(target=PolyakTarget(0.5))
+    start = double(fresh_state(algorithm))
+    state, _, _ = compiled_update(algorithm)(start, fixed_batch(), jax.random.key(0), jnp.bool_(True))
+    for path in (("torso", "dense", "kernel"), ("torso", "norm", "scale"), ("head", "kernel")):
+        target, critic, before = state.target_critic, state.critic.params, start.target_critic
+        for name in path:
+            target, critic, before = target[name], critic[name], before[name]
+        np.testing.assert_allclose(target, 0.5 * (critic + before), rtol=1e-12)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surefoot.export import onnx_file
-from surefoot.export.folding import Affine, Centre, Dense, LayerNorm, Relu, Residual, folded_layers
+from surefoot.export.folding import Affine, Centre, Dense, LayerNorm, Relu, Residual, RMSNorm, folded_layers
 from surefoot.policy import Policy, PolicySpec
 
 O, W, A = 5, 6, 2  # noqa: E741, the axes' letters
@@ -32,6 +32,7 @@ def dense(name: str) -> dict[str, Any]:
 
 
 RELU = {"op": "relu"}
+RMS_NORM = {"op": "rms_norm", "name": "rms_norm", "epsilon": 1e-6}
 LAYER_NORM = {"op": "layer_norm", "name": "layer_norm", "epsilon": 1e-6}
 
 
@@ -52,6 +53,7 @@ BODIES = {
         [Dense, Relu, Affine, Residual, Dense],
     ),
     "layer norm": ([dense("in"), RELU, LAYER_NORM, norm("bn_w")], [Dense, Relu, LayerNorm, Dense]),
+    "rms norm": ([dense("in"), RELU, RMS_NORM, norm("bn_w")], [Dense, Relu, RMSNorm, Dense]),
     "dense only": ([dense("in")], [Dense, Dense]),
 }
 """Layers of a policy file and the kinds of their folded layers, the head included."""
@@ -72,6 +74,7 @@ def arrays() -> dict[str, np.ndarray]:
     made = {name: {"kernel": rng.normal(size=s) / s[0], "bias": rng.normal(size=s[1])} for name, s in widths.items()}
     del made["no_bias"]["bias"]
     made |= {"bn_o": batch_norm(O), "bn_o2": batch_norm(O), "bn_w": batch_norm(W), "bn_w2": batch_norm(W)}
+    made["rms_norm"] = {"scale": rng.normal(size=W)}
     made["layer_norm"] = {"scale": rng.normal(size=W), "bias": rng.normal(size=W)}
     return {f"{name}/{part}": array.astype(np.float32) for name, parts in made.items() for part, array in parts.items()}
 

@@ -1,4 +1,4 @@
-"""Batch normalisation against Flax, batch renormalisation and layer normalisation by hand."""
+"""Batch normalisation against Flax, the other normalisations by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from surefoot.networks import BatchNorm, BatchRenorm, LayerNorm
+from surefoot.networks import BatchNorm, BatchRenorm, LayerNorm, RMSNorm
 from surefoot.networks.normalization import norm_module, uses_batch_statistics
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -32,6 +32,20 @@ def variables(passes: int | None, mean: list[float], variance: list[float]) -> d
 def run(norm: BatchNorm | BatchRenorm, given: dict[str, Any], train: bool = True) -> tuple[np.ndarray, Any]:
     out, kept = norm_module(norm, "norm", train).apply(given, jnp.asarray(X), mutable=["batch_stats"])
     return np.asarray(out), jax.tree.map(np.asarray, kept.get("batch_stats", {}))
+
+
+def test_unbiased_running_variance_leaves_the_pass_unchanged() -> None:
+    given = variables(None, [0.5, -7.0], [4.0, 0.3])
+    biased, _ = run(BatchNorm(momentum=0.9, epsilon=0.1), given)
+    unbiased, kept = run(BatchNorm(momentum=0.9, epsilon=0.1, running_variance="unbiased"), given)
+    np.testing.assert_array_equal(unbiased, biased)
+    np.testing.assert_allclose(kept["var"], 0.9 * np.array([4.0, 0.3]) + 0.1 * VARIANCE * 4 / 3, rtol=1e-12)
+
+
+def test_rms_norm_by_hand() -> None:
+    out = norm_module(RMSNorm(0.1), "norm", train=True).apply({"params": {"scale": jnp.asarray(SCALE)}}, jnp.asarray(X))
+    np.testing.assert_allclose(out, X / np.sqrt(np.square(X).mean(axis=1, keepdims=True) + 0.1) * SCALE, rtol=1e-12)
+    assert not uses_batch_statistics(RMSNorm())
 
 
 @pytest.mark.parametrize("passes", [0, 2])

@@ -17,6 +17,7 @@ from surefoot.networks import (
     BroNet,
     Critic,
     DeterministicActor,
+    FlashSACNet,
     LayerNorm,
     LogStdRange,
     SimBaNet,
@@ -84,6 +85,33 @@ def test_simba_net_equals_numpy_reference(train: bool) -> None:
     np.testing.assert_allclose(run(config, given, train), norm(x, "norm"), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_flashsac_net_equals_numpy_reference(train: bool) -> None:
+    config = FlashSACNet(width=5, blocks=2, expansion=3)
+    given = variables(config)
+    params = jax.tree.map(np.asarray, given["params"])
+    rng = np.random.default_rng(2)
+    given["batch_stats"] = {
+        name: {"mean": jnp.asarray(rng.normal(size=n)), "var": jnp.asarray(rng.uniform(0.5, 2.0, n))}
+        for name, n in {name: layer["scale"].size for name, layer in params.items() if "bias" in layer}.items()
+    }
+    assert [name for name, layer in params.items() if "kernel" in layer and "bias" in layer] == []
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        running = jax.tree.map(np.asarray, given["batch_stats"][name])
+        mean, variance = (x.mean(axis=0), x.var(axis=0)) if train else (running["mean"], running["var"])
+        return (x - mean) / np.sqrt(variance + 1e-5) * params[name]["scale"] + params[name]["bias"]
+
+    x = norm(X, "input_norm") @ params["dense"]["kernel"]
+    for i in range(2):
+        inner = relu(norm(x @ params[f"block_{i}_dense_0"]["kernel"], f"block_{i}_norm_0"))
+        assert inner.shape == (7, 15)
+        x = x + relu(norm(inner @ params[f"block_{i}_dense_1"]["kernel"], f"block_{i}_norm_1"))
+    expected = x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-6) * params["norm"]["scale"]
+    found, _ = Torso(config.layers()).apply(given, jnp.asarray(X), train, mutable=["batch_stats"])
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize(("order", "bias"), [("post", True), ("pre", True), ("pre", False)])
 def test_layer_normalised_mlp_equals_numpy_reference(order: Any, bias: bool) -> None:
     """The input is not normalised; the norm is before or after the activation."""
@@ -142,11 +170,12 @@ def test_dropout_needs_a_key_and_has_its_rate() -> None:
         (MLP((5, 4)), {"dense_0": 5, "dense_1": 4}),
         (BroNet(5, 1), {"dense": 5, "block_0_dense_0": 5}),
         (SimBaNet(5, 1, 3), {"block_0_dense_0": 15}),
+        (FlashSACNet(5, 1, 3), {"block_0_dense_0": 15, "block_0_dense_1": 5}),
     ],
 )
 def test_every_activation_is_collected(config: TorsoConfig, hidden: dict[str, int]) -> None:
     given = variables(config)
-    out, state = Torso(config.layers()).apply(given, jnp.asarray(X), False, mutable=["activations"])
+    out, state = Torso(config.layers()).apply(given, jnp.asarray(X), True, mutable=["activations", "batch_stats"])
     found = {name: leaf[0] for name, leaf in state["activations"].items()}
     np.testing.assert_array_equal(found.pop("features"), out)
     assert {name: leaf.shape for name, leaf in found.items()} == {f"after_{k}": (7, n) for k, n in hidden.items()}
@@ -192,6 +221,7 @@ def test_torsos_that_support_unit_norm() -> None:
         MLP((4, 4)): "dense_0",
         BroNet(4, 2): None,
         SimBaNet(4, 2): "dense",
+        FlashSACNet(4, 2): "dense",
     }
     assert {config: unnormalized_layer(config.layers()) for config in free} == free
 
@@ -215,6 +245,7 @@ def test_hidden_layers_include_those_of_blocks() -> None:
     expected = [("torso", name) for name in ("dense", "block_0_dense_0", "block_0_dense_1")]
     assert list(BroNet(4, 1).hidden_layers) == expected
     assert list(SimBaNet(4, 1).hidden_layers) == expected
+    assert list(FlashSACNet(4, 1).hidden_layers) == expected
     assert MLP((4, 5)).hidden_layers == (("torso", "dense_0"), ("torso", "dense_1"))
 
 
@@ -240,6 +271,13 @@ def test_initialisation_of_simba() -> None:
     assert squared_gain(params["head"]["kernel"]) == pytest.approx(1.0, abs=1e-5)
     assert torso["block_0_dense_0"]["kernel"].std() == pytest.approx((2 / 64) ** 0.5, rel=0.05)
     assert torso["block_0_dense_1"]["kernel"].std() == pytest.approx((2 / 256) ** 0.5, rel=0.05)
+
+
+def test_initialisation_of_flashsac() -> None:
+    params = initial(Critic(FlashSACNet(16, 1), 4), jnp.zeros((1, 3)), jnp.zeros((1, 2)))
+    for layer in (params["torso"]["dense"], params["torso"]["block_0_dense_0"], params["head"]):
+        assert squared_gain(layer["kernel"]) == pytest.approx(1.0, abs=1e-5)
+    assert (params["torso"]["norm"]["scale"] == 1.0).all()
 
 
 def test_initialisation_of_bro() -> None:

@@ -13,6 +13,9 @@ from typing import Any, Literal, Self
 from surefoot.algorithms.critic_losses import CriticLoss, SquaredError
 from surefoot.algorithms.parts import (
     AdamW,
+    BoundedReturnScaling,
+    FullUnitNorm,
+    HeldNoise,
     L2Penalty,
     ObservationNorm,
     OptimisticActor,
@@ -26,7 +29,7 @@ from surefoot.algorithms.parts import (
 from surefoot.algorithms.policies import Policy, TanhGaussian
 from surefoot.algorithms.reductions import Min, RandomSubsetMin, Reduction
 from surefoot.errors import UserError, suggest
-from surefoot.networks import MLP, TorsoConfig, unnormalized_layer
+from surefoot.networks import MLP, TorsoConfig, norm_layers, unnormalized_layer
 from surefoot.networks.validation import check_types
 
 
@@ -45,17 +48,21 @@ class Algorithm:
         policy_reduction: Reduction of the C critics in the policy's loss.
         critic_pass: "joint" passes (s, a) and (s', a') through the critic as one batch, with common batch statistics;
             "separate" passes them one after the other.
+        actor_pass: "joint" passes s and s' through the actor as one batch, with common batch statistics, in the
+            policy's own update, whose loss takes s alone; "separate" passes s.
         critic_loss: Meaning of the critics' outputs and their loss.
-        weight_constraint: UnitNorm, L2Penalty or None.
+        weight_constraint: UnitNorm, FullUnitNorm, L2Penalty or None.
         resets: Times at which networks, optimisers and temperature are reinitialised; None for never.
         optimism: Second policy for exploration, or None.
+        held_noise: Exploration noise that is kept over several decisions; None draws it at every decision.
         observation_norm: Normalisation of observations by running statistics, or None.
         reward_scaling: Scaling of sampled rewards by a running statistic, or None.
         critic_optimizer: Optimiser of all critics.
         actor_optimizer: Optimiser of the policy.
         temperature: Entropy temperature and target entropy; None for a policy without entropy, and only then.
         update_order: Whether an update changes critic or policy first. The target critic follows the critic, the
-            temperature the policy.
+            temperature the policy. Of every ``policy_delay`` updates, the policy moves in the last where the critic is
+            first, and in the first where the actor is.
         actor_statistics: Updates that change the running statistics of a batch-normalised actor: those of the policy,
             or all, with one forward pass of the actor where ``policy_delay`` skips the policy.
         utd: Gradient updates per agent step after the warm-up.
@@ -76,11 +83,13 @@ class Algorithm:
     policy_reduction: Reduction = Min()
     critic_pass: Literal["joint", "separate"] = "separate"
     critic_loss: CriticLoss = SquaredError()
-    weight_constraint: UnitNorm | L2Penalty | None = None
+    actor_pass: Literal["joint", "separate"] = "separate"
+    weight_constraint: UnitNorm | FullUnitNorm | L2Penalty | None = None
     resets: ResetEvery | ResetAt | None = None
     optimism: OptimisticActor | None = None
+    held_noise: HeldNoise | None = None
     observation_norm: ObservationNorm | None = None
-    reward_scaling: ReturnScaling | None = None
+    reward_scaling: ReturnScaling | BoundedReturnScaling | None = None
     critic_optimizer: AdamW = AdamW()
     actor_optimizer: AdamW = AdamW()
     temperature: Temperature | None = Temperature()
@@ -108,15 +117,25 @@ class Algorithm:
         self._check_policy()
 
     def _check_normalization(self) -> None:
-        if self.critic_pass == "joint" and not self.critic.uses_batch_statistics:
-            raise UserError(
-                "critic_pass 'joint' needs a batch-normalised critic: without batch statistics it has no effect"
-            )
         if self.actor_statistics == "all-updates" and not self.actor.uses_batch_statistics:
             raise UserError(
                 "actor_statistics 'all-updates' needs a batch-normalised actor: without batch statistics it has no "
                 "effect"
             )
+        for network, joint, torso in (
+            ("critic", self.critic_pass == "joint", self.critic),
+            ("actor", self.actor_pass == "joint", self.actor),
+        ):
+            if joint and not torso.uses_batch_statistics:
+                raise UserError(
+                    f"{network}_pass 'joint' needs a batch-normalised {network}: without batch statistics it has no "
+                    "effect"
+                )
+            if isinstance(self.weight_constraint, FullUnitNorm) and not norm_layers(torso.layers()):
+                raise UserError(
+                    f"weight_constraint FullUnitNorm needs normalisations, but the {network} has none: without their "
+                    "scales the projection fixes the scale of the network's outputs"
+                )
         if isinstance(self.weight_constraint, UnitNorm):
             for network, torso in (("actor", self.actor), ("critic", self.critic)):
                 if (layer := unnormalized_layer(torso.layers())) is not None:
@@ -148,6 +167,8 @@ class Algorithm:
             raise UserError(f"policy {kind} {wrong}")
         if self.optimism is not None and not isinstance(self.policy, TanhGaussian):
             raise UserError("optimism shifts a Gaussian policy's mean: policy must be TanhGaussian")
+        if self.held_noise is not None and (self.optimism is not None or not isinstance(self.policy, TanhGaussian)):
+            raise UserError("held_noise holds a Gaussian policy's noise: policy must be TanhGaussian, optimism None")
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields replaced; an unknown field is a UserError."""

@@ -7,6 +7,7 @@ move: ``mixture`` returns them, ``target`` turns the moved ones into a regressio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -106,17 +107,19 @@ class QuantileHuber(_EquallyWeighted):
 class CategoricalCrossEntropy:
     """A distribution over K fixed atoms (C51, arXiv 1707.06887), trained by cross-entropy.
 
-    The moved target distribution is projected back onto the atoms. Averaged over the batch, summed over the critics.
+    The moved target distribution is projected back onto the atoms. Averaged over the batch.
 
     Attributes:
         num_atoms: K.
         low: Lowest atom, in units of the return (after reward scaling).
         high: Highest atom.
+        over_critics: Whether the critics' losses are summed or averaged.
     """
 
     num_atoms: int = 101
     low: float = -5.0
     high: float = 5.0
+    over_critics: Literal["sum", "mean"] = "sum"
 
     def __post_init__(self) -> None:
         """Validate the support."""
@@ -155,7 +158,8 @@ class CategoricalCrossEntropy:
 
     def loss(self, outputs: jax.Array, target: jax.Array) -> jax.Array:
         """Return the cross-entropy [] of logits [C, B, K] against constant probabilities [B, K]."""
-        return -jnp.sum(jnp.mean(jnp.sum(target[None] * jax.nn.log_softmax(outputs), axis=-1), axis=-1))
+        losses = -jnp.mean(jnp.sum(target[None] * jax.nn.log_softmax(outputs), axis=-1), axis=-1)
+        return jnp.sum(losses) if self.over_critics == "sum" else jnp.mean(losses)
 
     def target_value(self, target: jax.Array) -> jax.Array:
         """Return the value [B] of target probabilities [B, K]."""

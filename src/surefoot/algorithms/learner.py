@@ -5,7 +5,8 @@ authors' code) is
 
     critic -> target critic -> [every policy_delay-th update: actor -> temperature -> optimistic actor]
 
-with the policy first where ``update_order`` is "actor-first". An absent part adds nothing to the compiled update.
+with the policy first, and from the first update on, where ``update_order`` is "actor-first". An absent part adds
+nothing to the compiled update.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import jax.numpy as jnp
 import optax
 
 from surefoot import networks
-from surefoot.algorithms import statistics
+from surefoot.algorithms import held_noise, statistics
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.learner_state import ActorMetrics, CriticMetrics, LearnerState
 from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.optimizers import make_optimizer
+from surefoot.algorithms.parts import BoundedReturnScaling
+from surefoot.algorithms.policies import TanhGaussian
+from surefoot.algorithms.statistics import ReturnMoments
 from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.machine import Precision
 from surefoot.networks.matmul import matmul_precision
@@ -92,23 +96,42 @@ class Learner:
             key=key,
             optimist=None if self.optimist is None else self.optimist.init(optimist_key),
             observations=None if algorithm.observation_norm is None else statistics.init_moments(observation.shape[1:]),
-            returns=None if algorithm.reward_scaling is None else statistics.init_return_moments(),
+            returns=self._init_returns(),
+            held_noise=None if algorithm.held_noise is None else held_noise.init_held_noise(self.spec.action_size),
         )
+
+    def _init_returns(self) -> ReturnMoments | None:
+        match self.algorithm.reward_scaling:
+            case None:
+                return None
+            case BoundedReturnScaling():
+                return statistics.init_bounded_return_moments()
+        return statistics.init_return_moments()
 
     def reset(self, state: LearnerState) -> LearnerState:
         """Return new networks, optimisers and temperature, from the seed's own key; running statistics stay."""
         key, init_key = jax.random.split(state.key)
         return self.init(init_key)._replace(key=key, observations=state.observations, returns=state.returns)
 
+    def advance_noise(self, state: LearnerState, key: jax.Array) -> LearnerState:
+        """Return the state at the next exploring decision: only ``held_noise`` changes, if there is one."""
+        if self.algorithm.held_noise is None:
+            return state
+        assert state.held_noise is not None
+        return state._replace(held_noise=held_noise.advance(self.algorithm.held_noise, state.held_noise, key))
+
     @matmul_precision("float32")
     def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
-        """Draw an exploring action [A] in [-1, 1] for one observation [O]."""
+        """Draw an exploring action [A] in [-1, 1] for one observation [O], with the held noise if there is one."""
         normalized = self.normalize(state, observation[None])
         outputs = self.actor.evaluate(state.actor, normalized)
         if self.optimist is not None:
             assert state.optimist is not None
             mean, log_std = outputs
             return self.optimist.explore(state.optimist, normalized, mean, log_std, key)[0]
+        if state.held_noise is not None:
+            assert isinstance(self.algorithm.policy, TanhGaussian)
+            return self.algorithm.policy.explore_with(outputs, state.held_noise.noise[None])[0]
         return self.algorithm.policy.explore(outputs, key)[0]
 
     @matmul_precision("float32")
@@ -117,6 +140,14 @@ class Learner:
         return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))
 
     # ---------------------------------------------------------------- update
+
+    def updates_policy(self, grad_steps: Array) -> jax.Array:
+        """Return whether the policy moves in the update after ``grad_steps`` [] updates, [] bool.
+
+        Of every ``policy_delay`` updates it moves in the last, or in the first where ``update_order`` is "actor-first".
+        """
+        delay = self.algorithm.policy_delay
+        return jnp.asarray(grad_steps % delay == (0 if self.algorithm.update_order == "actor-first" else delay - 1))
 
     def update(
         self, state: LearnerState, batch: Batch, key: jax.Array, update_policy: jax.Array
@@ -249,7 +280,7 @@ class Learner:
         """Return the state after an update without the policy, where only the actor's running statistics may change."""
         if self.algorithm.actor_statistics == "policy-updates":
             return state
-        _, batch_stats = self.actor.train(state.actor.params, state.actor.batch_stats, batch.observation, key=key)
+        _, batch_stats = self._actor_pass(state.actor.params, state, batch, key)
         return state._replace(actor=state.actor._replace(batch_stats=batch_stats))
 
     def actor_loss(
@@ -267,9 +298,7 @@ class Learner:
             The loss, and (new running statistics, entropy in nats).
         """
         action_key, actor_dropout_key, critic_dropout_key, reduction_key = jax.random.split(key, 4)
-        outputs, batch_stats = self.actor.train(
-            params, state.actor.batch_stats, batch.observation, key=actor_dropout_key
-        )
+        outputs, batch_stats = self._actor_pass(params, state, batch, actor_dropout_key)
         action, log_pi = self.algorithm.policy.policy_action(outputs, action_key)
         # The critic is in evaluation mode, except that dropout stays on (DroQ).
         critic_outputs = self.critic.evaluate(state.critic, batch.observation, action, key=critic_dropout_key)
@@ -277,6 +306,14 @@ class Learner:
         q = jnp.sum(self.algorithm.policy_reduction(q, reduction_key) * q, axis=0)
         loss = jnp.mean(state.alpha * log_pi - q) + self.actor.penalty(params)
         return loss, (batch_stats, -jnp.mean(log_pi))
+
+    def _actor_pass(self, params: PyTree, state: LearnerState, batch: Batch, key: jax.Array) -> tuple[PyTree, PyTree]:
+        """Return the actor's outputs at s in training mode, and the new running statistics."""
+        if self.algorithm.actor_pass == "separate":
+            return self.actor.train(params, state.actor.batch_stats, batch.observation, key=key)
+        both = jnp.concatenate([batch.observation, batch.next_observation])
+        outputs, batch_stats = self.actor.train(params, state.actor.batch_stats, both, key=key)
+        return jax.tree.map(lambda output: output[: len(batch.observation)], outputs), batch_stats
 
     def _update_optimist(self, state: LearnerState, batch: Batch, key: jax.Array) -> LearnerState:
         assert self.optimist is not None
@@ -304,7 +341,9 @@ class Learner:
         """Update the return statistics with a reward [] and whether its step ended the episode []."""
         if state.returns is None:
             return state
-        return state._replace(returns=statistics.update_return_moments(state.returns, reward, ended, self.discount))
+        bounded = isinstance(self.algorithm.reward_scaling, BoundedReturnScaling)
+        update = statistics.update_bounded_return_moments if bounded else statistics.update_return_moments
+        return state._replace(returns=update(state.returns, reward, ended, self.discount))
 
     def update_statistics(self, state: LearnerState, transition: Transition) -> LearnerState:
         """Update all running statistics with a transition that enters the replay buffer."""
@@ -318,6 +357,15 @@ class Learner:
         assert state.observations is not None
         return statistics.normalize(state.observations, observation, norm.epsilon)
 
+    def scale_reward(self, state: LearnerState, reward: jax.Array) -> jax.Array:
+        """Return rewards [...] as the critic's loss takes them."""
+        if (scaling := self.algorithm.reward_scaling) is None:
+            return reward
+        assert state.returns is not None
+        if isinstance(scaling, BoundedReturnScaling):
+            return statistics.scale_reward_bounded(state.returns, reward, scaling.bound, scaling.epsilon)
+        return statistics.scale_reward(state.returns, reward, scaling.epsilon)
+
     def preprocess(self, state: LearnerState, batch: Batch) -> Batch:
         """Return the batch as the losses take it: observations normalised and rewards scaled, where configured."""
         if self.algorithm.observation_norm is not None:
@@ -325,7 +373,6 @@ class Learner:
                 observation=self.normalize(state, batch.observation),
                 next_observation=self.normalize(state, batch.next_observation),
             )
-        if (scaling := self.algorithm.reward_scaling) is not None:
-            assert state.returns is not None
-            batch = batch._replace(reward=statistics.scale_reward(state.returns, batch.reward, scaling.epsilon))
+        if self.algorithm.reward_scaling is not None:
+            batch = batch._replace(reward=self.scale_reward(state, batch.reward))
         return batch

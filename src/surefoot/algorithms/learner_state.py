@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from surefoot.algorithms.held_noise import HeldNoiseState
 from surefoot.algorithms.optimism import OptimistState
 from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.algorithms.trained_network import NetworkState
@@ -34,6 +35,8 @@ class LearnerState(NamedTuple):
     """Statistics of the observations acted on [O]; None where observations are not normalised."""
     returns: ReturnMoments | None = None
     """Statistics of the running returns; None where rewards are not scaled."""
+    held_noise: HeldNoiseState | None = None
+    """Exploration noise kept over several decisions; None where every decision draws its own."""
 
     @property
     def alpha(self) -> jax.Array | float:
@@ -55,7 +58,7 @@ class CriticMetrics(NamedTuple):
     """Metrics of one critic update; all []."""
 
     critic_loss: jax.Array
-    """Minimised loss: summed over the critics, any penalty included."""
+    """Minimised loss: summed (or averaged) over the critics, any penalty included."""
     q_mean: jax.Array
     """Mean over critics and batch of Q(s, a)."""
     target_mean: jax.Array

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import jax
 import optax
 
-from surefoot.algorithms.parts import AdamW, LinearDecay
+from surefoot.algorithms.parts import AdamW, CosineDecay, LinearDecay
 from surefoot.networks import LayerPath
 from surefoot.types import PyTree
 
@@ -22,13 +22,7 @@ def make_optimizer(
         updates_per_agent_step: Optimiser steps per agent step, which convert a schedule's agent steps.
         hidden_layers: Paths of the layers excluded from decay under "outside-hidden".
     """
-    learning_rate: optax.ScalarOrSchedule
-    if isinstance(config.learning_rate, LinearDecay):
-        decay = config.learning_rate
-        updates = max(1, round(decay.agent_steps * updates_per_agent_step))
-        learning_rate = optax.linear_schedule(decay.initial, decay.final, updates)
-    else:
-        learning_rate = config.learning_rate
+    learning_rate = _schedule(config.learning_rate, updates_per_agent_step)
     if config.weight_decay == 0.0:
         return optax.adam(learning_rate, b1=config.b1, b2=config.b2)
     spared = frozenset(hidden_layers) if config.decay == "outside-hidden" else frozenset()
@@ -40,6 +34,15 @@ def make_optimizer(
         return jax.tree_util.tree_map_with_path(one, params)
 
     return optax.adamw(learning_rate, config.b1, config.b2, weight_decay=config.weight_decay, mask=decays)
+
+
+def _schedule(rate: float | LinearDecay | CosineDecay, updates_per_agent_step: float) -> optax.ScalarOrSchedule:
+    if isinstance(rate, float):
+        return rate
+    updates = max(1, round(rate.agent_steps * updates_per_agent_step))
+    if isinstance(rate, LinearDecay):
+        return optax.linear_schedule(rate.initial, rate.final, updates)
+    return optax.cosine_decay_schedule(rate.initial, updates, alpha=rate.final / rate.initial)
 
 
 def _keys(path: tuple[jax.tree_util.KeyEntry, ...]) -> LayerPath:

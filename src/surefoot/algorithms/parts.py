@@ -41,11 +41,34 @@ class LinearDecay:
 
     def __post_init__(self) -> None:
         """Validate the learning rates and the length."""
-        check_types(self)
-        check_finite("initial learning rate", self.initial, above=0.0)
-        check_finite("final learning rate", self.final, above=0.0)
-        if self.agent_steps < 1:
-            raise UserError(f"LinearDecay agent_steps must be at least 1, got {self.agent_steps}")
+        _check_decay(self)
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """A learning rate that decreases along half a cosine and then stays constant.
+
+    Attributes:
+        initial: Learning rate at the first update.
+        final: Learning rate after ``agent_steps``.
+        agent_steps: Length of the decay, in agent steps after the warm-up; as in ``LinearDecay``.
+    """
+
+    initial: float
+    final: float
+    agent_steps: int
+
+    def __post_init__(self) -> None:
+        """Validate the learning rates and the length."""
+        _check_decay(self)
+
+
+def _check_decay(part: LinearDecay | CosineDecay) -> None:
+    check_types(part)
+    check_finite("initial learning rate", part.initial, above=0.0)
+    check_finite("final learning rate", part.final, above=0.0)
+    if part.agent_steps < 1:
+        raise UserError(f"{type(part).__name__} agent_steps must be at least 1, got {part.agent_steps}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +76,7 @@ class AdamW:
     """Adam with decoupled weight decay (plain Adam where the decay is zero).
 
     Attributes:
-        learning_rate: Step size, a constant or a LinearDecay.
+        learning_rate: Step size, a constant, a LinearDecay or a CosineDecay.
         b1: Decay rate of the gradient's running mean.
         b2: Decay rate of the squared gradient's running mean.
         weight_decay: Decay coefficient; each step subtracts it times the learning rate times the parameter.
@@ -61,7 +84,7 @@ class AdamW:
             project.
     """
 
-    learning_rate: float | LinearDecay = 3e-4
+    learning_rate: float | LinearDecay | CosineDecay = 3e-4
     b1: float = 0.9
     b2: float = 0.999
     weight_decay: float = 0.0
@@ -70,7 +93,7 @@ class AdamW:
     def __post_init__(self) -> None:
         """Validate the learning rate and the coefficients."""
         check_types(self)
-        if not isinstance(self.learning_rate, LinearDecay):
+        if isinstance(self.learning_rate, float):
             check_finite("learning_rate", self.learning_rate, above=0.0)
         check_finite("weight_decay", self.weight_decay, at_least=0.0)
         for name in ("b1", "b2"):
@@ -109,6 +132,16 @@ class UnitNorm:
     def __post_init__(self) -> None:
         """Validate the choice of layers."""
         check_types(self)
+
+
+@dataclass(frozen=True)
+class FullUnitNorm:
+    """All layers are projected at initialisation and after every gradient step (FlashSAC, arXiv 2604.04539).
+
+    In dense layers and heads each unit's incoming weights have norm one; biases are free. In normalisations scale and
+    bias together have norm sqrt(features). Unlike under ``UnitNorm``, a dense layer need not be followed by a
+    normalisation: where none follows, the projection changes the function.
+    """
 
 
 @dataclass(frozen=True)
@@ -184,6 +217,49 @@ class ReturnScaling:
         """Validate epsilon."""
         check_types(self)
         check_finite("ReturnScaling epsilon", self.epsilon, above=0.0)
+
+
+@dataclass(frozen=True)
+class BoundedReturnScaling:
+    """Division of sampled rewards by max(sqrt(var G + epsilon), max |G| / bound), with G as in ``ReturnScaling``.
+
+    No return so far then exceeds the bound (FlashSAC, arXiv 2604.04539).
+
+    Attributes:
+        bound: Largest absolute value of a scaled return.
+        epsilon: Constant added to the variance.
+    """
+
+    bound: float = 5.0
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Validate the bound and epsilon."""
+        check_types(self)
+        check_finite("BoundedReturnScaling bound", self.bound, above=0.0)
+        check_finite("BoundedReturnScaling epsilon", self.epsilon, above=0.0)
+
+
+@dataclass(frozen=True)
+class HeldNoise:
+    """Exploration noise that is kept for n decisions, with probability of n proportional to n^-exponent.
+
+    Temporally extended exploration as in arXiv 2006.01782, where the action is kept (FlashSAC, arXiv 2604.04539).
+
+    Attributes:
+        exponent: Exponent of the zeta distribution.
+        max_decisions: Largest n.
+    """
+
+    exponent: float = 2.0
+    max_decisions: int = 16
+
+    def __post_init__(self) -> None:
+        """Validate the distribution."""
+        check_types(self)
+        check_finite("HeldNoise exponent", self.exponent, at_least=0.0)
+        if self.max_decisions < 2:
+            raise UserError(f"HeldNoise max_decisions must be at least 2, got {self.max_decisions}")
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ class TanhGaussian:
         """Draw exploring actions [..., A]."""
         return sample_with_log_prob(outputs[0], outputs[1], key)[0]
 
+    def explore_with(self, outputs: Any, noise: jax.Array) -> jax.Array:
+        """Return exploring actions [..., A] for standard normal noise [..., A]."""
+        return jnp.tanh(outputs[0] + jnp.exp(outputs[1]) * noise)
+
     def next_action(self, outputs: Any, key: jax.Array) -> Drawn:
         """Draw the next actions of the Bellman target."""
         return sample_with_log_prob(outputs[0], outputs[1], key)

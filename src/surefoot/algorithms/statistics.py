@@ -31,6 +31,8 @@ class ReturnMoments(NamedTuple):
     moments: Moments
     running_return: jax.Array
     """[] G of the current episode."""
+    largest: jax.Array | None = None
+    """[] largest |G|; None where the scaling has no bound."""
 
 
 def init_moments(shape: tuple[int, ...], weight: float = 1e-4) -> Moments:
@@ -38,16 +40,23 @@ def init_moments(shape: tuple[int, ...], weight: float = 1e-4) -> Moments:
     return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), weight, float), jnp.zeros(shape), jnp.zeros(shape))
 
 
-def update_moments(moments: Moments, value: Array) -> Moments:
+def update_moments(moments: Moments, value: Array, inflation: float = 0.0) -> Moments:
     """Return the statistics updated with one value [...] (Chan et al.'s update for a batch of one).
 
     Sums are compensated: in float32 a mean of a thousand standard deviations would otherwise stop moving after tens of
     thousands of values, and the variance with it.
+
+    Args:
+        moments: Statistics so far.
+        value: [...].
+        inflation: Number of values by which the variance so far counts more than it should.
     """
     count = moments.weight + 1.0
     delta = (value - moments.mean) - moments.mean_error
     mean, mean_error = _add(moments.mean, moments.mean_error + delta / count)
     excess = jnp.square(delta) * moments.weight / count - moments.variance
+    if inflation:
+        excess = excess + inflation * moments.variance
     variance, variance_error = _add(moments.variance, moments.variance_error + excess / count)
     return Moments(mean, variance, count, mean_error, variance_error)
 
@@ -74,6 +83,31 @@ def update_return_moments(returns: ReturnMoments, reward: Array, ended: Array, d
     """Return the statistics updated with a reward []: G = discount (1 - ended) G + reward (arXiv 2509.25174)."""
     running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
     return ReturnMoments(update_moments(returns.moments, running), running)
+
+
+# The released code adds this to the count in every update of the variance, not only in the first.
+_INFLATION = 1e-4
+
+
+def init_bounded_return_moments() -> ReturnMoments:
+    """Return the initial statistics for scaling with a bound."""
+    return ReturnMoments(init_moments((), weight=0.0), jnp.zeros(()), jnp.zeros(()))
+
+
+def update_bounded_return_moments(
+    returns: ReturnMoments, reward: Array, ended: Array, discount: float
+) -> ReturnMoments:
+    """Return the statistics as ``update_return_moments`` does, and the largest |G| (FlashSAC's code)."""
+    assert returns.largest is not None
+    running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
+    moments = update_moments(returns.moments, running, _INFLATION)
+    return ReturnMoments(moments, running, jnp.maximum(returns.largest, jnp.abs(running)))
+
+
+def scale_reward_bounded(returns: ReturnMoments, reward: jax.Array, bound: float, epsilon: float) -> jax.Array:
+    """Return the reward [...] in units of max(sqrt(variance + epsilon), max |G| / bound)."""
+    assert returns.largest is not None
+    return reward / jnp.maximum(jnp.sqrt(returns.moments.variance + epsilon), returns.largest / bound)
 
 
 def scale_reward(returns: ReturnMoments, reward: jax.Array, epsilon: float) -> jax.Array:

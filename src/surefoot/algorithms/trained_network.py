@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from surefoot import networks
 from surefoot.algorithms.optimizers import make_optimizer
-from surefoot.algorithms.parts import AdamW, L2Penalty, UnitNorm
+from surefoot.algorithms.parts import AdamW, FullUnitNorm, L2Penalty, UnitNorm
 from surefoot.networks import LayerPath, TorsoConfig
 from surefoot.types import Array, PyTree
 
@@ -44,12 +44,13 @@ class TrainedNetwork:
         module: nn.Module,
         torso: TorsoConfig,
         heads: tuple[LayerPath, ...],
-        constraint: UnitNorm | L2Penalty | None,
+        constraint: UnitNorm | FullUnitNorm | L2Penalty | None,
         optimizer: AdamW,
         updates_per_agent_step: float,
     ) -> None:
         self.module = module
         self.hidden_layers, self.heads = torso.hidden_layers, heads
+        self._norms = networks.norm_layers(torso.layers())
         self._constraint = constraint
         self._projected_heads = heads if constraint == UnitNorm("all") else ()
         self._optimizer = make_optimizer(optimizer, updates_per_agent_step, self.hidden_layers)
@@ -83,6 +84,9 @@ class TrainedNetwork:
         return self._constraint.coefficient * jnp.sum(networks.squared_norm(params, self.hidden_layers))
 
     def _project(self, params: PyTree) -> PyTree:
+        if isinstance(self._constraint, FullUnitNorm):
+            params = networks.project(params, (), kernel_only=(*self.hidden_layers, *self.heads))
+            return networks.project_norms(params, self._norms)
         if not isinstance(self._constraint, UnitNorm):
             return params
         return networks.project(params, self.hidden_layers, kernel_only=self._projected_heads)

@@ -50,6 +50,14 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
+class RMSNorm:
+    """x / sqrt(mean(x^2) + epsilon) * scale, [width]."""
+
+    scale: np.ndarray
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class Relu:
     """max(x, 0)."""
 
@@ -61,7 +69,7 @@ class Residual:
     layers: tuple[Layer, ...]
 
 
-type Layer = Centre | Affine | Dense | LayerNorm | Relu | Residual
+type Layer = Centre | Affine | Dense | LayerNorm | RMSNorm | Relu | Residual
 
 
 def folded_layers(spec: PolicySpec, arrays: Arrays) -> list[Layer]:
@@ -101,6 +109,8 @@ def _layer(layer: Mapping[str, Any], arrays: Arrays) -> Layer:
             return Affine(scale, array("bias") - array("mean") * scale)
         case "layer_norm":
             return LayerNorm(array("scale"), array("bias"), layer["epsilon"])
+        case "rms_norm":
+            return RMSNorm(array("scale"), layer["epsilon"])
     raise AssertionError(f"op {layer['op']!r} passed validation but cannot be exported")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surefoot.errors import MissingDependency
-from surefoot.export.folding import Affine, Centre, Dense, Layer, LayerNorm, Relu, Residual
+from surefoot.export.folding import Affine, Centre, Dense, Layer, LayerNorm, Relu, Residual, RMSNorm
 
 if TYPE_CHECKING:
     import onnx
@@ -125,6 +125,11 @@ class _Graph:
             case LayerNorm():
                 parts = constant("scale"), constant("bias")
                 return self.node("LayerNormalization", x, *parts, axis=-1, epsilon=layer.epsilon)
+            case RMSNorm():
+                # There is no such operator before operator set 23.
+                mean_square = self.node("ReduceMean", self.node("Mul", x, x), axes=[-1])
+                floored = self.node("Add", mean_square, self.constant(f"{prefix}/epsilon", np.array(layer.epsilon)))
+                return self.node("Mul", self.node("Div", x, self.node("Sqrt", floored)), constant("scale"))
             case Relu():
                 return self.node("Relu", x)
             case Residual():

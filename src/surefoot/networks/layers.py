@@ -131,6 +131,11 @@ def hidden_layers(layers: tuple[Layer, ...]) -> tuple[LayerPath, ...]:
     return tuple(("torso", layer.name) for layer in flat(layers) if isinstance(layer, Dense))
 
 
+def norm_layers(layers: tuple[Layer, ...]) -> tuple[LayerPath, ...]:
+    """Return the paths of the normalisations in the parameters of an actor or a critic."""
+    return tuple(("torso", layer.name) for layer in flat(layers) if isinstance(layer, Normalize))
+
+
 def unnormalized_layer(layers: tuple[Layer, ...]) -> str | None:
     """Return the name of the first dense layer whose output reaches another layer or the end without normalisation.
 

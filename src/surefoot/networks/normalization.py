@@ -1,10 +1,11 @@
-"""Normalisations: batch normalisation, batch renormalisation, layer normalisation."""
+"""Normalisations: of batches, batch renormalisation, of layers, by the root mean square."""
 
 from __future__ import annotations
 
 import functools
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +26,16 @@ class BatchNorm:
     """Batch normalisation of the input and around every hidden activation.
 
     Attributes:
-        momentum: Decay rate of the running statistics, momentum * running + (1 - momentum) * batch, with the biased
-            variance (Flax's convention, the opposite of PyTorch's).
+        momentum: Decay rate of the running statistics, momentum * running + (1 - momentum) * batch (Flax's convention,
+            the opposite of PyTorch's).
         epsilon: Constant added to the variance, between 1e-30 and 1e30.
+        running_variance: Estimate of a batch's variance that enters the running one: "biased" as in Flax, "unbiased" as
+            in PyTorch. The batch itself is always normalised by the biased one.
     """
 
     momentum: float = 0.99
     epsilon: float = 1e-3
+    running_variance: Literal["biased", "unbiased"] = "biased"
 
     def __post_init__(self) -> None:
         """Validate momentum and epsilon."""
@@ -91,7 +95,23 @@ class LayerNorm:
         check_epsilon(self)
 
 
-type Norm = BatchNorm | BatchRenorm | LayerNorm
+@dataclass(frozen=True)
+class RMSNorm:
+    """Division of each sample by its root mean square, with a learned scale (Zhang & Sennrich, arXiv 1910.07467).
+
+    Attributes:
+        epsilon: Constant added to the mean square, between 1e-30 and 1e30.
+    """
+
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Validate epsilon."""
+        check_types(self)
+        check_epsilon(self)
+
+
+type Norm = BatchNorm | BatchRenorm | LayerNorm | RMSNorm
 
 
 def uses_batch_statistics(norm: Norm | None) -> bool:
@@ -103,6 +123,8 @@ def norm_module(norm: Norm, name: str, train: bool) -> nn.Module:
     """Return the Flax module; ``train`` normalises with the batch's statistics and updates the running ones."""
     if isinstance(norm, LayerNorm):
         return nn.LayerNorm(epsilon=norm.epsilon, name=name)
+    if isinstance(norm, RMSNorm):
+        return nn.RMSNorm(epsilon=norm.epsilon, name=name)
     return BatchNormalization(norm, train, name=name)
 
 
@@ -136,8 +158,12 @@ class BatchNormalization(nn.Module):
             scale, bias = _corrected(scale, bias, var, r, d, config.epsilon)
         if not self.is_initializing():
             kept = config.momentum
+            if isinstance(config, BatchNorm) and config.running_variance == "unbiased":
+                var_kept = var * (x.shape[0] / max(x.shape[0] - 1, 1))
+            else:
+                var_kept = var
             running_mean.value = kept * running_mean.value + (1.0 - kept) * mean
-            running_var.value = kept * running_var.value + (1.0 - kept) * var
+            running_var.value = kept * running_var.value + (1.0 - kept) * var_kept
             if passes is not None:
                 passes.value = passes.value + 1
         return _normalize(x, mean, var, scale, bias, config.epsilon)

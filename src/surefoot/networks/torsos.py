@@ -2,7 +2,8 @@
 
 - ``MLP``, for SAC, CrossQ, XQC and DroQ;
 - ``BroNet``, for BRO (arXiv 2405.16158);
-- ``SimBaNet``, for SimBa (arXiv 2410.09754).
+- ``SimBaNet``, for SimBa (arXiv 2410.09754);
+- ``FlashSACNet``, for FlashSAC (arXiv 2604.04539).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from surefoot.networks.normalization import (
     BatchNorm,
     BatchRenorm,
     LayerNorm,
+    RMSNorm,
     uses_batch_statistics,
 )
 from surefoot.networks.validation import check_types
@@ -49,7 +51,7 @@ class _Torso(abc.ABC):
 class MLP(_Torso):
     """A multilayer perceptron.
 
-    Batch normalisation is also applied to the input (arXiv 2502.07523, appendix), layer normalisation is not.
+    Batch normalisation is also applied to the input (arXiv 2502.07523, appendix), the others are not.
 
     Attributes:
         widths: Units of each hidden layer.
@@ -61,7 +63,7 @@ class MLP(_Torso):
     """
 
     widths: tuple[int, ...]
-    norm: BatchNorm | BatchRenorm | LayerNorm | None = None
+    norm: BatchNorm | BatchRenorm | LayerNorm | RMSNorm | None = None
     norm_order: Literal["post", "pre"] = "post"
     bias: bool = True
     dropout: float = 0.0
@@ -103,12 +105,14 @@ class MLP(_Torso):
         return self.init
 
 
-def _check_blocks(part: BroNet | SimBaNet) -> None:
+def _check_blocks(part: BroNet | SimBaNet | FlashSACNet) -> None:
     check_types(part)
     if part.width < 1 or part.blocks < 0:
         raise UserError(
             f"{type(part).__name__} needs width >= 1 and blocks >= 0, got width={part.width}, blocks={part.blocks}"
         )
+    if not isinstance(part, BroNet) and part.expansion < 1:
+        raise UserError(f"{type(part).__name__} expansion must be at least 1, got {part.expansion}")
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,6 @@ class SimBaNet(_Torso):
     def __post_init__(self) -> None:
         """Validate the sizes."""
         _check_blocks(self)
-        if self.expansion < 1:
-            raise UserError(f"SimBaNet expansion must be at least 1, got {self.expansion}")
 
     def layers(self) -> tuple[Layer, ...]:
         """Return the layers in order."""
@@ -172,5 +174,50 @@ class SimBaNet(_Torso):
         return "orthogonal-unit"
 
 
-type TorsoConfig = MLP | BroNet | SimBaNet
+@dataclass(frozen=True)
+class FlashSACNet(_Torso):
+    """BN -> Dense, then blocks of x + (Dense -> BN -> ReLU -> Dense -> BN -> ReLU)(x), then RMSNorm; no biases.
+
+    Attributes:
+        width: Units between the blocks.
+        blocks: Number of residual blocks.
+        expansion: Ratio of a block's inner width to ``width``.
+        norm: Batch normalisation of the input and within the blocks.
+    """
+
+    width: int = 256
+    blocks: int = 2
+    expansion: int = 4
+    norm: BatchNorm = BatchNorm(momentum=0.99, epsilon=1e-5, running_variance="unbiased")
+
+    def __post_init__(self) -> None:
+        """Validate the sizes."""
+        _check_blocks(self)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers in order."""
+        stack: list[Layer] = [Normalize("input_norm", self.norm), self._dense("dense", self.width)]
+        for i in range(self.blocks):
+            block: list[Layer] = []
+            for j, width in enumerate((self.expansion * self.width, self.width)):
+                block += [self._dense(f"block_{i}_dense_{j}", width), Normalize(f"block_{i}_norm_{j}", self.norm)]
+                block.append(Relu())
+            stack.append(Residual(tuple(block)))
+        return (*stack, Normalize("norm", RMSNorm()))
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether a training pass of one sample depends on the others in its batch."""
+        return True
+
+    @property
+    def head_init(self) -> Init:
+        """Initialisation of the heads."""
+        return "orthogonal-unit"
+
+    def _dense(self, name: str, width: int) -> Dense:
+        return Dense(name, width, "orthogonal-unit", bias=False)
+
+
+type TorsoConfig = MLP | BroNet | SimBaNet | FlashSACNet
 """Configuration of a network before its heads."""

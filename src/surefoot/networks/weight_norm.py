@@ -1,4 +1,4 @@
-"""Unit-norm weights: the projection that CrossQ + WN applies after every gradient step.
+"""Projections of weights to fixed norms: CrossQ + WN's, after every gradient step, and FlashSAC's.
 
 A dense layer followed by normalisation computes the same function for every positive scale of its weights, while its
 gradient shrinks as they grow (arXiv 2502.07523, theorems 4.1 and 4.2): growing weights reduce the effective learning
@@ -35,6 +35,26 @@ def project(params: PyTree, layers: Iterable[LayerPath], kernel_only: Iterable[L
     for path in kernel_only:
         params = _replace(params, path, _project_kernel)
     return params
+
+
+def project_norms(params: PyTree, layers: Iterable[LayerPath]) -> PyTree:
+    """Return ``params`` with the given normalisations' scale and bias (if any) together scaled to norm sqrt(features).
+
+    Arrays are [..., features]; leading axes are ensembles.
+
+    Args:
+        params: Parameters of an actor or of an ensemble of critics.
+        layers: Paths of normalisations.
+    """
+    for path in layers:
+        params = _replace(params, path, _project_norm)
+    return params
+
+
+def _project_norm(layer: PyTree) -> PyTree:
+    squares = sum(jnp.sum(jnp.square(array), axis=-1, keepdims=True) for array in layer.values())
+    # The constant is that of FlashSAC's code.
+    return {name: array * jnp.sqrt(array.shape[-1] / (squares + 1e-8)) for name, array in layer.items()}
 
 
 def _project_layer(layer: PyTree) -> PyTree:

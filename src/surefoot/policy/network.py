@@ -49,6 +49,8 @@ class _ShapeChecker:
                 case "layer_norm":
                     for part in ("scale", "bias"):
                         self._take(f"{layer['name']}/{part}", (width,))
+                case "rms_norm":
+                    self._take(f"{layer['name']}/scale", (width,))
                 case "dense":
                     width = self.dense(layer["name"], width)
                 case "residual":
@@ -125,6 +127,9 @@ def _build_one(layer: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer
             return _build_batch_norm(layer["name"], layer["epsilon"], arrays)
         case "layer_norm":
             return _build_layer_norm(layer["name"], layer["epsilon"], arrays)
+        case "rms_norm":
+            scale, floor = arrays[f"{layer['name']}/scale"], np.float32(layer["epsilon"])
+            return lambda x: x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + floor) * scale
         case "dense":
             return build_dense(layer["name"], arrays)
         case "relu":

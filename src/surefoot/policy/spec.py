@@ -23,6 +23,7 @@ _TEXT = f"a printable text of at most {_MAX_TEXT} characters"
 _OP_FIELDS = {
     "batch_norm": {"name", "epsilon"},
     "layer_norm": {"name", "epsilon"},
+    "rms_norm": {"name", "epsilon"},
     "dense": {"name"},
     "relu": set(),
     "residual": {"layers"},

@@ -10,7 +10,7 @@ import numpy as np
 from surefoot.algorithms import Algorithm, DeterministicPolicy, NetworkState, TanhGaussian
 from surefoot.algorithms.policies import Policy
 from surefoot.algorithms.statistics import Moments
-from surefoot.networks import LayerNorm
+from surefoot.networks import LayerNorm, RMSNorm
 from surefoot.networks.layers import Dense, Dropout, Layer, Normalize, Relu, Residual
 from surefoot.types import PyTree
 
@@ -34,6 +34,8 @@ def _operations(layers: tuple[Layer, ...]) -> Iterator[dict[str, Any]]:
                 yield {"op": "relu"}
             case Normalize(norm=LayerNorm()):
                 yield {"op": "layer_norm", "name": f"torso/{layer.name}", "epsilon": layer.norm.epsilon}
+            case Normalize(norm=RMSNorm()):
+                yield {"op": "rms_norm", "name": f"torso/{layer.name}", "epsilon": layer.norm.epsilon}
             case Normalize():
                 # With running statistics, batch renormalisation is batch normalisation.
                 yield {"op": "batch_norm", "name": f"torso/{layer.name}", "epsilon": layer.norm.epsilon}

@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot import networks, replay
 from surefoot.algorithms import Algorithm, Learner, LearnerState
+from surefoot.algorithms.held_noise import HeldNoiseState
 from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.networks.matmul import Precision
@@ -144,15 +145,15 @@ class Population:
     def act(
         self, state: PopulationState, observation: Array, uniform: bool = False
     ) -> tuple[PopulationState, jax.Array]:
-        """Return exploring actions [S, A] in [-1, 1] for observations [S, O], and the state with advanced keys.
+        """Return exploring actions [S, A] in [-1, 1] for observations [S, O], and the state with new keys and noise.
 
         Args:
             state: Not donated.
             observation: [S, O].
             uniform: Draw the actions uniformly (warm-up) instead of from the policy.
         """
-        key, action = self._act(state.learner, observation, uniform)
-        return _with_key(state, key), action
+        key, noise, action = self._act(state.learner, observation, uniform)
+        return state._replace(learner=state.learner._replace(key=key, held_noise=noise)), action
 
     def train_step(
         self,
@@ -258,8 +259,8 @@ class Population:
         learner, metrics = over_seeds(self.learner.update_statistics)(state.learner, transition), state.metrics
         if num_updates:
             learner, metrics = self._updates(learner, metrics, stored, grad_steps, num_updates)
-        key, action = self._draw_actions(learner, transition.observation, uniform)
-        return PopulationState(learner._replace(key=key), stored, metrics), action
+        key, noise, action = self._draw_actions(learner, transition.observation, uniform)
+        return PopulationState(learner._replace(key=key, held_noise=noise), stored, metrics), action
 
     def _updates(
         self, learner: LearnerState, metrics: MetricSums, stored: ReplayState, grad_steps: jax.Array, num_updates: int
@@ -279,22 +280,25 @@ class Population:
             key, sample_key, update_key = keys[..., 0], keys[..., 1], keys[..., 2]
             batch = squeeze_seed(sample(stored, sample_key[None] if seeds == 1 else sample_key))
             # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
-            update_policy = (grad_steps + i + 1) % algorithm.policy_delay == 0
+            update_policy = self.learner.updates_policy(grad_steps + i)
             learner, critic, actor = step(learner._replace(key=key), batch, update_key, update_policy)
             return (learner, accumulate(sums, critic, actor, update_policy)), None
 
         carry, _ = jax.lax.scan(update, squeeze_seed((learner, metrics)), jnp.arange(num_updates))
         return expand_seed(carry, seeds)
 
-    def _draw_actions(self, learner: LearnerState, observation: Array, uniform: bool) -> tuple[jax.Array, jax.Array]:
-        """Return new keys [S] and actions [S, A]; only the keys of the learner change."""
+    def _draw_actions(
+        self, learner: LearnerState, observation: Array, uniform: bool
+    ) -> tuple[jax.Array, HeldNoiseState | None, jax.Array]:
+        """Return new keys [S], the held noise [S] and actions [S, A]; nothing else of the learner changes."""
 
-        def draw(learner: LearnerState, observation: Array) -> tuple[jax.Array, jax.Array]:
+        def draw(learner: LearnerState, observation: Array) -> tuple[jax.Array, HeldNoiseState | None, jax.Array]:
             key, action_key = jax.random.split(learner.key)
             if uniform:
                 size = (self.learner.spec.action_size,)
-                return key, jax.random.uniform(action_key, size, minval=-1.0, maxval=1.0)
-            return key, self.learner.act(learner, observation, action_key)
+                return key, learner.held_noise, jax.random.uniform(action_key, size, minval=-1.0, maxval=1.0)
+            learner = self.learner.advance_noise(learner, action_key)
+            return key, learner.held_noise, self.learner.act(learner, observation, action_key)
 
         return over_seeds(draw)(learner, observation)
 
@@ -315,7 +319,3 @@ class Population:
 
         critic = norm(self.learner.critic, learner.critic.params)
         return WeightNorms(jnp.mean(critic), norm(self.learner.actor, learner.actor.params))
-
-
-def _with_key(state: PopulationState, key: jax.Array) -> PopulationState:
-    return state._replace(learner=state.learner._replace(key=key))

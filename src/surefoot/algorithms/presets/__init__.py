@@ -8,6 +8,7 @@ from typing import Any
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.presets.bro import bro
 from surefoot.algorithms.presets.crossq import crossq, crossq_2024, crossq_wn, crossq_wn_code, crossq_wn_r, td3_wn
+from surefoot.algorithms.presets.flashsac import flashsac
 from surefoot.algorithms.presets.registry import PRESETS, PresetInfo
 from surefoot.algorithms.presets.sac import droq, redq, sac, sr_sac
 from surefoot.algorithms.presets.simba import simba
@@ -24,6 +25,7 @@ __all__ = [
     "crossq_wn_r",
     "droq",
     "find_preset",
+    "flashsac",
     "get_preset",
     "list_presets",
     "redq",
@@ -36,7 +38,7 @@ __all__ = [
 
 _ORDER = (
     *("crossq-wn", "crossq-wn-r", "crossq-wn-code", "crossq", "crossq-2024", "td3-wn"),
-    *("xqc", "simba", "bro", "sr-sac", "redq", "droq", "sac"),
+    *("flashsac", "xqc", "simba", "bro", "sr-sac", "redq", "droq", "sac"),
 )
 
 

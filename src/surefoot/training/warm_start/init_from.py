@@ -167,8 +167,8 @@ def transferred(learner: LearnerState) -> LearnerState:
 
     Transferred are the networks with their batch statistics, the target critic, the running statistics of observations
     and rewards, and the temperature, since the critic's values contain the entropy bonus at that temperature. The
-    optimizers, whose moments and step counts belong to another run's gradients and schedule, and the random key are
-    fresh.
+    optimizers, whose moments and step counts belong to another run's gradients and schedule, the random key and the
+    held exploration noise are fresh.
     """
     return learner._replace(
         actor=learner.actor._replace(opt_state=None),
@@ -176,6 +176,7 @@ def transferred(learner: LearnerState) -> LearnerState:
         temperature_opt_state=None,
         key=None,  # type: ignore[arg-type]
         optimist=_with_optimizers(learner.optimist, None, None),
+        held_noise=None,
     )
 
 
