@@ -158,6 +158,8 @@ FLASHSAC: dict[str, Any] = {
     "warmup_transitions": 10_000,
     "discount": 0.99,
     "action_repeat": 1,
+    "actor_statistics": "policy-updates",
+    "temperature.loss": "alpha",
 }
 TABLE = {row: (*values, FLASHSAC[row]) for row, values in TABLE.items()}
 SAME: dict[str, Any] = {

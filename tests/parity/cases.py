@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.algorithms import AdamW, Algorithm, LinearDecay, QuantileHuber, SquaredError
+from surefoot.algorithms import AdamW, Algorithm, CosineDecay, LinearDecay, QuantileHuber, SquaredError
 from surefoot.algorithms.presets import get_preset
-from surefoot.networks import MLP, BroNet, SimBaNet
+from surefoot.networks import MLP, BroNet, FlashSACNet, SimBaNet
 
 DATA = Path(__file__).with_name("data")
 
@@ -24,6 +24,7 @@ XQC = "danielpalenicek/xqc 9a6832b"
 SIMBA = "SonyResearch/simba 7d0358b"
 CROSSQ = "adityab/CrossQ a318a26"
 REDQ = "watchernyu/REDQ 7b5d1bf"
+FLASHSAC = "Holiday-Robot/FlashSAC, 2026-04-09"
 DROQ = "TakuyaHiraoka/Dropout-Q-Functions f89a79a"
 
 
@@ -69,6 +70,7 @@ CASES = (
     Case("redq_asrun", "redq", REDQ, peculiarities=("redq-policy-critic", "log-epsilon", "redq-alpha"), recorded=True),
     Case("droq_spec", "droq", DROQ, peculiarities=("droq-policy-batch",)),
     Case("droq_asrun", "droq", DROQ, peculiarities=("droq-policy-batch", "log-epsilon"), recorded=True),
+    Case("flashsac", "flashsac", FLASHSAC, {"reward_scaling": None}, recorded=True),
 )
 
 
@@ -84,12 +86,14 @@ def _common_name(name: str) -> str:
     when, _, rest = name.partition("/")
     network, _, path = rest.partition("/")
     if when in ("init", "start", "after"):
+        if path.startswith("batch_stats/"):
+            return f"{when}/{network}/{path.removeprefix('batch_')}"
         if network in ("actor", "critic") and not path.startswith(("params/", "stats/")):
             return f"{when}/{network}/params/{path}"
         if network in ("actor_stats", "critic_stats"):
             return f"{when}/{network.removesuffix('_stats')}/stats/{path}"
         if network == "target_critic":
-            return f"{when}/target/{path}"
+            return f"{when}/target/{path.removeprefix('params/')}"
     renamed = {"noise/critic": "noise/next_action", "noise/actor": "noise/policy_action"}
     return renamed.get(name, name.replace("metrics/", "after/"))
 
@@ -112,6 +116,8 @@ def algorithm_of(case: Case) -> Algorithm:
     )
     if isinstance(algorithm.critic_loss, QuantileHuber):
         algorithm = algorithm.replace(critic_loss=QuantileHuber(arrays["init/critic/params/head/bias"].shape[-1]))
+    if (bins := stated.get("bins")) is not None:
+        algorithm = algorithm_with(algorithm, {"critic_loss.num_atoms": bins})
     if algorithm.optimism is not None:
         torso = _at_size(algorithm.optimism.torso, arrays, "init/optimist/params/torso")
         algorithm = algorithm.replace(optimism=dataclasses.replace(algorithm.optimism, torso=torso))
@@ -133,7 +139,7 @@ def _at_size(torso: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
             kernels = sum(f"{prefix}/dense_{i}/kernel" in arrays for i in range(10))
             widths = tuple(arrays[f"{prefix}/dense_{i}/kernel"].shape[-1] for i in range(kernels))
             return dataclasses.replace(torso, widths=widths)
-        case BroNet() | SimBaNet():
+        case BroNet() | SimBaNet() | FlashSACNet():
             return dataclasses.replace(torso, width=arrays[f"{prefix}/dense/kernel"].shape[-1])
 
 
@@ -142,6 +148,10 @@ def fast_schedules(case: Case, algorithm: Algorithm) -> Algorithm:
     if case.code != XQC:
         if case.code == CROSSQ:  # the rates of its MuJoCo script
             return algorithm_with(algorithm, {f"{name}.learning_rate": 1e-3 for name in OPTIMIZERS})
+        if case.code == FLASHSAC:  # 40 steps of each optimiser
+            lengths = zip(OPTIMIZERS, (40, 80, 80), strict=True)
+            rates = {f"{name}.learning_rate": CosineDecay(3e-4, 1.5e-4, steps) for name, steps in lengths}
+            return algorithm_with(algorithm, rates)
         if case.code == JAXRL:
             return algorithm_with(algorithm, {"temperature.target_entropy": -0.5})
         return algorithm

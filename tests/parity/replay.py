@@ -168,7 +168,7 @@ class _Replay:
         arrays = self.arrays
         batch = Batch(**{name: arrays[f"data/{name}"][u] for name in Batch._fields})
         utd = self.algorithm.utd
-        moves = arrays["update_policy"][u] if "update_policy" in arrays else (u + 1) % self.algorithm.policy_delay == 0
+        moves = arrays["update_policy"][u] if "update_policy" in arrays else self.learner.updates_policy(u)
         per_decision = len(arrays["noise/policy_action"]) < self.updates
         inputs = {"batch": batch, "policy_observation": batch.observation, "update_policy": np.bool_(moves)}
         inputs |= {
@@ -289,6 +289,8 @@ class _Replay:
         if "act/observation" in arrays:
             explore = self._explore(state, arrays["act/observation"], arrays["act/noise"])
             return {"act/explore": explore, "act/evaluate": self._mode(state, arrays["act/observation"])}
+        if "mode" not in arrays:
+            return {}
         if self.algorithm.critic.uses_batch_statistics or "seen" in arrays:
             return {
                 "explore/action": np.concatenate([*(a[None] for a in actions), stacked["action"]]),

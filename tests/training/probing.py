@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from surefoot.algorithms import (
     AdamW,
     Algorithm,
     LearnerState,
-    LinearDecay,
     PolyakTarget,
     QuantileHuber,
     ResetAt,
@@ -90,9 +90,9 @@ def _narrow(torso: TorsoConfig) -> TorsoConfig:
 
 
 def _fast(optimizer: AdamW) -> AdamW:
-    decays = isinstance(optimizer.learning_rate, LinearDecay)
-    rate = LinearDecay(3e-3, 3e-4, agent_steps=AGENT_STEPS - WARMUP) if decays else 3e-3
-    return dataclasses.replace(optimizer, learning_rate=rate)
+    rate = optimizer.learning_rate
+    fast = 3e-3 if isinstance(rate, float) else type(rate)(3e-3, 3e-4, agent_steps=AGENT_STEPS - WARMUP)
+    return dataclasses.replace(optimizer, learning_rate=fast)
 
 
 def train(probe: str, algorithm: Algorithm, out: Path) -> Trained:
@@ -124,9 +124,7 @@ def assert_known_value(probe: str, trained: Trained) -> None:
     actor = functions.act_deterministic(learner, observation)
     normalized = functions.normalize(learner, observation)
     q = np.asarray(functions.algorithm.critic_loss.value(functions.critic.evaluate(learner.critic, normalized, actor)))
-    if (scaling := functions.algorithm.reward_scaling) is not None:  # Q is in standard deviations of the return
-        assert learner.returns is not None
-        q = q * (np.sqrt(float(learner.returns.moments.variance)) + scaling.epsilon)
+    q = q / float(functions.scale_reward(learner, jnp.ones(())))  # Q is of scaled rewards
     expected = PROBES[probe].optimal_value(observation, functions.discount)
     scale = max(1.0, float(np.abs(expected).max()))
     assert (np.mean(np.abs(q - expected), axis=-1) < 0.1 * scale).all()

@@ -29,6 +29,7 @@ CASES: dict[str, tuple[str, ...]] = {
     # Scaled rewards and a categorical critic. With little variance of returns or endless values, scaled values would be
     # outside of its support.
     "xqc": ("probe-termination",),
+    "flashsac": ("probe-termination", "probe-action"),  # bounded rewards; held noise
     "simba": ("probe-termination",),  # normalised observations
     "bro": ("probe-termination", "probe-action"),  # quantiles, own discount, exploration policy
     "sr-sac": ("probe-termination",),  # resets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from surefoot.algorithms import AdamW, Algorithm, LinearDecay, ResetAt, ResetEvery, next_reset
+from surefoot.algorithms import AdamW, Algorithm, CosineDecay, LinearDecay, ResetAt, ResetEvery, next_reset
 from surefoot.errors import UserError
 from surefoot.tasks import Task
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
