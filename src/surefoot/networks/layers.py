@@ -132,7 +132,11 @@ def hidden_layers(layers: tuple[Layer, ...]) -> tuple[LayerPath, ...]:
 
 
 def norm_layers(layers: tuple[Layer, ...]) -> tuple[LayerPath, ...]:
-    """Return the paths of the normalisations in the parameters of an actor or a critic."""
+    """Return the paths of the normalisations in the parameters of an actor or a critic.
+
+    Args:
+        layers: Layers of a torso.
+    """
     return tuple(("torso", layer.name) for layer in flat(layers) if isinstance(layer, Normalize))
 
 
