@@ -133,8 +133,10 @@ def slow_temperature(algorithm: Algorithm, plan: Plan) -> str | None:
 
 
 def _agent_steps_to_move(optimizer: AdamW, updates_per_agent_step: float, factor: float) -> float:
-    """Return the agent steps after the warm-up in which the learning rates sum up to log(factor)."""
+    """Return the agent steps after the warm-up in which the learning rates sum up to log(factor), or fewer."""
     updates, rate = math.log(factor), optimizer.learning_rate
+    if isinstance(rate, CosineDecay):
+        rate = rate.initial
     if not isinstance(rate, LinearDecay):
         return updates / rate / updates_per_agent_step
     # The sum after n agent steps is (initial n - slope n^2 / 2) times the updates per agent step.
