@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def quick_compilation() -> Iterator[None]:
-    """Compile without the costly optimisations, which no number here depends on beyond its last bits."""
+    """Compile without expensive optimisations, which only affect the last bits of results."""
     import jax
 
     before = jax.config.read("jax_disable_most_optimizations")

@@ -130,7 +130,7 @@ def double(tree: PyTree) -> PyTree:
 
 
 def fixed_state(algorithm: Algorithm) -> LearnerState:
-    """Return a float64 state in which no two numbers are equal, made by NumPy alone.
+    """Return a float64 state in which no two numbers are equal, made with NumPy.
 
     Parameters are small and of mixed sign, variances positive; the target differs from the critic. Hidden layers have
     unit norm where the algorithm wants it. Optimisers are fresh.
@@ -188,7 +188,7 @@ def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
 
 
 def same_bits(a: PyTree, b: PyTree) -> bool:
-    """Whether two trees hold the same bits (NaN equals itself)."""
+    """Return whether two trees are equal bit for bit (NaN equals NaN)."""
     left, right = named_leaves(a), named_leaves(b)
     return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
 

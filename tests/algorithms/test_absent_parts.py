@@ -47,7 +47,7 @@ SCALED, CONSTRAINED = tiny_preset("xqc"), tiny_preset("crossq-wn")
 
 
 def traced(algorithm: Algorithm) -> Any:
-    """Return the program of one update with everything in it."""
+    """Return the program of one update with all parts."""
     functions = Learner(algorithm, SPEC, DISCOUNT)
     state = jax.eval_shape(functions.init, jax.random.key(0))
     return jax.make_jaxpr(functions.update)(state, fixed_batch(), jax.random.key(0), jnp.bool_(True)).jaxpr
@@ -65,7 +65,7 @@ def fail(*arguments: Any, **named: Any) -> Any:
     raise AssertionError("an absent part was used")
 
 
-# Every function that a part brings, and an algorithm that has the part.
+# Every function of a part, and an algorithm with the part.
 PARTS: dict[str, tuple[Any, str, Algorithm]] = {
     "optimism's update": (Optimist, "update", tiny_preset("bro")),
     "optimism's state": (Optimist, "__init__", tiny_preset("bro")),
@@ -137,7 +137,7 @@ def test_flops_with_and_without_target_by_hand() -> None:
     by_hand = (
         actor  # next actions
         + 2 * critics  # the critics at (s, a) and the target at (s', a')
-        + (2 * critics - first_layer)  # the gradient, which no input needs
+        + (2 * critics - first_layer)  # the gradient, without that of the inputs
         + (3 * actor - actors_first_layer)  # the policy forward and backward
         + 2 * critics  # ... through the critics only to their input
     )

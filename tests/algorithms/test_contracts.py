@@ -49,13 +49,13 @@ def of_seed(tree: PyTree, seed: int) -> PyTree:
 
 @functools.cache
 def alone(name: str, seed: int) -> PyTree:
-    """The compiled update of one seed."""
+    """Return the compiled update of one seed."""
     return compiled_update(tiny_preset(name))(*inputs(name, seed), jnp.bool_(True))
 
 
 @of_every_preset
 def test_compiled_single_seeds_equal_uncompiled_vmap(name: str) -> None:
-    """One comparison for two contracts: on one side compiled single seeds, on the other a vmap that is not jitted."""
+    """Compares compiled single seeds with a vmap that is not compiled, which tests both contracts."""
     state, batch, key = stack(inputs(name, 0), inputs(name, 1))
     plain = jax.vmap(learner(tiny_preset(name)).update, in_axes=(0, 0, 0, None))(state, batch, key, jnp.bool_(True))
     for seed in (0, 1):

@@ -36,7 +36,7 @@ KEY = 11
 
 
 class Step(NamedTuple):
-    """One critic update and what went into it."""
+    """One critic update and its inputs."""
 
     before: LearnerState
     batch: Batch
@@ -84,7 +84,7 @@ def expected_loss(step: Step, bootstrap_params: PyTree) -> float:
 
 
 def first_gradient(step: Step) -> PyTree:
-    """The gradient of the critic's loss, read back from Adam's first running mean."""
+    """Return the gradient of the critic's loss, recovered from Adam's first moment."""
     mean = optax.tree_utils.tree_get(step.after.critic.opt_state, "mu")
     return jax.tree.map(lambda m: m / (1.0 - WITH_TARGET.critic_optimizer.b1), mean)
 
@@ -137,7 +137,7 @@ def test_separate_passes_match_numpy(step: Step) -> None:
 
 
 def jax_pass(params: PyTree, current: jax.Array, following: jax.Array, constant_statistics: bool) -> jax.Array:
-    """One critic's joint pass in plain JAX: [2B]; optionally the second half is a constant in the statistics."""
+    """Return one critic's joint pass [2B] in plain JAX, optionally with constant statistics of the second half."""
 
     def normalise(x: jax.Array, p: PyTree) -> jax.Array:
         first, second = jnp.split(x, 2)

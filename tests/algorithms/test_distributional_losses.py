@@ -85,7 +85,7 @@ def test_projection_onto_matching_atoms_is_the_identity() -> None:
 @pytest.mark.parametrize(("reward", "expected"), [(50.0, [0.0, 0.0, 1.0]), (-50.0, [1.0, 0.0, 0.0])])
 def test_projection_clips_to_the_support(reward: float, expected: list[float]) -> None:
     np.testing.assert_allclose(project([0.2, 0.3, 0.5], reward, 0.9), expected, atol=1e-15)
-    # Only a part leaves: 0.5 + (-1, 0, 1) = -0.5, 0.5, 1.5.
+    # Partly outside the support: 0.5 + (-1, 0, 1) = -0.5, 0.5, 1.5.
     half = project([0.2, 0.3, 0.5], 0.5, 1.0)
     np.testing.assert_allclose(half, [0.1, 0.1 + 0.15, 0.15 + 0.5], atol=1e-15)
 

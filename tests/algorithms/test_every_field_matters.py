@@ -112,7 +112,7 @@ def update(algorithm: Algorithm) -> Any:
 
 @functools.cache
 def losses(algorithm: Algorithm) -> Any:
-    """The program of both losses, without gradients."""
+    """Return the program of both losses, without gradients."""
     functions = learner(algorithm)
 
     def outputs(state: LearnerState, batch: Batch, key: jax.Array) -> Any:
@@ -126,7 +126,7 @@ def losses(algorithm: Algorithm) -> Any:
 
 @functools.cache
 def init(algorithm: Algorithm) -> Any:
-    """The program that makes an initial state, without the optimisers."""
+    """Return the program of the initial state, without the optimisers."""
 
     def outputs(key: jax.Array) -> Any:
         state = learner(algorithm).init(key)
@@ -138,7 +138,7 @@ def init(algorithm: Algorithm) -> Any:
 
 @functools.cache
 def act(algorithm: Algorithm) -> Any:
-    """The program that draws an exploring action."""
+    """Return the program of an exploring action."""
     state = jax.eval_shape(learner(algorithm).init, jax.random.key(0))
     return program(learner(algorithm).act, state, fixed_batch().observation[0], jax.random.key(0))
 
@@ -162,14 +162,14 @@ def reset_times(algorithm: Algorithm) -> int | None:
 
 @functools.cache
 def agent_step(algorithm: Algorithm) -> tuple[int, int]:
-    """Arithmetic and branches of one agent step."""
+    """Return the arithmetic and branches of one agent step."""
     jaxpr = traced(algorithm).jaxpr
     return flops(jaxpr, branches=True), conditionals(jaxpr)
 
 
 @functools.cache
 def plan(algorithm: Algorithm) -> Plan | str:
-    """The resolved plan of a run that is just long enough for the base's warm-up, or why there is none."""
+    """Return the resolved plan of a run slightly longer than the base's warm-up, or its error."""
     task = get_task("cheetah-run")
     try:
         return make_plan(TrainConfig(task="cheetah-run", algorithm=algorithm, env_steps=2 * (BATCH + 1)), task)
@@ -382,7 +382,7 @@ def test_every_field_of_every_part_is_perturbed_somewhere() -> None:
 
 
 def leaves(part: Any, prefix: str = "") -> Iterator[str]:
-    """Every field that is not itself made of fields, by its path."""
+    """Return every field that has no fields itself, by its path."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         if dataclasses.is_dataclass(value) and dataclasses.fields(value):
@@ -406,7 +406,7 @@ def test_every_field_is_perturbed_or_exempt() -> None:
     assert isinstance(BASE.critic.norm, BatchNorm)
     paths = set(leaves(BASE))
     assert paths <= PERTURBED.keys() | EXEMPT.keys(), "a new field needs an entry"
-    whole = {"target", "weight_constraint"}  # parts that are also taken away as a whole
+    whole = {"target", "weight_constraint"}  # parts that are also removed entirely
     assert PERTURBED.keys() - whole | EXEMPT.keys() == paths, "an entry without a field"
 
 
@@ -420,7 +420,7 @@ def test_every_field_changes_its_program(path: str) -> None:
 
 @pytest.mark.parametrize("path", EXEMPT)
 def test_exempt_field_changes_nothing(path: str) -> None:
-    """An exemption that no longer holds has to go."""
+    """Exemptions that no longer apply must be removed."""
     value = "outside-hidden" if path.endswith("decay") else "other"
     base = perturb(BASE, "temperature.optimizer.weight_decay", 0.2)
     assert update(base) == update(perturb(base, path, value))
@@ -432,7 +432,7 @@ def test_programs_are_reproducible() -> None:
 
 
 def test_discount_changes_the_update_program() -> None:
-    """The plan resolves the discount; the learner is built with it."""
+    """The discount is resolved by the plan and passed to the learner."""
     state, key = jax.eval_shape(learner(BASE).init, jax.random.key(0)), jax.random.key(0)
     programs = [
         program(Learner(BASE, SPEC, discount).update, state, fixed_batch(), key, jnp.bool_(True))

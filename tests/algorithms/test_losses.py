@@ -58,7 +58,7 @@ def test_log_prob_is_the_density_of_the_action() -> None:
 
 @pytest.mark.parametrize("mean", [40.0, -40.0, 300.0])
 def test_saturated_log_prob_stays_exact(mean: float) -> None:
-    """Far out, tanh(u) rounds to one and log(1 - tanh^2) to -inf; its value is log 4 - 2 |u|."""
+    """For large u, tanh(u) rounds to one and log(1 - tanh^2) to -inf; its value is log 4 - 2 |u|."""
     key = jax.random.key(2)
     action, log_prob = sample_with_log_prob(jnp.full((1, 1), mean), jnp.zeros((1, 1)), key)
     noise = float(jax.random.normal(key, (1, 1), jnp.float64)[0, 0])

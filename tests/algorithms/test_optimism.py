@@ -27,17 +27,17 @@ LOW, HIGH = -10.0, 7.5  # of the logarithm of both weights
 
 
 def weights(state: OptimistState) -> list[float]:
-    """The optimism and the KL weight, from the formula."""
+    """Return the optimism and the KL weight, from the formula."""
     return np.exp(LOW + 0.5 * (HIGH - LOW) * (1.0 + np.tanh(np.asarray(state.weights)))).tolist()
 
 
 def init_optimist(config: OptimisticActor = CONFIG, shift: float | None = None) -> tuple[Optimist, OptimistState]:
-    """Return a second policy in float64, whose shift for any observation is given by hand where it is wanted."""
+    """Return a second policy in float64, with a given constant shift or the initial one."""
     optimist = Optimist(config, SPEC, 1.0)
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, optimist.init(KEY))
     if shift is not None:
-        # The last normalisation puts out one number everywhere and the residual branch none: relu leaves the features
-        # at ``shift``, which the head passes on.
+        # The last normalisation outputs ones and the residual branch zeros, so all features are 1 and the head's
+        # outputs equal ``shift``.
         params = jax.tree.map(jnp.zeros_like, state.params)
         norm = {**params["torso"]["norm"], "bias": jnp.full(6, 1.0)}
         kernel = jnp.zeros((6, SPEC.action_size)).at[0].set(shift)
@@ -54,7 +54,7 @@ def first_policy(seed: int = 0) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def flat(action: jax.Array, optimism: jax.Array) -> jax.Array:
-    """A value that no action changes."""
+    """Return a value independent of the action."""
     return jnp.zeros(action.shape[0])
 
 
@@ -63,7 +63,7 @@ def test_initial_weights_match_the_configuration() -> None:
 
 
 def test_initial_shift_is_small_and_without_bias() -> None:
-    """Its head is orthogonal with gain 0.01 on features of layer-normalised size."""
+    """The head is orthogonal with gain 0.01 on layer-normalised features."""
     optimist, state = init_optimist()
     assert set(state.params["shift"]) == {"kernel"}
     kernel = np.asarray(state.params["shift"]["kernel"])
@@ -106,7 +106,7 @@ def test_weights_are_stationary_at_the_target() -> None:
 
 
 def test_loss_by_hand() -> None:
-    """By its gradient, read back from Adam's first running mean: the head's slope for a shift that is constant."""
+    """The gradient, recovered from Adam's first moment, is that of the head for a constant shift."""
     optimist, before = init_optimist(shift=0.3)
     observation, mean, log_std = first_policy()
 
@@ -115,7 +115,7 @@ def test_loss_by_hand() -> None:
 
     after = optimist.update(before, observation, mean, log_std, value, KEY)
     gradient = np.asarray(optax.tree_utils.tree_get(after.opt_state, "mu")["shift"]["kernel"]) / 0.1
-    # All features are one, so that the loss changes with each kernel entry as it does with its column's shift.
+    # All features are one, so the gradient of each kernel entry is that of its column's shift.
     noise = np.asarray(jax.random.normal(KEY, mean.shape, mean.dtype))
     raw = np.asarray(mean) + 0.3 + 0.75 * 0.5 * noise
     optimism, kl_weight = weights(before)
@@ -189,7 +189,7 @@ def test_upper_bound_is_mean_plus_disagreement(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_second_policy_follows_the_policy_delay() -> None:
-    """With a policy delay the second policy waits with the first one."""
+    """A policy delay applies to both policies."""
     algorithm = tiny_preset("bro").replace(policy_delay=2)
     state = fixed_state(algorithm)
     after, _, _ = jax.jit(learner(algorithm).update)(state, fixed_batch(), KEY, jnp.bool_(False))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 
 def rates(learning_rate: float | LinearDecay | CosineDecay, updates_per_agent_step: float, count: int) -> list[float]:
-    """Return the learning rate of the first updates: at no gradient and a decay of one, a parameter of one loses it."""
+    """Return the learning rates of the first updates: the decrease of a parameter of 1 without gradient at decay 1."""
     optimizer = make_optimizer(AdamW(learning_rate, weight_decay=1.0), updates_per_agent_step)
     one, found = jnp.array(1.0), []
     state = optimizer.init(one)
@@ -35,7 +35,7 @@ def test_constant_learning_rate() -> None:
 def test_schedule_decays_linearly_over_agent_steps_and_then_stays(
     agent_steps: int, updates_per_agent_step: float
 ) -> None:
-    """All three are four updates long."""
+    """The schedule lasts four updates in each case."""
     decay = LinearDecay(initial=0.9, final=0.1, agent_steps=agent_steps)
     assert rates(decay, updates_per_agent_step, 6) == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1, 0.1])
 
@@ -47,14 +47,14 @@ def test_cosine_decays_over_its_agent_steps_and_stays(agent_steps: int, updates_
 
 
 def test_schedules_use_the_update_rate_of_each_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates: dict[float, float] = {}
+    recorded: dict[float, float] = {}
 
-    def note(config: AdamW, updates_per_agent_step: float, *rest: Any) -> Any:
-        rates[config.b1] = updates_per_agent_step
+    def record(config: AdamW, updates_per_agent_step: float, *rest: Any) -> Any:
+        recorded[config.b1] = updates_per_agent_step
         return make_optimizer(config, updates_per_agent_step, *rest)
 
     for module in (learner_module, trained_network):
-        monkeypatch.setattr(module, "make_optimizer", note)
+        monkeypatch.setattr(module, "make_optimizer", record)
     algorithm = tiny(utd=6, policy_delay=3, critic_optimizer=AdamW(b1=0.1), actor_optimizer=AdamW(b1=0.2))
     Learner(algorithm, SPEC, DISCOUNT)
-    assert rates == {0.1: 6, 0.2: 2, 0.9: 2}
+    assert recorded == {0.1: 6, 0.2: 2, 0.9: 2}

@@ -87,7 +87,7 @@ def population() -> Population:
 
 
 def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
-    """At two updates per agent step the policy moves in updates 3, 6 and 9: in agent steps 2, 3 and 5."""
+    """At two updates per agent step, the policy changes in updates 3, 6 and 9: in agent steps 2, 3 and 5."""
     state = population.init(range(SEEDS), 20, 30, transition().observation)
     moved, actor_updates, critic_updates = [], [], []
     for agent_step in range(5):
@@ -122,7 +122,7 @@ def traced(algorithm: Algorithm) -> ClosedJaxpr:
 
 
 def needed(program: Any) -> Any:
-    """Return a program without what nothing depends on, which is traced and falls to the compiler."""
+    """Return a program without dead code, which the compiler removes."""
     return partial_eval.dce_jaxpr(program, [True] * len(program.outvars))[0]
 
 
@@ -134,7 +134,7 @@ def sub_programs(equation: Any) -> Iterator[Any]:
 
 
 def flops(program: Any, *, branches: bool) -> int:
-    """Return the multiplications and additions of all matrix products, with or without those inside of branches."""
+    """Return the multiplications and additions of all matrix products, with or without those in branches."""
     total = 0
     for equation in program.eqns:
         if equation.primitive.name == "dot_general":
@@ -185,7 +185,7 @@ def test_no_branch_without_a_delay() -> None:
 
 
 def test_compiled_program_keeps_the_branch(population: Population) -> None:
-    """A predicate with a seed axis would have become a selection between two computed results."""
+    """A predicate with a seed axis would become a selection that computes both branches."""
     state = jax.eval_shape(lambda: population.init(range(SEEDS), 20, 30))
     compiled = population.lower_train_step(state, transition()).compile(compiler_options=FAST_COMPILE).as_text()
     always, sometimes = matrix_products(compiled)

@@ -73,7 +73,7 @@ XQC_ACTOR, XQC_CRITIC = (MLP((width,) * 4, NORM, norm_order="pre", bias=False) f
 LECUN_ACTOR, LECUN_CRITIC = (MLP((width,) * 2, RENORM, init="lecun") for width in (256, 2048))
 DROP = MLP((256, 256), LayerNorm(1e-5), norm_order="pre", dropout=0.01)
 ABSENT = object()
-"""There is no temperature."""
+"""Marks a preset without a temperature."""
 
 # fmt: off
 TABLE: dict[str, tuple[Any, ...]] = {
@@ -229,7 +229,7 @@ def test_redq_updates_the_policy_once_per_agent_step_at_every_utd(name: str) -> 
 
 
 def leaves(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every part and every value inside of it by its dotted name."""
+    """Return every part and every value by its dotted name."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         yield prefix + field.name, value
@@ -238,7 +238,7 @@ def leaves(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def different(algorithm: Algorithm) -> set[str]:
-    """The innermost names whose value is not that of the neutral setting."""
+    """Return the innermost names whose value differs from the neutral setting."""
     neutral, own = dict(leaves(Algorithm())), dict(leaves(algorithm))
     inner = {name for name, value in own.items() if not any(other.startswith(f"{name}.") for other in own)}
     missing = object()

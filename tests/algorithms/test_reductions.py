@@ -36,7 +36,7 @@ def test_random_subset_is_distinct_and_redrawn_per_key() -> None:
     assert drawn.shape == (600, 5)
     assert (drawn == drawn[:, :1]).all(), "one draw for the whole batch"
     shares = {value: float((drawn[:, 0] == value).mean()) for value in (1.0, 2.0, 4.0, 8.0)}
-    # Of the six pairs three hold the lowest critic, two have the next as their lowest, one the one after.
+    # Of the six pairs, three contain the lowest critic; the minimum is the second lowest in two, the third in one.
     assert shares == pytest.approx({1.0: 3 / 6, 2.0: 2 / 6, 4.0: 1 / 6, 8.0: 0.0}, abs=0.07)
     assert shares[8.0] == 0.0
 

@@ -60,7 +60,7 @@ def test_list_of_reset_steps() -> None:
 
 
 def test_no_reset_before_the_first_update() -> None:
-    """Warm-up 20: agent step 21 is the first with updates, so 22 is the first that could have something to lose."""
+    """Warm-up 20: agent step 21 is the first with updates, so 22 is the first that a reset can affect."""
     assert resets(ResetAt((5, 20, 21, 22, 30)), 50, warmup=20) == [22, 30]
     assert resets(ResetEvery(env_steps=10), 50, warmup=20) == [31, 41]
     assert resets(ResetEvery(env_steps=7), 40, warmup=20) == [22, 29, 36]
@@ -95,7 +95,7 @@ def test_resets_of_the_presets() -> None:
 
 @pytest.fixture(scope="module")
 def worn() -> LearnerState:
-    """A state that no initialisation would make."""
+    """Return a state that differs from every initial state."""
     return jax.tree.map(
         lambda x: x + 3 if jnp.issubdtype(x.dtype, jnp.number) else x,
         compiled_init(tiny_preset("bro").replace(observation_norm=tiny_preset("simba").observation_norm))(

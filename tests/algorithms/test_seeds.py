@@ -33,7 +33,7 @@ class Warm(NamedTuple):
     population: Population
     state: PopulationState
     actions: list[np.ndarray]
-    """Of every step, [S, A]."""
+    """Actions of every step, [S, A]."""
 
 
 def experience(seeds: tuple[int, ...], step: int) -> Transition:
@@ -84,7 +84,7 @@ def alone() -> list[Warm]:
 
 
 def next_batch(state: PopulationState, index: int) -> Batch:
-    """The batch that a seed would draw next: the key is split in three, the second is for the indices."""
+    """Return the next batch of a seed: the key is split in three, and the second is for the indices."""
     _, sample_key, _ = jax.random.split(of_seed(state.learner.key, index), 3)
     return replay.sample(of_seed(state.replay, index), sample_key, BATCH)
 
@@ -139,7 +139,7 @@ def double_inputs(transition: Transition) -> Transition:
 
 
 def test_update_equals_single_seed(together: Warm, alone: list[Warm]) -> None:
-    """The initial networks may differ in a last bit of float32, so each seed alone starts from the same state."""
+    """Initial networks may differ in the last bit of float32, so single seeds start from the same state."""
     ours, our_actions = train(together.population, together.state)
     for index, seed in enumerate(SEEDS):
         start = jax.tree.map(lambda x, i=index: x[i : i + 1], together.state)

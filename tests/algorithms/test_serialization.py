@@ -67,7 +67,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({}, "unknown part None"),
         ({"part": "Algorithms"}, "unknown part 'Algorithms'"),
         ({"part": ["Algorithm"]}, "unknown part"),
-        # What a network is made of is no part of a description.
+        # Modules and layers are not parts.
         *[({"part": name}, f"unknown part {name!r}") for name in ("Critic", "BatchNormalization", "Dense", "Torso")],
         ({"part": "os.system", "command": "true"}, "unknown part 'os.system'"),
         (changed(speed=3), "Algorithm does not fit.*speed"),

@@ -26,14 +26,14 @@ def stream(values: np.ndarray) -> Moments:
 def test_moments_match_numpy() -> None:
     values = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(50, 3))
     moments = stream(values)
-    # The start weighs 1e-4 of a value.
+    # The initial values have a weight of 1e-4.
     np.testing.assert_allclose(moments.mean, values.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(moments.variance, values.var(axis=0), rtol=1e-3)
     assert float(moments.weight) == pytest.approx(50.0001)
 
 
 def test_moments_are_exactly_those_of_a_weighted_start_and_the_stream() -> None:
-    """The start counts as 1e-4 values at mean 0 with variance 1."""
+    """The initial moments count as 1e-4 values of mean 0 and variance 1."""
     values = np.array([2.0, -1.0, 4.0])
     weight = 1e-4 + 3.0
     mean = values.sum() / weight
@@ -51,7 +51,7 @@ def test_normalisation_by_hand() -> None:
 
 
 def test_float32_moments_keep_their_digits_far_from_zero() -> None:
-    """With a mean of a thousand deviations, plain float32 sums are off by a whole deviation after this many values."""
+    """At a mean of a thousand deviations, plain float32 sums have an error of one deviation after this many values."""
     values = (1000.0 + np.random.default_rng(0).normal(size=(300_000, 2))).astype(np.float32)
     with jax.enable_x64(False):
         moments, _ = jax.lax.scan(
@@ -63,7 +63,7 @@ def test_float32_moments_keep_their_digits_far_from_zero() -> None:
     assert moments.mean.dtype == jnp.float32
     exact = values.astype(np.float64)
     mean = np.asarray(moments.mean, np.float64) + np.asarray(moments.mean_error, np.float64)
-    np.testing.assert_allclose(mean, exact.mean(axis=0), atol=1e-3)  # of which the start's weight has 3e-7
+    np.testing.assert_allclose(mean, exact.mean(axis=0), atol=1e-3)  # the initial weight contributes 3e-7
     np.testing.assert_allclose(moments.variance, exact.var(axis=0), rtol=2e-3)
     np.testing.assert_allclose(normalized, (exact[:100] - exact.mean(axis=0)) / exact.std(axis=0), atol=5e-3)
 
@@ -113,7 +113,7 @@ def test_observation_statistics_change_with_acting_only() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     assert state.observations is not None
     updated = functions.update_statistics(state, transition(1.0, ended=False, observation=9.0))
-    # What will be acted on counts, not where the last transition led.
+    # The statistics include the observation to act on, not the next observation of the last transition.
     expected = statistics.update_moments(state.observations, jnp.full(SPEC.observation_size, 9.0))
     assert same_bits(updated.observations, expected)
     assert same_bits(updated._replace(observations=state.observations), state)

@@ -75,7 +75,7 @@ def test_actor_first_bootstraps_from_the_new_policy_and_temperature() -> None:
 
 
 def squares(params: PyTree) -> float:
-    """The squared norm of the hidden layers, biases included, of all critics."""
+    """Return the squared norm of the hidden layers, biases included, of all critics."""
     return sum(float(np.square(leaf).sum()) for name, leaf in named_leaves(params).items() if "dense" in name)
 
 
@@ -102,7 +102,7 @@ def test_penalty_gradient_by_hand() -> None:
 
 
 def test_dropout_depends_on_the_key_in_both_losses() -> None:
-    """The same next actions, so that the loss differs by dropout alone: all transitions are terminal."""
+    """All transitions are terminal, so losses differ only by dropout."""
     droq = tiny_preset("droq")
     none = droq.replace(critic=dataclasses.replace(droq.critic, dropout=0.0))
     droq = droq.replace(critic=dataclasses.replace(droq.critic, dropout=0.5))
@@ -114,7 +114,7 @@ def test_dropout_depends_on_the_key_in_both_losses() -> None:
     assert loss(droq, KEY) == loss(droq, KEY)
     assert loss(droq, KEY) != loss(droq, jax.random.key(5))
     assert loss(none, KEY) == pytest.approx(loss(none, jax.random.key(5)), rel=1e-12)
-    # The policy's loss judges its actions by critics with dropout, too (DroQ, algorithm 2).
+    # The critics also use dropout in the policy's loss (DroQ, algorithm 2).
     assert actor_loss(droq, state) != pytest.approx(actor_loss(none, state), rel=1e-6)
 
 
@@ -128,7 +128,7 @@ def test_acting_is_without_dropout() -> None:
 
 
 def test_redq_redraws_its_pair_in_every_update() -> None:
-    """With a constant policy of no entropy, the target depends on the key by the pair alone."""
+    """With a constant policy of no entropy, the target depends on the key only through the pair."""
     redq = tiny_preset("redq")
     functions, batch, state = learner(redq), fixed_batch(), fixed_state(redq)
     params = jax.tree.map(jnp.zeros_like, state.actor.params)

@@ -41,7 +41,7 @@ def torsos(state: LearnerState) -> dict[str, PyTree]:
 
 
 def history(algorithm: Algorithm) -> list[LearnerState]:
-    """Return the states at initialisation and after each of some updates, of which every third moves the actor."""
+    """Return the states at initialisation and after each update; every third one updates the actor."""
     states = [double(fresh_state(algorithm))]
     for i in range(UPDATES):
         state, _, _ = compiled_update(algorithm)(
@@ -58,7 +58,7 @@ def states(x64: None) -> list[LearnerState]:
 
 def test_hidden_layers_have_unit_norm_initially_and_after_updates(states: list[LearnerState]) -> None:
     for i, state in enumerate(states):
-        # The start is in float32, and the actor stays there until the third update.
+        # The initial state is float32, and the actor is first updated in the third update.
         for network, torso in torsos(state).items():
             for layer in ("dense_0", "dense_1"):
                 norms = unit_norms(torso[layer])
@@ -107,7 +107,7 @@ HEADS_AND_NORMS = {
 
 
 def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -> dict[str, np.ndarray]:
-    """Return by how much each leaf shrinks, relative to itself, in a step of which all gradients are zero."""
+    """Return the relative decrease of each leaf in a step with zero gradients."""
     mlp = algorithm.actor if network == "actor" else algorithm.critic
     optimizer = make_optimizer(config, 1.0, mlp.hidden_layers)
     ones = jax.tree.map(jnp.ones_like, params)
