@@ -5,7 +5,8 @@ Public names are those in an ``__all__`` of the package. Each needs an entry in 
 not imported.
 
 Tables replace lines such as ``<!-- options: train -->``: the ``options`` of a command, the ``settings`` of a run, the
-``values`` of a preset with their sources, its ``size`` and cost, and all ``presets``.
+``values`` of a preset with their sources, its ``size`` and cost, its ``parity`` with its authors' code, and all
+``presets``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "surefoot"
 
 _REFERENCE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
-_MARKER = re.compile(r"^<!-- (values|size|presets|options|settings)(?:: ([\w-]+))? -->$", re.MULTILINE)
+_MARKER = re.compile(r"^<!-- (values|size|presets|options|settings|parity)(?:: ([\w-]+))? -->$", re.MULTILINE)
 _SECTIONS = {griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes}
 
 
@@ -54,6 +55,8 @@ def _fill(marker: re.Match[str]) -> str:
 
     if kind == "presets":
         return presets_table(list_presets())
+    if kind == "parity":
+        return parity_list(find_preset(name)) if name else parity_table(list_presets())
     return (values_table if kind == "values" else size_table)(find_preset(name or ""))
 
 
@@ -133,6 +136,40 @@ def presets_table(presets: Sequence[PresetInfo]) -> str:
         for preset in presets
     ]
     return _table(("algorithm", "description", "UTD", "updates per env step", "parameters", "cost"), rows)
+
+
+def parity_list(preset: PresetInfo) -> str:
+    """Return the comparison of a preset with its authors' code in one line, and a list of what differs."""
+    from surefoot.algorithms.presets import parity
+
+    rows = [
+        f"- `{one.name}`: {one.what}. Right: {one.reason}. In a run: {one.effect}."
+        for one in parity.deviations(preset.name)
+    ]
+    first = parity.line(preset.name)
+    return "\n".join([f"{first[0].upper()}{first[1:]}.", "", *rows])
+
+
+def parity_table(presets: Sequence[PresetInfo]) -> str:
+    """Return the comparison of every preset with its authors' code, and the table of all deviations."""
+    from surefoot.algorithms.presets import parity
+
+    rows = []
+    for preset in presets:
+        found = parity.comparisons().get(preset.name)
+        code = ("no released code", "", "", "", "")
+        if found is not None:
+            link = f"[{found.repository}](https://github.com/{found.repository})"
+            code = (link, found.revision, str(found.updates), str(found.arrays), f"{found.difference:.0e}")
+        left = ", ".join(f"`{one.name}`" for one in parity.deviations(preset.name))
+        rows.append((f"[`{preset.name}`](algorithms/{preset.name}.md)", *code, left))
+    header = ("algorithm", "repository", "revision", "updates", "arrays", "largest difference", "remaining deviations")
+    details = [
+        (f"`{one.name}`", ", ".join(one.presets), "yes" if one.in_update else "", one.what, one.reason, one.effect)
+        for one in parity.DEVIATIONS
+    ]
+    columns = ("deviation", "algorithms", "in an update", "what", "which side is right", "effect on a run")
+    return f"{_table(header, rows)}\n\n{_table(columns, details)}"
 
 
 def _per_env_step(preset: PresetInfo) -> float:

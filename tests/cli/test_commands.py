@@ -87,6 +87,9 @@ def test_algorithms_lists_the_parts_of_one(capsys: pytest.CaptureFixture[str]) -
     shown = json.loads(capsys.readouterr().out)
     assert shown["algorithm"]["weight_constraint"] is None
     assert {"name": "actor.widths", "value": [256, 256], "source": "T1"} in shown["values"]
+    assert any(line.startswith("compared with danielpalenicek/xqc 9a6832b: ") for line in lines)
+    assert shown["parity"]["comparison"]["repository"] == "ikostrikov/jaxrl"
+    assert [deviation["name"] for deviation in shown["parity"]["deviations"]] == ["table-values"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

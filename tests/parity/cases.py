@@ -5,78 +5,83 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surefoot.algorithms import AdamW, Algorithm, CosineDecay, LinearDecay, QuantileHuber, SquaredError
-from surefoot.algorithms.presets import get_preset
+from surefoot.algorithms import Algorithm, CosineDecay, LinearDecay, QuantileHuber, SquaredError, UnitNorm
+from surefoot.algorithms.presets import crossq_2024, crossq_wn_code, get_preset
 from surefoot.networks import MLP, BroNet, FlashSACNet, SimBaNet
 
 DATA = Path(__file__).with_name("data")
 
-JAXRL = "ikostrikov/jaxrl 4a9abaf"
-SR_SAC = "proceduralia/high_replay_ratio_continuous_control 7fb0f04"
-BRO = "naumix/BiggerRegularizedOptimistic 5870a13"
-XQC = "danielpalenicek/xqc 9a6832b"
-SIMBA = "SonyResearch/simba 7d0358b"
-CROSSQ = "adityab/CrossQ a318a26"
-REDQ = "watchernyu/REDQ 7b5d1bf"
-FLASHSAC = "Holiday-Robot/FlashSAC, 2026-04-09"
-DROQ = "TakuyaHiraoka/Dropout-Q-Functions f89a79a"
+JAXRL = ("ikostrikov/jaxrl", "4a9abaf")
+SR_SAC = ("proceduralia/high_replay_ratio_continuous_control", "7fb0f04")
+BRO = ("naumix/BiggerRegularizedOptimistic", "5870a13")
+XQC = ("danielpalenicek/xqc", "9a6832b")
+SIMBA = ("SonyResearch/simba", "7d0358b")
+CROSSQ = ("adityab/CrossQ", "a318a26")
+REDQ = ("watchernyu/REDQ", "7b5d1bf")
+FLASHSAC = ("Holiday-Robot/FlashSAC", "2026-04-09")
+DROQ = ("TakuyaHiraoka/Dropout-Q-Functions", "f89a79a")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A file and what it is compared with.
+    """A file and the preset that is compared with it.
 
     Attributes:
-        file: Name of the file, without its ending.
         preset: Name of the preset.
+        file: Name of the file, without its ending.
         code: Repository and revision that made the file.
-        changes: Fields of the preset that are replaced, apart from sizes and the length of schedules.
-        peculiarities: Names of the deviations in ``deviations.py`` that are put in for this file.
-        tolerance: Largest relative difference allowed.
-        losses_tolerance: The same for losses, gradient norms and actions.
-        recorded: Whether the file is the preset's entry in the record of comparisons.
+        deviations: Names of the deviations from the code, in which the code's behaviour is put in.
+        recorded: Whether the result is the preset's entry in the record of comparisons.
     """
 
-    file: str
     preset: str
-    code: str
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    peculiarities: tuple[str, ...] = ()
-    tolerance: float = 1e-9
+    file: str
+    code: tuple[str, str]
+    deviations: tuple[str, ...] = ()
     recorded: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.preset}, {self.file}"
 
-_T1_NOT_JAXRL = {"critic_loss": SquaredError(1.0)}
+
+_TABLE = ("table-values", "table-actor-statistics")
+_REDQ = ("redq-policy-critic", "log-epsilon", "redq-alpha")
 
 CASES = (
-    Case("sac_jaxrl", "sac", JAXRL, _T1_NOT_JAXRL, recorded=True),
-    Case("sr_sac", "sr-sac", SR_SAC, recorded=True),
+    Case("sac", "sac_jaxrl", JAXRL, ("table-values",), recorded=True),
+    Case("sr-sac", "sr_sac", SR_SAC, recorded=True),
     Case("bro", "bro", BRO, recorded=True),
-    Case("crossq", "crossq", XQC, {"actor_statistics": "all-updates"}, recorded=True),
-    Case("crossq_wn_spec", "crossq-wn", XQC, {"actor_statistics": "all-updates"}, recorded=True),
-    Case("crossq_wn_asrun", "crossq-wn-code", XQC, recorded=True),
-    Case("xqc", "xqc", XQC, {"reward_scaling": None}, recorded=True),
+    Case("crossq", "crossq", XQC, _TABLE, recorded=True),
+    Case("crossq-wn", "crossq_wn_asrun", XQC, (*_TABLE, "table-heads"), recorded=True),
+    Case("crossq-wn", "crossq_wn_spec", XQC, _TABLE),
+    Case("crossq-wn-r", "crossq_wn_asrun", XQC, (*_TABLE, "table-heads"), recorded=True),
+    Case("crossq-wn-code", "crossq_wn_asrun", XQC, recorded=True),
+    Case("xqc", "xqc", XQC, recorded=True),
     Case("simba", "simba", SIMBA, recorded=True),
-    Case("simba_cdq", "simba", SIMBA),
-    Case("crossq_2024", "crossq-2024", CROSSQ, recorded=True),
-    Case("crossq_2024_small_epsilon", "crossq-2024", CROSSQ),
-    Case("redq_spec", "redq", REDQ, peculiarities=("redq-policy-critic",)),
-    Case("redq_asrun", "redq", REDQ, peculiarities=("redq-policy-critic", "log-epsilon", "redq-alpha"), recorded=True),
-    Case("droq_spec", "droq", DROQ, peculiarities=("droq-policy-batch",)),
-    Case("droq_asrun", "droq", DROQ, peculiarities=("droq-policy-batch", "log-epsilon"), recorded=True),
-    Case("flashsac", "flashsac", FLASHSAC, {"reward_scaling": None}, recorded=True),
+    Case("simba", "simba_cdq", SIMBA),
+    Case("crossq-2024", "crossq_2024", CROSSQ, ("learning-rate-by-suite",), recorded=True),
+    Case("crossq-2024", "crossq_2024_small_epsilon", CROSSQ, ("learning-rate-by-suite",)),
+    Case("redq", "redq_asrun", REDQ, _REDQ, recorded=True),
+    Case("redq", "redq_spec", REDQ, ("redq-policy-critic",)),
+    Case("droq", "droq_asrun", DROQ, ("droq-policy-batch", "log-epsilon"), recorded=True),
+    Case("droq", "droq_spec", DROQ, ("droq-policy-batch",)),
+    Case("flashsac", "flashsac", FLASHSAC, recorded=True),
 )
+
+
+# -------------------------------------------------------------------- files
 
 
 @functools.cache
 def read(file: str) -> dict[str, np.ndarray]:
-    """Return a file's arrays, with the names of part 1 for all of them."""
+    """Return a file's arrays, under the same names whatever the file."""
     with np.load(DATA / f"{file}.npz") as stored:
         return {_common_name(name): stored[name] for name in stored.files}
 
@@ -98,38 +103,87 @@ def _common_name(name: str) -> str:
     return renamed.get(name, name.replace("metrics/", "after/"))
 
 
-def settings(file: str) -> dict[str, Any]:
-    """Return the settings that a file states."""
-    return json.loads(str(read(file).get("settings", "{}")))
+# -------------------------------------------------------------------- algorithms
+
+SCHEDULE_SCALE = {LinearDecay: 3 / 500_000, CosineDecay: 40 / 1_000_000}
+"""The files have short schedules: 6 steps of each optimiser at UTD 2 (XQC), and 40 at UTD 1 (FlashSAC)."""
 
 
 def algorithm_of(case: Case) -> Algorithm:
-    """Return the preset at the file's sizes."""
-    arrays, stated = read(case.file), settings(case.file)
-    utd = {"crossq": 2, "crossq_wn_spec": 2}.get(case.file, stated.get("utd"))
-    algorithm = get_preset(case.preset, utd=utd)
+    """Return the preset at the file's sizes, with the code's values where the case has a deviation in values."""
+    arrays = read(case.file)
+    stated = json.loads(str(arrays.get("settings", "{}")))
+    algorithm = get_preset(case.preset, utd=stated.get("utd", 2 if case.code == XQC else None))
     algorithm = algorithm.replace(
         actor=_at_size(algorithm.actor, arrays, "init/actor/params/torso"),
         critic=_at_size(algorithm.critic, arrays, "init/critic/params/torso"),
         num_critics=arrays["init/critic/params/head/bias"].shape[0],
-        **case.changes,
     )
     if isinstance(algorithm.critic_loss, QuantileHuber):
         algorithm = algorithm.replace(critic_loss=QuantileHuber(arrays["init/critic/params/head/bias"].shape[-1]))
-    if (bins := stated.get("bins")) is not None:
-        algorithm = algorithm_with(algorithm, {"critic_loss.num_atoms": bins})
+    if "bins" in stated:
+        algorithm = with_values(algorithm, {"critic_loss.num_atoms": stated["bins"]})
     if algorithm.optimism is not None:
         torso = _at_size(algorithm.optimism.torso, arrays, "init/optimist/params/torso")
         algorithm = algorithm.replace(optimism=dataclasses.replace(algorithm.optimism, torso=torso))
-    if (epsilon := stated.get("epsilon")) is not None:
-        assert isinstance(algorithm.critic, MLP)
-        norm = dataclasses.replace(algorithm.critic.norm, epsilon=epsilon)
-        algorithm = algorithm.replace(
-            actor=dataclasses.replace(algorithm.actor, norm=norm),
-            critic=dataclasses.replace(algorithm.critic, norm=norm),
-        )
-    if (rate := stated.get("dropout")) is not None:
-        algorithm = algorithm.replace(critic=dataclasses.replace(algorithm.critic, dropout=rate))
+    if case.file in ("xqc", "flashsac"):  # their rewards are already scaled
+        algorithm = algorithm.replace(reward_scaling=None)
+    stated = {
+        f"{network}.norm.epsilon": stated["epsilon"] for network in ("actor", "critic") if "epsilon" in stated
+    } | ({"critic.dropout": stated["dropout"]} if "dropout" in stated else {})
+    algorithm = with_values(algorithm, stated)
+    for deviation in case.deviations:
+        if deviation in VALUES:
+            algorithm = VALUES[deviation](algorithm)
+    return _with_short_schedules(algorithm)
+
+
+def _table_values(algorithm: Algorithm) -> Algorithm:
+    """Return the algorithm with the released values, where a preset has those of the paper's table."""
+    if algorithm.name == "sac":
+        return with_values(algorithm, {"critic_loss": SquaredError(1.0), "temperature.target_entropy": -0.5})
+    released = crossq_wn_code(algorithm.utd)
+    return with_values(
+        algorithm,
+        {
+            "critic_optimizer.learning_rate": released.critic_optimizer.learning_rate,
+            "actor_optimizer.learning_rate": released.actor_optimizer.learning_rate,
+            "temperature": released.temperature,
+        },
+    )
+
+
+def _mujoco_rates(algorithm: Algorithm) -> Algorithm:
+    other = crossq_2024(learning_rate=1e-3)
+    return algorithm.replace(**{name: getattr(other, name) for name in OPTIMIZED})
+
+
+OPTIMIZED = ("critic_optimizer", "actor_optimizer", "temperature")
+
+VALUES: dict[str, Callable[[Algorithm], Algorithm]] = {
+    "table-values": _table_values,
+    "table-actor-statistics": lambda algorithm: algorithm.replace(actor_statistics="all-updates"),
+    "table-heads": lambda algorithm: algorithm.replace(weight_constraint=UnitNorm("all")),
+    "learning-rate-by-suite": _mujoco_rates,
+}
+"""The deviations that are values of the algorithm, with the change to the code's; ``replay`` has the others."""
+
+
+def with_values(part: Any, changes: dict[str, Any]) -> Any:
+    """Return a copy with values replaced by their dotted names."""
+    for path, value in changes.items():
+        name, _, rest = path.partition(".")
+        new = with_values(getattr(part, name), {rest: value}) if rest else value
+        part = dataclasses.replace(part, **{name: new})
+    return part
+
+
+def _with_short_schedules(algorithm: Algorithm) -> Algorithm:
+    for path in ("critic_optimizer", "actor_optimizer", "temperature.optimizer"):
+        optimizer: Any = functools.reduce(getattr, path.split("."), algorithm)
+        if (scale := SCHEDULE_SCALE.get(type(decay := optimizer.learning_rate))) is not None:
+            short = dataclasses.replace(decay, agent_steps=round(decay.agent_steps * scale))
+            algorithm = with_values(algorithm, {f"{path}.learning_rate": short})
     return algorithm
 
 
@@ -141,41 +195,3 @@ def _at_size(torso: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
             return dataclasses.replace(torso, widths=widths)
         case BroNet() | SimBaNet() | FlashSACNet():
             return dataclasses.replace(torso, width=arrays[f"{prefix}/dense/kernel"].shape[-1])
-
-
-def fast_schedules(case: Case, algorithm: Algorithm) -> Algorithm:
-    """Return the algorithm with the short schedules and the settings of XQC's code, in its files."""
-    if case.code != XQC:
-        if case.code == CROSSQ:  # the rates of its MuJoCo script
-            return algorithm_with(algorithm, {f"{name}.learning_rate": 1e-3 for name in OPTIMIZERS})
-        if case.code == FLASHSAC:  # 40 steps of each optimiser
-            lengths = zip(OPTIMIZERS, (40, 80, 80), strict=True)
-            rates = {f"{name}.learning_rate": CosineDecay(3e-4, 1.5e-4, steps) for name, steps in lengths}
-            return algorithm_with(algorithm, rates)
-        if case.code == JAXRL:
-            return algorithm_with(algorithm, {"temperature.target_entropy": -0.5})
-        return algorithm
-
-    def schedule(optimizer: AdamW, agent_steps: int) -> AdamW:
-        return dataclasses.replace(optimizer, learning_rate=LinearDecay(3e-4, 3e-5, agent_steps))
-
-    temperature = dataclasses.replace(
-        algorithm.temperature, target_entropy=-0.5, optimizer=schedule(algorithm.temperature.optimizer, 9)
-    )
-    return algorithm.replace(
-        critic_optimizer=schedule(algorithm.critic_optimizer, 3),
-        actor_optimizer=schedule(algorithm.actor_optimizer, 9),
-        temperature=temperature,
-    )
-
-
-OPTIMIZERS = ("critic_optimizer", "actor_optimizer", "temperature.optimizer")
-
-
-def algorithm_with(part: Any, changes: dict[str, Any]) -> Any:
-    """Return a copy with values replaced by their dotted names."""
-    for path, value in changes.items():
-        name, _, rest = path.partition(".")
-        new = algorithm_with(getattr(part, name), {rest: value}) if rest else value
-        part = dataclasses.replace(part, **{name: new})
-    return part

@@ -27,22 +27,25 @@ from surefoot.algorithms.statistics import Moments
 from surefoot.networks import Critic
 from surefoot.types import Batch, EnvSpec, PyTree
 
+REPLAYED = {"redq-policy-critic", "redq-alpha", "droq-policy-batch", "log-epsilon"}
+"""The deviations in behaviour, which are put in here; ``cases.VALUES`` has those in values."""
+
 COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 KEY = jax.random.key(0)
 
 
 def replay(
-    arrays: dict[str, np.ndarray], algorithm: Algorithm, peculiarities: Iterable[str], monkeypatch: pytest.MonkeyPatch
+    arrays: dict[str, np.ndarray], algorithm: Algorithm, deviations: Iterable[str], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, np.ndarray]:
     """Return what the learner computes from a file's initial state, batches and noise, by the file's names.
 
     Args:
         arrays: Arrays of the file.
         algorithm: Composition at the file's sizes.
-        peculiarities: Names of the deviations that are put in.
+        deviations: Names of the deviations in which the code's behaviour is put in.
         monkeypatch: Fixture that restores what is replaced.
     """
-    return _Replay(arrays, algorithm, frozenset(peculiarities), monkeypatch).run()
+    return _Replay(arrays, algorithm, frozenset(deviations), monkeypatch).run()
 
 
 class _Draws:
@@ -80,10 +83,10 @@ class _Replay:
         self,
         arrays: dict[str, np.ndarray],
         algorithm: Algorithm,
-        peculiarities: frozenset[str],
+        deviations: frozenset[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        self.arrays, self.algorithm, self.peculiarities = arrays, algorithm, peculiarities
+        self.arrays, self.algorithm, self.deviations = arrays, algorithm, deviations
         self.updates, _, observation_size = arrays["data/observation"].shape
         spec = EnvSpec(observation_size, arrays["data/action"].shape[-1])
         self.learner = Learner(algorithm, spec, 0.99)
@@ -92,7 +95,7 @@ class _Replay:
             monkeypatch.setattr(self.learner.critic, "module", _SeparateCritics(algorithm))
         if algorithm.optimism is not None:
             monkeypatch.setattr(Optimist, "update", self._recording(Optimist.update))
-        if "log-epsilon" in peculiarities:
+        if "log-epsilon" in deviations:
             monkeypatch.setattr(policies, "sample_with_log_prob", _sample_with_epsilon)
 
     # ---------------------------------------------------------------- state
@@ -192,14 +195,14 @@ class _Replay:
     def _step(self, state: LearnerState, inputs: dict[str, Any]) -> tuple[LearnerState, dict[str, jax.Array]]:
         self._fill(inputs)
         self.recorded: dict[str, jax.Array] = {}
-        if self.peculiarities & {"redq-policy-critic", "redq-alpha", "droq-policy-batch"}:
+        if self.deviations & (REPLAYED - {"log-epsilon"}):
             new, critic, actor = self._step_apart(state, inputs)
         else:
             new, critic, actor = self.learner.update(state, inputs["batch"], KEY, inputs["update_policy"])
         metrics = critic._asdict() | actor._asdict() | self.recorded
         if "constant_alpha" in inputs:
             metrics["alpha"] = jnp.exp(new.log_alpha)
-            if "redq-alpha" in self.peculiarities:
+            if "redq-alpha" in self.deviations:
                 constant = ~jnp.isnan(inputs["constant_alpha"]) & ~inputs["update_policy"]
                 metrics["alpha"] = jnp.where(constant, inputs["constant_alpha"], metrics["alpha"])
         assert not self.draws.masks
@@ -226,12 +229,12 @@ class _Replay:
     ) -> tuple[LearnerState, CriticMetrics, ActorMetrics]:
         """Return an update with what REDQ's and DroQ's code do in another way."""
         learner, batch, before = self.learner, inputs["batch"], state
-        if "redq-alpha" in self.peculiarities:
+        if "redq-alpha" in self.deviations:
             alpha = inputs["constant_alpha"]
             before = state._replace(log_alpha=jnp.where(jnp.isnan(alpha), state.log_alpha, jnp.log(alpha)))
         after, critic = learner.update_critic(before, batch, KEY)
-        base = before if "redq-policy-critic" in self.peculiarities else after
-        if "droq-policy-batch" in self.peculiarities:
+        base = before if "redq-policy-critic" in self.deviations else after
+        if "droq-policy-batch" in self.deviations:
             batch = batch._replace(observation=inputs["policy_observation"])
         moved, actor = learner.update_policy(base, batch, KEY, KEY)
         moved = after._replace(

@@ -72,13 +72,14 @@ class Algorithms:
     def run(self) -> int:
         """Print the presets; return the exit code."""
         from surefoot.algorithms import to_data
-        from surefoot.algorithms.presets import find_preset, list_presets
+        from surefoot.algorithms.presets import find_preset, list_presets, parity
 
         if self.name is not None:
             preset = find_preset(self.name)
             if self.json:
                 values = [{"name": name, "value": value, "source": source} for name, value, source in preset.values()]
-                print(json_format.dumps({"algorithm": to_data(preset.build()), "values": values}, indent=2))
+                shown = {"algorithm": to_data(preset.build()), "values": values, "parity": parity.to_data(preset.name)}
+                print(json_format.dumps(shown, indent=2))
             else:
                 print_preset(preset)
             return 0
@@ -94,7 +95,9 @@ class Algorithms:
 
 def print_preset(preset: PresetInfo) -> None:
     """Print an algorithm's settings, one line each, with value and source, indented as the parts are nested."""
-    print(f"{preset.name}: {preset.summary}\n{preset.paper}, {preset.url}\n")
+    from surefoot.algorithms.presets import parity
+
+    print(f"{preset.name}: {preset.summary}\n{preset.paper}, {preset.url}\n{parity.line(preset.name)}\n")
     rows = []
     for path, value, source in preset.values():
         depth, name = path.count("."), path.rpartition(".")[2]
