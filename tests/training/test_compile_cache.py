@@ -42,6 +42,7 @@ def programs(folder: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_second_process_reuses_programs_with_identical_results(tmp_path: Path) -> None:
     weights = run(tmp_path / "run", "off")
     cache = tmp_path / "cache"

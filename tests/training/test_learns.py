@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 import surefoot
 from surefoot.algorithms import AdamW, Temperature
 from tests.training.recording import Recording
 from tests.training.small import small
 
 
+@pytest.mark.slow
 def test_cheetah_run_is_learned(tmp_path: Path) -> None:
     optimizer = AdamW(learning_rate=1e-3, weight_decay=0.01, decay="outside-hidden")
     algorithm = small(
-        surefoot.crossq_wn_code(utd=2),
+        surefoot.crossq_wn(utd=2),
         width=64,
         batch_size=128,
         warmup_transitions=1_000,
@@ -34,7 +37,7 @@ def test_cheetah_run_is_learned(tmp_path: Path) -> None:
     )
     finished = observer.events[-1]
     assert finished.random_return < 20.0
-    # Random policies get about 8.
+    # Random policies get about 8, and three seeds of this run got 90 to 280.
     assert finished.final.returns[0] > 80.0
     assert dataclasses.asdict(finished.final)["env_steps"] == 14_000
     assert run.completed

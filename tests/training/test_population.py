@@ -32,7 +32,7 @@ def noise(seeds: int, step: int = 0, ended: bool = False) -> Transition:
     )
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_no_call_copies_a_replay_ring(seeds: int) -> None:
     frames = replay.frame_capacity(CAPACITY, 500)
     population = Population(Learner(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99))
@@ -53,7 +53,7 @@ def test_no_call_copies_a_replay_ring(seeds: int) -> None:
             assert memory.alias_size_in_bytes > state.replay.frames.size * 4, f"{name} does not write in place"
 
 
-@pytest.mark.parametrize("seeds", [(3,), (3, 7)])
+@pytest.mark.parametrize("seeds", [pytest.param((3,), marks=pytest.mark.slow), (3, 7)])
 def test_separate_calls_equal_the_fused_step(seeds: tuple[int, ...]) -> None:
     population = get_population(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99)
     first = np.zeros((len(seeds), 17), np.float32)
@@ -78,6 +78,6 @@ def test_equal_runs_share_traces() -> None:
     assert get_population(algorithm.replace(), SPEC, 0.99) is population
     for seed in (0, 5):
         state = population.init([seed], 100, 120, np.zeros((1, 17), np.float32))
-        population.train_step(state, noise(1))
+        population.train_step(state, noise(1), num_updates=0)
     programs: tuple[Any, ...] = (population._train_step, population._init)
     assert [program._cache_size() for program in programs] == [1, 1]

@@ -281,3 +281,6 @@ def test_resume_equals_uninterrupted_run_with_settings_that_change_it(
     assert_same_policy(changed, tmp_path / "parts")
     with pytest.raises(AssertionError):
         assert_same_policy(changed, finished)
+    rows, expected = (surefoot.Run(path, completed=True).diagnostics() for path in (changed, finished))
+    for name in ("seed", "env_steps", "agent_steps", "grad_steps"):
+        np.testing.assert_array_equal(rows[name], expected[name])

@@ -61,6 +61,11 @@ def test_message_lists_unreached_resets(algorithm: Algorithm, env_steps: int, me
     assert line(algorithm, env_steps) == message
 
 
+class StopAtStart(surefoot.Callback):
+    def on_start(self, event: object) -> None:
+        raise surefoot.StopTraining
+
+
 def test_message_is_reported_at_the_start(tmp_path: Path) -> None:
     observer = Recording()
     algorithm = small(surefoot.sac(), resets=surefoot.ResetAt((102, 5_000)))
@@ -70,6 +75,7 @@ def test_message_is_reported_at_the_start(tmp_path: Path) -> None:
         env_steps=102,
         evaluation_episodes=1,
         out=tmp_path / "run",
+        callbacks=[StopAtStart()],
         observer=observer,
     )
     assert "resets not reached: at agent step 5,000, of 102 in this run" in observer.messages

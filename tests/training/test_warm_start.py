@@ -136,15 +136,15 @@ def test_newest_transitions_that_fit_are_transferred(source: Path) -> None:
     task = get_task("probe-truncation")
     with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(Recording())) as loop:
         loop.restore(RunDirectory.open(source))
-        source_arrays = loop._state.replay
-    assert int(source_arrays.oldest.max()) > 0
+        full = loop._state.replay
+    assert int(full.oldest.max()) > 0
     for room in (None, 110):
-        arrays, _, plan = initialize(init_from=source, init_replay=True, replay_capacity=room)
+        state, _, plan = initialize(init_from=source, init_replay=True, replay_capacity=room)
         held = SourceRun.open(source).held
-        assert plan.warm_start.transitions == min(held, room or held) == int(arrays.replay.num_transitions[0])
+        assert plan.warm_start.transitions == min(held, room or held) == int(state.replay.num_transitions[0])
         for seed in range(2):
-            for own, full in zip(transitions(arrays.replay, seed), transitions(source_arrays, seed), strict=True):
-                np.testing.assert_array_equal(own, full[-plan.warm_start.transitions :])
+            for own, all_of_source in zip(transitions(state.replay, seed), transitions(full, seed), strict=True):
+                np.testing.assert_array_equal(own, all_of_source[-plan.warm_start.transitions :])
         # They count towards the warm-up.
         assert (plan.warmup_steps, plan.random_steps) == (0, 0)
 
@@ -184,13 +184,12 @@ def test_resume_without_the_source_run_equals_uninterrupted_run(source: Path, tm
     settings: dict[str, Any] = {"init_from": origin, "init_replay": True, "env_steps": 70, "seed": 3}
     run = surefoot.train("probe-truncation", out=tmp_path / "whole", observer=Recording(), **(SETTINGS | settings))
     # The first evaluation is that of the source's last policies.
-    log, source_arrays = run.evaluations(), surefoot.Run(source, completed=True).evaluations()
-    np.testing.assert_array_equal(
-        log["return"][log["env_steps"] == 0], source_arrays["return"][source_arrays["env_steps"] == 160]
-    )
+    log, last = run.evaluations(), surefoot.Run(source, completed=True).evaluations()
+    np.testing.assert_array_equal(log["return"][log["env_steps"] == 0], last["return"][last["env_steps"] == 160])
     assert_resumes_without_its_source(run.path, tmp_path / "stopped", origin, **settings)
 
 
+@pytest.mark.slow
 def test_prefilled_run_resumes_and_starts_again_bit_exactly(data: Path, tmp_path: Path) -> None:
     origin = tmp_path / "data.npz"
     shutil.copy(data, origin)
