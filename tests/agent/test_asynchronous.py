@@ -13,6 +13,7 @@ import pytest
 
 import surefoot
 from surefoot.agent.core import AgentCore
+from surefoot.algorithms import HeldNoise
 from tests.agent.support import ACTION, Robot, agent
 from tests.training.small import small
 
@@ -201,9 +202,12 @@ def test_act_and_observe_outside_the_block_are_errors() -> None:
 
 
 def test_policy_without_own_noise_is_rejected() -> None:
-    made = agent(algorithm=small(surefoot.td3_wn(utd=1), warmup_transitions=20))
-    with pytest.raises(surefoot.UserError, match="td3-wn explores by optimism or adds"):
-        surefoot.AsyncLearner(made)
+    held = small(surefoot.crossq_wn(utd=1), warmup_transitions=20, name="held", held_noise=HeldNoise())
+    for algorithm in (small(surefoot.td3_wn(utd=1), warmup_transitions=20), held):
+        with pytest.raises(
+            surefoot.UserError, match=f"{algorithm.name} explores by optimism, holds its noise, or adds"
+        ):
+            surefoot.AsyncLearner(agent(algorithm=algorithm))
 
 
 def test_agent_is_released_if_the_priority_cannot_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,16 +90,17 @@ class AsyncLearner:
             steps: any other loop would occupy a core. ``stats().realtime`` is whether it was granted.
 
     Raises:
-        UserError: ``publish_every`` is not a whole number from 1 to 2**20, or the algorithm does not explore with the
-            policy's own noise.
+        UserError: ``publish_every`` is not a whole number from 1 to 2**20, or the algorithm does not explore with fresh
+            noise of the policy.
     """
 
     def __init__(self, agent: Agent, publish_every: int | None = None, realtime: bool = False) -> None:
         algorithm = agent.algorithm
-        if algorithm.optimism is not None or not isinstance(algorithm.policy, TanhGaussian):
+        fresh_noise = algorithm.optimism is None and algorithm.held_noise is None
+        if not fresh_noise or not isinstance(algorithm.policy, TanhGaussian):
             raise UserError(
-                f"AsyncLearner explores with the policy's own noise, but {algorithm.name} explores by optimism or adds "
-                "noise to a deterministic policy: use Agent in your own loop"
+                f"AsyncLearner explores with fresh noise of the policy, but {algorithm.name} explores by optimism, holds "
+                "its noise, or adds noise to a deterministic policy: use Agent in your own loop"
             )
         self._agent = agent
         self._wants_realtime, self._priority = realtime, RealtimePriority()
