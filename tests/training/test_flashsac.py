@@ -39,6 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env_steps=ENV_STEPS,
         num_seeds=2,
         checkpoint_every=CHECKPOINT,
+        diagnose_every=0,
         evaluation_episodes=1,
         out=out,
         observer=Recording(),

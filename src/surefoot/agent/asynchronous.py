@@ -99,8 +99,8 @@ class AsyncLearner:
         fresh_noise = algorithm.optimism is None and algorithm.held_noise is None
         if not fresh_noise or not isinstance(algorithm.policy, TanhGaussian):
             raise UserError(
-                f"AsyncLearner explores with fresh noise of the policy, but {algorithm.name} explores by optimism, holds "
-                "its noise, or adds noise to a deterministic policy: use Agent in your own loop"
+                f"AsyncLearner explores with fresh noise of the policy, but {algorithm.name} explores by optimism, "
+                "holds its noise, or adds noise to a deterministic policy: use Agent in your own loop"
             )
         self._agent = agent
         self._wants_realtime, self._priority = realtime, RealtimePriority()
