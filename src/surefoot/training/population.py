@@ -101,7 +101,7 @@ class Population:
         return self._init(keys, first if observation is None else observation, capacity, frames, observation is None)
 
     def start_episodes(self, state: PopulationState, observation: Array, starts: Array) -> PopulationState:
-        """Start a new episode, leaving the one under way unfinished.
+        """Start new episodes in place of unfinished ones.
 
         Args:
             state: Its buffers are donated.

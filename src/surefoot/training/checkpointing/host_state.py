@@ -113,7 +113,7 @@ class HostState:
                 "starts; the run differs from an uninterrupted one from here on"
             )
         self._abandon(abandoned)
-        actions = [taken[:0] if gone else taken for taken, gone in zip(actions, abandoned, strict=True)]
+        actions = [taken[:0] if dropped else taken for taken, dropped in zip(actions, abandoned, strict=True)]
         self.observation = vector.restore(self.episode.tolist(), actions)
         return abandoned
 
