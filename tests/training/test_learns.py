@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import surefoot
@@ -30,6 +31,7 @@ def test_cheetah_run_is_learned(tmp_path: Path) -> None:
         "cheetah-run",
         algorithm=algorithm,
         env_steps=14_000,
+        num_seeds=3,
         evaluate_every=14_000,
         evaluation_episodes=2,
         out=tmp_path / "run",
@@ -37,7 +39,7 @@ def test_cheetah_run_is_learned(tmp_path: Path) -> None:
     )
     finished = observer.events[-1]
     assert finished.random_return < 20.0
-    # Random policies get about 8, and three seeds of this run got 90 to 280.
-    assert finished.final.returns[0] > 80.0
+    # Random policies get about 8; single seeds vary from 30 to 290.
+    assert np.mean(finished.final.returns) > 80.0
     assert dataclasses.asdict(finished.final)["env_steps"] == 14_000
     assert run.completed
