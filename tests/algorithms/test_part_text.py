@@ -113,7 +113,7 @@ def test_errors_take_one_line_and_name_the_nearest_choice() -> None:
         ("discount", "2"): "discount must be in [0, 1], got 2.0",
         ("critic_pass", "joined"): "critic_pass must be one of joint, separate, got 'joined'; did you mean 'joint'?",
         ("critic_pass", "joint"): "critic_pass 'joint' needs a batch-normalised critic",
-        ("weight_constraint", "unit-nrm"): "must be one of none, UnitNorm, L2Penalty, got 'unit-nrm'",
+        ("weight_constraint", "unit-nrm"): "must be one of none, UnitNorm, FullUnitNorm, L2Penalty, got 'unit-nrm'",
         ("critic.norm", "batch"): "did you mean 'BatchNorm'",
         ("actor", "MLP(open('x'))"): "open('x') is neither a part nor a literal",
         ("actor", "MLP((8,), size=3)"): "MLP got an unexpected keyword argument 'size'",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms import Learner, Mean, Min, UnitNorm, held_noise, statistics
+from surefoot.algorithms import BoundedReturnScaling, Learner, Mean, Min, UnitNorm, held_noise, statistics
 from surefoot.algorithms.presets import get_preset, list_presets, parity, xqc
 from surefoot.types import EnvSpec
 from tests.parity.cases import CASES, VALUES, Case, algorithm_of, read, with_values
@@ -86,19 +86,22 @@ def test_return_statistics_and_scaled_rewards_agree() -> None:
     np.testing.assert_allclose(scaled, arrays["scaled"], rtol=1e-12)
 
 
-def test_rewards_and_held_noise_are_flashsacs() -> None:
+def test_bounded_rewards_and_held_noise_agree() -> None:
     arrays, algorithm = read("flashsac"), get_preset("flashsac")
+    scaling = algorithm.reward_scaling
+    assert isinstance(scaling, BoundedReturnScaling)
     assert algorithm.held_noise is not None
-    np.testing.assert_allclose(held_noise.probabilities(algorithm.held_noise), arrays["zeta_pmf"], rtol=1e-9)
-    functions = Learner(algorithm, EnvSpec(5, 2), 0.99)
-    update = jax.jit(lambda state, *step: functions.update_return_moments(state, *step).returns)
-    state = jax.jit(functions.init)(jax.random.key(0))
+    np.testing.assert_allclose(held_noise.probabilities(algorithm.held_noise), arrays["zeta_pmf"], rtol=1e-12)
+
+    def step(returns: statistics.ReturnMoments, transition: tuple[jax.Array, jax.Array]) -> Any:
+        returns = statistics.update_bounded_return_moments(returns, *transition, algorithm.discount or 0.0)
+        reward = jnp.asarray(arrays["data/reward"][0])
+        return returns, statistics.scale_reward_bounded(returns, reward, scaling.bound, scaling.epsilon)
+
+    start = jax.tree.map(lambda x: x.astype(float), statistics.init_bounded_return_moments())
     ended = np.maximum(arrays["reward_scaling/terminated"], arrays["reward_scaling/truncated"])
-    scaled = []
-    for step in zip(arrays["reward_scaling/reward"], ended, strict=True):
-        state = state._replace(returns=update(state, *step))
-        scaled.append(functions.scale_reward(state, arrays["data/reward"][0]))
-    np.testing.assert_allclose(scaled, arrays["reward_scaling/scaled_batch"], rtol=1e-9)
+    _, scaled = jax.lax.scan(step, start, (arrays["reward_scaling/reward"], ended))
+    np.testing.assert_allclose(scaled, arrays["reward_scaling/scaled_batch"], rtol=1e-12)
 
 
 # -------------------------------------------------------------------- deviations
@@ -162,6 +165,11 @@ MUTATIONS: dict[str, tuple[dict[str, Any], ...]] = {
         {"target.tau": 0.0101},
         {"critic_optimizer.learning_rate.final": 1.515e-4},
         {"actor_pass": "separate"},
+        {"actor.norm.running_variance": "biased"},
+        {"critic.norm.epsilon": 1.01e-5},
+        {"critic_loss.over_critics": "sum"},
+        {"temperature.target_entropy": -0.473},
+        {"weight_constraint": None},
     ),
 }
 FAST = (("sac_jaxrl", 0), ("crossq_wn_asrun", 1), ("droq_spec", 0))
