@@ -27,7 +27,7 @@ def trained() -> surefoot.Agent:
 # ---------------------------------------------------------------- equality with the trainer
 
 
-@pytest.mark.parametrize("task_name", ["probe-termination", "probe-truncation"])
+@pytest.mark.parametrize("task_name", [pytest.param("probe-termination", marks=pytest.mark.slow), "probe-truncation"])
 def test_custom_loop_equals_trainer_bit_for_bit(task_name: str, tmp_path: Path) -> None:
     steps, seed, algorithm = 60, 3, tiny()
     surefoot.train(

@@ -33,7 +33,7 @@ ACTOR_WIDTHS, CRITIC_WIDTHS = (12, 10), (16, 14)
 UNIFORM_WIDTHS = (6, 6)
 
 REPRESENTATIVE = ("crossq-2024", "bro", "xqc")
-"""Presets that together use most parts; the fast tier runs expensive tests only on these."""
+"""Presets that together use most parts."""
 
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """Options for ``jax.jit`` that halve the time of a compilation; the programs here run only a few times."""
@@ -66,9 +66,9 @@ def tiny(algorithm: Algorithm | None = None, **changes: Any) -> Algorithm:
 
 
 def every_preset() -> list[Any]:
-    """Return the presets' names as pytest parameters; all but the representative ones are in the slow tier."""
+    """Return the presets' names as pytest parameters; all but one are in the slow tier."""
     names = [preset.name for preset in list_presets()]
-    return [pytest.param(name, marks=[] if name in REPRESENTATIVE else pytest.mark.slow) for name in names]
+    return [pytest.param(name, marks=[] if name == "xqc" else pytest.mark.slow) for name in names]
 
 
 @functools.cache

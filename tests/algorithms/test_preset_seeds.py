@@ -38,6 +38,7 @@ def trained(name: str, seeds: tuple[int, ...]) -> tuple[PopulationState, Populat
     return warm, state, actions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPRESENTATIVE)
 def test_two_seeds_equal_two_single_seed_runs(name: str) -> None:
     warm, after, actions = trained(name, SEEDS)

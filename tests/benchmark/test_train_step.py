@@ -57,6 +57,7 @@ def test_program_size_does_not_depend_on_utd() -> None:
     assert lines[0] == lines[1]
 
 
+@pytest.mark.slow
 def test_state_of_s_seeds_is_s_times_as_large() -> None:
     sizes = []
     for seeds in (1, 3):
@@ -66,6 +67,7 @@ def test_state_of_s_seeds_is_s_times_as_large() -> None:
     assert sizes[1] == 3 * sizes[0]
 
 
+@pytest.mark.slow
 def test_one_call_updates_every_seed_utd_times() -> None:
     step = TrainStep(small(surefoot.sac(utd=3)), SPEC, num_seeds=2)
     step.run(1)

@@ -27,6 +27,7 @@ class Crash(surefoot.Callback):
             raise OSError("the machine failed")
 
 
+@pytest.mark.slow
 def test_dashboards_of_resumed_run_equal_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
     out, quiet = tmp_path / "run", {"observer": Recording()}

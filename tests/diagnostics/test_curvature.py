@@ -83,6 +83,7 @@ def hessian(algorithm: Algorithm, key: jax.Array) -> np.ndarray:
     return matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_steps", [12, 1000])
 def test_curvature_equals_the_hessians(num_steps: int) -> None:
     key = jax.random.key(5)
@@ -93,6 +94,7 @@ def test_curvature_equals_the_hessians(num_steps: int) -> None:
     assert float(found.condition_number) >= 1.0
 
 
+@pytest.mark.slow
 def test_the_condition_number_is_that_of_the_ritz_values() -> None:
     """Three steps from the same first vector, with the whole Hessian in hand."""
     key = jax.random.key(5)

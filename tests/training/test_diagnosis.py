@@ -66,6 +66,7 @@ def test_sums_equal_the_layers(two_seeds: surefoot.Run) -> None:
     np.testing.assert_allclose(log["critic_weight_norm/torso/dense_1"], 4.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_measurements_do_not_depend_on_other_seeds(two_seeds: surefoot.Run, tmp_path: Path) -> None:
     together, alone = two_seeds.diagnostics(), train(tmp_path / "run", seed=4, diagnose_every=40).diagnostics()
     for name in ("critic_weight_norm", "actor_gradient_norm", "critic_dead_units", "q_bias_mean", "q_bias_std"):
@@ -73,6 +74,7 @@ def test_measurements_do_not_depend_on_other_seeds(two_seeds: surefoot.Run, tmp_
         np.testing.assert_allclose(together[name][1::2][first_two], alone[name][first_two], rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_curvature_is_measured_on_request(two_seeds: surefoot.Run, tmp_path: Path) -> None:
     log = train(tmp_path / "run", diagnose_every=80).diagnostics()
     assert np.isnan(log["critic_hessian_largest_eigenvalue"]).all()
@@ -176,6 +178,7 @@ def test_q_bias_equals_values_computed_by_hand(task: Any, tail: bool) -> None:
     assert row["q_bias_mean_per_state"] == pytest.approx(per_state.mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_q_bias_with_scaled_rewards_is_in_the_units_of_the_critics() -> None:
     algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT, reward_scaling=ReturnScaling(epsilon=1e-8))
     row, values, returns = measured_and_by_hand(zoo.terminating, False, algorithm, reward_scale=1.0)

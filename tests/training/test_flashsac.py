@@ -47,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_run_resumed_within_held_noise_equals_an_uninterrupted_one(run: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     shutil.copytree(run, cut)
@@ -59,6 +60,7 @@ def test_run_resumed_within_held_noise_equals_an_uninterrupted_one(run: Path, tm
     assert_same_run(run, cut)
 
 
+@pytest.mark.slow
 def test_saved_and_exported_policies_equal_the_trained_actor(run: Path, tmp_path: Path) -> None:
     functions = Learner(algorithm(), EnvSpec(2, 1), 0.99)
     stored = RunDirectory.open(run).checkpoints.load().arrays["learner"]

@@ -117,7 +117,10 @@ def test_evaluate_equals_the_last_evaluation(observed: tuple[Recording, surefoot
     np.testing.assert_allclose(result.returns.reshape(-1), log["return"][last], atol=1e-3)
 
 
-@pytest.mark.parametrize(("make", "terminates", "workers"), [(zoo.terminating, True, 2), (zoo.truncating, False, 0)])
+@pytest.mark.parametrize(
+    ("make", "terminates", "workers"),
+    [pytest.param(zoo.terminating, True, 2, marks=pytest.mark.slow), (zoo.truncating, False, 0)],
+)
 def test_time_limit_is_not_stored_as_termination(make: object, terminates: bool, workers: int, tmp_path: Path) -> None:
     config = TrainConfig(make, ALGORITHM, env_steps=101, out=tmp_path / "run", env_workers=workers, **SETTINGS)
     task = get_task(make)

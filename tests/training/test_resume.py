@@ -176,6 +176,7 @@ def test_resume_with_damaged_newest_checkpoint_uses_the_previous_one(
     assert_same_run(finished, out)
 
 
+@pytest.mark.slow
 def test_extended_run_equals_a_longer_one(out: Path, tmp_path: Path) -> None:
     longer = train(tmp_path / "longer", env_steps=300).path
     assert surefoot.resume(out, env_steps=300, observer=Recording()).completed
@@ -256,6 +257,7 @@ def forgetful() -> Forgetful:
     return Forgetful(truncates=True)
 
 
+@pytest.mark.slow
 def test_environment_that_cannot_be_replayed_starts_a_new_episode(tmp_path: Path) -> None:
     out = tmp_path / "run"
     settings = {"evaluate_every": 1000, "checkpoint_every": 40, "evaluation_episodes": 1, "observer": Recording()}

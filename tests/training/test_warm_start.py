@@ -111,6 +111,7 @@ def test_networks_are_transferred_and_the_rest_is_fresh(source: Path) -> None:
     assert int(state.replay.num_transitions[0]) == 0
 
 
+@pytest.mark.slow
 def test_one_source_seed_initialises_all_seeds(source: Path, tmp_path: Path) -> None:
     settings = SETTINGS | {"num_seeds": 1, "callbacks": [StopAt(60)]}
     one = surefoot.train("probe-truncation", out=tmp_path / "one", observer=Recording(), **settings)
@@ -178,6 +179,7 @@ def assert_resumes_without_its_source(whole: Path, out: Path, origin: Path, **se
     assert_same_run(whole, out)
 
 
+@pytest.mark.slow
 def test_resume_without_the_source_run_equals_uninterrupted_run(source: Path, tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     shutil.copytree(source, origin)
