@@ -12,7 +12,7 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 
-# The stamp's name remembers the extras, so that `make train` keeps what `make setup EXTRA=cuda` installed.
+# The stamp's name lists the installed extras, so that `make train` keeps what `make setup EXTRA=cuda` installed.
 EXTRA ?= $(filter-out base,$(subst +,$(space),$(patsubst .venv/.setup-%,%,$(firstword $(wildcard .venv/.setup-*)))))
 # What the tests and the examples use; the GPU build of JAX is the one extra that a machine decides.
 EXTRAS := dmc myosuite mujoco export minari ray report tensorboard video wandb
@@ -139,7 +139,7 @@ $(STAMP): uv.lock pyproject.toml .python-version $(UV_PROGRAM)
 .uv/bin/uv:
 	@rm -rf .uv
 	@# The first python3 may be a pyenv shim without the version this folder asks for: try the system's as well.
-	@# pip goes first, because it knows the mirror that a machine may be set up for.
+	@# pip goes first, since it uses a package mirror that the machine is configured for.
 	@for python in python3 /usr/bin/python3; do \
 	  if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
 	    $$python -m venv .uv && .uv/bin/python -m pip install --quiet 'uv>=0.9' && exit 0; exit 1; \

@@ -1,6 +1,6 @@
 """Cost of environment, replay, logging, evaluation and checkpoints over the bare training step.
 
-    python -m benchmarks.end_to_end [task] [plain|overlap] [windows]
+    python -m benchmarks.end_to_end [task] [--overlap] [--windows N]
 
 Windows of 100 agent steps of a run at UTD 2 alternate with 100 bare training steps, because the speed of shared
 machines changes within seconds. The run evaluates one episode and writes a checkpoint every 4,000 env steps.
@@ -8,7 +8,7 @@ machines changes within seconds. The run evaluates one episode and writes a chec
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -48,7 +48,7 @@ class Alternate(surefoot.Callback):
         self.bare.append(self._start - now)
 
 
-def main(name: str = "dog-run", mode: str = "plain", windows: str = "20") -> None:
+def main(name: str, overlap: bool, windows: int) -> None:
     """Print one line of results."""
     task, algorithm = get_task(name), crossq_wn(utd=_UTD)
     assert task.observation_size is not None
@@ -56,7 +56,7 @@ def main(name: str = "dog-run", mode: str = "plain", windows: str = "20") -> Non
     step = TrainStep(algorithm, EnvSpec(task.observation_size, task.action_size))
     step.run(10)
     alternate = Alternate(step)
-    agent_steps = _WARMUP + _WINDOW // 2 + _WINDOW * int(windows)
+    agent_steps = _WARMUP + _WINDOW // 2 + _WINDOW * windows
     with tempfile.TemporaryDirectory() as folder:
         surefoot.train(
             name,
@@ -66,7 +66,7 @@ def main(name: str = "dog-run", mode: str = "plain", windows: str = "20") -> Non
             evaluation_episodes=1,
             checkpoint_every=4_000,
             diagnose_every=0,
-            overlap=mode == "overlap",
+            overlap=overlap,
             callbacks=[alternate],
             out=Path(folder) / "run",
         )
@@ -74,10 +74,17 @@ def main(name: str = "dog-run", mode: str = "plain", windows: str = "20") -> Non
     bare = (bare[:-1] + bare[1:]) / 2.0  # before and after each window of the run
     updates = _UTD * _WINDOW * len(run)
     print(
-        f"{name}, {mode}, {len(run)} windows: bare {updates / bare.sum():.1f} updates/s, "
+        f"{name}{', overlap' if overlap else ''}, {len(run)} windows: bare {updates / bare.sum():.1f} updates/s, "
         f"end to end {updates / run.sum():.1f}: {1.0 - bare.sum() / run.sum():.1%} less"
     )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description="Measure the cost of environment, replay and files over the bare training step.", allow_abbrev=False
+    )
+    parser.add_argument("task", nargs="?", default="dog-run", help="task name (default: dog-run)")
+    parser.add_argument("--overlap", action="store_true", help="overlap environment steps with updates")
+    parser.add_argument("--windows", type=int, default=20, metavar="N", help="windows of 100 agent steps (default: 20)")
+    given = parser.parse_args()
+    main(given.task, given.overlap, given.windows)

@@ -1,15 +1,15 @@
 """Time of an update by operation, from JAX's profiler.
 
-    python -m benchmarks.profile_update [float32|tf32|bf16] [updates per agent step] [seeds]
+    python -m benchmarks.profile_update [float32|tf32|bf16] [utd] [seeds]
 
 Pin it to one core (``taskset -c 0``) for a table whose rows add up: on several cores, operations overlap.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import re
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,15 +19,16 @@ from jax.profiler import ProfileData
 
 from surefoot.algorithms.presets import crossq_wn
 from surefoot.benchmark.train_step import TrainStep
+from surefoot.machine import PRECISIONS, Precision
 from surefoot.types import EnvSpec
 
 _CALLS = 30
 _ROWS = 40
 
 
-def main(precision: str = "float32", utd: str = "5", seeds: str = "1") -> None:
+def main(precision: Precision, utd: int, seeds: int) -> None:
     """Print the table of operations."""
-    step = TrainStep(crossq_wn(utd=int(utd)), EnvSpec(17, 6), int(seeds), precision)  # type: ignore[arg-type]
+    step = TrainStep(crossq_wn(utd=utd), EnvSpec(17, 6), seeds, precision)
     step.run(3)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -35,7 +36,7 @@ def main(precision: str = "float32", utd: str = "5", seeds: str = "1") -> None:
             step.run(_CALLS)
             wall = time.perf_counter() - start
         data = ProfileData.from_file(str(next(Path(folder).rglob("*.xplane.pb"))))
-    updates = _CALLS * int(utd)
+    updates = _CALLS * utd
     spent, times = collections.Counter[str](), collections.Counter[str]()
     for plane in data.planes:
         for line in plane.lines:
@@ -87,4 +88,9 @@ def _kind(operation: str, sources: dict[str, tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description="Measure the time of an update by operation.", allow_abbrev=False)
+    parser.add_argument("precision", nargs="?", default="float32", choices=PRECISIONS)
+    parser.add_argument("utd", nargs="?", type=int, default=5, help="gradient updates per agent step (default: 5)")
+    parser.add_argument("seeds", nargs="?", type=int, default=1, help="seeds in one process (default: 1)")
+    given = parser.parse_args()
+    main(given.precision, given.utd, given.seeds)

@@ -56,10 +56,10 @@ def test_panel_shows_run_progress_and_every_seed(seeds: int, width: int) -> None
     assert ("mean 55.0 104.5 45%" in words) == (seeds == 10)
 
 
-def test_panel_shows_compilation_before_first_progress() -> None:
+def test_panel_before_first_progress() -> None:
     started, _, _ = events(2)
     text = drawn(started, None, None, width=80)
-    assert "1m 15s  compiling" in text
+    assert "1m 15s  starting" in text
     assert "0 of 40,000 env steps, 0%" in text
 
 
@@ -111,7 +111,7 @@ def test_log_display_prints_progress_from_the_start_and_stops_at_the_end() -> No
     with LogDisplay(console, interval=0.02) as display:
         wait_for("building environments, 0s")
         display.on_start(started)
-        wait_for("compiling, 0s")
+        wait_for("starting, 0s")
         display.on_progress(progress)
         wait_for("env steps 10,000/40,000  512 env steps/s  2,560 updates/s  1h 02m left")
         display.on_finish(RunFinished(started.path, 40_000, True, 90.0, evaluation, 1.0))

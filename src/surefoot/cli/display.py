@@ -148,7 +148,7 @@ def progress_text(started: RunStarted | None, progress: Progress | None, seconds
     if started is None:
         return f"building environments, {duration_text(seconds)}"
     if progress is None:
-        return f"compiling, {duration_text(seconds)}"
+        return f"starting, {duration_text(seconds)}"
     return f"env steps {progress.env_steps:,}/{started.env_steps:,}  {speed_text(progress)}"
 
 

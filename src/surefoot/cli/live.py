@@ -75,7 +75,7 @@ def render(
         _facts(started),
         Text(),
         _bar(started, progress),
-        Text(f"{duration_text(seconds)}  {'compiling' if progress is None else speed_text(progress)}"),
+        Text(f"{duration_text(seconds)}  {'starting' if progress is None else speed_text(progress)}"),
         Text(),
         _seed_table(started, progress, evaluation),
     )

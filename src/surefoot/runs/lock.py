@@ -79,7 +79,7 @@ class RunLock:
         self._kept.add(descriptor)
         return lambda: self._close(descriptor)
 
-    def forget(self) -> None:
+    def close_copies(self) -> None:
         """Close the copied descriptors in a forked child; the parent keeps its lock."""
         self.release()
         for descriptor in list(self._kept):
@@ -125,10 +125,10 @@ def _lock(descriptor: int) -> None:
 _locks: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
-def _forget_in_child() -> None:
+def _close_copies_in_child() -> None:
     """Close copied locks in a forked child: an orphaned worker must not keep a dead run locked."""
     for lock in _locks:
-        lock.forget()
+        lock.close_copies()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+os.register_at_fork(after_in_child=_close_copies_in_child)
