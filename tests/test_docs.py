@@ -7,12 +7,14 @@ import functools
 import importlib.util
 import re
 import shlex
+import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import surefoot
 from surefoot.algorithms.presets import find_preset, list_presets
 from surefoot.cli.main import COMMANDS
 from surefoot.cli.parse import load_command, parse
@@ -134,6 +136,34 @@ def test_runnable_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.M
     for run, code in snippets(page):
         if run:
             exec(compile(code, name_of(page), "exec"), names)
+
+
+def test_environment_guide_shows_what_the_check_observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snippet that checks the guide's environment, where its time limit terminates."""
+    page = DOCS / "own-environment.md"
+    (_, environment), (_, check), *_ = snippets(page)
+    flags = "reward, terminated, truncated, {}"
+    assert flags in environment
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").touch()
+    code = environment.replace(flags, "reward, terminated or truncated, False, {}")
+    (tmp_path / "my_package" / "envs.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AssertionError, match="terminated after exactly 200 steps"):
+        exec(compile(check, name_of(page), "exec"), {})
+    del sys.modules["my_package.envs"], sys.modules["my_package"]
+    sentence = re.search(r"`report.findings` have the fields (.*?)\.$", page.read_text(), re.MULTILINE)
+    assert sentence is not None
+    assert re.findall(r"`(\w+)`", sentence[1]) == [field.name for field in dataclasses.fields(surefoot.Finding)]
+
+
+def test_default_run_paths_have_the_default_algorithm() -> None:
+    (default,) = (
+        field.default for field in dataclasses.fields(load_command(COMMANDS["train"])) if field.name == "algorithm"
+    )
+    paths = [path for page in PAGES for path in re.findall(r"runs/[\w.-]+-\d+\b", page.read_text(encoding="utf-8"))]
+    assert paths
+    assert [path for path in paths if not path.endswith(f"-{default}-1")] == []
 
 
 def test_guides_are_in_the_navigation_and_linked_from_the_home_page() -> None:

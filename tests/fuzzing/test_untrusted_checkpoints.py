@@ -5,6 +5,7 @@ Tests the loaders of the training loop and of agents, which use sizes, positions
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +27,6 @@ from tests.fuzzing.malformed import dump, is_rejected, other_values, sample
 from tests.fuzzing.test_untrusted_runs import seal
 from tests.training.small import small
 
-pytestmark = pytest.mark.slow
-
 Arrays = dict[str, np.ndarray]
 
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -48,6 +47,23 @@ def array_files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("checkpoints/*/*.npz")), *sorted(folder.glob("replay/*.npz"))]
 
 
+@contextlib.contextmanager
+def changed_array(folder: Path, path: Path, name: str, change: str) -> Iterator[None]:
+    """Change or remove an array of one file of a checkpoint, and restore it on exit."""
+    described = [path, *folder.glob("checkpoints/*/manifest.json"), folder / "policy/policy.json"]
+    originals = {file: file.read_bytes() for file in described}
+    arrays = read_arrays(path)
+    value = arrays.pop(name)
+    if change != "removed":
+        arrays[name] = CHANGES[change](value)
+    with path.open("wb") as stream:
+        write_arrays(stream, arrays)
+    seal(folder)
+    yield
+    for file, content in originals.items():
+        file.write_bytes(content)
+
+
 def changed_arrays(folder: Path, seed: int, most: int) -> Iterator[str]:
     """Change or remove one array of a checkpoint at a time; yield a description and restore it."""
     cases = [
@@ -56,21 +72,9 @@ def changed_arrays(folder: Path, seed: int, most: int) -> Iterator[str]:
         for name in read_arrays(path)
         for change in (*CHANGES, "removed")
     ]
-    manifest = next(folder.glob("checkpoints/*/manifest.json"))
-    policy, described = (folder / "policy/policy.json").read_bytes(), manifest.read_bytes()
     for path, name, change in sample(iter(cases), seed, most):
-        original = path.read_bytes()
-        arrays = read_arrays(path)
-        value = arrays.pop(name)
-        if change != "removed":
-            arrays[name] = CHANGES[change](value)
-        with path.open("wb") as stream:
-            write_arrays(stream, arrays)
-        seal(folder)
-        yield f"{path.name} {name}: {change}"
-        path.write_bytes(original)
-        manifest.write_bytes(described)
-        (folder / "policy/policy.json").write_bytes(policy)
+        with changed_array(folder, path, name, change):
+            yield f"{path.name} {name}: {change}"
 
 
 def changed_meta(folder: Path, seed: int, most: int) -> Iterator[str]:
@@ -113,6 +117,42 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
         yield out, restore
 
 
+INVALID: dict[str, dict[str, str]] = {
+    "loop.npz": {
+        "episode": "negative",
+        "observation": "another type",
+        "action": "one more axis",
+        "interval_return": "a scalar",
+        "last_return": "twice as many rows",
+        "episode_lengths": "removed",
+    },
+    "segment": {
+        "frames": "empty",
+        "rewards": "another type",
+        "frame_count": "negative",
+        "first_frame": "large",
+        "stop": "huge",
+        "frame_of": "removed",
+    },
+    "replay_counters.npz": {"oldest": "negative"},
+}
+"""Changes by array, for each file of a checkpoint."""
+
+
+def test_invalid_arrays_of_run_are_rejected(trained: tuple[Path, Callable[[], None]]) -> None:
+    folder, restore = trained
+    assert not is_rejected(restore, folder)
+    accepted = []
+    for file, changes in INVALID.items():
+        *_, path = (path for path in array_files(folder) if path.name.startswith(file))
+        for name, change in changes.items():
+            with changed_array(folder, path, name, change):
+                if not is_rejected(restore, folder):
+                    accepted.append(f"{file} {name}: {change}")
+    assert accepted == []
+
+
+@pytest.mark.slow
 def test_changed_arrays_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, restore = trained
     assert not is_rejected(restore, folder)
@@ -125,6 +165,7 @@ def test_changed_arrays_of_run(trained: tuple[Path, Callable[[], None]]) -> None
     assert rejected > 10
 
 
+@pytest.mark.slow
 def test_changed_manifest_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, restore = trained
     rejected = 0
@@ -136,6 +177,7 @@ def test_changed_manifest_of_run(trained: tuple[Path, Callable[[], None]]) -> No
     assert rejected > 10
 
 
+@pytest.mark.slow
 def test_changed_config_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, _ = trained
     file = folder / "config.json"
@@ -170,6 +212,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_changed_arrays_or_meta_of_agent(agent: Path) -> None:
     assert not is_rejected(lambda: surefoot.Agent.load(agent), agent)
     rejected = 0

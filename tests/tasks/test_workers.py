@@ -119,8 +119,7 @@ def test_worker_output_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None
     assert capfd.readouterr() == ("", "hello\n")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("hangs", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_workers_close_environments_and_exit_if_parent_is_killed(tmp_path: Path, hangs: bool) -> None:
     code = (
         "import functools, os, pathlib, signal\nfrom surefoot.tasks import get_task, make_vector\n"
@@ -198,7 +197,6 @@ def test_close_ends_workers_and_is_idempotent() -> None:
     assert not any(is_running(pid) for pid in pids)
 
 
-@pytest.mark.slow
 def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
