@@ -318,6 +318,10 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: sac().replace(actor_pass="joint"),
         "actor_pass 'joint' needs a batch-normalised actor",
     ),
+    "statistics of an actor without batch normalisation": (
+        lambda: sac().replace(actor_statistics="all-updates"),
+        "actor_statistics 'all-updates' needs a batch-normalised actor",
+    ),
     "full unit norm without normalisations": (
         lambda: crossq_wn().replace(actor=MLP((8,)), weight_constraint=FullUnitNorm()),
         "weight_constraint FullUnitNorm needs normalisations, but the actor has none",
