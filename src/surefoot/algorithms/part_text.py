@@ -16,6 +16,9 @@ from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError, suggest
 
+_DASH = re.compile(r"""('[^']*'|"[^"]*")|(?<=[a-zA-Z])-(?=[a-zA-Z])""")
+"""A quoted word, or a dash between letters: outside of quotes it belongs to a name, where Python would subtract."""
+
 _CONSTANTS = {"none": None, "true": True, "false": False}
 
 
@@ -90,9 +93,8 @@ def _parse(field: str, hint: Any, text: str) -> Any:
     valid = [*(["none"] if NoneType in choices else []), *words, *(kind.__name__ for kind in parts.values())]
     valid += [*(["a number"] if numbers else []), *(["a tuple"] if is_tuple else []), *(["true or false"] * is_bool)]
     expected = valid[0] if len(valid) == 1 else f"one of {', '.join(valid)}"
-    # A dash between letters belongs to a name; Python would subtract.
     try:
-        tree = ast.parse(re.sub(r"(?<=[a-zA-Z])-(?=[a-zA-Z])", "", text.strip()), mode="eval").body
+        tree = ast.parse(_DASH.sub(lambda match: match[1] or "", text.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UserError(f"{field} cannot be parsed: got {text!r}, expected {expected}") from None
     name = tree.func if isinstance(tree, ast.Call) else tree
