@@ -159,6 +159,11 @@ class ObservesFloat64(Healthy):
         return self.place
 
 
+class ObservesComplexNumbers(Healthy):
+    def observe(self) -> Any:
+        return super().observe() + 1j
+
+
 class ObservesIntegers(with_spaces(Box(-100, 100, (2,), np.int64))):
     def observe(self) -> Any:
         return np.rint(20 * self.place).astype(np.int64)

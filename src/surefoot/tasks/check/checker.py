@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -131,6 +132,7 @@ class _Check:
 
 
 def _resident_bytes() -> int | None:
+    gc.collect()  # copies closed before may be in reference cycles
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

@@ -44,7 +44,7 @@ def check_api(env: gymnasium.Env[Any, Any], findings: Findings) -> None:
 
 
 def add_messages(messages: list[str], findings: Findings) -> None:
-    """Add a finding for each message; a differing dtype is converted without loss of meaning."""
+    """Add a finding for each message; a differing dtype of real numbers is converted without loss of meaning."""
     for message in messages:
         findings.add("gymnasium", message, "info" if "has the dtype" in message else None)
 

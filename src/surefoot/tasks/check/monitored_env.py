@@ -132,7 +132,8 @@ class MonitoredEnv:
         try:
             yield
         except (Exception, SystemExit) as error:  # the environment is user code
-            self._findings.add("raises", f"{call} raised {describe_exception(error)}")
+            missing = isinstance(error, TypeError) and "reset() got an unexpected keyword argument" in str(error)
+            self._findings.add("api" if missing else "raises", f"{call} raised {describe_exception(error)}")
             raise Unusable from error
 
     def _unusable(self, code: str, observed: str) -> NoReturn:
@@ -167,6 +168,8 @@ class MonitoredEnv:
         self._returned = []
         for name, part, box in _parts(observation, self._spaces[0]):
             array = np.asarray(part)
+            if array.dtype.kind not in "fiub":
+                self._unusable("api", f"{call}: {name} has the dtype {array.dtype}, expected real numbers")
             if isinstance(part, np.ndarray):
                 self._returned.append((part, part.copy()))
             if array.dtype.kind in "iub":
