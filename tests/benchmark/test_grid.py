@@ -11,8 +11,8 @@ import pytest
 
 from surefoot.algorithms import Algorithm, L2Penalty, ResetEvery
 from surefoot.benchmark.grid import (
-    _ALGORITHM_KEYS,
     _OWN_KEYS,
+    _PRESET_KEYS,
     _SETTINGS,
     Cell,
     Grid,
@@ -161,7 +161,7 @@ def test_any_value_is_accepted_or_raises_user_error() -> None:
     algorithm = dict(line.split(" = ", 1) for line in ALGORITHM.strip().splitlines()[1:])
     for key, value in itertools.product((*_OWN_KEYS, *_SETTINGS), ODD_VALUES):
         check_accepted_or_user_error(lines(head | {key: value}) + (ALGORITHM if key != "algorithms" else ""))
-    for key, value in itertools.product((*_ALGORITHM_KEYS, *FIELDS), ODD_VALUES):
+    for key, value in itertools.product(("preset", "name", *_PRESET_KEYS, *FIELDS), ODD_VALUES):
         check_accepted_or_user_error(f"{lines(head)}\n[[algorithms]]\n{lines(algorithm | {key: value})}")
 
 

@@ -53,7 +53,6 @@ def test_checkpoint_round_trip(run):
     assert checkpoint.arrays["loop"]["key"].dtype == np.uint32
     rewards = [run.checkpoints.read_segment(segment)["reward"][0] for segment in checkpoint.segments]
     assert rewards == [1, 2]
-    assert reopened(run).checkpoints.latest_verified() == 2000
 
 
 def test_segments_keep_their_order(run):
@@ -146,7 +145,6 @@ def test_damaged_checkpoint_is_skipped_and_removed_by_next_save(run, victim, dam
     assert "env_steps_000000003000" in reason
     assert os.path.basename(victim) in reason
     assert "\n" not in reason
-    assert resumed.checkpoints.latest_verified() == 2000
     resumed.checkpoints.save(2500, {"learner": {}}, {}, checkpoint.segments)
     assert [name for name in names(run) if name.startswith("env")] == [
         "env_steps_000000002000",
@@ -164,7 +162,6 @@ def test_error_lists_reason_of_every_unusable_checkpoint(run):
         (folder / "loop.npz").unlink()
     with pytest.raises(UserError, match=r"no usable .*2000: loop\.npz is missing; env_steps_000000001000: loop\.npz"):
         run.checkpoints.load()
-    assert run.checkpoints.latest_verified() is None
 
 
 def rewrite(path, change):

@@ -9,6 +9,7 @@ import pytest
 
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import EVALUATION_COLUMNS, CsvLog, read_evaluations, read_training
+from surefoot.runs.csvread import LogTail
 
 ROW = {
     "task": "cheetah-run",
@@ -147,6 +148,29 @@ def test_training_columns_are_numbers(tmp_path):
     (tmp_path / "training.csv").write_text("seed,critic_loss\n0,big\n")
     with pytest.raises(UserError, match="line 2: critic_loss is 'big', expected a number"):
         read_training(tmp_path)
+
+
+def test_tail_reports_the_same_line_of_a_damaged_row_on_every_read(tmp_path):
+    path = tmp_path / "training.csv"
+    path.write_text("seed,loss\n0,1\n")
+    tail = LogTail(path, ("loss",))
+    assert tail.read().rows == [{"loss": 1.0}]
+    for added in ("0,2\n0,x\n", "0,3\n"):
+        with path.open("a") as file:
+            file.write(added)
+        with pytest.raises(UserError, match="line 4: loss is 'x', expected a number"):
+            tail.read()
+
+
+def test_tail_that_skipped_rows_continues_with_the_next(tmp_path):
+    path = tmp_path / "training.csv"
+    path.write_text("seed,loss\n" + "".join(f"0,{number}\n" for number in range(100, 200)))
+    tail = LogTail(path, ("loss",))
+    assert [row["loss"] for row in tail.read(last_bytes=18).rows] == [198.0, 199.0]
+    with path.open("a") as file:
+        file.write("0,200\n")
+    new = tail.read(last_bytes=18)
+    assert (new.restarted, new.rows) == (False, [{"loss": 200.0}])
 
 
 def test_full_disk_leaves_no_partial_row(log, monkeypatch):

@@ -43,7 +43,6 @@ _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
 
 _OWN_KEYS = ("description", "tasks", "algorithms", "num_seeds", "seed", "seeds_per_cell")
 _PRESET_KEYS = ("utd", "learning_rate")
-_ALGORITHM_KEYS = ("preset", "name", *_PRESET_KEYS)
 _SETTINGS = tuple(
     setting.name for setting in train_settings() if setting.recorded and setting.name not in ("num_seeds", "seed")
 )

@@ -182,15 +182,6 @@ class CheckpointStore:
         reasons = "; ".join(skipped) or "it holds none"
         raise UserError(f"no usable checkpoint in {self._checkpoints}: {reasons}")
 
-    def latest_verified(self) -> int | None:
-        """Return the env_steps of the checkpoint that ``load`` would load, or None. Reads all its files."""
-        for folder in self._newest_first():
-            try:
-                return self._verify(folder).env_steps
-            except UserError:
-                continue  # load() reports the reason
-        return None
-
     def discard_after(self, checkpoint: Checkpoint) -> None:
         """Remove newer checkpoints than this one, and segments that are no longer needed.
 

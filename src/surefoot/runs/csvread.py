@@ -120,6 +120,7 @@ class LogTail:
         self._names: dict[int, str] = {}
         self._offset, self._anchor = 0, b""
         self._line: int | None = 1
+        """Lines read so far; None where some were skipped."""
 
     @property
     def changed(self) -> float:
@@ -150,6 +151,7 @@ class LogTail:
                         self._offset, self._line = now[1] - last_bytes, None
                         stream.seek(self._offset)
                         self._offset += len(stream.readline())
+                        self._anchor = b""
                 stream.seek(self._offset)
                 content = stream.read() if self._header else b""
         except FileNotFoundError:
@@ -158,7 +160,9 @@ class LogTail:
         except OSError as error:
             raise UserError(f"cannot read {self._path}: {error.strerror}") from error
         content = content[: content.rfind(b"\n") + 1]
-        rows = [self._row(cells) for cells in parse_csv(self._path, content)]
+        rows = [self._row(cells, number) for number, cells in enumerate(parse_csv(self._path, content), start=1)]
+        if self._line is not None:
+            self._line += len(rows)
         self._offset += len(content)
         self._anchor = (self._anchor + content)[-_ANCHOR_BYTES:]
         self._signature = now
@@ -180,11 +184,9 @@ class LogTail:
         self._names = {header.index(name): name for name in wanted}
         self._header, self._offset, self._anchor = header, len(line), line[-_ANCHOR_BYTES:]
 
-    def _row(self, cells: list[str]) -> dict[str, float]:
-        where = str(self._path)
-        if self._line is not None:
-            self._line += 1
-            where += f", line {self._line}"
+    def _row(self, cells: list[str], number: int) -> dict[str, float]:
+        """Return a row's numbers; ``number`` counts the rows of one ``read`` from 1."""
+        where = str(self._path) if self._line is None else f"{self._path}, line {self._line + number}"
         if len(cells) != len(self._header):
             raise UserError(f"{where} has {len(cells)} cells, expected {len(self._header)}")
         row = {}
