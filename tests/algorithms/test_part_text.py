@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from surefoot.algorithms import (
@@ -14,7 +16,7 @@ from surefoot.algorithms import (
     ResetEvery,
     UnitNorm,
 )
-from surefoot.algorithms.part_text import part_from_text, with_setting
+from surefoot.algorithms.part_text import part_from_text, with_settings
 from surefoot.algorithms.presets import crossq_wn, sac
 from surefoot.errors import UserError
 from surefoot.networks import MLP, BatchNorm, BroNet, LayerNorm
@@ -22,7 +24,7 @@ from surefoot.networks import MLP, BatchNorm, BroNet, LayerNorm
 
 def test_settings_are_parsed() -> None:
     parsed = {
-        text: with_setting(sac(), *text.split("=", maxsplit=1))
+        text: with_settings(sac(), [text.partition("=")[::2]])
         for text in (
             "utd=4",
             "warmup_transitions=10_000",
@@ -81,14 +83,23 @@ def test_settings_are_parsed() -> None:
 
 
 def test_other_settings_stay() -> None:
-    assert with_setting(crossq_wn(), "weight_constraint.layers", "all") == crossq_wn().replace(
-        weight_constraint=UnitNorm("all")
+    settings = [("weight_constraint.layers", "all"), ("utd", "4"), ("critic.bias", "false"), ("utd", "8")]
+    expected = crossq_wn().replace(weight_constraint=UnitNorm("all"), utd=8)
+    assert with_settings(crossq_wn(), settings) == expected.replace(
+        critic=dataclasses.replace(crossq_wn().critic, bias=False)
     )
+
+
+def test_settings_are_validated_together() -> None:
+    """Without batch normalisation the default joint pass is invalid, whichever setting is first."""
+    settings = [("critic.norm", "none"), ("critic_pass", "separate")]
+    expected = crossq_wn().replace(critic=dataclasses.replace(crossq_wn().critic, norm=None), critic_pass="separate")
+    assert with_settings(crossq_wn(), settings) == with_settings(crossq_wn(), settings[::-1]) == expected
 
 
 def error(algorithm: Algorithm, path: str, text: str) -> str:
     with pytest.raises(UserError) as caught:
-        with_setting(algorithm, path, text)
+        with_settings(algorithm, [(path, text)])
     return str(caught.value)
 
 
@@ -109,6 +120,7 @@ def test_errors_take_one_line_and_name_the_nearest_choice() -> None:
         ("critic.widths", "(8, 'a')"): "MLP widths must be a list or tuple whose every entry is an integer",
         ("utd", "1.5"): "Algorithm utd must be an integer, got 1.5",
         ("utd", "true"): "utd must be a number, got 'true'",
+        ("utd", "{[]: 1}"): "utd: {[]: 1} is neither a part nor a literal",
         ("utd", "0"): "utd must be an integer of at least 1, got 0",
         ("discount", "2"): "discount must be in [0, 1], got 2.0",
         ("critic_pass", "joined"): "critic_pass must be one of joint, separate, got 'joined'; did you mean 'joint'?",

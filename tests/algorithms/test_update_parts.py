@@ -7,9 +7,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from surefoot.algorithms import Algorithm, L2Penalty, LearnerState
+from surefoot.algorithms import Algorithm, L2Penalty, LearnerState, Temperature
 from surefoot.types import PyTree
 from tests.algorithms.support import (
     SPEC,
@@ -69,6 +70,24 @@ def test_actor_first_bootstraps_from_the_new_policy_and_temperature() -> None:
     with_new_policy = state._replace(actor=new.actor, log_alpha=new.log_alpha)
     assert float(metrics.critic_loss) == pytest.approx(critic_loss(SIMBA, with_new_policy, key), rel=1e-9)
     assert float(metrics.critic_loss) != pytest.approx(critic_loss(SIMBA, state, key), rel=1e-6)
+
+
+# -------------------------------------------------------------------- temperature
+
+
+@pytest.mark.parametrize(
+    "temperature", [Temperature(target_entropy=-20.0), Temperature(target_entropy=20.0, loss="log-alpha")]
+)
+def test_temperature_gradient_by_hand(temperature: Temperature) -> None:
+    """Alpha falls where the entropy is above its target, and rises below it."""
+    algorithm = tiny(temperature=temperature)
+    state = fixed_state(algorithm)
+    updated, _, metrics = compiled_update(algorithm)(state, fixed_batch(), KEY, jnp.bool_(True))
+    excess = float(metrics.entropy) - SPEC.action_size * temperature.target_entropy
+    gradient = excess * (float(state.alpha) if temperature.loss == "alpha" else 1.0)
+    mean = optax.tree_utils.tree_get(updated.temperature_opt_state, "mu")
+    assert float(mean) == pytest.approx((1.0 - temperature.optimizer.b1) * gradient, rel=1e-10)
+    assert np.sign(updated.log_alpha - state.log_alpha) == -np.sign(excess) == np.sign(temperature.target_entropy)
 
 
 # -------------------------------------------------------------------- L2 penalty

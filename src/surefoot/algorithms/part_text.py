@@ -41,11 +41,6 @@ def with_settings(algorithm: Algorithm, settings: Iterable[tuple[str, str]]) -> 
     return algorithm.replace(**changes)
 
 
-def with_setting(algorithm: Algorithm, path: str, text: str) -> Algorithm:
-    """Return a copy with one setting replaced; see ``with_settings``."""
-    return with_settings(algorithm, [(path, text)])
-
-
 def part_from_text(field: str, text: str) -> Any:
     """Return the value of an algorithm's field.
 
@@ -129,7 +124,7 @@ def _build(node: ast.expr, field: str, text: str) -> Any:
         case _:
             try:
                 return ast.literal_eval(node)
-            except ValueError:
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 raise UserError(f"{field}: {ast.unparse(node)} is neither a part nor a literal") from None
 
 
