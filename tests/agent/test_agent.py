@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 import surefoot
+from surefoot.agent.core import _take_means
 from surefoot.runs import RunDirectory
 from surefoot.tasks import episode_seed, get_task
 from surefoot.training.checkpointing.arrays import tree_to_arrays
-from tests.agent.support import ACTION, DICT, Robot, agent, tiny
+from surefoot.training.population import get_population
+from surefoot.types import EnvSpec
+from tests.agent.support import ACTION, DICT, OBSERVATION, Robot, agent, tiny
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,23 @@ def test_buffer_equals_observed_transitions_across_ends_and_gaps() -> None:
         assert (buffer.rewards[place], buffer.terminated[place]) == (np.float32(reward), terminated)
 
 
+def test_agent_and_trainer_share_compiled_programs() -> None:
+    assert agent()._core._population is get_population(tiny(), EnvSpec(3, 2), 0.99, "float32")
+
+
+def test_nothing_is_compiled_after_compile(caplog: pytest.LogCaptureFixture) -> None:
+    made = agent(algorithm=tiny(batch_size=12))  # a population of its own
+    _take_means.clear_cache()
+    with jax.log_compiles():
+        made.compile()
+        assert "XLA compilation" in caplog.text
+        caplog.clear()
+        Robot().drive(made, 22)
+        made.act(np.zeros(3), deterministic=True)
+    assert made.grad_steps == 4
+    assert [record.getMessage() for record in caplog.records if "XLA compilation" in record.getMessage()] == []
+
+
 # ---------------------------------------------------------------- warm-up, updates, metrics
 
 
@@ -121,6 +141,11 @@ def test_metrics_are_means_over_the_updates_of_a_call(trained: surefoot.Agent) -
 
 
 # ---------------------------------------------------------------- units
+
+
+def test_spaces_and_algorithm_are_the_given_ones(trained: surefoot.Agent) -> None:
+    assert (trained.observation_space, trained.action_space) == (OBSERVATION, ACTION)
+    assert trained.algorithm == tiny()
 
 
 def test_actions_have_the_spaces_units_shape_and_dtype() -> None:

@@ -57,7 +57,7 @@ def experience(seeds: tuple[int, ...], step: int) -> Transition:
 
 
 def warm_up(seeds: tuple[int, ...]) -> Warm:
-    population = get_population(ALGORITHM, SPEC, DISCOUNT)
+    population = get_population(ALGORITHM, SPEC, DISCOUNT, "float32")
     start = np.stack([np.random.default_rng((seed, 99)).normal(size=SPEC.observation_size) for seed in seeds])
     observation = start.astype(np.float32)
     state = population.init(seeds, STEPS + 2, STEPS + 6, observation)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import surefoot
-from surefoot.algorithms import Algorithm, ReturnScaling
+from surefoot.algorithms import Algorithm, BoundedReturnScaling, ReturnScaling
+from surefoot.algorithms.statistics import ReturnMoments
 from surefoot.diagnostics import diagnose_critic, discounted_returns, parameter_count
 from surefoot.tasks import VectorEnv, get_task
 from surefoot.training import diagnosis
@@ -122,7 +123,7 @@ def prepared(task: Any, algorithm: Algorithm, seeds: int = 1) -> Iterator[Prepar
     with Evaluator(get_task(task), range(seeds), episodes=2, num_workers=0) as evaluator:
         vector, rng = evaluator.vector, np.random.default_rng(0)
         spec = EnvSpec(vector.observation_size, vector.action_size)
-        population = get_population(algorithm, spec, algorithm.discount or DISCOUNT)
+        population = get_population(algorithm, spec, algorithm.discount or DISCOUNT, "float32")
 
         def observations() -> np.ndarray:
             return rng.normal(size=(seeds, spec.observation_size)).astype(np.float32)
@@ -136,9 +137,7 @@ def prepared(task: Any, algorithm: Algorithm, seeds: int = 1) -> Iterator[Prepar
         yield Prepared(Diagnosis(population, range(seeds), vector, curvature=False), population, state, vector)
 
 
-def measured_and_by_hand(
-    task: Any, tail: bool, algorithm: Algorithm, reward_scale: float | None = None
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+def measured_and_by_hand(task: Any, tail: bool, algorithm: Algorithm) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Row of a deterministic policy on zoo.Counter, and Q and returns of its trajectories computed by hand."""
     with prepared(task, algorithm) as made:
         vector = made.vector
@@ -152,7 +151,7 @@ def measured_and_by_hand(
             return np.asarray(functions.algorithm.critic_loss.value(q)).mean(axis=0)
 
         values, returns = [], []
-        scale = 1.0 if reward_scale is None else float(reward_scale / (np.sqrt(state.returns.moments.variance) + 1e-8))
+        scale = reward_scale_by_hand(algorithm, state.returns)
         for first in range(0, diagnosis.TRAJECTORIES, vector.num_envs):
             start = vector.reset([1_000_000 + first + slot for slot in range(vector.num_envs)])
             for slot in range(min(vector.num_envs, diagnosis.TRAJECTORIES - first)):
@@ -163,6 +162,16 @@ def measured_and_by_hand(
                 values += q[:3]
                 returns += [1.0 * scale + DISCOUNT * g2, g2, g3]
     return row, np.array(values), np.array(returns)
+
+
+def reward_scale_by_hand(algorithm: Algorithm, returns: ReturnMoments | None) -> float:
+    if returns is None:
+        return 1.0
+    variance, scaling = float(returns.moments.variance), algorithm.reward_scaling
+    if isinstance(scaling, BoundedReturnScaling):
+        assert returns.largest is not None
+        return 1.0 / max(np.sqrt(variance + scaling.epsilon), float(returns.largest) / scaling.bound)
+    return 1.0 / (np.sqrt(variance) + 1e-8)
 
 
 @pytest.mark.parametrize(("task", "tail"), [(zoo.terminating, False), (zoo.truncating, True)])
@@ -178,10 +187,14 @@ def test_q_bias_equals_values_computed_by_hand(task: Any, tail: bool) -> None:
     assert row["q_bias_mean_per_state"] == pytest.approx(per_state.mean(), rel=1e-4)
 
 
-@pytest.mark.slow
-def test_q_bias_with_scaled_rewards_is_in_the_units_of_the_critics() -> None:
-    algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT, reward_scaling=ReturnScaling(epsilon=1e-8))
-    row, values, returns = measured_and_by_hand(zoo.terminating, False, algorithm, reward_scale=1.0)
+@pytest.mark.parametrize(
+    "scaling", [pytest.param(ReturnScaling(epsilon=1e-8), marks=pytest.mark.slow), BoundedReturnScaling(bound=0.1)]
+)
+def test_q_bias_with_scaled_rewards_is_in_the_units_of_the_critics(
+    scaling: ReturnScaling | BoundedReturnScaling,
+) -> None:
+    algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT, reward_scaling=scaling)
+    row, values, returns = measured_and_by_hand(zoo.terminating, False, algorithm)
     assert row["q_bias_mean"] == pytest.approx((values - returns).mean() / abs(returns.mean()), rel=1e-4)
 
 

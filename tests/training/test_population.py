@@ -55,7 +55,7 @@ def test_no_call_copies_a_replay_ring(seeds: int) -> None:
 
 @pytest.mark.parametrize("seeds", [pytest.param((3,), marks=pytest.mark.slow), (3, 7)])
 def test_separate_calls_equal_the_fused_step(seeds: tuple[int, ...]) -> None:
-    population = get_population(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99)
+    population = get_population(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99, "float32")
     first = np.zeros((len(seeds), 17), np.float32)
     fused, separate = (population.init(seeds, 100, 120, first) for _ in range(2))
     for step in range(3):
@@ -74,8 +74,8 @@ def _raw(state: PopulationState) -> PopulationState:
 
 def test_equal_runs_share_traces() -> None:
     algorithm = small(surefoot.sac(utd=1))
-    population = get_population(algorithm, SPEC, 0.99)
-    assert get_population(algorithm.replace(), SPEC, 0.99) is population
+    population = get_population(algorithm, SPEC, 0.99, "float32")
+    assert get_population(algorithm.replace(), SPEC, 0.99, "float32") is population
     for seed in (0, 5):
         state = population.init([seed], 100, 120, np.zeros((1, 17), np.float32))
         population.train_step(state, noise(1), num_updates=0)

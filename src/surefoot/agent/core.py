@@ -50,7 +50,7 @@ class AgentCore:
         setting.check_memory()
         self.setting = setting
         self.agent_steps = self.grad_steps = 0
-        self._population = get_population(setting.algorithm, setting.env_spec, setting.discount)
+        self._population = get_population(setting.algorithm, setting.env_spec, setting.discount, "float32")
         self._state: PopulationState
         self._newest: np.ndarray | None = None
         """[O] next observation of the last transition, unless the episode ended with it."""
@@ -139,6 +139,7 @@ class AgentCore:
     def compile(self, count: int) -> None:
         """Compile all device functions, including ``update(count)``. Changes nothing."""
         self._population.compile(self._state, count)
+        _take_means.lower(self._state.metrics).compile()
 
     # ---------------------------------------------------------------- the policy
 

@@ -6,7 +6,7 @@ environments that no evaluation uses.
 
 from __future__ import annotations
 
-import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot.algorithms import Learner, LearnerState
-from surefoot.algorithms.statistics import scale_reward
 from surefoot.diagnostics import (
     PAIRS,
     Curvature,
@@ -69,6 +68,17 @@ class _Measured(NamedTuple):
     """[] factor from rewards to the units of the critics."""
 
 
+class _Programs(NamedTuple):
+    """Jitted measurements of S seeds."""
+
+    measure: Callable[..., _Measured]
+    act_and_value: Callable[..., ValuedActions]
+
+
+_programs: weakref.WeakKeyDictionary[Population, dict[bool, _Programs]] = weakref.WeakKeyDictionary()
+"""Programs shared by all diagnoses of a population, by whether they measure curvature."""
+
+
 class _Wave(NamedTuple):
     """Concurrent trajectories of N environment slots; the longest has T steps."""
 
@@ -106,28 +116,21 @@ def diagnostics_columns(learner: Learner) -> tuple[str, ...]:
     )
 
 
-@functools.lru_cache(maxsize=8)
-def _programs(learner: Learner, curvature: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the jitted measurements of S seeds, shared by all diagnoses of one learner."""
-
+def _make_programs(learner: Learner, curvature: bool) -> _Programs:
     def measure(state: LearnerState, batch: Batch, key: jax.Array) -> _Measured:
         critic_key, actor_key, curvature_key = jax.random.split(key, 3)
-        scale = jnp.ones(())
-        if (scaling := learner.algorithm.reward_scaling) is not None:
-            assert state.returns is not None
-            scale = scale_reward(state.returns, scale, scaling.epsilon)
         return _Measured(
             critic=diagnose_critic(learner, state, batch, critic_key),
             actor=diagnose_actor(learner, state, batch, actor_key),
             curvature=critic_curvature(learner, state, batch, curvature_key) if curvature else None,
             temperature=jnp.asarray(state.alpha),
-            reward_scale=scale,
+            reward_scale=learner.scale_reward(state, jnp.ones(())),
         )
 
     def value(state: LearnerState, observation: jax.Array, key: jax.Array, step: jax.Array) -> ValuedActions:
         return act_and_value(learner, state, observation, jax.random.fold_in(key, step))
 
-    return jax.jit(over_seeds(measure)), jax.jit(over_seeds(value))
+    return _Programs(jax.jit(over_seeds(measure)), jax.jit(over_seeds(value)))
 
 
 class Diagnosis:
@@ -142,7 +145,10 @@ class Diagnosis:
 
     def __init__(self, population: Population, seeds: Sequence[int], vector: VectorEnv, curvature: bool) -> None:
         self._population, self._seeds, self._vector = population, tuple(seeds), vector
-        self._measure, self._act_and_value = _programs(population.learner, curvature)
+        programs = _programs.setdefault(population, {})
+        if curvature not in programs:
+            programs[curvature] = _make_programs(population.learner, curvature)
+        self._measure, self._act_and_value = programs[curvature]
 
     def rows(self, state: PopulationState, counts: dict[str, Any]) -> list[dict[str, Any]]:
         """Return one row per seed.

@@ -45,9 +45,7 @@ class WeightNorms(NamedTuple):
 
 
 @functools.lru_cache(maxsize=_CACHED_POPULATIONS)
-def get_population(
-    algorithm: Algorithm, spec: EnvSpec, discount: float, precision: Precision = "float32"
-) -> Population:
+def get_population(algorithm: Algorithm, spec: EnvSpec, discount: float, precision: Precision) -> Population:
     """Return the population of an algorithm; equal arguments share one, and with it its compiled programs.
 
     Args:
