@@ -179,6 +179,17 @@ def test_environment_that_fails_at_the_start_is_one_line(tmp_path: Path) -> None
     assert "\n" not in str(failure.value)
 
 
+def test_environments_are_closed_if_the_loop_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setattr(LocalVectorEnv, "close", lambda vector: closed.append(vector.num_envs))
+    monkeypatch.setattr("surefoot.training.loop.get_population", lambda *_: 1 / 0)
+    config = TrainConfig("probe-action", ALGORITHM, env_steps=102, out=tmp_path / "run", **SETTINGS)
+    task = get_task("probe-action")
+    with pytest.raises(ZeroDivisionError):
+        TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(Recording()))
+    assert closed == [4, 2]  # two evaluation environments for each of two seeds, then the training environments
+
+
 def diverge(loop: TrainingLoop, seeds: list[int]) -> None:
     """Put NaN into the actors of some seeds."""
     head = loop._state.learner.actor.params["mean"]
@@ -200,6 +211,10 @@ def test_diverged_seed_is_reported_once_and_other_seeds_continue(diverged: list[
                     loop.run(stop)
                 return
             loop.run(stop)
+    events = EventDispatcher(Recording())
+    with TrainingLoop.make(config, make_plan(config, task), task, events) as loop, directory.lock():
+        loop.restore(directory)
+        assert loop._divergence.diverged.tolist() == [False, True]
     diverged_lines = [line.split(":")[0] for line in observer.messages if "diverged" in line]
     assert diverged_lines == ["seed 1 diverged at env step 50"]
     log = surefoot.Run(tmp_path / "run", completed=True).evaluations()

@@ -16,15 +16,13 @@ class Divergence:
 
     Args:
         seeds: Training seeds, S of them.
+        diverged: [S] bool, the seeds that have diverged; updated in place.
         message: Called with one line for each seed that diverges.
-
-    Attributes:
-        diverged: [S] bool, the seeds that diverged.
     """
 
-    def __init__(self, seeds: Sequence[int], message: Callable[[str], None]) -> None:
+    def __init__(self, seeds: Sequence[int], diverged: np.ndarray, message: Callable[[str], None]) -> None:
         self._seeds, self._message, self._reported = tuple(seeds), message, set[int]()
-        self.diverged = np.zeros(len(self._seeds), bool)
+        self.diverged = diverged
 
     def fork(self) -> Self:
         """Return a copy for an evaluation, whose findings do not affect training; seeds are reported once."""

@@ -54,27 +54,32 @@ class TrainingLoop:
         plan: Its resolved numbers.
         task: Training task.
         vector: S training environments.
+        evaluator: Evaluation environments.
         events: Receivers of events.
     """
 
-    def __init__(self, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, events: EventDispatcher) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        plan: Plan,
+        task: Task,
+        vector: VectorEnv,
+        evaluator: Evaluator,
+        events: EventDispatcher,
+    ) -> None:
         self._config, self._plan, self._task, self._events = config, plan, task, events
-        self._vector = vector
+        self._vector, self._evaluator = vector, evaluator
         self._spec = EnvSpec(vector.observation_size, vector.action_size)
-        check_memory(plan, task, self._spec)
         self._population = get_population(
             config.algorithm, self._spec, plan.discount, resolve_precision(config.precision)
         )
-        self._evaluator = Evaluator(
-            task, plan.seeds, config.evaluation_episodes, plan.action_repeat, config.env_workers
-        )
-        self._diagnosis = Diagnosis(self._population, plan.seeds, self._evaluator.vector, config.curvature)
-        self._divergence = Divergence(plan.seeds, events.on_message)
+        self._diagnosis = Diagnosis(self._population, plan.seeds, evaluator.vector, config.curvature)
         self._warm_start: WarmStart | None = None
         self._open = contextlib.ExitStack()
         self._writer: RunWriter
         self._state: PopulationState
         self._host: HostState
+        self._divergence: Divergence
         self._counters: Counters
         self._start_time = time.monotonic()
 
@@ -84,14 +89,17 @@ class TrainingLoop:
         if task.observation_size is not None and task.action_size is not None:
             # Before many environments are built, which can take minutes.
             check_memory(plan, task, EnvSpec(task.observation_size, task.action_size))
-        vector = make_vector(
-            task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers
-        )
-        try:
-            return cls(config, plan, task, vector, events)
-        except BaseException:
-            vector.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            vector = opened.enter_context(
+                make_vector(task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers)
+            )
+            check_memory(plan, task, EnvSpec(vector.observation_size, vector.action_size))
+            evaluator = opened.enter_context(
+                Evaluator(task, plan.seeds, config.evaluation_episodes, plan.action_repeat, config.env_workers)
+            )
+            loop = cls(config, plan, task, vector, evaluator, events)
+            loop._open = opened.pop_all()
+            return loop
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -99,9 +107,7 @@ class TrainingLoop:
 
     def __exit__(self, *_: object) -> None:
         """Close the environments and the CSV files."""
-        with self._open:
-            self._open.callback(self._evaluator.close)
-            self._vector.close()
+        self._open.close()
 
     # ---------------------------------------------------------------- start
 
@@ -152,6 +158,7 @@ class TrainingLoop:
 
     def _set_host(self, host: HostState) -> None:
         self._host = host
+        self._divergence = Divergence(self._plan.seeds, host.diverged, self._events.on_message)
         self._counters = Counters(self._plan, self._config.algorithm.utd, host, self._start_time)
 
     def _open_writer(self, directory: RunDirectory) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 from surefoot.errors import UserError
 from surefoot.tasks import VectorEnv, VectorStep
 
-_ARRAYS = ("observation", "action", "episode", "episode_return", "last_return", "interval_return", "interval_episodes")
+_ARRAYS = (
+    *("observation", "action", "episode", "episode_return", "last_return", "interval_return", "interval_episodes"),
+    "diverged",
+)
 _COUNTERS = ("random_return", "random_episodes", "agent_steps", "wall_seconds")
 
 
@@ -30,6 +33,7 @@ class HostState:
         last_return: [S] returns of the last finished training episode, NaN before the first.
         interval_return, interval_episodes: [S] sums of returns and numbers of episodes finished since the last row of
             the training log.
+        diverged: [S] whether a seed has diverged.
         random_return, random_episodes: Sum of returns and number of episodes finished within the warm-up, all seeds.
         agent_steps: Decisions per seed so far.
         wall_seconds: Seconds spent by earlier processes of the run.
@@ -43,6 +47,7 @@ class HostState:
     last_return: np.ndarray
     interval_return: np.ndarray
     interval_episodes: np.ndarray
+    diverged: np.ndarray
     random_return: float = 0.0
     random_episodes: int = 0
     agent_steps: int = 0
@@ -61,6 +66,7 @@ class HostState:
             last_return=np.full(seeds, np.nan),
             interval_return=np.zeros(seeds),
             interval_episodes=np.zeros(seeds, np.int64),
+            diverged=np.zeros(seeds, bool),
         )
 
     def advance(self, step: VectorStep, in_warmup: bool) -> None:

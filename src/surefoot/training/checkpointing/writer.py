@@ -80,7 +80,11 @@ class CheckpointWriter:
             finally:
                 unlock()  # Also after an interrupt, which does not wait for this thread.
 
-        self._thread.start(write)
+        try:
+            self._thread.start(write)
+        except BaseException:
+            unlock()
+            raise
         self.env_steps = env_steps
 
     def finished(self, wait: bool = False) -> bool:

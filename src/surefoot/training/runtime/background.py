@@ -22,8 +22,9 @@ class Background:
     def start(self, work: Callable[[], None]) -> None:
         """Start a job; ``finished`` must have returned True for the previous one."""
         assert self._thread is None, "one job at a time"
-        self._thread = threading.Thread(target=self._run, args=(work,), name=self._job, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(work,), name=self._job, daemon=True)
+        thread.start()
+        self._thread = thread
 
     def finished(self, wait: bool = False) -> bool:
         """Return True once for every job that has ended.
