@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from surefoot.algorithms.presets.bro import bro
     from surefoot.algorithms.presets.crossq import crossq, crossq_2024, crossq_wn, crossq_wn_code, crossq_wn_r, td3_wn
+    from surefoot.algorithms.presets.flashsac import flashsac
     from surefoot.algorithms.presets.sac import droq, redq, sac, sr_sac
     from surefoot.algorithms.presets.simba import simba
     from surefoot.algorithms.presets.xqc import xqc
@@ -47,6 +48,7 @@ _NAMES = {
     ),
     "surefoot.algorithms.presets.bro": "bro",
     "surefoot.algorithms.presets.crossq": "crossq crossq_2024 crossq_wn crossq_wn_code crossq_wn_r td3_wn",
+    "surefoot.algorithms.presets.flashsac": "flashsac",
     "surefoot.algorithms.presets.sac": "droq redq sac sr_sac",
     "surefoot.algorithms.presets.simba": "simba",
     "surefoot.algorithms.presets.xqc": "xqc",
@@ -105,6 +107,7 @@ __all__ = [
     "droq",
     "evaluate",
     "export_policy",
+    "flashsac",
     "get_task",
     "list_tasks",
     "load_policy",

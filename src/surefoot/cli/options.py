@@ -52,7 +52,10 @@ def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
     kind, default, hint = setting.kind, setting.default, setting.hint
     if resume:
         default, hint = (False if kind is bool else None), "unchanged"
-    marks: list[Any] = [tyro.conf.arg(help=setting.meaning)]
+    meaning = setting.meaning
+    if resume and kind is bool:
+        meaning += f" Only Python can turn it off: surefoot.resume(path, {setting.name}=False)."
+    marks: list[Any] = [tyro.conf.arg(help=meaning)]
     if hint:
         marks.append(_hint(hint))
     if kind is int:
