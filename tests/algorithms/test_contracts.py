@@ -103,7 +103,7 @@ def test_state_keeps_shapes_and_dtypes(name: str) -> None:
         observation, ended = batch.observation[0], jnp.bool_(True)
         seen = Transition(batch.action[0], batch.reward[0], observation, ended, observation, ended)
         first = jax.eval_shape(functions.init, key)
-        collected = jax.eval_shape(functions.update_statistics, first, seen)
+        collected = jax.eval_shape(functions.statistics.update, first, seen)
         updated, _, _ = jax.eval_shape(functions.update, collected, batch, key, jnp.bool_(True))
         reset = jax.eval_shape(functions.reset, updated)
     for state in (first, collected, updated, reset):

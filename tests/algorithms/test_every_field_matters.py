@@ -116,7 +116,7 @@ def losses(algorithm: Algorithm) -> Any:
     functions = learner(algorithm)
 
     def outputs(state: LearnerState, batch: Batch, key: jax.Array) -> Any:
-        batch = functions.preprocess(state, batch)
+        batch = functions.statistics.preprocess(state, batch)
         critic, (batch_stats, _, _) = functions.critic_loss(state.critic.params, state, batch, key)
         return critic, batch_stats, functions.actor_loss(state.actor.params, state, batch, key)[0]
 

@@ -112,12 +112,14 @@ def transition(reward: float, ended: bool, observation: float) -> Transition:
 def test_observation_statistics_change_with_acting_only() -> None:
     functions, state = learner(tiny_preset("simba")), fixed_state(tiny_preset("simba"))
     assert state.observations is not None
-    updated = functions.update_statistics(state, transition(1.0, ended=False, observation=9.0))
+    updated = functions.statistics.update(state, transition(1.0, ended=False, observation=9.0))
     # The statistics include the observation to act on, not the next observation of the last transition.
     expected = statistics.update_moments(state.observations, jnp.full(SPEC.observation_size, 9.0))
     assert same_bits(updated.observations, expected)
     assert same_bits(updated._replace(observations=state.observations), state)
-    assert same_bits(functions.update_moments(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected)
+    assert same_bits(
+        functions.statistics.update_observations(state, jnp.full(SPEC.observation_size, 9.0)).observations, expected
+    )
 
 
 def test_networks_receive_normalised_observations() -> None:
@@ -131,7 +133,7 @@ def test_networks_receive_normalised_observations() -> None:
         mean = np.asarray(moments.mean) + np.asarray(moments.mean_error)
         return (np.asarray(values) - mean) / np.sqrt(np.asarray(moments.variance) + epsilon)
 
-    ready = functions.preprocess(state, batch)
+    ready = functions.statistics.preprocess(state, batch)
     np.testing.assert_allclose(ready.observation, by_hand(batch.observation), rtol=1e-12)
     np.testing.assert_allclose(ready.next_observation, by_hand(batch.next_observation), rtol=1e-12)
     assert same_bits((ready.reward, ready.action), (batch.reward, batch.action))
@@ -143,7 +145,7 @@ def test_rewards_are_scaled_as_they_are_sampled() -> None:
     functions, state = learner(tiny_preset("xqc")), fixed_state(tiny_preset("xqc"))
     assert state.returns is not None
     batch = fixed_batch()
-    ready = functions.preprocess(state, batch)
+    ready = functions.statistics.preprocess(state, batch)
     deviation = np.sqrt(float(state.returns.moments.variance)) + 1e-8
     np.testing.assert_allclose(ready.reward, np.asarray(batch.reward) / deviation, rtol=1e-12)
     assert same_bits(ready._replace(reward=batch.reward), batch)
@@ -153,7 +155,7 @@ def test_running_return_uses_the_learners_discount() -> None:
     functions: Learner = learner(tiny_preset("xqc"))
     state: LearnerState = fixed_state(tiny_preset("xqc"))._replace(returns=statistics.init_return_moments())
     for reward, ended in ((1.0, False), (2.0, False), (5.0, True), (1.0, False)):
-        state = functions.update_statistics(state, transition(reward, ended, 0.0))
+        state = functions.statistics.update(state, transition(reward, ended, 0.0))
     assert state.returns is not None
     assert float(state.returns.running_return) == pytest.approx(DISCOUNT * 5.0 + 1.0)
     assert float(state.returns.moments.weight) == 4.0
@@ -165,7 +167,9 @@ def test_rewards_are_scaled_with_the_bound() -> None:
     reward = fixed_batch().reward
     for largest, divisor in ((0.1, np.sqrt(float(state.returns.moments.variance) + 1e-8)), (50.0, 10.0)):
         bounded = state._replace(returns=state.returns._replace(largest=jnp.array(largest)))
-        np.testing.assert_allclose(functions.preprocess(bounded, fixed_batch()).reward, reward / divisor, rtol=1e-12)
-    updated = functions.update_return_moments(state, jnp.array(30.0), jnp.bool_(True))
+        np.testing.assert_allclose(
+            functions.statistics.preprocess(bounded, fixed_batch()).reward, reward / divisor, rtol=1e-12
+        )
+    updated = functions.statistics.update_returns(state, jnp.array(30.0), jnp.bool_(True))
     assert updated.returns is not None
     assert float(updated.returns.largest) == 30.0

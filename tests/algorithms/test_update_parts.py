@@ -37,13 +37,13 @@ def after(algorithm: Algorithm, state: LearnerState) -> tuple[LearnerState, floa
 
 def actor_loss(algorithm: Algorithm, state: LearnerState) -> float:
     functions = learner(algorithm)
-    batch, key = functions.preprocess(state, fixed_batch()), jax.random.split(KEY, 3)[1]
+    batch, key = functions.statistics.preprocess(state, fixed_batch()), jax.random.split(KEY, 3)[1]
     return float(functions.actor_loss(state.actor.params, state, batch, key)[0])
 
 
 def critic_loss(algorithm: Algorithm, state: LearnerState, key: jax.Array = KEY) -> float:
     functions = learner(algorithm)
-    batch = functions.preprocess(state, fixed_batch())
+    batch = functions.statistics.preprocess(state, fixed_batch())
     return float(functions.critic_loss(state.critic.params, state, batch, key)[0])
 
 

@@ -51,7 +51,7 @@ def members(network: str) -> list[int | None]:
 
 def gradient(name: str, network: str) -> PyTree:
     functions, state = learner(tiny_preset(name)), fixed_state(tiny_preset(name))
-    batch = functions.preprocess(state, fixed_batch())
+    batch = functions.statistics.preprocess(state, fixed_batch())
     if network == "critic":
         return jax.grad(lambda p: functions.critic_loss(p, state, batch, KEY)[0])(state.critic.params)
     return jax.grad(lambda p: functions.actor_loss(p, state, batch, KEY)[0])(state.actor.params)

@@ -278,7 +278,7 @@ class _Replay:
 
     @functools.cached_property
     def _update_moments(self) -> Any:
-        return jax.jit(self.learner.update_moments, compiler_options=COMPILE)
+        return jax.jit(self.learner.statistics.update_observations, compiler_options=COMPILE)
 
     def _act_on_seen(self, state: LearnerState, i: int) -> tuple[LearnerState, np.ndarray]:
         observation = self.arrays["seen"][i]

@@ -122,9 +122,9 @@ def assert_known_value(probe: str, trained: Trained) -> None:
     learner, functions = trained.learner, trained.loop._population.learner
     observation = _stored(trained.loop)
     actor = functions.act_deterministic(learner, observation)
-    normalized = functions.normalize(learner, observation)
+    normalized = functions.statistics.normalize(learner, observation)
     q = np.asarray(functions.algorithm.critic_loss.value(functions.critic.evaluate(learner.critic, normalized, actor)))
-    q = q / float(functions.scale_reward(learner, jnp.ones(())))  # Q is of scaled rewards
+    q = q / float(functions.statistics.scale_reward(learner, jnp.ones(())))  # Q is of scaled rewards
     expected = PROBES[probe].optimal_value(observation, functions.discount)
     scale = max(1.0, float(np.abs(expected).max()))
     assert (np.mean(np.abs(q - expected), axis=-1) < 0.1 * scale).all()

@@ -147,7 +147,7 @@ def measured_and_by_hand(task: Any, tail: bool, algorithm: Algorithm) -> tuple[d
 
         def value(observation: np.ndarray) -> np.ndarray:
             action = functions.act_deterministic(state, observation)
-            q = functions.critic.evaluate(state.critic, functions.normalize(state, observation), action)
+            q = functions.critic.evaluate(state.critic, functions.statistics.normalize(state, observation), action)
             return np.asarray(functions.algorithm.critic_loss.value(q)).mean(axis=0)
 
         values, returns = [], []

@@ -16,18 +16,17 @@ import jax.numpy as jnp
 import optax
 
 from surefoot import networks
-from surefoot.algorithms import held_noise, statistics
+from surefoot.algorithms import held_noise
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.learner_state import ActorMetrics, CriticMetrics, LearnerState
 from surefoot.algorithms.optimism import Optimist
 from surefoot.algorithms.optimizers import make_optimizer
-from surefoot.algorithms.parts import BoundedReturnScaling
 from surefoot.algorithms.policies import TanhGaussian
-from surefoot.algorithms.statistics import ReturnMoments
+from surefoot.algorithms.running_statistics import RunningStatistics
 from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.machine import Precision
 from surefoot.networks.matmul import matmul_precision
-from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
+from surefoot.types import Array, Batch, EnvSpec, PyTree
 
 
 class Learner:
@@ -43,6 +42,7 @@ class Learner:
         actor: Policy network and its training.
         critic: Ensemble of critics and its training.
         optimist: Second, optimistic policy; None where the algorithm has none.
+        statistics: Running statistics, and batches normalised and scaled by them.
         target_entropy: Target of the policy's entropy in nats; absent for a policy without entropy.
     """
 
@@ -71,6 +71,7 @@ class Learner:
         if algorithm.temperature is not None:
             self.target_entropy = algorithm.temperature.target_entropy * spec.action_size
             self._temperature_optimizer = make_optimizer(algorithm.temperature.optimizer, policy_rate)
+        self.statistics = RunningStatistics(algorithm, spec, discount)
         self.optimist = None if algorithm.optimism is None else Optimist(algorithm.optimism, spec, policy_rate)
 
     # ---------------------------------------------------------------- init and act
@@ -95,18 +96,10 @@ class Learner:
             temperature_opt_state=None if log_alpha is None else self._temperature_optimizer.init(log_alpha),
             key=key,
             optimist=None if self.optimist is None else self.optimist.init(optimist_key),
-            observations=None if algorithm.observation_norm is None else statistics.init_moments(observation.shape[1:]),
-            returns=self._init_returns(),
+            observations=self.statistics.init_observations(),
+            returns=self.statistics.init_returns(),
             held_noise=None if algorithm.held_noise is None else held_noise.init_held_noise(self.spec.action_size),
         )
-
-    def _init_returns(self) -> ReturnMoments | None:
-        match self.algorithm.reward_scaling:
-            case None:
-                return None
-            case BoundedReturnScaling():
-                return statistics.init_bounded_return_moments()
-        return statistics.init_return_moments()
 
     def reset(self, state: LearnerState) -> LearnerState:
         """Return new networks, optimisers and temperature, from the seed's own key; running statistics stay."""
@@ -123,7 +116,7 @@ class Learner:
     @matmul_precision("float32")
     def act(self, state: LearnerState, observation: Array, key: jax.Array) -> jax.Array:
         """Draw an exploring action [A] in [-1, 1] for one observation [O], with the held noise if there is one."""
-        normalized = self.normalize(state, observation[None])
+        normalized = self.statistics.normalize(state, observation[None])
         outputs = self.actor.evaluate(state.actor, normalized)
         if self.optimist is not None:
             assert state.optimist is not None
@@ -137,7 +130,8 @@ class Learner:
     @matmul_precision("float32")
     def act_deterministic(self, state: LearnerState, observation: jax.Array) -> jax.Array:
         """Return tanh(mean) [B, A] for observations [B, O]."""
-        return self.algorithm.policy.mean(self.actor.evaluate(state.actor, self.normalize(state, observation)))
+        normalized = self.statistics.normalize(state, observation)
+        return self.algorithm.policy.mean(self.actor.evaluate(state.actor, normalized))
 
     # ---------------------------------------------------------------- update
 
@@ -166,7 +160,7 @@ class Learner:
             The new state and the metrics of the update.
         """
         critic_key, actor_key, optimist_key = jax.random.split(key, 3)
-        batch = self.preprocess(state, batch)
+        batch = self.statistics.preprocess(state, batch)
         critic_first = self.algorithm.update_order == "critic-first"
         with matmul_precision(self.precision):
             if critic_first:
@@ -206,7 +200,7 @@ class Learner:
         Args:
             params: Parameters of the critics.
             state: Everything else.
-            batch: [B, ...], from ``preprocess``.
+            batch: [B, ...], from ``statistics.preprocess``.
             key: Random key of the loss.
 
         Returns:
@@ -291,7 +285,7 @@ class Learner:
         Args:
             params: Parameters of the actor.
             state: Everything else.
-            batch: [B, ...], from ``preprocess``.
+            batch: [B, ...], from ``statistics.preprocess``.
             key: Random key of the loss.
 
         Returns:
@@ -328,51 +322,3 @@ class Learner:
         mean, log_std = self.actor.evaluate(state.actor, batch.observation)
         optimist = self.optimist.update(state.optimist, batch.observation, mean, log_std, upper_bound, action_key)
         return state._replace(optimist=optimist)
-
-    # ---------------------------------------------------------------- running statistics
-
-    def update_moments(self, state: LearnerState, observation: Array) -> LearnerState:
-        """Update the observation statistics with an observation [O] to act on."""
-        if state.observations is None:
-            return state
-        return state._replace(observations=statistics.update_moments(state.observations, observation))
-
-    def update_return_moments(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
-        """Update the return statistics with a reward [] and whether its step ended the episode []."""
-        if state.returns is None:
-            return state
-        bounded = isinstance(self.algorithm.reward_scaling, BoundedReturnScaling)
-        update = statistics.update_bounded_return_moments if bounded else statistics.update_return_moments
-        return state._replace(returns=update(state.returns, reward, ended, self.discount))
-
-    def update_statistics(self, state: LearnerState, transition: Transition) -> LearnerState:
-        """Update all running statistics with a transition that enters the replay buffer."""
-        state = self.update_moments(state, transition.observation)
-        return self.update_return_moments(state, transition.reward, transition.ended)
-
-    def normalize(self, state: LearnerState, observation: Array) -> jax.Array:
-        """Return observations [B, O] as network inputs."""
-        if (norm := self.algorithm.observation_norm) is None:
-            return jnp.asarray(observation)
-        assert state.observations is not None
-        return statistics.normalize(state.observations, observation, norm.epsilon)
-
-    def scale_reward(self, state: LearnerState, reward: jax.Array) -> jax.Array:
-        """Return rewards [...] as the critic's loss takes them."""
-        if (scaling := self.algorithm.reward_scaling) is None:
-            return reward
-        assert state.returns is not None
-        if isinstance(scaling, BoundedReturnScaling):
-            return statistics.scale_reward_bounded(state.returns, reward, scaling.bound, scaling.epsilon)
-        return statistics.scale_reward(state.returns, reward, scaling.epsilon)
-
-    def preprocess(self, state: LearnerState, batch: Batch) -> Batch:
-        """Return the batch as the losses take it: observations normalised and rewards scaled, where configured."""
-        if self.algorithm.observation_norm is not None:
-            batch = batch._replace(
-                observation=self.normalize(state, batch.observation),
-                next_observation=self.normalize(state, batch.next_observation),
-            )
-        if self.algorithm.reward_scaling is not None:
-            batch = batch._replace(reward=self.scale_reward(state, batch.reward))
-        return batch

@@ -25,11 +25,11 @@ def make_optimizer(
     learning_rate = _schedule(config.learning_rate, updates_per_agent_step)
     if config.weight_decay == 0.0:
         return optax.adam(learning_rate, b1=config.b1, b2=config.b2)
-    spared = frozenset(hidden_layers) if config.decay == "outside-hidden" else frozenset()
+    undecayed = frozenset(hidden_layers) if config.decay == "outside-hidden" else frozenset()
 
     def decays(params: PyTree) -> PyTree:
         def one(path: tuple[jax.tree_util.KeyEntry, ...], _: jax.Array) -> bool:
-            return _keys(path)[:-1] not in spared
+            return _keys(path)[:-1] not in undecayed
 
         return jax.tree_util.tree_map_with_path(one, params)
 

@@ -40,7 +40,7 @@ def critic_curvature(
         key: Random key of the loss and the first vector.
         num_steps: Number of Hessian-vector products, each about four times the cost of a gradient.
     """
-    batch = learner.preprocess(state, batch)
+    batch = learner.statistics.preprocess(state, batch)
     flat, unravel = ravel_pytree(state.critic.params)
     loss_key, start_key = jax.random.split(key)
     num_steps = min(num_steps, flat.size)

@@ -7,6 +7,7 @@ Values are averaged over the critics.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -55,12 +56,10 @@ def diagnose_critic(learner: Learner, state: LearnerState, batch: Batch, key: ja
         batch: [B, ...], as sampled from the replay buffer.
         key: Random key of the loss.
     """
-    batch = learner.preprocess(state, batch)
+    batch = learner.statistics.preprocess(state, batch)
     grads, _ = jax.grad(learner.critic_loss, has_aux=True)(state.critic.params, state, batch, key)
     activations = _activations(learner.critic, state.critic, batch.observation, batch.action)
-    measured = jax.vmap(lambda params, own, seen: _measure(learner.critic, params, own, seen))(
-        state.critic.params, grads, activations
-    )
+    measured = jax.vmap(functools.partial(_measure, learner.critic))(state.critic.params, grads, activations)
     return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), measured)
 
 
@@ -74,7 +73,7 @@ def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax
         batch: [B, ...], as sampled from the replay buffer.
         key: Random key of the loss.
     """
-    batch = learner.preprocess(state, batch)
+    batch = learner.statistics.preprocess(state, batch)
     grads, _ = jax.grad(learner.actor_loss, has_aux=True)(state.actor.params, state, batch, key)
     activations = _activations(learner.actor, state.actor, batch.observation)
     return _measure(learner.actor, state.actor.params, grads, activations)
@@ -83,8 +82,8 @@ def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax
 def _activations(network: TrainedNetwork, state: NetworkState, *inputs: jax.Array) -> PyTree:
     """Return the outputs of the activations in evaluation mode, by layer; with a leading axis C for critics."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    _, seen = network.module.apply(variables, *inputs, False, mutable=["activations"])
-    return seen["activations"]["torso"]
+    _, collected = network.module.apply(variables, *inputs, False, mutable=["activations"])
+    return collected["activations"]["torso"]
 
 
 def _measure(network: TrainedNetwork, params: PyTree, grads: PyTree, activations: PyTree) -> NetworkDiagnostics:

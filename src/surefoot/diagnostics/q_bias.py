@@ -59,9 +59,9 @@ def act_and_value(learner: Learner, state: LearnerState, observation: jax.Array,
         observation: [B, O], as returned by the environment.
         key: Random key of the actions.
     """
-    seen = learner.normalize(state, observation)
-    action, log_prob = learner.algorithm.policy.policy_action(learner.actor.evaluate(state.actor, seen), key)
-    q = learner.algorithm.critic_loss.value(learner.critic.evaluate(state.critic, seen, action))
+    normalized = learner.statistics.normalize(state, observation)
+    action, log_prob = learner.algorithm.policy.policy_action(learner.actor.evaluate(state.actor, normalized), key)
+    q = learner.algorithm.critic_loss.value(learner.critic.evaluate(state.critic, normalized, action))
     return ValuedActions(action, log_prob, jnp.mean(q, axis=0))
 
 

@@ -124,7 +124,7 @@ def _make_programs(learner: Learner, curvature: bool) -> _Programs:
             actor=diagnose_actor(learner, state, batch, actor_key),
             curvature=critic_curvature(learner, state, batch, curvature_key) if curvature else None,
             temperature=jnp.asarray(state.alpha),
-            reward_scale=learner.scale_reward(state, jnp.ones(())),
+            reward_scale=learner.statistics.scale_reward(state, jnp.ones(())),
         )
 
     def value(state: LearnerState, observation: jax.Array, key: jax.Array, step: jax.Array) -> ValuedActions:

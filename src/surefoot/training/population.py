@@ -231,7 +231,9 @@ class Population:
         def init(key: jax.Array, observation: jax.Array) -> PopulationState:
             learner, buffer = self.learner.init(key), replay.init(self.learner.spec, capacity, frames, observation)
             return PopulationState(
-                learner if placeholder else self.learner.update_moments(learner, observation), buffer, zero_sums()
+                learner if placeholder else self.learner.statistics.update_observations(learner, observation),
+                buffer,
+                zero_sums(),
             )
 
         return over_seeds(init)(keys, observation)
@@ -240,7 +242,7 @@ class Population:
         self, stored: ReplayState, learner: LearnerState, transition: Transition, continues: Array
     ) -> tuple[ReplayState, Moments | None, ReturnMoments | None]:
         added = jax.vmap(replay.add)(stored, transition._replace(ended=transition.ended & continues))
-        updated = over_seeds(self.learner.update_return_moments)(learner, transition.reward, transition.ended)
+        updated = over_seeds(self.learner.statistics.update_returns)(learner, transition.reward, transition.ended)
         observed = over_seeds(self._observe_if)(updated, transition.observation, continues)
         return added, observed, updated.returns
 
@@ -254,7 +256,7 @@ class Population:
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array, num_updates: int, uniform: bool
     ) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
-        learner, metrics = over_seeds(self.learner.update_statistics)(state.learner, transition), state.metrics
+        learner, metrics = over_seeds(self.learner.statistics.update)(state.learner, transition), state.metrics
         if num_updates:
             learner, metrics = self._updates(learner, metrics, stored, grad_steps, num_updates)
         key, noise, action = self._draw_actions(learner, transition.observation, uniform)
@@ -308,8 +310,8 @@ class Population:
     # ---------------------------------------------------------------- traced, for one seed
 
     def _observe_if(self, learner: LearnerState, observation: Array, condition: Array) -> Moments | None:
-        before, after = learner.observations, self.learner.update_moments(learner, observation).observations
-        return jax.tree.map(lambda old, new: jnp.where(condition, new, old), before, after)
+        updated = self.learner.statistics.update_observations(learner, observation)
+        return jax.tree.map(lambda old, new: jnp.where(condition, new, old), learner.observations, updated.observations)
 
     def _norms_of_seed(self, learner: LearnerState) -> WeightNorms:
         def norm(network: TrainedNetwork, params: PyTree) -> jax.Array:
