@@ -72,6 +72,17 @@ def test_second_failure_is_a_note_on_the_first() -> None:
     assert raised.value.__notes__ == ["the checkpoint that was being written failed as well: the disk is full"]
 
 
+def test_lock_is_released_if_the_thread_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        surefoot.train("probe-action", out=tmp_path / "run", **SETTINGS)
+    with RunDirectory.open(tmp_path / "run").lock():
+        pass
+
+
 def test_interrupt_does_not_wait() -> None:
     writer, may_end = Background("the checkpoint that was being written"), threading.Event()
 

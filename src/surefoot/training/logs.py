@@ -12,7 +12,7 @@ from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.tasks import Task
 from surefoot.training.evaluation import EvaluationResult
 from surefoot.training.metric_sums import MetricSums
-from surefoot.training.population import WeightNorms
+from surefoot.training.weight_norms import WeightNorms
 
 TRAINING_COLUMNS = (
     "seed",

@@ -10,16 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot import networks, replay
+from surefoot import replay
 from surefoot.algorithms import Algorithm, Learner, LearnerState
 from surefoot.algorithms.held_noise import HeldNoiseState
 from surefoot.algorithms.statistics import Moments, ReturnMoments
-from surefoot.algorithms.trained_network import TrainedNetwork
 from surefoot.networks.matmul import Precision
 from surefoot.replay import ReplayState
 from surefoot.training.metric_sums import MetricSums, add_metrics, zero_sums
 from surefoot.training.seed_axis import each_seed, expand_seed, num_seeds, over_seeds, squeeze_seed
-from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
+from surefoot.training.weight_norms import WeightNorms, weight_norms
+from surefoot.types import Array, Batch, EnvSpec, Transition
 
 _DIAGNOSIS_STREAM = 0x100C
 """Folded into a seed's key to draw what training must not be affected by."""
@@ -34,14 +34,6 @@ class PopulationState(NamedTuple):
     learner: LearnerState
     replay: ReplayState
     metrics: MetricSums
-
-
-class WeightNorms(NamedTuple):
-    """Sum over dense layers of their L2 norms, heads included."""
-
-    critic: jax.Array
-    """Mean over the critics."""
-    actor: jax.Array
 
 
 @functools.lru_cache(maxsize=_CACHED_POPULATIONS)
@@ -79,7 +71,7 @@ class Population:
         self._act_deterministic = jax.jit(over_seeds(learner.act_deterministic))
         self._reset = jax.jit(over_seeds(learner.reset), donate_argnums=0)
         self._batch = jax.jit(self._diagnosis_batch)
-        self._norms = jax.jit(over_seeds(self._norms_of_seed))
+        self._norms = jax.jit(over_seeds(functools.partial(weight_norms, learner)))
 
     # ---------------------------------------------------------------- start
 
@@ -312,10 +304,3 @@ class Population:
     def _observe_if(self, learner: LearnerState, observation: Array, condition: Array) -> Moments | None:
         updated = self.learner.statistics.update_observations(learner, observation)
         return jax.tree.map(lambda old, new: jnp.where(condition, new, old), learner.observations, updated.observations)
-
-    def _norms_of_seed(self, learner: LearnerState) -> WeightNorms:
-        def norm(network: TrainedNetwork, params: PyTree) -> jax.Array:
-            return networks.dense_norm(params, (*network.hidden_layers, *network.heads))
-
-        critic = norm(self.learner.critic, learner.critic.params)
-        return WeightNorms(jnp.mean(critic), norm(self.learner.actor, learner.actor.params))

@@ -25,7 +25,8 @@ from surefoot.training.logs import TRAINING_COLUMNS, evaluation_rows, training_r
 from surefoot.training.metric_sums import MetricSums
 from surefoot.training.plan import Plan
 from surefoot.training.policy_arrays import policy_layers
-from surefoot.training.population import PopulationState, WeightNorms
+from surefoot.training.population import PopulationState
+from surefoot.training.weight_norms import WeightNorms
 
 
 class RunWriter:
