@@ -89,7 +89,7 @@ def test_agent_and_trainer_share_compiled_programs() -> None:
 
 def test_nothing_is_compiled_after_compile(caplog: pytest.LogCaptureFixture) -> None:
     made = agent(algorithm=tiny(batch_size=12))  # a population of its own
-    _take_means.clear_cache()
+    _take_means.clear_cache()  # type: ignore[attr-defined]
     with jax.log_compiles():
         made.compile()
         assert "XLA compilation" in caplog.text

@@ -91,10 +91,10 @@ def test_other_settings_stay() -> None:
 
 
 def test_settings_are_validated_together() -> None:
-    """Without batch normalisation the default joint pass is invalid, whichever setting is first."""
-    settings = [("critic.norm", "none"), ("critic_pass", "separate")]
-    expected = crossq_wn().replace(critic=dataclasses.replace(crossq_wn().critic, norm=None), critic_pass="separate")
-    assert with_settings(crossq_wn(), settings) == with_settings(crossq_wn(), settings[::-1]) == expected
+    """A joint pass is invalid without batch normalisation, whichever setting is first."""
+    settings = [("critic_pass", "joint"), ("critic.norm", "BatchNorm")]
+    expected = sac().replace(critic=dataclasses.replace(sac().critic, norm=BatchNorm()), critic_pass="joint")
+    assert with_settings(sac(), settings) == with_settings(sac(), settings[::-1]) == expected
 
 
 def error(algorithm: Algorithm, path: str, text: str) -> str:
