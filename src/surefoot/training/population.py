@@ -1,4 +1,4 @@
-"""The training step of S seeds: the only vmap over seeds, and one jitted call per agent step."""
+"""Training step of S seeds in one jitted call per agent step."""
 
 from __future__ import annotations
 
