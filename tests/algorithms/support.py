@@ -35,9 +35,6 @@ UNIFORM_WIDTHS = (6, 6)
 REPRESENTATIVE = ("crossq-2024", "bro", "xqc")
 """Presets that together use most parts."""
 
-FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Options for ``jax.jit`` that halve the time of a compilation; the programs here run only a few times."""
-
 type Update = Callable[..., tuple[LearnerState, CriticMetrics, ActorMetrics]]
 
 
@@ -111,12 +108,12 @@ def learner(algorithm: Algorithm) -> Learner:
 
 @functools.cache
 def compiled_update(algorithm: Algorithm) -> Update:
-    return jax.jit(learner(algorithm).update, compiler_options=FAST_COMPILE)
+    return jax.jit(learner(algorithm).update)
 
 
 @functools.cache
 def compiled_init(algorithm: Algorithm) -> Callable[[jax.Array], LearnerState]:
-    return jax.jit(learner(algorithm).init, compiler_options=FAST_COMPILE)
+    return jax.jit(learner(algorithm).init)
 
 
 def fresh_state(algorithm: Algorithm, seed: int = 0) -> LearnerState:

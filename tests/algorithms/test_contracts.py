@@ -53,7 +53,8 @@ def alone(name: str, seed: int) -> PyTree:
     return compiled_update(tiny_preset(name))(*inputs(name, seed), jnp.bool_(True))
 
 
-@of_every_preset
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [preset.name for preset in list_presets()])
 def test_compiled_single_seeds_equal_uncompiled_vmap(name: str) -> None:
     """Compares compiled single seeds with a vmap that is not compiled, which tests both contracts."""
     state, batch, key = stack(inputs(name, 0), inputs(name, 1))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms import Algorithm
-from surefoot.algorithms.presets import list_presets
+from surefoot.algorithms.presets import list_presets, parity
 from tests.algorithms.support import compiled_update, fixed_batch, fixed_state, named_leaves, tiny, tiny_preset
 
 STORED = Path(__file__).with_name("golden.json")
@@ -43,7 +43,11 @@ def measure(algorithm: Algorithm) -> dict[str, float]:
     return numbers | {name: float(np.sqrt(np.square(leaf).sum())) for name, leaf in named_leaves(arrays).items()}
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(
+    "name",
+    # The others are compared with their authors' numbers in the fast tier.
+    [pytest.param(name, marks=pytest.mark.slow if name in parity.comparisons() else []) for name in ALGORITHMS],
+)
 def test_two_updates_match_stored_values(name: str, x64: None) -> None:
     assert measure(ALGORITHMS[name]) == pytest.approx(json.loads(STORED.read_text())[name], rel=1e-9, abs=1e-9)
 

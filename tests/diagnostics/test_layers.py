@@ -14,7 +14,7 @@ from surefoot.algorithms import LearnerState
 from surefoot.diagnostics import NetworkDiagnostics, diagnose_actor, diagnose_critic, parameter_count
 from surefoot.diagnostics.layers import _measure
 from surefoot.types import PyTree
-from tests.algorithms.support import FAST_COMPILE, every_preset, fixed_batch, fixed_state, learner, tiny_preset
+from tests.algorithms.support import every_preset, fixed_batch, fixed_state, learner, tiny_preset
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -28,9 +28,7 @@ HEADS = {"critic": ["head"], "actor": ["mean", "log_std"]}
 def diagnosed(name: str, network: str) -> NetworkDiagnostics:
     algorithm = tiny_preset(name)
     diagnose = diagnose_critic if network == "critic" else diagnose_actor
-    compiled = jax.jit(
-        lambda state, batch, key: diagnose(learner(algorithm), state, batch, key), compiler_options=FAST_COMPILE
-    )
+    compiled = jax.jit(lambda state, batch, key: diagnose(learner(algorithm), state, batch, key))
     return jax.tree.map(np.asarray, compiled(fixed_state(algorithm), fixed_batch(), KEY))
 
 

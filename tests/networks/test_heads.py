@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from surefoot.networks import MLP, Actor, BatchNorm, Critic, LogStdRange, critic_ensemble
-from tests.algorithms.support import FAST_COMPILE
 
 NORMALISED = MLP((8, 6), BatchNorm())
 
 
 def initialised(init: Callable[[jax.Array], Any]) -> Any:
-    return jax.jit(init, compiler_options=FAST_COMPILE)(jax.random.key(0))
+    return jax.jit(init)(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from surefoot.networks import MLP, BatchNorm, Torso
-from tests.algorithms.support import FAST_COMPILE
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -59,7 +58,7 @@ def compiled(config: MLP) -> Callable[[Any, jax.Array], tuple[jax.Array, Any, An
         gradient, (out, hidden) = jax.grad(loss, has_aux=True)(variables["params"])
         return out, gradient, {name: hidden[name]["__call__"][0] for name in ("dense_0", "dense_1")}
 
-    return jax.jit(run, compiler_options=FAST_COMPILE)
+    return jax.jit(run)
 
 
 def scale(variables: Any, layer: str, factor: float) -> Any:

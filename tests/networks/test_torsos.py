@@ -26,7 +26,6 @@ from surefoot.networks import (
     unnormalized_layer,
 )
 from surefoot.networks.layers import Dense, Dropout, Layer, Normalize, Relu, Residual, hidden_layers
-from tests.algorithms.support import FAST_COMPILE
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -253,7 +252,7 @@ def test_hidden_layers_include_those_of_blocks() -> None:
 
 
 def initial(module: Any, *inputs: jax.Array) -> Any:
-    init = jax.jit(lambda key: module.init(key, *inputs, False)["params"], compiler_options=FAST_COMPILE)
+    init = jax.jit(lambda key: module.init(key, *inputs, False)["params"])
     return jax.tree.map(np.asarray, init(jax.random.key(0)))
 
 
