@@ -127,7 +127,14 @@ def test_python_snippets_compile() -> None:
             compile(code, name_of(page), "exec")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if RUNNABLE in page.read_text(encoding="utf-8")], ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name_of(page), marks=pytest.mark.slow if page.name == "diagnostics.md" else [])
+        for page in PAGES
+        if RUNNABLE in page.read_text(encoding="utf-8")
+    ],
+)
 def test_runnable_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "results").symlink_to(ROOT / "results")
     monkeypatch.chdir(tmp_path)

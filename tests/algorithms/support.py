@@ -135,26 +135,26 @@ def fixed_state(algorithm: Algorithm) -> LearnerState:
     rng = np.random.default_rng(7)
     shapes = jax.eval_shape(learner(algorithm).init, jax.random.key(0))
 
-    def fill(path: tuple[Any, ...], leaf: Any) -> jax.Array:
+    def fill(path: tuple[Any, ...], leaf: Any) -> np.ndarray | jax.Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.key(3)
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or "opt_state" in jax.tree_util.keystr(path):
-            return jnp.zeros(leaf.shape, jnp.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+            return np.zeros(leaf.shape, np.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
         name = jax.tree_util.keystr(path)
         if name.endswith(("['var']", "['scale']", ".variance", ".weight", ".largest")):
-            return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape))
+            return np.asarray(rng.uniform(0.5, 1.5, leaf.shape))
         if name.endswith(".optimist.weights"):
-            return jnp.asarray([0.1, -0.05])  # of an exponential of up to e^7.5
-        return jnp.asarray(0.4 * rng.normal(size=leaf.shape))
+            return np.array([0.1, -0.05])  # of an exponential of up to e^7.5
+        return np.asarray(0.4 * rng.normal(size=leaf.shape))
 
     state = jax.tree_util.tree_map_with_path(fill, shapes)
     constraint = algorithm.weight_constraint
-    if not isinstance(constraint, UnitNorm):
-        return state
-    return state._replace(
-        actor=state.actor._replace(params=_unit_norm(state.actor.params, constraint)),
-        critic=state.critic._replace(params=_unit_norm(state.critic.params, constraint)),
-    )
+    if isinstance(constraint, UnitNorm):
+        state = state._replace(
+            actor=state.actor._replace(params=_unit_norm(state.actor.params, constraint)),
+            critic=state.critic._replace(params=_unit_norm(state.critic.params, constraint)),
+        )
+    return jax.tree.map(jnp.asarray, state)
 
 
 def next_action_key(update_key: jax.Array) -> jax.Array:

@@ -169,7 +169,7 @@ def reference_gradient(step: Step, *, constant_statistics: bool = False, constan
             target = jax.lax.stop_gradient(target)
         return jnp.sum(jnp.mean(0.5 * (q - target[None]) ** 2, axis=-1))
 
-    return jax.grad(loss)(step.before.critic.params)
+    return jax.jit(jax.grad(loss))(step.before.critic.params)
 
 
 def furthest(a: PyTree, b: PyTree) -> float:

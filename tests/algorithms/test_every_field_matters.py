@@ -343,7 +343,17 @@ PART_EXEMPT = {
 }
 
 
-@pytest.mark.parametrize(("base", "path"), PART_FIELDS, ids=lambda value: str(value))
+REPEATED = ("actor.norm.", "actor_optimizer.b", "temperature.optimizer.b", "optimism.optimizer.", "optimism.weight_opt")
+"""Fields of a part that the critic has as well: in the slow tier."""
+
+
+def marks(path: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if path.startswith(REPEATED) else []
+
+
+@pytest.mark.parametrize(
+    ("base", "path"), [pytest.param(*key, id=f"{key[0]}-{key[1]}", marks=marks(key[1])) for key in PART_FIELDS]
+)
 def test_every_field_of_a_part_changes_its_program(base: str, path: str) -> None:
     value, see = PART_FIELDS[base, path]
     changed = perturb(HAVING[base], path, value)
@@ -410,7 +420,7 @@ def test_every_field_is_perturbed_or_exempt() -> None:
     assert PERTURBED.keys() - whole | EXEMPT.keys() == paths, "an entry without a field"
 
 
-@pytest.mark.parametrize("path", PERTURBED)
+@pytest.mark.parametrize("path", [pytest.param(path, marks=marks(path)) for path in PERTURBED])
 def test_every_field_changes_its_program(path: str) -> None:
     value, see = PERTURBED[path]
     changed = perturb(BASE, path, value)

@@ -64,6 +64,7 @@ def test_policy_changes_only_if_update_policy() -> None:
     assert all(np.isfinite(value) for value in metrics)
 
 
+@pytest.mark.slow
 def test_actor_statistics_of_all_updates_change_without_the_policy() -> None:
     algorithm = tiny(policy_delay=3, actor_statistics="all-updates")
     before = fresh_state(algorithm)

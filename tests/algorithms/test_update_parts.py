@@ -50,6 +50,7 @@ def critic_loss(algorithm: Algorithm, state: LearnerState, key: jax.Array = KEY)
 # -------------------------------------------------------------------- order
 
 
+@pytest.mark.slow
 def test_actor_first_uses_the_old_critic_and_critic_first_the_new() -> None:
     first, last = SIMBA, SIMBA.replace(update_order="critic-first")
     state = fixed_state(SIMBA)
@@ -75,6 +76,7 @@ def test_actor_first_bootstraps_from_the_new_policy_and_temperature() -> None:
 # -------------------------------------------------------------------- temperature
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "temperature", [Temperature(target_entropy=-20.0), Temperature(target_entropy=20.0, loss="log-alpha")]
 )

@@ -110,8 +110,8 @@ def decayed(config: AdamW, algorithm: Algorithm, params: PyTree, network: str) -
     """Return the relative decrease of each leaf in a step with zero gradients."""
     mlp = algorithm.actor if network == "actor" else algorithm.critic
     optimizer = make_optimizer(config, 1.0, mlp.hidden_layers)
-    ones = jax.tree.map(jnp.ones_like, params)
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(ones), ones)
+    ones, zeros = (jax.tree.map(lambda x, value=value: np.full_like(x, value), params) for value in (1.0, 0.0))
+    updates, _ = jax.jit(optimizer.update)(zeros, jax.jit(optimizer.init)(ones), ones)
     return {name: -update for name, update in named_leaves(updates).items()}
 
 
@@ -141,6 +141,7 @@ def test_no_preset_decays_the_temperature(preset: PresetInfo) -> None:
 # -------------------------------------------------------------------- all layers and normalisations
 
 
+@pytest.mark.slow
 def test_full_unit_norm_projects_every_layer_and_normalisation() -> None:
     algorithm = tiny_preset("flashsac")
     state = double(fresh_state(algorithm))
@@ -157,6 +158,7 @@ def test_full_unit_norm_projects_every_layer_and_normalisation() -> None:
         assert all(np.abs(head["bias"]).max() > 1e-5 for head in network.values())
 
 
+@pytest.mark.slow
 def test_full_unit_norm_leaves_the_target_an_average() -> None:
     algorithm = tiny_preset("flashsac").replace(target=PolyakTarget(0.5))
     start = double(fresh_state(algorithm))

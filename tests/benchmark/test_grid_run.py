@@ -78,6 +78,7 @@ def test_cell_equals_train(finished: Path, tmp_path: Path) -> None:
         assert rows_without_clock(run.path, name) == rows_without_clock(finished / "cells" / cell.name, name)
 
 
+@pytest.mark.slow
 def test_finished_grid_is_not_rerun(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "cells").rglob("*")}
     printed = finish(str(finished.parent / "g.toml"), "--out", str(finished))

@@ -153,6 +153,7 @@ def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch, name: str,
 # ---------------------------------------------------------------- real package, online
 
 
+@pytest.mark.slow
 def test_online_steps_arrive_once_despite_crash_and_outage(tmp_path: Path) -> None:
     """Steps after the checkpoint at 300 were sent before the crash; W&B keeps them."""
     command = [sys.executable, "-m", "tests.dashboards.online", str(tmp_path)]

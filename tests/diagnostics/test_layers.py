@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,11 +26,15 @@ HEADS = {"critic": ["head"], "actor": ["mean", "log_std"]}
 
 
 @functools.cache
-def diagnosed(name: str, network: str) -> NetworkDiagnostics:
-    algorithm = tiny_preset(name)
+def compiled(name: str, network: str) -> Callable[..., NetworkDiagnostics]:
     diagnose = diagnose_critic if network == "critic" else diagnose_actor
-    compiled = jax.jit(lambda state, batch, key: diagnose(learner(algorithm), state, batch, key))
-    return jax.tree.map(np.asarray, compiled(fixed_state(algorithm), fixed_batch(), KEY))
+    return jax.jit(lambda state, batch, key: diagnose(learner(tiny_preset(name)), state, batch, key))
+
+
+@functools.cache
+def diagnosed(name: str, network: str) -> NetworkDiagnostics:
+    state = fixed_state(tiny_preset(name))
+    return jax.tree.map(np.asarray, compiled(name, network)(state, fixed_batch(), KEY))
 
 
 def layer(params: PyTree, path: str) -> dict[str, np.ndarray]:
@@ -51,8 +56,8 @@ def gradient(name: str, network: str) -> PyTree:
     functions, state = learner(tiny_preset(name)), fixed_state(tiny_preset(name))
     batch = functions.statistics.preprocess(state, fixed_batch())
     if network == "critic":
-        return jax.grad(lambda p: functions.critic_loss(p, state, batch, KEY)[0])(state.critic.params)
-    return jax.grad(lambda p: functions.actor_loss(p, state, batch, KEY)[0])(state.actor.params)
+        return jax.jit(jax.grad(lambda p: functions.critic_loss(p, state, batch, KEY)[0]))(state.critic.params)
+    return jax.jit(jax.grad(lambda p: functions.actor_loss(p, state, batch, KEY)[0]))(state.actor.params)
 
 
 # -------------------------------------------------------------------- a network made by hand
@@ -116,7 +121,7 @@ def test_features_are_measured_sample_by_sample(by_hand: NetworkDiagnostics) -> 
 
 
 @pytest.mark.parametrize("network", ["critic", "actor"])
-@pytest.mark.parametrize("name", ["sac", "crossq-wn"])
+@pytest.mark.parametrize("name", [pytest.param("sac", marks=pytest.mark.slow), "crossq-wn"])
 def test_weights_and_gradients_against_numpy(name: str, network: str) -> None:
     found, grads = diagnosed(name, network), gradient(name, network)
     params = getattr(fixed_state(tiny_preset(name)), network).params
@@ -175,11 +180,10 @@ def alive_everywhere(state: LearnerState) -> LearnerState:
 
 def test_a_dead_unit_is_found_in_the_network_it_belongs_to() -> None:
     """Two hidden layers of six units; of two critics, one has two dead units: an average of 1 in 12."""
-    functions, batch = learner(SAC), fixed_batch()
     state = alive_everywhere(fixed_state(SAC))
 
     def shares(state: LearnerState) -> tuple[float, float]:
-        critic, actor = (diagnose(functions, state, batch, KEY) for diagnose in (diagnose_critic, diagnose_actor))
+        critic, actor = (compiled("sac", network)(state, fixed_batch(), KEY) for network in ("critic", "actor"))
         return float(critic.dead_units), float(actor.dead_units)
 
     assert shares(state) == (0.0, 0.0)
@@ -205,10 +209,10 @@ def test_activations_use_running_statistics() -> None:
 def test_diagnostics_use_the_preprocessed_batch() -> None:
     """SimBa's networks are diagnosed on normalised observations, XQC's gradient on scaled rewards."""
     simba = tiny_preset("simba")
-    functions, state = learner(simba), fixed_state(simba)
+    state = fixed_state(simba)
     assert state.observations is not None
     moved = state._replace(observations=state.observations._replace(mean=state.observations.mean + 1.0))
-    here, there = (diagnose_actor(functions, s, fixed_batch(), KEY).feature_norm for s in (state, moved))
+    here, there = (compiled("simba", "actor")(s, fixed_batch(), KEY).feature_norm for s in (state, moved))
     assert float(here) != pytest.approx(float(there), rel=1e-6)
 
 

@@ -27,6 +27,10 @@ def small(algorithm: Algorithm, width: int = 16, **changes: Any) -> Algorithm:
     return algorithm.replace(**(narrow | changes))
 
 
+TWO_SEEDS: dict[str, Any] = {"num_seeds": 2, "replay_capacity": 150}
+"""Settings of most runs in tests, with ``small(crossq_wn(utd=2))`` on a probe: equal shapes are compiled once."""
+
+
 def small_mlp(width: int = 16) -> MLP:
     return MLP((width, width))
 

@@ -16,7 +16,7 @@ from surefoot.errors import RunFailure
 from surefoot.runs import CheckpointStore, RunDirectory
 from surefoot.training.runtime.background import Background
 from tests.training.recording import Recording
-from tests.training.small import small
+from tests.training.small import TWO_SEEDS, small
 
 SETTINGS: dict[str, Any] = {
     "algorithm": small(surefoot.crossq_wn(utd=2)),
@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
     "checkpoint_every": 110,
     "evaluate_every": 1_000,
     "evaluation_episodes": 1,
-    "replay_capacity": 300,
+    **TWO_SEEDS,
 }
 
 

@@ -14,14 +14,14 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.runs import RunDirectory
 from surefoot.training.callbacks import Callback, StepView, StopTraining
 from tests.training.recording import Recording
-from tests.training.small import small
+from tests.training.small import TWO_SEEDS, small
 from tests.training.test_resume import assert_same_run
 
 ALGORITHM = small(surefoot.crossq_wn(utd=2))
 SETTINGS: dict[str, Any] = {
     "algorithm": ALGORITHM,
     "env_steps": 160,
-    "num_seeds": 2,
+    **TWO_SEEDS,
     "evaluate_every": 50,
     "checkpoint_every": 60,
     "log_every": 40,

@@ -29,16 +29,15 @@ from surefoot.training.population import Population
 from surefoot.training.runtime.signals import StopSignal
 from tests.tasks import zoo
 from tests.training.recording import Recording
-from tests.training.small import small
+from tests.training.small import TWO_SEEDS, small
 
-ALGORITHM = small(surefoot.crossq_wn(utd=2), resets=ResetAt((103,)))
+ALGORITHM = small(surefoot.crossq_wn(utd=2), resets=ResetAt((103,)), discount=0.9)
 SETTINGS = {
-    "num_seeds": 2,
+    **TWO_SEEDS,
     "evaluate_every": 50,
     "checkpoint_every": 60,
     "log_every": 40,
     "evaluation_episodes": 2,
-    "replay_capacity": 300,  # one shape, compiled once
 }
 
 

@@ -15,15 +15,15 @@ from surefoot.training.population import Population, PopulationState, get_popula
 from surefoot.types import EnvSpec, Transition
 from tests.training.small import small
 
-SPEC = EnvSpec(17, 6)
+SPEC = EnvSpec(2, 1)
 CAPACITY = 50_000
 
 
 def noise(seeds: int, step: int = 0, ended: bool = False) -> Transition:
     rng = np.random.default_rng(step)
-    observation = rng.normal(size=(seeds, 17)).astype(np.float32)
+    observation = rng.normal(size=(seeds, SPEC.observation_size)).astype(np.float32)
     return Transition(
-        action=rng.uniform(-1, 1, (seeds, 6)).astype(np.float32),
+        action=rng.uniform(-1, 1, (seeds, SPEC.action_size)).astype(np.float32),
         reward=rng.normal(size=seeds).astype(np.float32),
         next_observation=observation,
         terminated=np.zeros(seeds, bool),
@@ -55,9 +55,9 @@ def test_no_call_copies_a_replay_ring(seeds: int) -> None:
 
 @pytest.mark.parametrize("seeds", [pytest.param((3,), marks=pytest.mark.slow), (3, 7)])
 def test_separate_calls_equal_the_fused_step(seeds: tuple[int, ...]) -> None:
-    population = get_population(small(surefoot.crossq_wn(utd=2)), SPEC, 0.99, "float32")
-    first = np.zeros((len(seeds), 17), np.float32)
-    fused, separate = (population.init(seeds, 100, 120, first) for _ in range(2))
+    population = get_population(small(surefoot.crossq_wn(utd=2)), SPEC, 0.9, "float32")
+    first = np.zeros((len(seeds), SPEC.observation_size), np.float32)
+    fused, separate = (population.init(seeds, 150, 171, first) for _ in range(2))
     for step in range(3):
         transition = noise(len(seeds), step, ended=step == 1)
         fused, fused_action = population.train_step(fused, transition, 2 * step)
@@ -77,7 +77,7 @@ def test_equal_runs_share_traces() -> None:
     population = get_population(algorithm, SPEC, 0.99, "float32")
     assert get_population(algorithm.replace(), SPEC, 0.99, "float32") is population
     for seed in (0, 5):
-        state = population.init([seed], 100, 120, np.zeros((1, 17), np.float32))
+        state = population.init([seed], 100, 120, np.zeros((1, SPEC.observation_size), np.float32))
         population.train_step(state, noise(1), num_updates=0)
     programs: tuple[Any, ...] = (population._train_step, population._init)
     assert [program._cache_size() for program in programs] == [1, 1]

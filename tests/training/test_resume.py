@@ -21,22 +21,21 @@ from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
 from tests.tasks import zoo
 from tests.training.recording import Recording
-from tests.training.small import small
+from tests.training.small import TWO_SEEDS, small
 
 ROOT = Path(__file__).parents[2]
 CHEETAH = ["cheetah-run", "1400", "2", "evaluate_every=600", "checkpoint_every=170", "log_every=100"]
 CHEETAH += ["diagnose_every=700", "replay_capacity=400", "env_workers=0"]
 """Checkpoints within episodes, which take 500 agent steps, and a replay ring that wraps."""
 
-ALGORITHM = small(surefoot.crossq_wn(utd=1))
+ALGORITHM = small(surefoot.crossq_wn(utd=2))
 SETTINGS: dict[str, Any] = {
     "algorithm": ALGORITHM,
-    "num_seeds": 2,
+    **TWO_SEEDS,
     "evaluate_every": 100,
     "checkpoint_every": 63,
     "diagnose_every": 70,
     "evaluation_episodes": 1,
-    "replay_capacity": 150,
 }
 """The same for probe-truncation, whose episodes take 10 agent steps."""
 
@@ -270,9 +269,8 @@ def test_environment_that_cannot_be_replayed_starts_a_new_episode(tmp_path: Path
     assert any("a new episode starts" in line for line in observer.messages)
 
 
-@pytest.mark.parametrize(
-    "setting", [{"overlap": True}, pytest.param({"precision": "bf16"}, marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", [{"overlap": True}, {"precision": "bf16"}], ids=str)
 def test_resume_equals_uninterrupted_run_with_settings_that_change_it(
     setting: dict[str, Any], finished: Path, tmp_path: Path
 ) -> None:

@@ -27,18 +27,17 @@ from surefoot.training.population import PopulationState
 from surefoot.training.warm_start.init_from import SourceRun
 from surefoot.training.warm_start.warm_start import WarmStart
 from tests.training.recording import Recording
-from tests.training.small import small
+from tests.training.small import TWO_SEEDS, small
 from tests.training.test_resume import assert_same_run
 
 ALGORITHM = small(surefoot.crossq_wn(utd=2))
 SETTINGS: dict[str, Any] = {
     "algorithm": ALGORITHM,
-    "num_seeds": 2,
+    **TWO_SEEDS,
     "env_steps": 160,
     "evaluate_every": 1000,
     "checkpoint_every": 50,
     "evaluation_episodes": 2,
-    "replay_capacity": 150,  # the ring wraps
 }
 TRANSFERRED = (
     ".actor.params",
