@@ -26,13 +26,28 @@ batch_size = 16
 """
 
 
+TWO_SEEDS = """
+[[algorithms]]
+preset = "crossq-wn"
+utd = 2
+actor = "MLP((16, 16), BatchNorm())"
+critic = "MLP((16, 16), BatchNorm())"
+warmup_transitions = 100
+batch_size = 16
+"""
+"""The algorithm of most runs in tests; see ``tests.training.small``."""
+
+
 def write_grid(
-    path: Path, head: str = 'tasks = ["probe-action"]\nnum_seeds = 2\nseeds_per_cell = 1', **more: Any
+    path: Path,
+    head: str = 'tasks = ["probe-action"]\nnum_seeds = 2\nseeds_per_cell = 1',
+    algorithm: str = ALGORITHM,
+    **more: Any,
 ) -> Path:
     """Write a grid of two cells, or with another ``head``."""
     extra = "".join(f"{key} = {value}\n" for key, value in more.items())
     settings = "".join(line + "\n" for line in HEAD.splitlines() if line.split(" ")[0] not in more)
-    path.write_text(f"{head}\n{settings}{extra}{ALGORITHM}")
+    path.write_text(f"{head}\n{settings}{extra}{algorithm}")
     return path
 
 

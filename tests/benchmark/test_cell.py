@@ -14,7 +14,7 @@ from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
 from surefoot.runs.layout import LOCK
 from surefoot.runs.lock import RunLock
-from tests.benchmark.support import rows_without_clock, write_grid
+from tests.benchmark.support import TWO_SEEDS, rows_without_clock, write_grid
 from tests.training.recording import Recording
 
 
@@ -23,7 +23,10 @@ def folder(tmp_path: Path) -> GridFolder:
     return GridFolder.create(tmp_path / "out", load_grid(str(write_grid(tmp_path / "g.toml"))))
 
 
-def test_cell_equals_train(folder: GridFolder, tmp_path: Path) -> None:
+def test_cell_equals_train(tmp_path: Path) -> None:
+    head = 'tasks = ["probe-action"]\nnum_seeds = 4\nseeds_per_cell = 2'
+    grid = write_grid(tmp_path / "g.toml", head, TWO_SEEDS, env_steps=160, replay_capacity=150)
+    folder = GridFolder.create(tmp_path / "out", load_grid(str(grid)))
     own = folder.cells[1]
     assert cell._train(folder, own.name) == 0
     config = own.config(tmp_path / "run")
