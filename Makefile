@@ -101,18 +101,9 @@ bench-gpu: setup ## Measure many agents on a GPU (make setup EXTRA=cuda first), 
 	  { rm -rf .bench/sbx; echo "SBX was not installed: python -m benchmarks.speed measures without it" >&2; exit 1; }
 	@touch $@
 
-# task:env_steps of the runs whose evaluation files are kept under results/.
-EVIDENCE ?= cheetah-run:100_000 walker-run:100_000 dog-stand:100_000 myo-key-turn:50_000
-
 .PHONY: evidence
-evidence: $(addprefix evidence/,$(subst :,@,$(EVIDENCE))) ## Train the runs behind the README's table (hours); an interrupted one is resumed
-
-evidence/%: setup
-	@task='$(firstword $(subst @, ,$*))'; steps='$(lastword $(subst @, ,$*))'; run="runs/evidence/$$task"; \
-	if [ -d "$$run" ]; then $(BIN)/surefoot resume "$$run"; \
-	else $(BIN)/surefoot train "$$task" --algorithm crossq-wn-code --utd 2 --evaluate-every 10_000 --env-steps "$$steps" --out "$$run" $(ARGS); fi && \
-	kept="results/crossq-wn-code/$$task" && mkdir -p "$$kept" && \
-	cp "$$run"/{config.json,evaluations.csv,training.csv} "$$kept/"
+evidence: setup ## Train the queue of results/evidence.py (hours; can be stopped and continued) and copy what is finished to results/
+	$(BIN)/python results/evidence.py
 
 .PHONY: evidence-report
 evidence-report: setup ## Build a report of all runs under results/ into evidence-report/

@@ -1,0 +1,76 @@
+"""Training of the grids in ``QUEUE``, and copies of their finished runs in this folder.
+
+    .venv/bin/python results/evidence.py [--collect]
+
+An interrupted run is resumed, and finished ones are not repeated. Runs, with their checkpoints, are in runs/evidence;
+a checkpoint needs up to 160 MB per run of two seeds. To continue on another machine, copy that folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from surefoot.benchmark.folder import GridFolder
+from surefoot.benchmark.grid import load_grid
+from surefoot.benchmark.status import GridReader
+from surefoot.runs.atomic import write_file
+
+RESULTS = Path(__file__).parent
+RUNS = RESULTS.parent / "runs" / "evidence"
+QUEUE = ("as-released", "as-released-xqc")
+"""Grids in ``grids/``, in the order of their training."""
+
+COPIED = ("evaluations.csv", "training.csv", "diagnostics.csv")
+
+
+def main(arguments: list[str]) -> int:
+    """Train what is not finished, grid by grid; ``--collect`` only copies. Return an exit code."""
+    for name in QUEUE:
+        if "--collect" not in arguments:
+            code = train(name)
+            collect(name)
+            if code:
+                return code
+        else:
+            collect(name)
+    return 0
+
+
+def train(name: str) -> int:
+    """Train a grid, one cell at a time on all cores; return the exit code."""
+    command = [sys.executable, "-m", "surefoot", "bench", str(grid_file(name)), "--out", str(RUNS / name)]
+    return subprocess.run([*command, "--max-parallel", "1"], check=False).returncode
+
+
+def collect(name: str) -> None:
+    """Copy logs and configuration of the finished cells of a grid to ``results/NAME/CELL``."""
+    if not (RUNS / name).is_dir():
+        return
+    folder = GridFolder.open(RUNS / name)
+    for cell in GridReader(folder).read():
+        kept, run = RESULTS / name / cell.name, folder.run_path(cell.name)
+        if cell.state != "finished" or (kept / "config.json").exists():
+            continue
+        kept.mkdir(parents=True, exist_ok=True)
+        for log in COPIED:
+            shutil.copyfile(run / log, kept / log)
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        # In place of the cell's own process, whose arguments are paths of one machine.
+        config["command"] = ["surefoot", "bench", f"results/grids/{name}.toml"]
+        write_file(kept / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+        print(f"{cell.name}: copied to {kept.relative_to(RESULTS.parent)}")
+
+
+def grid_file(name: str) -> Path:
+    """Return the file of a grid."""
+    return RESULTS / "grids" / f"{name}.toml"
+
+
+if __name__ == "__main__":
+    for queued in QUEUE:
+        load_grid(str(grid_file(queued)))
+    sys.exit(main(sys.argv[1:]))
