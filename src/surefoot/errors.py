@@ -5,15 +5,31 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from surefoot.text import one_line
+
 _MAX_LENGTH = 200
 
 
 class UserError(ValueError):
-    """The request is invalid: one line with the value and what was expected. Exit code 2."""
+    """The request is invalid: one line with the value and what was expected. Exit code 2.
+
+    Args:
+        message: The problem. It is stored as one printable line, whatever values and paths it contains.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class RunFailure(RuntimeError):
-    """An environment, a disk or a worker failed: one line that says where. Exit code 1."""
+    """An environment, a disk or a worker failed: one line that says where. Exit code 1.
+
+    Args:
+        message: The failure. It is stored as one printable line, whatever values and paths it contains.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class MissingDependency(UserError):

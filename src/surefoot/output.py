@@ -11,6 +11,7 @@ from pathlib import Path
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs.atomic import write_file
 from surefoot.runs.layout import LOCK
+from surefoot.runs.untrusted import why_missing
 
 _RUN_FILES = ("checkpoints", "policy", "replay", LOCK)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -28,15 +29,20 @@ def check_output(path: Path, run: Path) -> None:
             own files.
     """
     folder = path.absolute().parent
-    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that is too long
+    if os.path.isdir(path):
         raise UserError(f"cannot write {path}: it is a folder, expected a file")
     if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/null
         raise UserError(f"cannot write {path}: it is not a regular file")
-    if not folder.is_dir():
-        raise UserError(f"cannot write {path}: {folder} is {'a file' if folder.exists() else 'missing'}")
+    if (found := why_missing(folder)) != "is a folder":
+        raise UserError(f"cannot write {path}: {folder} {found}")
+    if (found := why_missing(path)).startswith("cannot"):
+        raise UserError(f"cannot write {path}: it {found}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write {path}: no permission to write in {folder}")
-    inside = path.resolve().relative_to(run.resolve()) if path.resolve().is_relative_to(run.resolve()) else None
+    if why_missing(run) != "is a folder":
+        return  # it is rejected later, and owns no files
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(run))
+    inside = real.relative_to(own) if real.is_relative_to(own) else None
     if inside is not None and (inside.parts[0] in _RUN_FILES or inside.suffix in (".csv", ".json")):
         raise UserError(f"cannot write {path}: it belongs to the run {run}; choose another path")
 

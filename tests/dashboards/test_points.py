@@ -84,3 +84,17 @@ def test_damaged_log_error_names_line(tmp_path: Path, file: str, content: str | 
         path.write_bytes((path.read_bytes() if file.startswith("+") else b"") + content.encode("latin-1"))
     with pytest.raises(UserError, match=message):
         LogFollower(run.path).new_points()
+
+
+def test_broken_logs_can_be_left_out(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "run", seeds=(0,))
+    run.log(100, {0: 2.5})
+    (run.path / "evaluations.csv").unlink()
+    (run.path / "diagnostics.csv").write_bytes(b"\xff\n")
+    left_out: list[str] = []
+    (point,) = LogFollower(run.path).new_points(left_out.append)
+    assert point.series["seed_0"] == {"training/critic_loss": 2.5}
+    assert ["diagnostics.csv" in left_out[0], "evaluations.csv" in left_out[1]] == [True, True]
+    (run.path / "training.csv").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*training\.csv"):
+        LogFollower(run.path).new_points(left_out.append)

@@ -53,22 +53,33 @@ def is_rejected(load: Callable[[], Any], folder: Path) -> bool:
     The message must be one printable line of limited length that contains the path of `folder`.
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    message = rejection(load, MIN_BYTES + BYTES_PER_FILE_BYTE * size)
+    assert message is None or str(folder) in message, f"no path in {message!r}"
+    return message is not None
+
+
+def rejection(
+    load: Callable[[], Any], most_bytes: int, expected: tuple[type[Exception], ...] = (UserError,)
+) -> str | None:
+    """Call a loader; return the message of an expected exception, None without one, and fail on anything else.
+
+    The message must be one printable line of limited length. The call must stay within `SECONDS` and `most_bytes`.
+    """
     message = None
     tracemalloc.start()
     try:
         with time_limit():
             load()
-    except UserError as error:
+    except expected as error:
         message = str(error)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < MIN_BYTES + BYTES_PER_FILE_BYTE * size, f"{peak:,} bytes for files of {size:,}"
+    assert peak < most_bytes, f"{peak:,} bytes, expected less than {most_bytes:,}"
     if message is not None:
         assert message.isprintable(), f"not one printable line: {message[:500]!r}"
         assert len(message) < 3000, f"{len(message)} characters: {message[:500]!r}"
-        assert str(folder) in message, f"no path in {message!r}"
-    return message is not None
+    return message
 
 
 def damaged(content: bytes, seed: int, cases: int) -> Iterator[bytes]:
@@ -138,6 +149,22 @@ def other_values(original: Any) -> Iterator[Any]:
         yield changed
 
 
+def with_other_value(original: Any, generator: random.Random) -> Any:
+    """Return the JSON data with one random entry set to an invalid value, exchanged with another one, or removed."""
+    changed = copy.deepcopy(original)
+    places = list(_places(changed))
+    node, key = generator.choice(places)
+    match generator.randrange(6):
+        case 0:
+            del node[key]
+        case 1:
+            other, other_key = generator.choice(places)
+            node[key] = copy.deepcopy(other[other_key])
+        case _:
+            node[key] = copy.deepcopy(generator.choice(INVALID_VALUES))
+    return changed
+
+
 def _places(node: Any) -> Iterator[tuple[Any, Any]]:
     for key in list(node) if isinstance(node, dict) else range(len(node)):
         yield node, key
@@ -180,7 +207,16 @@ def irregular_files(path: Path, outside: Path) -> Iterator[str]:
 
     `outside` is the target of a link, a file outside the folder.
     """
-    makers: dict[str, Callable[[], None]] = {
+    for name, make in irregular_makers(path, outside).items():
+        remove(path)
+        make()
+        yield name
+    remove(path)
+
+
+def irregular_makers(path: Path, outside: Path) -> dict[str, Callable[[], None]]:
+    """Return functions that make each kind of irregular file, by its description."""
+    return {
         "a folder": path.mkdir,
         "a named pipe": lambda: os.mkfifo(path),
         "a link to an endless device": lambda: path.symlink_to("/dev/zero"),
@@ -189,11 +225,6 @@ def irregular_files(path: Path, outside: Path) -> Iterator[str]:
         "a link to a file outside": lambda: path.symlink_to(outside),
         "a huge sparse file": lambda: _sparse(path, 1 << 43),
     }
-    for name, make in makers.items():
-        remove(path)
-        make()
-        yield name
-    remove(path)
 
 
 def _sparse(path: Path, size: int) -> None:

@@ -20,8 +20,10 @@ from surefoot.networks.validation import one_line
 from surefoot.policy import save_policy
 from surefoot.policy.spec import PolicySpec
 from surefoot.replay import ReplayState
-from surefoot.runs.atomic import current_folder, disk_errors, replacing_folder
+from surefoot.runs.atomic import check_length, current_folder, disk_errors, replacing_folder
 from surefoot.runs.checkpoints import MANIFEST, CheckpointStore
+from surefoot.runs.layout import LONGEST
+from surefoot.runs.untrusted import why_missing
 from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_arrays
 from surefoot.training.checkpointing.replay_log import NOTHING, ReplayRings, replay_since
 from surefoot.training.policy_arrays import policy_arrays
@@ -93,6 +95,7 @@ def save_agent(
     """
     where = Path(path).absolute()
     with disk_errors("write", where):
+        check_length(where, LONGEST)
         _check_replaceable(where)
         where.parent.mkdir(parents=True, exist_ok=True)
         with replacing_folder(where) as folder:
@@ -110,9 +113,11 @@ def load_agent(path: str | os.PathLike[str]) -> SavedAgent:
         UserError: There is none, or it is damaged.
     """
     where = current_folder(Path(path).absolute())
-    if not (where / "checkpoints").is_dir():
-        state = "holds no agent" if where.is_dir() else "is a file" if where.exists() else "does not exist"
-        raise UserError(f"{where} {state}; expected a folder written by Agent.save")
+    if not os.path.isdir(where / "checkpoints"):
+        found = why_missing(where)
+        raise UserError(
+            f"{where} {'holds no agent' if found == 'is a folder' else found}; expected a folder written by Agent.save"
+        )
     return SavedAgent(where, CheckpointStore(where / "checkpoints", where / "replay"))
 
 
@@ -165,7 +170,7 @@ def _check_replaceable(path: Path) -> None:
     if not os.path.lexists(path):
         return
     expected = "expected a new or empty folder, or one written by Agent.save"
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise UserError(f"{path} is a file; {expected}")
     names = {entry.name for entry in path.iterdir()}
     if other := sorted(names - _FOLDERS):

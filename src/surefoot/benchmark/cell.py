@@ -46,7 +46,7 @@ def _train(folder: GridFolder, name: str) -> int:
 
     path = folder.run_path(name)
     _await_predecessor(path)
-    if (path / "config.json").exists():
+    if os.path.lexists(path / "config.json"):
         run = api.resume(path, observer=Observer())
     else:
         config = folder.cell(name).config(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 from surefoot.benchmark.attempts import ATTEMPTS
 from surefoot.benchmark.grid import Cell, Grid, file_name
 from surefoot.errors import UserError
-from surefoot.runs.atomic import TEMPORARY, disk_errors, write_file
+from surefoot.runs.atomic import TEMPORARY, check_length, disk_errors, write_file
+from surefoot.runs.layout import LONGEST
 from surefoot.runs.lock import RunLock, is_held
-from surefoot.runs.untrusted import quoted, read_json, require_regular
+from surefoot.runs.untrusted import encode_json, open_regular, quoted, read_json, why_missing
 
 BENCH = "bench.json"
 FORMAT = 1
@@ -53,6 +53,10 @@ class GridFolder:
                 )
             _make_folders(where)
             return found
+        try:
+            check_length(where, Path("cells") / ("x" * _MAX_NAME) / LONGEST)
+        except OSError as error:
+            raise UserError(f"cannot make {where}: {error.strerror}") from error
         if not _is_free(where):
             raise UserError(f"{where} is not the directory of a grid: expected a new or empty one")
         content = {
@@ -63,7 +67,7 @@ class GridFolder:
         }
         try:
             where.mkdir(parents=True, exist_ok=True)
-            write_file(where / BENCH, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+            write_file(where / BENCH, encode_json(content, indent=2, allow_nan=False) + b"\n")
         except OSError as error:
             raise UserError(f"cannot make {where}: {error.strerror}") from error
         _make_folders(where)
@@ -77,8 +81,10 @@ class GridFolder:
             UserError: It is not such a directory, or its bench.json is damaged.
         """
         where = path.absolute()
-        if not os.path.isfile(where / BENCH):  # Path.is_file raises for names that are too long
-            raise UserError(f"{where} has no {BENCH}: expected a directory made by `surefoot bench GRID --out DIR`")
+        if not os.path.isfile(where / BENCH):
+            found = why_missing(where / BENCH)
+            what = f"has no {BENCH}" if found == "is missing" else f"holds a {BENCH} that {found}"
+            raise UserError(f"{where} {what}: expected a directory made by `surefoot bench GRID --out DIR`")
         data = read_json(where / BENCH)
         try:
             if data["format"] != FORMAT:
@@ -125,8 +131,7 @@ class GridFolder:
         """Return the last lines of a cell's output; none if its log cannot be read."""
         path = self.log_path(name)
         try:
-            require_regular(path)
-            with path.open("rb") as stream:
+            with open_regular(path) as stream:
                 stream.seek(max(0, stream.seek(0, 2) - 8192))
                 lines = stream.read().decode(errors="replace").splitlines()
         except (OSError, UserError):

@@ -33,7 +33,7 @@ from surefoot.algorithms import Algorithm
 from surefoot.algorithms.part_text import with_settings
 from surefoot.algorithms.presets import get_preset
 from surefoot.errors import UserError, suggest
-from surefoot.runs.untrusted import read_small
+from surefoot.runs.untrusted import read_small, why_missing
 from surefoot.tasks import get_task, list_tasks
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
@@ -132,7 +132,9 @@ def load_grid(name: str) -> Grid:
         text = (resources.files("surefoot.benchmark") / "grids" / f"{name}.toml").read_text(encoding="utf-8")
         return parse_grid(name, text)
     path = Path(name)
-    if not path.exists():
+    if (found := why_missing(path)).startswith("cannot"):
+        raise UserError(f"the grid {name} {found}")
+    if found == "is missing":
         raise UserError(
             f"no grid {name!r}: expected a TOML file or one of {', '.join(shipped)}{suggest(name, shipped)}"
         )

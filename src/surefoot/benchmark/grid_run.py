@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -89,7 +90,7 @@ class GridRun:
         while self._waiting and self._launcher.has_room(job := self._job(self._waiting[0])):
             name = self._waiting.popleft()
             self._running.add(name)
-            self._report(f"{'resumes' if self._folder.run_path(name).exists() else 'starts':<9} {name}")
+            self._report(f"{'resumes' if os.path.lexists(self._folder.run_path(name)) else 'starts':<9} {name}")
             self._launcher.start(job)
             append_attempt(self._folder.attempts_path, name, Event.STARTED)
 
@@ -132,4 +133,4 @@ class GridRun:
 
     def _is_finished(self, name: str) -> bool:
         path = self._folder.run_path(name)
-        return (path / "config.json").exists() and RunReader(path).read().state is RunState.FINISHED
+        return os.path.isfile(path / "config.json") and RunReader(path).read().state is RunState.FINISHED

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from surefoot.benchmark.attempts import Attempts, Event, read_attempts
 from surefoot.benchmark.folder import GridFolder
+from surefoot.errors import UserError
 from surefoot.runs.progress import RunProgress, RunReader, RunState
+from surefoot.runs.untrusted import why_missing
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,28 @@ class GridReader:
 
     Args:
         folder: Directory of the grid.
+
+    Attributes:
+        problem: Why the log of attempts could not be read last, in one line; otherwise empty.
     """
 
     def __init__(self, folder: GridFolder) -> None:
         self.folder = folder
+        self.problem = ""
         self._readers = {cell.name: RunReader(folder.run_path(cell.name)) for cell in folder.cells}
 
     def read(self) -> list[CellStatus]:
-        """Return the state of every cell, in the grid's order.
-
-        Raises:
-            UserError: The log of attempts cannot be read.
-        """
+        """Return the state of every cell, in the grid's order; without a readable log of attempts, none is counted."""
         launching = self.folder.is_launching()
         # After the lock, to include the last rows of a launcher that ends in between.
-        attempts = read_attempts(self.folder.attempts_path)
+        try:
+            attempts, self.problem = read_attempts(self.folder.attempts_path), ""
+        except UserError as error:
+            attempts, self.problem = {}, str(error)
         return [self._read(cell.name, attempts.get(cell.name, Attempts()), launching) for cell in self.folder.cells]
 
     def _read(self, name: str, attempts: Attempts, launching: bool) -> CellStatus:
-        started = (self.folder.run_path(name) / "config.json").exists()
+        started = why_missing(self.folder.run_path(name) / "config.json") != "is missing"
         run = self._readers[name].read() if started else None
         state, problem = "stopped" if started else "waiting", ""
         if run is not None and run.state in (RunState.RUNNING, RunState.FINISHED):

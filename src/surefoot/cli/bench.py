@@ -14,6 +14,7 @@ import tyro
 from surefoot.cli.display import duration_text
 from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
+from surefoot.text import printable
 
 if TYPE_CHECKING:
     from surefoot.benchmark.grid import Grid
@@ -83,7 +84,10 @@ class Bench:
         lock.acquire()
         try:
             with launcher, StopSignal() as stop:
-                print(f"{grid.name}: {len(grid.cells)} cells in {folder.path}, {launcher.describe()}", flush=True)
+                print(
+                    f"{grid.name}: {len(grid.cells)} cells in {printable(folder.path)}, {launcher.describe()}",
+                    flush=True,
+                )
                 outcome = GridRun(folder, launcher, memory, self.retries, _print_timed).run(stop)
         finally:
             lock.release()
@@ -92,7 +96,7 @@ class Bench:
             f"{duration_text(time.monotonic() - start)}"
         )
         for name in outcome.failed:
-            print(f"failed: {name}, see {folder.log_path(name)}")
+            print(f"failed: {name}, see {printable(folder.log_path(name))}")
         if outcome.left:
             print("continue with the same command")
         return outcome.exit_code
@@ -161,13 +165,14 @@ class BenchStatus:
         reader = GridReader(GridFolder.open(self.path))
         console = Console()
         if self.once or not sys.stdout.isatty() or console.is_dumb_terminal:
-            print("\n".join(line for line, _ in status_lines(reader.read())))
+            print("\n".join(line for line, _ in status_lines(reader.read(), problem=reader.problem)))
             return 0
         with Live(console=console, auto_refresh=False) as live:
             try:
                 while True:
+                    cells, rows = reader.read(), max(3, console.height - 3)
                     text = Text(no_wrap=True, overflow="ellipsis")
-                    for line, state in status_lines(reader.read(), console.width, max(3, console.height - 3)):
+                    for line, state in status_lines(cells, console.width, rows, reader.problem):
                         text.append(f"{line}\n", style=_STYLES.get(state, ""))
                     live.update(text.append("Ctrl-C ends", style="dim"), refresh=True)
                     time.sleep(_REFRESH_SECONDS)

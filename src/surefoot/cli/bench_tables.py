@@ -23,7 +23,7 @@ _SHOWN_FIRST = ("running", "starting", "failed", "unreadable", "stopped", "waiti
 
 
 def status_lines(
-    cells: Sequence[CellStatus], width: int | None = None, height: int | None = None
+    cells: Sequence[CellStatus], width: int | None = None, height: int | None = None, problem: str = ""
 ) -> list[tuple[str, str]]:
     """Return the lines of the table of cells, each with the state of its cell, or "".
 
@@ -31,10 +31,12 @@ def status_lines(
         cells: Cells in the grid's order.
         width: Characters in a line; None for no limit.
         height: Number of lines; None for no limit.
+        problem: Problem of the whole grid in one line, or "".
     """
     from surefoot.benchmark.status import seconds_left, summary
 
-    problems = [(f"{cell.state}: {cell.name}: {cell.problem}", cell.state) for cell in cells if cell.problem]
+    problems = [(f"unreadable: {problem}", "unreadable")] if problem else []
+    problems += [(f"{cell.state}: {cell.name}: {cell.problem}", cell.state) for cell in cells if cell.problem]
     if height is not None:
         problems = problems[: max(1, height // 4)]
     shown = _preferred(cells, None if height is None else height - 2 - len(problems))

@@ -27,6 +27,7 @@ class Card:
     def run(self) -> int:
         """Write the card and print its path; return the exit code."""
         from surefoot.model_card import write_model_card
+        from surefoot.text import printable
 
-        print(write_model_card(self.path, self.out))
+        print(printable(write_model_card(self.path, self.out)))
         return 0

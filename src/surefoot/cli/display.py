@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from surefoot.text import printable, python_literal, shell_command, shell_path
 from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def progress_text(started: RunStarted | None, progress: Progress | None, seconds
 
 def closing_lines(event: RunFinished, task: str) -> list[str]:
     """Return the lines to print at the end of a run. A task module:callable must be repeated in later commands."""
-    path = shlex.quote(path_text(event.path)) + (f" --task {shlex.quote(task)}" if ":" in task else "")
+    path = shell_path(_relative(event.path)) + (f" --task {shell_command(task)}" if ":" in task else "")
     took = duration_text(event.wall_seconds)
     if not event.completed:
         return [
@@ -173,14 +173,21 @@ def closing_lines(event: RunFinished, task: str) -> list[str]:
         f"  run            {path_text(event.path)}",
         f"  evaluate it    surefoot evaluate {path}",
         f"  train longer   surefoot resume {path} --env-steps {2 * event.env_steps:_}",
-        f'  in Python      surefoot.load_policy("{path_text(event.path)}")',
+        f"  in Python      surefoot.load_policy({python_literal(_relative(event.path))})",
     ]
 
 
 def path_text(path: Path) -> str:
-    """Return a path, relative if it is inside the working directory."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    """Return a path as printable text, relative if it is inside the working directory."""
+    return printable(_relative(path))
+
+
+def _relative(path: Path) -> Path:
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return path
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def mean(values: tuple[float, ...]) -> float:

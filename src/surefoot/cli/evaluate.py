@@ -29,12 +29,13 @@ class Evaluate:
 
     def run(self) -> int:
         """Evaluate, print the results and return the exit code."""
+        from surefoot.text import readable
         from surefoot.training import api
 
         seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task)
         if self.json:
             entries = [_data(seed, index, episodes) for index, seed in enumerate(seeds)]
-            print(json_format.dumps({"path": str(self.path), "seeds": entries}, indent=2))
+            print(json_format.dumps({"path": readable(self.path), "seeds": entries}, indent=2))
         else:
             print_table(*_table(seeds, episodes))
         return 0

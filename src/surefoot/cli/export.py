@@ -29,13 +29,14 @@ class Export:
     def run(self) -> int:
         """Export the policy, print a summary and return the exit code."""
         from surefoot.export.api import export_policy
+        from surefoot.text import printable
 
         export = export_policy(self.path, seed=self.seed, out=self.out)
         about, size = export.metadata, export.path.stat().st_size
         score = "not evaluated" if about["score"] is None else f"score {about['score']:.3g}"
         sizes = f"[batch, {about['observation']['size']}] -> action [batch, {about['action']['size']}]"
         difference = f"{export.max_difference:.1e} on {export.observations:,} stored observations"
-        print(f"{export.path} ({size / 1e3:,.0f} kB)")
+        print(f"{printable(export.path)} ({size / 1e3:,.0f} kB)")
         print(f"  {about['task']}, {about['algorithm']}, seed {export.seed}, {about['env_steps']:,} env steps, {score}")
         print(f"  observation {sizes}, float32, within the environment's bounds")
         print(f"  largest difference from the trained actor: {difference}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,9 +33,15 @@ class Report:
         """Write the report, print its path and return the exit code."""
         from surefoot.errors import UserError
         from surefoot.report.report import Settings, make_report
+        from surefoot.text import printable
 
         if not self.path:
             raise UserError("report: expected one or more run directories")
         settings = Settings(self.interval / 100, self.resamples, self.seed)
-        print(f"written to {make_report(self.path, self.out, settings)}")
+        page = make_report(self.path, self.out, settings, _print_left_out)
+        print(f"written to {printable(page)}")
         return 0
+
+
+def _print_left_out(line: str) -> None:
+    print(f"surefoot: left out: {line}", file=sys.stderr)

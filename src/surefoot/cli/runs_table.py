@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from surefoot.cli.display import duration_text, path_text
 from surefoot.runs.progress import RunProgress, RunState
-from surefoot.runs.untrusted import quoted
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*%#"
@@ -107,10 +106,10 @@ def _cells(run: RunProgress) -> dict[str, str]:
     if run.state is RunState.UNREADABLE:
         names = ("task", "algorithm", "seeds", "env steps", "score", "min..max", "curve")
         more = ("env steps/s", "updates/s", "time")
-        return {"run": quoted(path_text(run.path)), "state": run.state.value} | dict.fromkeys((*names, *more), "")
+        return {"run": path_text(run.path), "state": run.state.value} | dict.fromkeys((*names, *more), "")
     last = run.evaluations[-1] if run.evaluations else None
     return {
-        "run": quoted(path_text(run.path)),
+        "run": path_text(run.path),
         "state": run.state.value,
         "task": run.task,
         "algorithm": run.algorithm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -42,6 +43,8 @@ class Sync:
 
         for dashboard in make_dashboards(self.to):
             done = dashboard.sync(self.path)
+            for line in done.left_out:
+                print(f"surefoot: left out: {line}", file=sys.stderr)
             print(f"{dashboard.title}: wrote {done.written:,} of {done.points:,} points")
             if done.written < done.points:
                 print("  the others were already there")

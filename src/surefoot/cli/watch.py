@@ -69,7 +69,8 @@ def screen(runs: Sequence[RunProgress], width: int, height: int, blocks: str) ->
     from surefoot.cli.runs_table import counts_text, make_table
 
     problems = [run for run in runs if run.problem]
-    shown = _most_relevant(runs, max(1, height - 4 - len(problems)))
+    problems, unnamed = problems[: max(1, height // 4)], len(problems[max(1, height // 4) :])
+    shown = _most_relevant(runs, max(1, height - 5 - len(problems)))
     table = make_table(shown, width, blocks)
     text = Text(no_wrap=True, overflow="ellipsis").append("  ".join(table.header).rstrip(), style="bold")
     for run, cells in zip(shown, table.rows, strict=True):
@@ -79,6 +80,8 @@ def screen(runs: Sequence[RunProgress], width: int, height: int, blocks: str) ->
             text.append("  " if index else "").append(cell, style=style)
     for run in problems:
         text.append(f"\nunreadable: {run.problem}", style=_STYLES[run.state])
+    if unnamed:
+        text.append(f"\nunreadable: {unnamed} more", style=_STYLES["unreadable"])
     hidden = f" ({len(runs) - len(shown)} not shown)" if len(shown) < len(runs) else ""
     return text.append(f"\n\n{counts_text(runs)}{hidden} · {time.strftime('%H:%M:%S')} · Ctrl-C quits", style="dim")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 import time
 from abc import abstractmethod
@@ -15,6 +16,7 @@ from typing import ClassVar
 from surefoot.dashboards.points import LogFollower, LogPoint
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import RunDirectory
+from surefoot.text import shell_path
 from surefoot.training.callbacks import Callback, StepView
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 
@@ -30,11 +32,13 @@ class Synced:
         points: Number of env steps with rows in the run's logs.
         written: Number of these that the dashboard did not have yet.
         viewer: Address to open, or command to run.
+        left_out: One line for each log that is missing or damaged.
     """
 
     points: int
     written: int
     viewer: str
+    left_out: tuple[str, ...] = ()
 
 
 class Dashboard(Callback):
@@ -116,12 +120,13 @@ class Dashboard(Callback):
         """Bring the view to the content of a run directory; syncing twice equals syncing once.
 
         Raises:
-            UserError: There is no run, it has no rows yet, they are damaged, or a process trains in it.
+            UserError: There is no run, it has no rows yet, all logs are damaged, or a process trains in it.
             RunFailure: The dashboard failed.
         """
         directory = RunDirectory.open(path)
         with directory.lock():
-            points = LogFollower(directory.path).new_points()
+            left_out: list[str] = []
+            points = LogFollower(directory.path).new_points(left_out.append)
             if not points:
                 raise UserError(f"{directory.path} has nothing to show yet: its logs hold no rows")
             try:
@@ -134,7 +139,7 @@ class Dashboard(Callback):
                 if isinstance(error, UserError | RunFailure):
                     raise
                 raise RunFailure(f"{self.title} failed on {directory.path}: {_one_line(error)}") from error
-        return Synced(len(points), written, viewer)
+        return Synced(len(points), written, viewer, tuple(left_out))
 
     # ---------------------------------------------------------------- internals
 
@@ -156,7 +161,7 @@ class Dashboard(Callback):
         except Exception as error:  # foreign code, which may raise anything
             print(
                 f"surefoot: warning: {self.title} failed: {_one_line(error)}; training continues without it, and "
-                f"`surefoot sync {self._path} --to {self.name}` adds everything later",
+                f"`surefoot sync {shell_path(self._path)} --to {self.name}` adds everything later",
                 file=sys.stderr,
                 flush=True,
             )
@@ -173,7 +178,7 @@ def check_links(*paths: Path) -> None:
         UserError: One of them is a link.
     """
     for path in paths:
-        if path.is_symlink():
+        if os.path.islink(path):
             raise UserError(f"{path} is a symbolic link; expected a dashboard's own file or folder: remove the link")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from surefoot.errors import UserError
 from surefoot.runs.csvread import COUNTERS, LogTail
 from surefoot.runs.untrusted import require_regular
 
@@ -46,26 +47,41 @@ class LogFollower:
     """
 
     def __init__(self, path: Path) -> None:
-        self._evaluations = path / "evaluations.csv"
-        self._training = path / "training.csv"
+        self._required = {"training": path / "training.csv", "evaluation": path / "evaluations.csv"}
         self._tails = {
-            "training": LogTail(self._training, COUNTERS, all_columns=True),
+            "training": LogTail(self._required["training"], COUNTERS, all_columns=True),
             "diagnostics": LogTail(path / "diagnostics.csv", COUNTERS, all_columns=True),
-            "evaluation": LogTail(self._evaluations, (*COUNTERS, *_EVALUATION)),
+            "evaluation": LogTail(self._required["evaluation"], (*COUNTERS, *_EVALUATION)),
         }
 
-    def new_points(self) -> list[LogPoint]:
+    def new_points(self, leave_out: Callable[[str], None] | None = None) -> list[LogPoint]:
         """Return the points since the last call by rising env_steps.
 
+        Args:
+            leave_out: Called with one line for each log that is missing or damaged; None makes that an error.
+
         Raises:
-            UserError: A log is missing or damaged.
+            UserError: A log is missing or damaged, or all are.
         """
-        for path in (self._training, self._evaluations):
-            require_regular(path)
         builders: dict[int, _PointBuilder] = defaultdict(_PointBuilder)
+        problems: list[UserError] = []
         for prefix, tail in self._tails.items():
-            for row in tail.read().rows:
+            try:
+                if prefix in self._required:
+                    require_regular(self._required[prefix])
+                rows = tail.read().rows
+            except UserError as error:
+                if leave_out is None:
+                    raise
+                problems.append(error)
+                continue
+            for row in rows:
                 builders[int(row["env_steps"])].add(row, prefix)
+        if problems and not builders:
+            raise problems[0]
+        for problem in problems:
+            assert leave_out is not None
+            leave_out(str(problem))
         return [builders[env_steps].build() for env_steps in sorted(builders)]
 
 

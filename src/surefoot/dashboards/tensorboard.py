@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from surefoot.dashboards.base import Dashboard, check_links
 from surefoot.dashboards.points import LogPoint
 from surefoot.errors import MissingDependency, UserError
 from surefoot.runs import RunDirectory
+from surefoot.text import shell_command
 
 _FILE = re.compile(r"events\.out\.tfevents\.(\d{10})\.surefoot")
 
@@ -69,7 +69,7 @@ class TensorBoard(Dashboard):
             self._writers.popitem()[1].close()
 
     def _viewer(self) -> str:
-        return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
+        return shell_command("tensorboard", "--logdir", self._folder)
 
     def _writer(self, series: str) -> Any:
         if series not in self._writers:

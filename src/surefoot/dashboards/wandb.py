@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from surefoot.dashboards.base import Dashboard, check_links
 from surefoot.dashboards.points import MEAN, LogPoint
 from surefoot.errors import MissingDependency, UserError, suggest
 from surefoot.runs import RunDirectory
+from surefoot.text import printable, readable, shell_command
 
 _MODES = ("online", "offline", "disabled")
 _FINISH_SECONDS = 120.0
@@ -84,11 +84,14 @@ class WandB(Dashboard):
 
     def _start(self, directory: RunDirectory) -> None:
         check_links(directory.path / "wandb")
+        folder = os.environ.get("WANDB_DIR") or str(directory.path)
+        if readable(folder) != folder:
+            raise UserError(f"W&B cannot write to {folder}, a path that is not UTF-8: set WANDB_DIR to another folder")
         self._run = self._wandb.init(
             **self._settings,
             id=os.environ.get("WANDB_RUN_ID") or _run_id(directory),
-            name=self._display_name or directory.path.name,
-            dir=os.environ.get("WANDB_DIR") or str(directory.path),
+            name=self._display_name or printable(directory.path.name),
+            dir=folder,
             config=directory.config,
             allow_val_change=True,  # a resumed run may train for longer
             mode=self._mode,
@@ -123,7 +126,7 @@ class WandB(Dashboard):
     def _viewer(self) -> str:
         if self._mode == "online":
             return str(self._run.url)
-        return f"wandb sync {shlex.quote(str(_folder_of(self._run)))}"
+        return shell_command("wandb", "sync", _folder_of(self._run))
 
 
 def _row(point: LogPoint) -> dict[str, float]:

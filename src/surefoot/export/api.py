@@ -20,6 +20,7 @@ from surefoot.policy.network import check_arrays
 from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays
 from surefoot.runs.atomic import digest_of
+from surefoot.runs.untrusted import read_small
 
 METADATA_FORMAT = 1
 
@@ -93,7 +94,7 @@ def export_policy(
 def _read(run: RunDirectory, policy: Policy) -> tuple[PolicySpec, dict[str, np.ndarray]]:
     """Return the description and the arrays, of its seed only, from which a policy was loaded."""
     try:
-        spec, sha256 = PolicySpec.from_json((run.policy_path / "policy.json").read_bytes())
+        spec, sha256 = PolicySpec.from_json(read_small(run.policy_path / "policy.json"))
         unchanged = digest_of(run.policy_path / "policy.npz").sha256 == sha256 and spec.env_steps == policy.env_steps
         arrays = read_arrays(run.policy_path / "policy.npz") if unchanged else {}
     except OSError:

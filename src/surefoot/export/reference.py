@@ -11,6 +11,7 @@ from surefoot.algorithms import Learner, LearnerState, algorithm_from_data
 from surefoot.errors import UserError
 from surefoot.policy import PolicySpec
 from surefoot.runs import Checkpoint, RunDirectory
+from surefoot.text import shell_path
 from surefoot.training.checkpointing.arrays import arrays_to_tree
 from surefoot.types import EnvSpec
 
@@ -44,8 +45,8 @@ def make_reference(run: RunDirectory, spec: PolicySpec, index: int) -> Reference
     if checkpoint.env_steps != spec.env_steps:
         raise UserError(
             f"the policy in {run.path} is of env step {spec.env_steps:,}, but its last good checkpoint of "
-            f"{checkpoint.env_steps:,}, so it cannot be checked: `surefoot resume {run.path}` writes both again "
-            "(if the run is still training, try again)"
+            f"{checkpoint.env_steps:,}, so it cannot be checked: `surefoot resume {shell_path(run.path)}` "
+            "writes both again (if the run is still training, try again)"
         )
     try:
         learner, state = _restore_policy(run, checkpoint, spec)

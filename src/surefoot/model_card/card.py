@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from surefoot.output import check_output, write_output
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_evaluations
 from surefoot.runs.layout import MODEL_CARD
+from surefoot.text import python_literal, readable
 
 _SUITES = {
     "dmc": ("DM Control", "Apache-2.0 (package `dm-control`; its simulator MuJoCo: Apache-2.0)"),
@@ -67,7 +67,7 @@ def write_model_card(path: str | os.PathLike[str], out: str | os.PathLike[str] |
     run = RunDirectory.open(path)
     target = Path(path) / MODEL_CARD if out is None else Path(out)
     check_output(target, run.path)
-    write_output(target, _render(run).encode(errors="backslashreplace"))  # a folder's name may be invalid Unicode
+    write_output(target, readable(_render(run)).encode())
     return target
 
 
@@ -198,10 +198,11 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
         f"The policy maps {policy.observation_size} observation entries ({layout}) to {policy.action_size} action "
         "entries in the environment's own units. Loading it runs no code from its files and needs only NumPy:"
     )
-    quoted = json.dumps(name, ensure_ascii=False)
-    yield f"```python\nimport surefoot\n\npolicy = surefoot.load_policy({quoted})\naction = policy(observation)\n```"
+    load = f"policy = surefoot.load_policy({python_literal(name)})"
+    yield f"```python\nimport surefoot\n\n{load}\naction = policy(observation)\n```"
     yield "Export it to ONNX, or evaluate it again:"
-    yield md.commands(("surefoot", "export", name), ("surefoot", "evaluate", name, "--episodes", "20"))
+    named = f"./{name}" if name.startswith("-") else name
+    yield md.commands(("surefoot", "export", named), ("surefoot", "evaluate", named, "--episodes", "20"))
 
 
 def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:

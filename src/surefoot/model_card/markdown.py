@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
+
+from surefoot.text import shell_command
 
 
 def value(entry: Any) -> str:
@@ -37,7 +38,7 @@ def text(entry: Any) -> str:
 def commands(*given: Sequence[Any]) -> str:
     """Return a code block with shell commands of these arguments."""
     # On one line each, so that no argument can end the block.
-    lines = [" ".join(shlex.join(map(str, arguments)).split()) for arguments in given]
+    lines = [shell_command(*map(str, arguments)) for arguments in given]
     return "\n".join(("```sh", *lines, "```"))
 
 

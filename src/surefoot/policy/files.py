@@ -15,8 +15,16 @@ from surefoot.policy.network import check_arrays, finite_seeds
 from surefoot.policy.policy import Policy
 from surefoot.policy.spec import PolicySpec
 from surefoot.runs.arrays import read_arrays, write_arrays
-from surefoot.runs.atomic import current_folder, digest_of, disk_errors, replacing_folder, sync_file, write_file
-from surefoot.runs.untrusted import read_small
+from surefoot.runs.atomic import (
+    check_length,
+    current_folder,
+    digest_of,
+    disk_errors,
+    replacing_folder,
+    sync_file,
+    write_file,
+)
+from surefoot.runs.untrusted import read_small, why_missing
 
 _SPEC = "policy.json"
 _ARRAYS = "policy.npz"
@@ -77,10 +85,12 @@ def load_policy(path: str | os.PathLike[str], seed: int | None = None) -> Policy
 def _find(where: Path) -> Path:
     """Return the policy folder of a path: itself, or that of a run."""
     for folder in (current_folder(where), current_folder(where / "policy")):
-        if (folder / _SPEC).is_file():
+        if os.path.isfile(folder / _SPEC):
             return folder
-    if not where.exists():
+    if (found := why_missing(where)) == "is missing":
         raise UserError(f"{where} does not exist; expected a run directory or a policy folder")
+    if found.startswith("cannot") or (found := why_missing(where / "policy" / _SPEC)).startswith("cannot"):
+        raise UserError(f"the policy in {where} {found}")
     raise UserError(f"{where} contains no policy; expected a run directory with policy/{_SPEC}, or a policy folder")
 
 
@@ -95,9 +105,10 @@ def _plain(value: Any) -> Any:
 
 def _write(folder: Path, spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
     with disk_errors("write", folder):
-        if folder.exists():
+        check_length(folder.absolute(), _ARRAYS)
+        if os.path.lexists(folder):
             expected = "expected a new folder or one with a policy"
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise UserError(f"{folder} is a file; {expected}")
             if other := sorted({entry.name for entry in folder.iterdir()} - {_SPEC, _ARRAYS}):
                 raise UserError(

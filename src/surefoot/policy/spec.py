@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import UserError, suggest
-from surefoot.runs.untrusted import parse_json
+from surefoot.runs.untrusted import encode_json, parse_json
 
 FORMAT = 1
 
@@ -107,7 +106,7 @@ class PolicySpec:
 
     def to_json(self, sha256: str) -> bytes:
         """Return the content of policy.json, given the SHA-256 of policy.npz."""
-        return (json.dumps({"format": FORMAT, **asdict(self), "sha256": sha256}, indent=1) + "\n").encode()
+        return encode_json({"format": FORMAT, **asdict(self), "sha256": sha256}, indent=1) + b"\n"
 
     @classmethod
     def from_json(cls, content: bytes) -> tuple[PolicySpec, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from surefoot.report.runs import ReportRun
 from surefoot.report.statistics import Scores
 from surefoot.report.tables import counted, joined
+from surefoot.text import printable
 
 
 def left_out(
@@ -40,13 +41,13 @@ def remarks(groups: Mapping[str, list[ReportRun]]) -> Iterator[str]:
         reached = (
             "not evaluated yet" if last is None else f"evaluated up to env step {last:,} of {run.total_env_steps:,}"
         )
-        yield f"{run.path} is unfinished ({run.state}): {reached}"
+        yield f"{printable(run.path)} is unfinished ({run.state}): {reached}"
     for label, runs in groups.items():
         for run in runs:
             for seed, missing in zip(run.seeds, np.isnan(run.scores).sum(axis=1).tolist(), strict=True):
                 if missing:
                     total = counted(len(run.env_steps), "evaluation")
-                    yield f"{run.path}: seed {seed} lacks {missing} of {total}"
+                    yield f"{printable(run.path)}: seed {seed} lacks {missing} of {total}"
         seeds = Counter((run.task, seed) for run in runs for seed in run.seeds)
         for (task, seed), count in seeds.items():
             if count > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.style import make_styles
 from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
 from surefoot.report.views import View, make_views
-from surefoot.runs.atomic import TEMPORARY
+from surefoot.runs.atomic import TEMPORARY, check_length
+from surefoot.text import printable, readable
 
 PAGE = "index.html"
 _CONTENT = (PAGE, "figures", "tables")
@@ -56,19 +57,22 @@ class Settings:
         return np.random.default_rng(self.seed), self.confidence, self.resamples
 
 
-def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = None) -> Path:
+def make_report(
+    paths: Sequence[Path], out: Path, settings: Settings | None = None, leave_out: Callable[[str], None] | None = None
+) -> Path:
     """Write a report of every run below the paths.
 
     Args:
         paths: Run directories, or directories that contain some.
         out: Folder to create, or an earlier report to replace.
         settings: Settings of the statistics; None for the defaults.
+        leave_out: Called with one line for each run, folder or log that cannot be read; the page has them too.
 
     Returns:
         The page.
 
     Raises:
-        UserError: There are no runs, one cannot be read, protocols are mixed, or the folder cannot be written. Nothing
+        UserError: There are no runs, none can be read, protocols are mixed, or the folder cannot be written. Nothing
             was written.
         MissingDependency: matplotlib or plotly is not installed.
         RunFailure: The disk is full or broken.
@@ -79,20 +83,28 @@ def make_report(paths: Sequence[Path], out: Path, settings: Settings | None = No
             raise MissingDependency(package, "report", "a report")
     out = Path(os.path.abspath(out))
     _validate_out(out)
-    groups = label_runs(load_runs(paths))
+    left_out: list[str] = []
+    groups = label_runs(load_runs(paths, left_out.append))
     styles = make_styles(groups)
     views = make_views(groups, settings)
     tables = _tables(views, groups)
-    notes = label_notes(groups) + list(dict.fromkeys(note for view in views for note in view.notes))
+    notes = (
+        [f"left out: {line}" for line in left_out]
+        + label_notes(groups)
+        + list(dict.fromkeys(note for view in views for note in view.notes))
+    )
     interval = f"{settings.confidence:.0%} stratified bootstrap interval, {settings.resamples} resamples"
     page = make_page(views, styles, tables["runs"], notes, interval)
     with output_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{out.name}-", dir=out.parent) as temporary:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out.parent) as temporary:
             partial = Path(temporary) / "report"
             _write(partial, page, tables)
             draw_all(partial / "figures", views, styles, f"{settings.confidence:.0%} interval")
             _replace(out, partial, Path(temporary) / "earlier")
+    if leave_out is not None:
+        for line in left_out:
+            leave_out(line)
     return out / PAGE
 
 
@@ -112,7 +124,7 @@ def _tables(views: Sequence[View], groups: Mapping[str, list[ReportRun]]) -> dic
 def _runs_table(groups: Mapping[str, list[ReportRun]]) -> list[Row]:
     return [
         {
-            "run": str(run.path),
+            "run": printable(run.path),
             "algorithm": label,
             "task": run.task,
             "seeds": ", ".join(map(str, run.seeds)),
@@ -142,15 +154,16 @@ def _last_score(run: ReportRun) -> float:
 def _write(folder: Path, page: str, tables: Mapping[str, list[Row]]) -> None:
     for new in (folder, folder / "figures", folder / "tables"):
         new.mkdir()
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    (folder / PAGE).write_bytes(readable(page).encode())
     for name, rows in tables.items():
-        (folder / "tables" / f"{name}.csv").write_text(to_csv(rows), encoding="utf-8")
-        (folder / "tables" / f"{name}.tex").write_text(to_latex(rows), encoding="utf-8")
+        (folder / "tables" / f"{name}.csv").write_bytes(readable(to_csv(rows)).encode())
+        (folder / "tables" / f"{name}.tex").write_bytes(readable(to_latex(rows)).encode())
 
 
 def _validate_out(out: Path) -> None:
     """Validate that the folder is new, empty or an earlier report."""
     with output_errors(out):
+        check_length(out, "figures" + "x" * 200)
         if out.is_symlink() or (out.exists() and not out.is_dir()):
             kind = "a link" if out.is_symlink() else "a file"
             raise UserError(f"cannot write {out}: it is {kind}, expected a folder")

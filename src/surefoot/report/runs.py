@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from surefoot.errors import UserError
 from surefoot.runs import read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import CONFIG, read_config
-from surefoot.runs.progress import RunReader, RunState, find_runs
-from surefoot.runs.untrusted import quoted
+from surefoot.runs.progress import FoundRun, RunReader, RunState, find_runs
+from surefoot.runs.untrusted import open_regular, quoted, read_errors, why_missing
+from surefoot.text import shell_path
 
 SCORED_SUITES = ("dmc", "myosuite")
 """Suites with scores between 0 and 1, so that tasks may be averaged."""
@@ -113,24 +114,38 @@ class ReportRun:
         return steps / self.elapsed_seconds if steps and self.elapsed_seconds else float("nan")
 
 
-def load_runs(paths: Sequence[Path]) -> list[ReportRun]:
+def load_runs(paths: Sequence[Path], leave_out: Callable[[str], None] | None = None) -> list[ReportRun]:
     """Read every run below the paths, each once.
 
     Args:
         paths: Run directories, or directories that contain some.
+        leave_out: Called with one line for each run, folder or log that cannot be read; None makes that an error.
 
     Raises:
-        UserError: A path is missing or contains no runs, or a run cannot be read.
+        UserError: A path is missing or contains no runs, or no run can be read.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, FoundRun] = {}
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} does not exist: expected a run directory, or one that contains some")
         below = sorted(find_runs(path, _SEARCH_DEPTH))
         if not below:
-            raise UserError(f"{path} contains no runs: expected a run directory, or one that contains some")
-        found |= {run.resolve(): run for run in below}
-    return [_load(run) for run in found.values()]
+            what = "does not exist" if why_missing(path) == "is missing" else "contains no runs"
+            raise UserError(f"{path} {what}: expected a run directory, or one that contains some")
+        found |= {str(run.path) if run.problem else os.path.realpath(run.path): run for run in below}
+    runs: list[ReportRun] = []
+    first = ""
+    for run, problem in found.values():
+        try:
+            if problem:
+                raise UserError(problem)
+            runs.append(_load(run, leave_out))
+        except UserError as error:
+            if leave_out is None or len(found) == 1:
+                raise
+            first = first or str(error)
+            leave_out(str(error))
+    if not runs:
+        raise UserError(f"none of {len(found)} runs can be read: {first}")
+    return runs
 
 
 def shared_steps(every: Sequence[np.ndarray]) -> np.ndarray:
@@ -145,7 +160,7 @@ def shared_steps(every: Sequence[np.ndarray]) -> np.ndarray:
     return steps[np.all([np.isin(steps, own) | (steps > own[-1]) for own in every], axis=0)]
 
 
-def _load(path: Path) -> ReportRun:
+def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
     config = read_config(path)
     try:
         resolved, algorithm = config["resolved"], {**config["algorithm"]}
@@ -181,7 +196,7 @@ def _load(path: Path) -> ReportRun:
         total_env_steps=total,
         state=RunState.FINISHED if finished else RunReader(path).read().state,
         device=device,
-        diagnostics=_diagnostics(path),
+        diagnostics=_diagnostics(path, leave_out),
     )
 
 
@@ -196,7 +211,7 @@ def _evaluations(
     if _is_truncated(file) and RunReader(path).read().state is not RunState.RUNNING:
         raise UserError(
             f"{file} is truncated: its last row is incomplete, and no process is writing it; `surefoot resume "
-            f"{path}` continues from the last checkpoint"
+            f"{shell_path(path)}` continues from the last checkpoint"
         )
     for column, expected in about.items():
         if others := set(log[column].tolist()) - {expected}:
@@ -216,7 +231,7 @@ def _evaluations(
 
 def _is_truncated(file: Path) -> bool:
     """Return whether the last row is incomplete, as it is for a moment while it is written."""
-    with file.open("rb") as stream:
+    with read_errors(file), open_regular(file) as stream:
         stream.seek(-1, os.SEEK_END)
         return stream.read(1) != b"\n"
 
@@ -236,12 +251,18 @@ def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.nda
     return steps, scores, wall
 
 
-def _diagnostics(path: Path) -> dict[str, np.ndarray]:
+def _diagnostics(path: Path, leave_out: Callable[[str], None] | None) -> dict[str, np.ndarray]:
     for name, read in (("diagnostics.csv", read_diagnostics), ("training.csv", read_training)):
         if os.path.lexists(path / name):
-            log = read(path)
-            if missing := {"seed", "env_steps"} - log.keys():
-                raise UserError(f"{path / name} has no column {min(missing)!r}: expected a run's {name}")
+            try:
+                log = read(path)
+                if missing := {"seed", "env_steps"} - log.keys():
+                    raise UserError(f"{path / name} has no column {min(missing)!r}: expected a run's {name}")
+            except UserError as error:
+                if leave_out is None:
+                    raise
+                leave_out(str(error))
+                continue
             if len(log["seed"]):
                 return log
     return {}

@@ -20,7 +20,7 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.runs.atomic import Digest
-from surefoot.runs.untrusted import require_regular
+from surefoot.runs.untrusted import open_regular
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """Time of every member, so that equal arrays make equal files."""
@@ -86,9 +86,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: The file is missing, damaged, or holds anything but uncompressed plain numbers in C order.
     """
-    size = require_regular(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
+            size = os.fstat(stream.fileno()).st_size
             members = archive.infolist()
             if sum(info.file_size for info in members) > size:
                 raise ValueError("its members claim to be larger than the file")
@@ -96,6 +96,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             if len(set(names)) != len(names):
                 raise ValueError("it holds two arrays with the same name")
             return {name: _read_member(archive, info) for name, info in zip(names, members, strict=True)}
+    except UserError:
+        raise
     except (
         zipfile.BadZipFile,
         struct.error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ REPLACED = ".old-"
 """Prefix of a folder being replaced; it is valid until the new one is in place."""
 
 _CHUNK_BYTES = 1 << 20
+_MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,33 @@ def sync_file(stream: BinaryIO) -> None:
     os.fsync(stream.fileno())
 
 
+def check_length(path: Path, below: str | os.PathLike[str] = "") -> None:
+    """Raise the OSError of a new path that cannot be made because of its names, before its parents are made.
+
+    Args:
+        path: Absolute path to make.
+        below: Longest path inside it.
+    """
+    if "\0" in os.fspath(path):
+        raise OSError(errno.EINVAL, "a name with a null byte")
+    existing = next((folder for folder in path.parents if os.path.isdir(folder)), path)
+    # A name is only looked up, and its length compared with the file system's limit, in a folder that exists.
+    for name in (path, *(existing / part for part in path.parts[1:]), path / below):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(name)
+
+
+def sibling(prefix: str, path: Path) -> Path:
+    """Return the path of a file or folder next to another one, whose name may be as long as the file system allows."""
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= _MAX_NAME_BYTES else hashlib.sha256(name).hexdigest()
+    return path.with_name(f"{prefix}{short}")
+
+
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a stream whose content becomes the file at `path` if the block succeeds, and is removed otherwise."""
-    temporary = path.with_name(TEMPORARY + path.name)
+    temporary = sibling(TEMPORARY, path)
     try:
         # Not opened if it exists: in an untrusted folder it may be a link to any other file.
         temporary.unlink(missing_ok=True)
@@ -94,7 +119,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     The caller must sync the files inside.
     """
-    temporary = path.with_name(TEMPORARY + path.name)
+    temporary = sibling(TEMPORARY, path)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -108,8 +133,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 def _replace_folder(new: Path, path: Path) -> None:
     """Move `new` to `path`. A folder cannot be renamed over another, so the old one is renamed first."""
-    old = path.with_name(REPLACED + path.name)
-    if path.exists():
+    old = sibling(REPLACED, path)
+    if os.path.lexists(path):
         shutil.rmtree(old, ignore_errors=True)
         os.rename(path, old)
     os.rename(new, path)
@@ -119,13 +144,13 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 def current_folder(path: Path) -> Path:
     """Return `path`, or its old version if a process was killed while replacing it."""
-    old = path.with_name(REPLACED + path.name)
-    return old if old.is_dir() and not path.exists() else path
+    old = sibling(REPLACED, path)
+    return old if os.path.isdir(old) and not os.path.exists(path) else path
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder so that a kill leaves no partly emptied folder under its name."""
-    doomed = path.with_name(TEMPORARY + "removed-" + path.name)
+    doomed = sibling(f"{TEMPORARY}removed-", path)
     shutil.rmtree(doomed, ignore_errors=True)
     os.rename(path, doomed)
     shutil.rmtree(doomed)
@@ -133,7 +158,7 @@ def remove_folder(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes from a folder in which no other process writes."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return
     for entry in folder.iterdir():
         replaced = entry.name.startswith(REPLACED) and (folder / entry.name.removeprefix(REPLACED)).exists()

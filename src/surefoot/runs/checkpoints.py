@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ from surefoot.runs.atomic import (
     sync_folder,
     write_file,
 )
-from surefoot.runs.untrusted import read_json
+from surefoot.runs.untrusted import encode_json, read_errors, read_json
 
 CHECKPOINT_NAME = re.compile(r"env_steps_(\d{12})")
 SEGMENT_NAME = re.compile(r"segment_(\d{12})_(\d{12})\.npz")
@@ -208,7 +209,7 @@ class CheckpointStore:
             remove_folder(folder)
             self._unusable.discard(steps)
         needed = {name for manifest in kept for name in manifest.segments}
-        if not self._replay.is_dir():
+        if not os.path.isdir(self._replay):
             return
         for segment in self._replay.iterdir():
             if SEGMENT_NAME.fullmatch(segment.name) and segment.name not in needed:
@@ -218,11 +219,13 @@ class CheckpointStore:
         sync_folder(self._replay)
 
     def _newest_first(self) -> list[Path]:
-        if not self._checkpoints.is_dir():
+        if not os.path.isdir(self._checkpoints):
             return []
-        names = {entry.name.removeprefix(REPLACED) for entry in self._checkpoints.iterdir() if entry.is_dir()}
+        with read_errors(self._checkpoints):
+            names = {name.removeprefix(REPLACED) for name in os.listdir(self._checkpoints)}
         found = sorted((name for name in names if CHECKPOINT_NAME.fullmatch(name)), reverse=True)
-        return [current_folder(self._checkpoints / name) for name in found]
+        folders = (current_folder(self._checkpoints / name) for name in found)
+        return [folder for folder in folders if os.path.isdir(folder)]
 
     def _verify(self, folder: Path) -> _Manifest:
         """Return the manifest of a checkpoint after verifying its files and segments."""
@@ -259,7 +262,7 @@ def _env_steps_of(folder: Path) -> int:
 
 def _verify_file(checkpoint: Path, path: Path, expected: Digest) -> None:
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"{checkpoint.name}: {path.name} is missing")
         # The size first: it is cheap, and detects every truncated file.
         if path.stat().st_size != expected.size or digest_of(path) != expected:
@@ -270,8 +273,8 @@ def _verify_file(checkpoint: Path, path: Path, expected: Digest) -> None:
 
 def _encode_manifest(manifest: _Manifest) -> bytes:
     # Through JSON and back, so that the checksum is that of the values a reader gets (text keys, lists).
-    content = json.loads(json.dumps({"format": _FORMAT, **asdict(manifest)}))
-    return json.dumps({**content, "sha256": _checksum(content)}, indent=1).encode()
+    content = json.loads(encode_json({"format": _FORMAT, **asdict(manifest)}))
+    return encode_json({**content, "sha256": _checksum(content)}, indent=1)
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.runs.atomic import disk_errors, write_file
-from surefoot.runs.untrusted import quoted, require_regular
+from surefoot.runs.untrusted import quoted, read_small
+from surefoot.text import readable
 
 EVALUATION_COLUMNS = (
     "task",
@@ -33,6 +34,9 @@ EVALUATION_COLUMNS = (
     "wall_seconds",
 )
 """Columns of evaluations.csv, in order."""
+
+MAX_LOG_BYTES = 1 << 30
+"""Largest log that is read; that of a run with 1000 seeds and 10,000 rows each has 400 MB."""
 
 Cell = str | bool | int | float | np.generic | None
 """Content of a cell; None leaves it empty."""
@@ -57,10 +61,9 @@ class CsvLog:
             raise ValueError(f"columns must be distinct and at least one, got {list(columns)}")
         header = _encode([self.columns])
         with disk_errors("write", self.path):
-            if not self.path.exists():
+            if not os.path.lexists(self.path):
                 write_file(self.path, header)
-            require_regular(self.path)
-            content = self.path.read_bytes()
+            content = read_small(self.path, MAX_LOG_BYTES)
             if not content.startswith(header):
                 found = content[: content.find(b"\n") + 1].decode(errors="replace").strip() or "no header line"
                 raise UserError(f"{self.path} has columns {quoted(found)}, expected {','.join(self.columns)}")
@@ -148,4 +151,4 @@ def _cell(value: Cell) -> str:
 def _encode(rows: Sequence[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return readable(text.getvalue()).encode()

@@ -10,12 +10,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.runs.csvlog import EVALUATION_COLUMNS
-from surefoot.runs.untrusted import quoted, require_regular
+from surefoot.runs.csvlog import EVALUATION_COLUMNS, MAX_LOG_BYTES
+from surefoot.runs.untrusted import open_regular, quoted, read_small, require_regular, why_missing
 
 COUNTERS = ("seed", "env_steps", "agent_steps", "grad_steps", "wall_seconds")
 """Columns that every log fills in every row."""
@@ -24,6 +25,7 @@ TEXT_COLUMNS = frozenset({"task", "algorithm"})
 _INTEGER_COLUMNS = frozenset({"utd", "seed", "env_steps", "agent_steps", "grad_steps", "episode", "length_env_steps"})
 _MAX_TEXT = 250
 _ANCHOR_BYTES = 256
+_MAX_HEADER_BYTES = 1 << 20
 
 type Signature = tuple[int, int, int]
 """Inode, size in bytes and modification time in nanoseconds: they differ after every write."""
@@ -82,12 +84,21 @@ def read_diagnostics(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def file_signature(path: Path) -> Signature:
-    """Return a file's signature; zeros if there is no regular file."""
+    """Return a file's signature; zeros if it is missing.
+
+    Raises:
+        UserError: It cannot be accessed, or is not a regular file.
+    """
     try:
         status = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return _MISSING
-    return (status.st_ino, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else _MISSING
+    except (OSError, ValueError):
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        require_regular(path)
+        return _MISSING  # it has become one in the meantime
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -139,13 +150,17 @@ class LogTail:
         now = file_signature(self._path)
         if now == self._signature:
             return NewRows(False, [])
+        if now == _MISSING:
+            self._restart()
+            self._signature = now
+            return NewRows(True, [])
         content = b""
         try:
-            with self._path.open("rb") as stream:
+            with open_regular(self._path) as stream:
                 if not self._continues(stream.fileno()):
                     self._restart()
                 restarted = not self._header
-                if restarted and (line := stream.readline()).endswith(b"\n"):
+                if restarted and (line := stream.readline(_MAX_HEADER_BYTES)).endswith(b"\n"):
                     self._read_header(line)
                     if last_bytes is not None and now[1] - last_bytes > self._offset:
                         self._offset, self._line = now[1] - last_bytes, None
@@ -153,10 +168,7 @@ class LogTail:
                         self._offset += len(stream.readline())
                         self._anchor = b""
                 stream.seek(self._offset)
-                content = stream.read() if self._header else b""
-        except FileNotFoundError:
-            self._restart()
-            restarted = True
+                content = self._read_rows(stream)
         except OSError as error:
             raise UserError(f"cannot read {self._path}: {error.strerror}") from error
         content = content[: content.rfind(b"\n") + 1]
@@ -167,6 +179,21 @@ class LogTail:
         self._anchor = (self._anchor + content)[-_ANCHOR_BYTES:]
         self._signature = now
         return NewRows(restarted, rows)
+
+    def _read_rows(self, stream: BinaryIO) -> bytes:
+        """Return what follows the rows read so far; nothing before the header line is complete.
+
+        Raises:
+            UserError: It is too large.
+        """
+        size = os.fstat(stream.fileno()).st_size
+        if not self._header:
+            if size >= _MAX_HEADER_BYTES:
+                raise UserError(f"{self._path} is not a CSV file: its first line is too long")
+            return b""
+        if size - self._offset > MAX_LOG_BYTES:
+            raise UserError(f"{self._path} has {size:,} bytes, expected at most {MAX_LOG_BYTES:,}")
+        return stream.read(max(0, size - self._offset))
 
     def _restart(self) -> None:
         self._header, self._names = [], {}
@@ -221,14 +248,10 @@ def short(names: Sequence[str]) -> str:
 
 def _read_log(path: str | os.PathLike[str], name: str) -> tuple[Path, tuple[str, ...], list[list[str]]]:
     given = Path(path)
-    file = given / name if given.is_dir() else given
-    if not file.exists():
+    file = given / name if os.path.isdir(given) else given
+    if why_missing(file) == "is missing":
         raise UserError(f"{file} does not exist; expected a run directory or its {name}")
-    require_regular(file)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    content = read_small(file, MAX_LOG_BYTES)
     rows = parse_csv(file, content[: content.rfind(b"\n") + 1])
     if not rows or not rows[0]:
         raise UserError(f"{file} has no header line; expected a run's CSV file")

@@ -26,6 +26,7 @@ from surefoot.runs.layout import (
     unmake_folders,
 )
 from surefoot.runs.lock import RunLock
+from surefoot.runs.untrusted import why_missing
 
 
 class RunDirectory:
@@ -91,9 +92,8 @@ class RunDirectory:
             UserError: There is none, or its config.json is damaged.
         """
         where = Path(path).absolute()
-        if not (where / CONFIG).is_file():
-            what = "has no config.json" if where.is_dir() else "is not a directory" if where.exists() else "is missing"
-            raise UserError(f"{where} is not a run: it {what}; expected a directory made by `surefoot train`")
+        if not os.path.isfile(where / CONFIG):
+            raise UserError(f"{where} is not a run: {_problem(where)}; expected a directory made by `surefoot train`")
         return cls(where, read_config(where))
 
     @property
@@ -140,3 +140,12 @@ class RunDirectory:
     def keep_locked(self) -> Callable[[], None]:
         """Keep a held lock until the returned function is called, also after the block of ``lock()`` ends."""
         return self._lock.keep()
+
+
+def _problem(where: Path) -> str:
+    """Return why a path is not a run."""
+    found = why_missing(where)
+    if found != "is a folder":
+        return "it is not a directory" if found == "is a file" else f"it {found}"
+    config = why_missing(where / CONFIG)
+    return f"it has no {CONFIG}" if config == "is missing" else f"its {CONFIG} {config}"

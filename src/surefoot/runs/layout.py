@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from surefoot.errors import UserError
-from surefoot.runs.atomic import REPLACED, TEMPORARY, remove_folder, remove_leftovers
+from surefoot.runs.atomic import REPLACED, TEMPORARY, check_length, remove_folder, remove_leftovers
 from surefoot.runs.checkpoints import CHECKPOINT_NAME, SEGMENT_NAME
-from surefoot.runs.untrusted import quoted, read_json
+from surefoot.runs.untrusted import encode_json, quoted, read_json
+from surefoot.text import shell_path
 
 FORMAT = 1
 """Version of the layout, stored as "format" in config.json."""
@@ -20,12 +20,14 @@ FORMAT = 1
 CONFIG = "config.json"
 LOCK = ".lock"
 MODEL_CARD = "MODEL_CARD.md"
+LONGEST = Path("checkpoints") / f"{TEMPORARY}removed-env_steps_000000000000" / "replay_counters.npz"
+"""The longest path in a run directory."""
 LOGS = ("evaluations.csv", "training.csv", "diagnostics.csv")
 
 
 def encode_config(config: Mapping[str, Any]) -> bytes:
     """Return a config as indented, strict JSON."""
-    return (json.dumps(config, indent=2, allow_nan=False) + "\n").encode()
+    return encode_json(config, indent=2, allow_nan=False) + b"\n"
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def check_free(path: Path, overwrite: bool = False) -> None:
     Raises:
         UserError: The path holds something else, or a run without ``overwrite``, or cannot be written to.
     """
+    _check_length(path)
     nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
     if nearest == path:
         _check_content(path, overwrite)
@@ -83,6 +86,14 @@ def check_free(path: Path, overwrite: bool = False) -> None:
         raise UserError(f"cannot make the run directory {path}: {nearest} is a file")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"cannot make the run directory {path}: no permission to write in {nearest}")
+
+
+def _check_length(path: Path) -> None:
+    """Validate that every file of a run at this path can exist, before anything is made."""
+    try:
+        check_length(path, LONGEST)
+    except OSError as error:
+        raise UserError(f"cannot make the run directory {path}: {error.strerror}") from error
 
 
 def _check_content(path: Path, overwrite: bool) -> None:
@@ -101,7 +112,9 @@ def _check_content(path: Path, overwrite: bool) -> None:
     except UserError as error:
         raise UserError(f"{path} is not empty and not a usable run ({error}); choose another directory") from error
     if not overwrite:
-        raise UserError(f"{path} already holds a run; resume it with `surefoot resume {path}`, or pass --overwrite")
+        raise UserError(
+            f"{path} already holds a run; resume it with `surefoot resume {shell_path(path)}`, or pass --overwrite"
+        )
 
 
 def make_folder(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from surefoot.runs.csvread import LogTail, Signature, file_signature
 from surefoot.runs.curve import EvaluationCurve, EvaluationSummary
 from surefoot.runs.layout import CONFIG, LOCK, read_config
 from surefoot.runs.lock import is_held
-from surefoot.runs.untrusted import quoted
+from surefoot.runs.untrusted import quoted, why_missing
 
 SEARCH_DEPTH = 3
 """Depth of the search for runs: enough for results/ALGORITHM/TASK from the folder above."""
@@ -95,21 +95,34 @@ class RunsReader:
         paths: Run directories, or directories with runs at most ``SEARCH_DEPTH`` folders down.
 
     Raises:
-        UserError: A path is missing, or is not a run and holds none.
+        UserError: A path is missing, or is not a run and holds none; or nothing can be read.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
         self._readers: dict[Path, RunReader] = {}
-        for path in self._paths:
-            if not any(find_runs(path)):
+        found = [list(find_runs(path)) for path in self._paths]
+        for path, below in zip(self._paths, found, strict=True):
+            if not below:
                 raise UserError(_no_run(path))
+        if all(run.problem for below in found for run in below):
+            raise UserError(found[0][0].problem or "")
 
     def read(self) -> list[RunProgress]:
-        """Return every run once, in the order of the paths and by name below each."""
+        """Return every run once, in the order of the paths and by name below each.
+
+        A folder that cannot be searched for runs is one with the state UNREADABLE.
+        """
         found = dict.fromkeys(run for path in self._paths for run in sorted(find_runs(path)))
-        self._readers = {path: self._readers.get(path) or RunReader(path) for path in found}
-        return [reader.read() for reader in self._readers.values()]
+        known, self._readers = self._readers, {}
+        progress = []
+        for path, problem in found:
+            if problem:
+                progress.append(RunProgress(path, RunState.UNREADABLE, problem=quoted(problem, 500)))
+            else:
+                self._readers[path] = known.get(path) or RunReader(path)
+                progress.append(self._readers[path].read())
+        return progress
 
 
 class RunReader:
@@ -187,24 +200,46 @@ class RunReader:
         return RunState.FINISHED if evaluations and evaluations[-1].env_steps >= total else RunState.STOPPED
 
 
-def find_runs(path: Path, depth: int = SEARCH_DEPTH) -> Iterator[Path]:
-    """Yield the path if it is a run, otherwise every run below it, at most ``depth`` folders down.
+class FoundRun(NamedTuple):
+    """A run, or a folder that may hold some and cannot be read."""
 
-    Hidden folders, links and unreadable folders are skipped.
+    path: Path
+    problem: str = ""
+    """Why the folder cannot be read, in one line; empty for a run, which may have problems of its own."""
+
+
+def find_runs(path: Path, depth: int = SEARCH_DEPTH) -> Iterator[FoundRun]:
+    """Yield the path if it is a run, otherwise every run and unreadable folder at most ``depth`` folders down.
+
+    Hidden folders, links and folders that vanish during the search are skipped.
     """
-    # A config.json alone may belong to another program.
-    if (path / CONFIG).is_file() and ((path / LOCK).exists() or (path / "evaluations.csv").exists()):
-        yield path
-        return
-    if depth == 0:
-        return
     try:
-        with os.scandir(path) as entries:
-            folders = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
-    except OSError:
+        if _is_run(path):
+            yield FoundRun(path)
+            return
+        folders = _folders(path) if depth > 0 else []
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        yield FoundRun(path, f"cannot read {path}: {reason}")
         return
     for name in folders:
         yield from find_runs(path / name, depth - 1)
+
+
+def _is_run(path: Path) -> bool:
+    """Return whether a folder is a run, whose config.json may be damaged; one alone may be another program's."""
+    try:
+        os.lstat(path / CONFIG)
+    except FileNotFoundError:
+        return False
+    return any(os.path.lexists(path / name) for name in (LOCK, "evaluations.csv"))
+
+
+def _folders(path: Path) -> list[str]:
+    with os.scandir(path) as entries:
+        return [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
 
 
 def is_locked(path: Path) -> bool:
@@ -266,10 +301,10 @@ def _newest_checkpoint(path: Path) -> int | None:
 
 def _no_run(path: Path) -> str:
     expected = "expected a run directory made by `surefoot train`, or a directory with some"
-    if path.is_dir():
+    if (found := why_missing(path)) == "is a folder":
         return f"{path} holds no runs: {expected}"
-    if path.exists():
-        return f"{path} is a file: {expected}"
+    if found != "is missing":
+        return f"{path} {found}: {expected}"
     try:
         siblings = os.listdir(path.parent)
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import check_free
 from surefoot.tasks import Task, get_task
+from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig, check_names
 from surefoot.training.config_file import describe_resumed_run, describe_run, read_run
@@ -199,8 +201,9 @@ def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:
 def _free_paths(task: Task, algorithm: Algorithm) -> Iterator[Path]:
     """Yield runs/TASK-ALGORITHM-1 and so on, without existing ones."""
     stem = f"{task.name}-{algorithm.name}".replace("/", "-").replace(":", "-").replace("<", "").replace(">", "")
+    stem = printable(stem)[:100]  # a name is limited to 255 bytes
     paths = (Path("runs") / f"{stem}-{number}" for number in itertools.count(1))
-    return (path for path in paths if not path.exists())
+    return (path for path in paths if not os.path.lexists(path))
 
 
 def _create(config: TrainConfig, task: Task, described: dict[str, Any]) -> RunDirectory:

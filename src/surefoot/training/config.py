@@ -67,9 +67,12 @@ class Setting:
             raise UserError(f"{self.name} must be one of {', '.join(choices)}, got {value!r:.200}")
         elif self.kind in (Path, str):
             try:
-                return self.kind(os.fspath(value))
+                text = os.fspath(value)
+                if isinstance(text, str) and "\0" not in text:
+                    return self.kind(text)
             except TypeError:
-                raise UserError(f"{self.name} must be a path, got {value!r:.200}") from None
+                pass
+            raise UserError(f"{self.name} must be a path, got {value!r:.200}")
         return value
 
     def _whole_number(self, value: Any) -> int:
@@ -218,7 +221,12 @@ class TrainConfig:
             raise UserError("init_replay needs init_from, the run whose transitions to start with")
         if self.init_replay and self.prefill is not None:
             raise UserError("init_replay and prefill both fill the replay buffer: choose one")
-        if self.overwrite and self.out and self.init_from and self.out.resolve() == self.init_from.resolve():
+        if (
+            self.overwrite
+            and self.out
+            and self.init_from
+            and os.path.realpath(self.out) == os.path.realpath(self.init_from)
+        ):
             raise UserError(f"init_from {self.init_from} is the run that overwrite would replace: choose another out")
 
 

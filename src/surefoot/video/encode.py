@@ -15,7 +15,7 @@ import numpy as np
 
 from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.output import check_output, output_errors
-from surefoot.runs.atomic import TEMPORARY, sync_folder
+from surefoot.runs.atomic import TEMPORARY, sibling, sync_folder
 
 MAX_FPS = {".mp4": 50.0, ".gif": 25.0}
 """Highest default frame rate by suffix. Viewers show GIF frames for multiples of 10 ms and slow down short ones."""
@@ -83,7 +83,7 @@ def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Calla
         UserError: The file cannot be written there.
         RunFailure: Writing or encoding failed.
     """
-    temporary = out.absolute().with_name(TEMPORARY + out.name)  # absolute: ffmpeg takes "a:b" for a protocol
+    temporary = sibling(TEMPORARY, out.absolute())  # absolute: ffmpeg takes "a:b" for a protocol
     # fmt: off
     command = [
         find_encoder(), "-y", "-v", "error",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ def checkpoint_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[P
         UserError: There is no checkpoint, it is damaged, there is no such seed, or the seed diverged.
     """
     root = directory.path / "checkpoints"
-    names = {entry.name.removeprefix(REPLACED) for entry in root.iterdir()} if root.is_dir() else set()
+    names = {entry.name.removeprefix(REPLACED) for entry in root.iterdir()} if os.path.isdir(root) else set()
     folders = [current_folder(root / name) for name in sorted(names) if CHECKPOINT_NAME.fullmatch(name)]
     if not folders:
         raise UserError(f"{directory.path} has no checkpoint")

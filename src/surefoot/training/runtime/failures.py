@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from surefoot.errors import EnvironmentFailure, RunFailure
 from surefoot.tasks import Task
+from surefoot.text import shell_command, shell_path
 from surefoot.training.callbacks import EventDispatcher
 
 
@@ -44,7 +44,7 @@ def explain_step_failures(
         if isinstance(error, EnvironmentFailure):
             seed, detail = f", seed {error.seed}", error.detail
         # A task that is code must be given again: see tasks.get_run_task.
-        again = f"{path} --task {shlex.quote(task.name)}" if ":" in task.name else str(path)
+        again = f"{shell_path(path)} --task {shell_command(task.name)}" if ":" in task.name else shell_path(path)
         raise RunFailure(
             f"{task.name}{seed}, env step {env_steps():,}: {detail}; the last checkpoint is intact "
             f"(surefoot resume {again})"

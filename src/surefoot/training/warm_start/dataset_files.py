@@ -15,6 +15,7 @@ import numpy as np
 from surefoot.errors import MissingDependency, UserError
 from surefoot.runs.arrays import check_array_sizes
 from surefoot.runs.atomic import digest_of
+from surefoot.runs.untrusted import why_missing
 from surefoot.training.warm_start.dataset import ARRAYS, Dataset
 
 
@@ -29,8 +30,10 @@ def read_dataset(data: str | os.PathLike[str]) -> Dataset:
         MissingDependency: It is not an .npz file, and Minari is not installed.
     """
     path = Path(data)
-    if path.is_file():
+    if os.path.isfile(path):
         return _read_npz(path)
+    if (found := why_missing(path)).startswith("cannot"):
+        raise UserError(f"the dataset {path} {found}")
     if path.suffix == ".npz":
         raise UserError(f"{path} does not exist; expected an .npz file, or the id or folder of a Minari dataset")
     return _read_minari(str(data))
@@ -95,7 +98,7 @@ def _read_minari(data: str) -> Dataset:
         (
             candidate
             for candidate in (Path(data), Path(data) / "data", get_dataset_path(data) / "data")
-            if (candidate / "metadata.json").is_file()
+            if os.path.isfile(candidate / "metadata.json")
         ),
         None,
     )

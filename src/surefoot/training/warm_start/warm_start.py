@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Self
 
@@ -103,7 +104,7 @@ class WarmStart:
             )
         self.info = dataclasses.replace(
             self.info,
-            prefill=str(Path(data).absolute()) if Path(data).exists() else data,
+            prefill=str(Path(data).absolute()) if os.path.exists(data) else data,
             prefill_sha256=dataset.sha256,
             transitions=count,
             sequences=dataset.sequences(),
