@@ -59,6 +59,15 @@ test-lowest test-newest: test-%: $(UV_PROGRAM)
 	$(UV) pip install --quiet --python .envs/$* --resolution $(RESOLUTION) --group dev --editable '.[$(subst $(space),$(comma),$(EXTRAS))]'
 	$(subst $(BIN),.envs/$*/bin,$(PYTEST)) -m "not slow" $(ARGS)
 
+# Each test appends one line per trial to .storm/NAME.log. Mounting a small disk needs root, or unshare -rm.
+STORM := kills disk ray_kills mutations
+STORM_ARGS ?=
+
+.PHONY: storm
+storm: setup ## Kill runs, fill disks, damage files, mutate inputs, for an hour or two (STORM_ARGS="--minutes 5")
+	@failed=; for test in $(STORM); do $(BIN)/python -m tests.storm.$$test $(STORM_ARGS) || failed="$$failed $$test"; done; \
+	if [ -n "$$failed" ]; then echo "storm: problems in$$failed, see .storm/" >&2; exit 1; fi
+
 ##@ Quality
 
 .PHONY: lint
@@ -113,7 +122,7 @@ evidence-report: setup ## Build a report of all runs under results/ into evidenc
 
 .PHONY: clean
 clean: ## Remove the environment and all that was built; runs/ stays
-	rm -rf .venv .envs .uv site dist .bench evidence-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .envs .uv site dist .bench evidence-report .storm .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

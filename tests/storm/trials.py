@@ -39,18 +39,21 @@ class Trial:
         self.random = random.Random(self.seed)
 
 
-def parse(name: str, arguments: list[str] | None, count: int, **more: dict[str, object]) -> argparse.Namespace:
+def parse(
+    name: str, arguments: list[str] | None, count: int, minutes: float | None = None, **more: dict[str, object]
+) -> argparse.Namespace:
     """Parse the arguments that all stress tests have in common.
 
     Args:
         name: Name of the stress test.
         arguments: Arguments; None for those of the process.
         count: Default number of trials.
+        minutes: Default limit of time; None for none.
         **more: Further options, as keyword arguments of ``add_argument``.
     """
     parser = argparse.ArgumentParser(prog=f"python -m tests.storm.{name}")
     parser.add_argument("--count", type=int, default=count, help="number of trials (default %(default)s)")
-    parser.add_argument("--minutes", type=float, default=None, help="start no trial after this time")
+    parser.add_argument("--minutes", type=float, default=minutes, help="start no trial after this time")
     parser.add_argument("--seed", type=int, default=0, help="seed of all trials (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="number of the first trial, to repeat one")
     parser.add_argument("--log", type=Path, default=Path(".storm") / f"{name}.log", help="log (default %(default)s)")
