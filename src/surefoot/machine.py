@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from surefoot.control_groups import cpu_quota, free_memory, memory_limit
 from surefoot.errors import UserError
+from surefoot.processes import run_program
 
 Precision = Literal["float32", "tf32", "bf16"]
 """Precision of the factors of matrix products in layers; products are summed in float32."""
@@ -27,6 +30,9 @@ PrecisionChoice = Literal["auto", "float32", "tf32", "bf16"]
 
 _MIN_BF16_SPEEDUP = 1.2
 """Ratio of product times below which bf16 is not worth its rounding."""
+
+_TOOL_SECONDS = 20.0
+"""Time limit of other programs: a driver or a network file system may not answer."""
 
 _PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
 _GL_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")}
@@ -44,8 +50,29 @@ def describe_machine() -> dict[str, Any]:
 
 
 def usable_cores() -> int:
-    """Return the number of cores this process may run on; all cores where the system (macOS) has no affinity mask."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores whose time this process may use: fewer than ``core_numbers`` under a CPU quota."""
+    cores, quota = len(core_numbers()), cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def core_numbers() -> list[int]:
+    """Return the cores this process may run on, which its control group's set limits; on macOS all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def start_jax() -> None:
+    """Start JAX's backend. Its threads on a CPU follow ``usable_cores``, unless NPROC is set.
+
+    Raises:
+        UserError: It does not start.
+    """
+    if usable_cores() < len(core_numbers()):  # a quota, which JAX itself does not consider
+        os.environ.setdefault("NPROC", str(usable_cores()))
+    _, _, error = jax_devices()
+    if error is not None:
+        raise UserError(f"JAX does not start: {error}")
 
 
 def device_name() -> str:
@@ -116,7 +143,7 @@ def jax_devices() -> tuple[str | None, tuple[str, ...], str | None]:
         import jax
 
         devices = jax.devices()
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RuntimeError, ValueError) as error:  # the last for an environment variable
         return None, (), " ".join(str(error).split())
     return devices[0].platform, tuple(f"{device.device_kind} ({device})" for device in devices), None
 
@@ -125,13 +152,12 @@ def nvidia_gpus() -> tuple[str, ...]:
     """Return the models of the NVIDIA GPUs, from nvidia-smi or, without it, from the driver's files."""
     if tool := shutil.which("nvidia-smi"):
         try:
-            answer = subprocess.run(
-                [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20
-            )
+            answer = run_program([tool, "--query-gpu=name", "--format=csv,noheader"], seconds=_TOOL_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
             answer = None
-        if answer is not None and answer.returncode == 0 and answer.stdout.strip():
-            return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
+        if answer is not None and answer.exit_code == 0 and answer.output.strip():
+            lines = answer.output.decode(errors="replace").splitlines()
+            return tuple(line.strip() for line in lines if line.strip())
     if cards := sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         return tuple(_gpu_model(card) for card in cards)
     return ("an NVIDIA GPU",) if Path("/dev/nvidia0").exists() else ()
@@ -171,11 +197,38 @@ def free_device_memory() -> int:
 def free_host_memory() -> int:
     """Return the bytes of main memory available to this process; ``sys.maxsize`` where the system reports none."""
     _, available = host_memory()
-    return min(sys.maxsize if available is None else available, _free_in_control_group())
+    return sys.maxsize if available is None else available
 
 
 def host_memory() -> tuple[int | None, int | None]:
-    """Return the machine's main memory in bytes, (total, available); None where the system does not report it."""
+    """Return the main memory that this process may use in bytes, (total, available); None if the system reports none.
+
+    It is limited by the machine, by control groups (containers, cluster jobs) and by ``ulimit -v``.
+    """
+    (total, available), (space, left) = _machine_memory(), _address_space()
+    return (
+        _smallest(total, memory_limit(), space),
+        _smallest(available, free_memory(), left),
+    )
+
+
+def _smallest(*sizes: int | None) -> int | None:
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def _address_space() -> tuple[int | None, int | None]:
+    """Return the size of memory that this process may map, and what is left of it; None without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None, None
+    try:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        used = 0
+    return limit, max(0, limit - used)
+
+
+def _machine_memory() -> tuple[int | None, int | None]:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         entries = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -183,18 +236,6 @@ def host_memory() -> tuple[int | None, int | None]:
     except (OSError, KeyError, ValueError):
         return None, None
     return total, available
-
-
-def _free_in_control_group() -> int:
-    """Return the bytes left in this process's control group (a container or a cluster job)."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        # Inactive page cache counts as used, and is reclaimed under memory pressure.
-        return limit - used + int(statistics.get("inactive_file", 0))
-    except (OSError, ValueError):
-        return sys.maxsize  # no control group, or one without a limit ("max")
 
 
 def free_disk() -> int:
@@ -220,6 +261,7 @@ def git_revision() -> str | None:
         return None  # Installed: a repository around it would be the user's own.
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        answer = run_program(command, folder=folder, seconds=_TOOL_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
         return None
+    return answer.output.decode(errors="replace").strip() if answer.exit_code == 0 else None

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs.atomic import write_file
-from surefoot.runs.layout import LOCK
+from surefoot.runs.layout import LOCK, absolute
+from surefoot.runs.lock import is_lock_file
 from surefoot.runs.untrusted import why_missing
 
-_RUN_FILES = ("checkpoints", "policy", "replay", LOCK)
+_RUN_FOLDERS = ("checkpoints", "policy", "replay")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -28,7 +29,7 @@ def check_output(path: Path, run: Path) -> None:
         UserError: The path is a folder or a device, its folder is missing or not writable, or it is one of the run's
             own files.
     """
-    folder = path.absolute().parent
+    folder = absolute(path).parent
     if os.path.isdir(path):
         raise UserError(f"cannot write {path}: it is a folder, expected a file")
     if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/null
@@ -43,7 +44,9 @@ def check_output(path: Path, run: Path) -> None:
         return  # it is rejected later, and owns no files
     real, own = Path(os.path.realpath(path)), Path(os.path.realpath(run))
     inside = real.relative_to(own) if real.is_relative_to(own) else None
-    if inside is not None and (inside.parts[0] in _RUN_FILES or inside.suffix in (".csv", ".json")):
+    if inside is not None and (
+        inside.parts[0] in _RUN_FOLDERS or is_lock_file(inside.parts[0], LOCK) or inside.suffix in (".csv", ".json")
+    ):
         raise UserError(f"cannot write {path}: it belongs to the run {run}; choose another path")
 
 

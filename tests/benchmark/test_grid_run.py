@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import surefoot
+from surefoot import machine
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import get_preset
 from surefoot.benchmark import planning
@@ -27,6 +28,7 @@ from surefoot.benchmark.status import GridReader, summary
 from surefoot.cli.bench_tables import makespan, status_lines
 from surefoot.cli.main import main
 from surefoot.errors import RunFailure
+from surefoot.runs.owner import read_owner
 from surefoot.training.runtime.signals import StopSignal
 from surefoot.types import EnvSpec
 from tests.benchmark.support import rows_without_clock, write_grid
@@ -137,7 +139,9 @@ def test_killed_cell_restarts_to_equal_results(finished: Path, tmp_path: Path) -
     name = "probe-action--small-sac--utd1--s0-0"
     run = out / "cells" / name
     wait_until(lambda: rows(run / "training.csv") > 2, process)
-    os.kill(int((run / ".lock").read_text()), signal.SIGKILL)
+    owner = read_owner(run / ".lock").owner
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
     printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed
     assert f"failed    {name} (SIGKILL, attempt 1 of 2)" in printed
@@ -327,3 +331,16 @@ def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "2 cells" in printed
     assert "measured: updates of small sac utd1 x1; steps of probe-action" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["g.toml"]
+
+
+def test_local_slots_follow_the_cpu_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    starts = set()
+    for quota, slots in ((0.5, 1), (2.5, 3), (40.0, 16)):
+        monkeypatch.setattr(machine, "cpu_quota", lambda quota=quota: quota)
+        for _ in range(20):
+            launcher = LocalLauncher(100, None, 10)
+            assert (launcher.slots, launcher.cores_each) == (slots, 1)
+            starts.add(launcher._cores[0][0])
+    assert len(starts) > 2, "launchers in several containers take different cores"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from surefoot import machine
+from surefoot.cli import doctor
+from surefoot.cli.display import path_text
 from surefoot.cli.doctor import problems
 from surefoot.cli.main import main
+from surefoot.errors import UserError
+from surefoot.tasks.targets import import_target
 
 
 @pytest.fixture
@@ -81,3 +86,34 @@ def test_error_of_starting_jax_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(jax, "devices", fail)
     assert machine.jax_devices() == (None, (), "Unable to initialize backend 'cuda'")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_limits_of_a_container_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
+    for module in (machine, doctor):
+        monkeypatch.setattr(module, "cpu_quota", lambda: 0.5)
+        monkeypatch.setattr(module, "memory_limit", lambda: 2 << 30)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1 << 30)
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "cores         1, CPU quota 0.5" in lines
+    assert "memory        1.0 GiB free of 2.0 GiB, limited by a control group (container or job)" in lines
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["cores"], report["cpu_quota"]) == (1, 0.5)
+    assert (report["memory_total"], report["memory_free"], report["memory_limit"]) == (2 << 30, 1 << 30, 2 << 30)
+
+
+def test_deleted_working_directory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in (["resume", "run"], ["evaluate", "run"], ["bench", "status", "grid"], ["train", "probe-action"]):
+        assert main(command) == 2
+        assert "the working directory no longer exists" in capsys.readouterr().err
+    assert path_text(tmp_path) == str(tmp_path)
+    with pytest.raises(UserError, match="no module named 'nowhere'"):
+        import_target("nowhere:make")

@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,3 +253,16 @@ def test_runs_and_policy_need_only_numpy():
     """
     done = run_python(code)
     assert done.stdout == "['numpy', 'surefoot']\n", done
+
+
+def test_run_on_a_file_system_that_cannot_sync_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    for number in (errno.EINVAL, errno.ENOTSUP):
+        RunDirectory.create(tmp_path / str(number), {"task": "t"})
+    number = errno.EIO
+    with pytest.raises(RunFailure, match="Input/output error"):
+        RunDirectory.create(tmp_path / "run", {"task": "t"})

@@ -13,15 +13,18 @@ import pytest
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import lock as lock_module
 from surefoot.runs.lock import RunLock
+from surefoot.runs.owner import read_owner, this_process
 
 
 def test_lock_names_process_and_is_released(tmp_path: Path) -> None:
     lock = RunLock(tmp_path / ".lock")
     lock.acquire()
-    assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    assert read_owner(tmp_path / ".lock").owner == this_process()
+    assert lock.note is None
     with pytest.raises(UserError, match=f"in use by process {os.getpid()}; wait"):
         RunLock(tmp_path / ".lock").acquire()
     lock.release()
+    assert read_owner(tmp_path / ".lock").released
     RunLock(tmp_path / ".lock").acquire()
 
 
@@ -85,6 +88,15 @@ def test_full_disk_raises_run_failure_and_leaves_lock_free(
             lock.acquire()
     assert not lock.held
     RunLock(tmp_path / ".lock").acquire()
+
+
+def test_files_of_a_removed_lock_are_gone(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path / ".lock")
+    lock.remove()  # no effect without the lock
+    lock.acquire()
+    lock.remove()
+    assert not lock.held
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_failed_lock_file_raises_user_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -160,13 +161,76 @@ def test_environment_that_kills_its_process_is_reported() -> None:
             env.step(ZERO[:1])
 
 
+def test_death_is_reported_while_processes_of_the_environment_live(capfd: pytest.CaptureFixture[str]) -> None:
+    with make_vector(get_task(zoo.failing(zoo.dies_with_a_copy_left)), [5], "train", num_workers=1) as env:
+        env.reset([0])
+        env.step(ZERO[:1])
+        started = time.monotonic()
+        with pytest.raises(EnvironmentFailure, match="SIGKILL"):
+            env.step(ZERO[:1])
+        assert time.monotonic() - started < 10
+    copy = int(capfd.readouterr().err.split()[-1])
+    assert is_running(copy)
+    os.kill(copy, signal.SIGKILL)
+
+
+class Simulated(zoo.Counter):
+    """Each episode starts a program and a copy of the process, and ends them by SIGTERM."""
+
+    def reset(self, **settings: Any) -> tuple[np.ndarray, dict]:
+        program = subprocess.Popen(["sleep", "60"])
+        if (copy := os.fork()) == 0:
+            time.sleep(60)
+            os._exit(0)
+        program.terminate()
+        os.kill(copy, signal.SIGTERM)
+        assert program.wait() == os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == -signal.SIGTERM
+        return super().reset(**settings)
+
+
+def test_environments_in_workers_can_terminate_their_processes() -> None:
+    with make_vector(get_task(Simulated), [5], "train", num_workers=1) as env:
+        env.reset([0])
+
+
+@pytest.mark.parametrize("call", ["socket.socketpair", "subprocess.Popen"])
+def test_worker_that_cannot_be_started_is_one_line(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(call, refuse)
+    with pytest.raises(UserError, match="cannot start a worker process: Too many open files; use fewer workers"):
+        make_vector(get_task(zoo.terminating), [5, 6], "train", num_workers=2)
+
+
+def test_thread_counts_that_are_no_numbers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, used in (("4", "4"), (" 2 ", "2"), ("", "1"), ("many", "1"), ("-3", "1"), ("0", "1"), ("²", "1")):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert workers._thread_count("OMP_NUM_THREADS") == used
+
+
 @pytest.mark.slow
-def test_worker_that_closes_its_pipe_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_worker_is_killed_some_time_after_its_parent() -> None:
+    code = (
+        "import os, signal, threading, numpy\nfrom surefoot.tasks import get_task, make_vector\n"
+        "from tests.tasks import zoo\n"
+        "env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], 'train', num_workers=1)\n"
+        "env.reset([0])\nenv.step(numpy.zeros((1, 1), 'f4'))\n"
+        "threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
+        "env.step(numpy.zeros((1, 1), 'f4'))"
+    )
+    # The worker inherits stderr, so this returns only after the worker has exited.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=90)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_worker_that_closes_its_channel_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_runs)), [5], "train", num_workers=1) as env:
         env.reset([0])
         env.step(ZERO[:1])
-        with pytest.raises(EnvironmentFailure, match=r"died \(it closed its pipe and had not exited 0\.1 s later\)"):
+        with pytest.raises(EnvironmentFailure, match=r"died \(it closed its channel and had not exited 0\.1 s later\)"):
             env.step(ZERO[:1])
 
 

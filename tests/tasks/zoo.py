@@ -76,6 +76,14 @@ def dies(env: Counter) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def dies_with_a_copy_left(env: Counter) -> None:
+    """A copy of the process, which prints its id, lives on with every descriptor of the original."""
+    if copy := os.fork():
+        print(copy, file=sys.stderr, flush=True)
+        dies(env)
+    time.sleep(60)
+
+
 def hangs(env: Counter) -> None:
     time.sleep(3600)
 

@@ -187,3 +187,12 @@ def test_lock_is_held_until_the_checkpoint_is_written(tmp_path: Path, monkeypatc
     assert order == ["written 0", "written 110", "closed"]
     with RunDirectory.open(tmp_path / "run").lock() as directory:
         assert directory.checkpoints.load().env_steps == 110
+
+
+def test_thread_that_cannot_be_started_is_a_run_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RunFailure, match="cannot start a thread for the job: can't start new thread"):
+        Background("the job").start(lambda: None)

@@ -22,7 +22,7 @@ from surefoot.policy.spec import PolicySpec
 from surefoot.replay import ReplayState
 from surefoot.runs.atomic import check_length, current_folder, disk_errors, replacing_folder
 from surefoot.runs.checkpoints import MANIFEST, CheckpointStore
-from surefoot.runs.layout import LONGEST
+from surefoot.runs.layout import LONGEST, absolute
 from surefoot.runs.untrusted import why_missing
 from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_arrays
 from surefoot.training.checkpointing.replay_log import NOTHING, ReplayRings, replay_since
@@ -93,7 +93,7 @@ def save_agent(
         UserError: The path is a file or a folder with other content.
         RunFailure: The policy is not finite, or cannot be written.
     """
-    where = Path(path).absolute()
+    where = absolute(path)
     with disk_errors("write", where):
         check_length(where, LONGEST)
         _check_replaceable(where)
@@ -112,7 +112,7 @@ def load_agent(path: str | os.PathLike[str]) -> SavedAgent:
     Raises:
         UserError: There is none, or it is damaged.
     """
-    where = current_folder(Path(path).absolute())
+    where = current_folder(absolute(path))
     if not os.path.isdir(where / "checkpoints"):
         found = why_missing(where)
         raise UserError(

@@ -11,7 +11,7 @@ from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn_code
 from surefoot.errors import UserError
-from surefoot.machine import device_name, free_device_memory
+from surefoot.machine import device_name, free_device_memory, start_jax
 from surefoot.types import EnvSpec
 
 _DISCOUNT = 0.99
@@ -54,8 +54,9 @@ class AgentSetting:
         """Validate that the replay buffer fits into the device's free memory, before it is allocated.
 
         Raises:
-            UserError: It does not fit; the message has the estimate.
+            UserError: It does not fit; the message has the estimate. Or JAX does not start.
         """
+        start_jax()
         needed, free = replay.nbytes(self.env_spec, self.replay_capacity, self.frames), free_device_memory()
         if needed > free:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Process of one cell of a grid: ``python -m surefoot.benchmark.cell DIR NAME`` starts or resumes it.
+"""Process of one cell of a grid, which starts or resumes it.
 
 Exit codes are those of the command line: 0 finished, 1 failed, 2 invalid, 130 stopped with a checkpoint.
 """
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from surefoot.benchmark.folder import GridFolder
@@ -26,8 +27,12 @@ _PREDECESSOR_SECONDS = 120.0
 _POLL_SECONDS = 0.5
 
 
-def main(arguments: list[str]) -> int:
-    """Train one cell; return the exit code."""
+def main(arguments: Sequence[str]) -> int:
+    """Train one cell; return the exit code.
+
+    Args:
+        arguments: Directory of the grid, and name of the cell.
+    """
     folder, name = arguments
     _die_with_parent()
     try:
@@ -73,7 +78,3 @@ def _die_with_parent() -> None:
     parent = os.environ.get(PARENT)
     if parent is not None and parent != str(os.getppid()):  # it ended before the call above
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,8 +11,8 @@ from surefoot.benchmark.attempts import ATTEMPTS
 from surefoot.benchmark.grid import Cell, Grid, file_name
 from surefoot.errors import UserError
 from surefoot.runs.atomic import TEMPORARY, check_length, disk_errors, write_file
-from surefoot.runs.layout import LONGEST
-from surefoot.runs.lock import RunLock, is_held
+from surefoot.runs.layout import LONGEST, absolute
+from surefoot.runs.lock import RunLock, is_held, is_lock_file
 from surefoot.runs.untrusted import encode_json, open_regular, quoted, read_json, why_missing
 
 BENCH = "bench.json"
@@ -43,7 +43,7 @@ class GridFolder:
         Raises:
             UserError: It holds another grid or something else, or cannot be made; nothing was written.
         """
-        where = path.absolute()
+        where = absolute(path)
         if os.path.lexists(where / BENCH):
             found = cls.open(where)
             if found.cells != grid.cells:
@@ -80,7 +80,7 @@ class GridFolder:
         Raises:
             UserError: It is not such a directory, or its bench.json is damaged.
         """
-        where = path.absolute()
+        where = absolute(path)
         if not os.path.isfile(where / BENCH):
             found = why_missing(where / BENCH)
             what = f"has no {BENCH}" if found == "is missing" else f"holds a {BENCH} that {found}"
@@ -155,7 +155,7 @@ def _is_free(where: Path) -> bool:
         return False
     except OSError as error:
         raise UserError(f"cannot make {where}: {error.strerror}") from error
-    return all(name == _LOCK or name.startswith(TEMPORARY) for name in names)
+    return all(is_lock_file(name, _LOCK) or name.startswith(TEMPORARY) for name in names)
 
 
 def _cell(data: dict[str, Any]) -> Cell:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from surefoot.benchmark.attempts import Event, append_attempt, ending_text
 from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
+from surefoot.processes import python_command
 from surefoot.runs.progress import RunReader, RunState
 from surefoot.training.runtime.signals import StopSignal
 
@@ -128,7 +128,7 @@ class GridRun:
         (self._waiting if retry else self._outcome.failed).append(end.name)
 
     def _job(self, name: str) -> Job:
-        command = (sys.executable, "-m", "surefoot.benchmark.cell", str(self._folder.path), name)
+        command = python_command("surefoot.benchmark.cell", str(self._folder.path), name)
         return Job(name, command, self._folder.log_path(name), self._memory_bytes[name])
 
     def _is_finished(self, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ from typing import BinaryIO, Self
 
 from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.errors import UserError
-from surefoot.machine import usable_cores
+from surefoot.machine import core_numbers, usable_cores
 
 _POLL_SECONDS = 0.1
 
@@ -46,7 +47,7 @@ class LocalLauncher:
         if max_parallel is not None and max_parallel < 1:
             raise UserError(f"max_parallel must be at least 1, got {max_parallel}")
         self._gpus = visible_gpus()
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(usable_cores()))
+        cores = _cores()
         fitting = max(1, memory_bytes // job_bytes) if job_bytes else len(cores)
         most = min(len(self._gpus) or len(cores), len(cores), max_parallel or len(cores), max(1, jobs), fitting)
         self._cores = [cores[i * len(cores) // most : (i + 1) * len(cores) // most] for i in range(most)]
@@ -131,6 +132,16 @@ class LocalLauncher:
 
     def _close(self, name: str) -> None:
         self._running.pop(name).log.close()
+
+
+def _cores() -> list[int]:
+    """Return as many of this process's cores as it may use the time of.
+
+    Under a CPU quota these are any of them: launchers in several containers must not choose the same ones.
+    """
+    cores, usable = core_numbers(), usable_cores()
+    first = random.randrange(len(cores) - usable + 1)
+    return cores[first : first + usable]
 
 
 def visible_gpus() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,10 +16,12 @@ import jax
 import numpy as np
 
 from surefoot.algorithms import Algorithm, Learner
+from surefoot.benchmark.attempts import ending_text
 from surefoot.benchmark.grid import Cell
 from surefoot.benchmark.train_step import TrainStep, flop_per_update
 from surefoot.errors import RunFailure, UserError
 from surefoot.machine import resolve_precision
+from surefoot.processes import python_command, run_program
 from surefoot.tasks import Task, get_task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
@@ -194,12 +195,10 @@ def calibrate(
             "cores": cores,
         }
     )
-    command = [sys.executable, "-m", "surefoot.benchmark.planning"]
-    done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = done.stderr.strip().splitlines() or ["no output"]
-        raise RunFailure(f"the calibration failed: {last[-1]}")
-    return Calibration(**json.loads(done.stdout.splitlines()[-1]))
+    done = run_program(python_command(__name__), content=request.encode())
+    if done.exit_code:
+        raise RunFailure(f"the calibration failed: {done.last_line or ending_text(done.exit_code)}")
+    return Calibration(**json.loads(done.output.splitlines()[-1]))
 
 
 def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Calibration:
@@ -232,17 +231,17 @@ def _step_rate(task: Task) -> float:
     return steps / elapsed
 
 
-def main() -> None:
+def main(_: Sequence[str]) -> None:
     """Read a request from standard input and print the measurements as the last line."""
+    try:
+        _answer()
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def _answer() -> None:
     request = json.load(sys.stdin)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cores"]])
     found = _measure([Cell(**cell) for cell in request["cells"]], request["tasks"], request["seconds"])
     print(json.dumps(vars(found)))
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))

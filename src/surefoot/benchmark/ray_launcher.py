@@ -20,7 +20,9 @@ from typing import Any, Self
 
 from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
 from surefoot.benchmark.local_launcher import visible_gpus
+from surefoot.control_groups import memory_limit
 from surefoot.errors import MissingDependency, RunFailure, UserError
+from surefoot.machine import free_host_memory, usable_cores
 
 try:
     # Read at import: no usage reports, no warnings in our output.
@@ -101,6 +103,9 @@ class RayLauncher:
         if self._address is None:
             # Without "local" it would join any other cluster on this machine.
             settings |= {"address": "local", "include_dashboard": False, "num_gpus": len(visible_gpus())}
+            settings |= {"num_cpus": usable_cores()}  # Ray itself does not consider all limits of containers and jobs
+            if memory_limit() is not None:
+                settings |= {"_memory": free_host_memory()}
         else:
             settings |= {"address": self._address}
         try:

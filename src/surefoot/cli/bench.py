@@ -84,6 +84,8 @@ class Bench:
         lock.acquire()
         try:
             with launcher, StopSignal() as stop:
+                if lock.note is not None:
+                    print(lock.note, flush=True)
                 print(
                     f"{grid.name}: {len(grid.cells)} cells in {printable(folder.path)}, {launcher.describe()}",
                     flush=True,

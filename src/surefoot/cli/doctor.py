@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from surefoot import machine
+from surefoot.control_groups import cpu_quota, memory_limit
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Report:
         gpus: Models of the NVIDIA GPUs, whether JAX uses them or not.
         gl: Whether the library of each rendering backend loads.
         cores: Processor cores this process may use.
-        memory_total, memory_free: Bytes of main memory; None where the system does not report it.
+        cpu_quota: Cores whose time its control groups may use, such as 1.5; None without a limit.
+        memory_total, memory_free: Bytes of main memory it may use; None where the system does not report it.
+        memory_limit: Limit of its control groups in bytes; None without one.
         disk_free: Free bytes in the current directory's file system.
         problems: One line each, with the command that fixes it.
     """
@@ -33,8 +36,10 @@ class Report:
     gpus: tuple[str, ...]
     gl: dict[str, bool]
     cores: int
+    cpu_quota: float | None
     memory_total: int | None
     memory_free: int | None
+    memory_limit: int | None
     disk_free: int
     problems: tuple[str, ...]
 
@@ -62,7 +67,7 @@ def examine() -> Report:
     """Return the report. Starts JAX's backend, which on a GPU takes some of its memory until the process ends."""
     backend, devices, error = machine.jax_devices()
     gpus = machine.nvidia_gpus()
-    total, _ = machine.host_memory()
+    total, free = machine.host_memory()
     return Report(
         versions=machine.versions(),
         jax_backend=backend,
@@ -71,8 +76,10 @@ def examine() -> Report:
         gpus=gpus,
         gl=machine.gl_backends(),
         cores=machine.usable_cores(),
+        cpu_quota=cpu_quota(),
         memory_total=total,
-        memory_free=None if total is None else machine.free_host_memory(),
+        memory_free=free,
+        memory_limit=memory_limit(),
         disk_free=machine.free_disk(),
         problems=problems(backend, error, gpus),
     )
@@ -102,8 +109,12 @@ def _print(report: Report) -> None:
         ("JAX device", ", ".join(report.jax_devices) or f"none: {report.jax_error}"),
         ("NVIDIA GPU", ", ".join(report.gpus) or "none"),
         ("rendering", ", ".join(f"{name} {'loads' if ok else 'missing'}" for name, ok in report.gl.items())),
-        ("cores", str(report.cores)),
-        ("memory", f"{size(report.memory_free)} free of {size(report.memory_total)}"),
+        ("cores", f"{report.cores}{'' if report.cpu_quota is None else f', CPU quota {report.cpu_quota:.3g}'}"),
+        (
+            "memory",
+            f"{size(report.memory_free)} free of {size(report.memory_total)}"
+            + ("" if report.memory_limit is None else ", limited by a control group (container or job)"),
+        ),
         ("disk", f"{size(report.disk_free)} free here"),
     ]
     for name, value in rows:

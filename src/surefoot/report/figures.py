@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ import numpy as np
 
 from surefoot.errors import RunFailure
 from surefoot.machine import usable_cores
+from surefoot.processes import Ended, python_command, run_program
 from surefoot.report import panels
 from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
 from surefoot.report.style import Style, matplotlib_style
@@ -53,20 +52,17 @@ def draw_all(folder: Path, views: Sequence[View], styles: Mapping[str, Style], i
     parts = [pickle.dumps((folder.absolute(), views[start::count], styles, interval)) for start in range(count)]
     with ThreadPoolExecutor(count) as pool:
         for done in pool.map(_run, parts):
-            if not done.returncode:
+            if not done.exit_code:
                 continue
             try:
-                number, reason = json.loads(done.stdout)
+                number, reason = json.loads(done.output)
             except ValueError:
-                lines = done.stderr.decode(errors="replace").strip().splitlines()
-                raise RunFailure(f"a process that draws figures died: {lines[-1] if lines else 'killed'}") from None
+                raise RunFailure(f"a process that draws figures died: {done.last_line or 'killed'}") from None
             raise OSError(number, reason)
 
 
-def _run(part: bytes) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", __name__]
-    return subprocess.run(command, input=part, capture_output=True, env=environment, check=False)
+def _run(part: bytes) -> Ended:
+    return run_program(python_command(__name__), content=part)
 
 
 def draw(folder: Path, views: Sequence[View], styles: Mapping[str, Style], interval: str) -> None:
@@ -222,16 +218,12 @@ def _save(stem: Path, figure: Figure, caption: str) -> None:
     figure.savefig(f"{stem}.pdf", metadata={"CreationDate": None})
 
 
-def _main() -> int:
+def main(_: Sequence[str]) -> int:
     """Draw the views that the parent process sends, and print the error number and reason of an OSError."""
-    folder, views, styles, interval = pickle.load(sys.stdin.buffer)  # the pipe is the parent's own
+    folder, views, styles, interval = pickle.load(sys.stdin.buffer)  # the file is the parent's own
     try:
         draw(folder, views, styles, interval)
     except OSError as error:
         print(json.dumps([error.errno, error.strerror]))
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main())

@@ -85,9 +85,13 @@ def _small_font() -> Iterator[list[str]]:
     for record in font["name"].names:
         if record.nameID in (1, 4, 16):
             record.string = _FONT
-    with tempfile.TemporaryDirectory(prefix="surefoot-font-") as folder:
-        copy = Path(folder) / "figures.ttf"
-        font.save(copy)
+    with contextlib.ExitStack() as stack:
+        try:
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="surefoot-font-"))) / "figures.ttf"
+            font.save(copy)
+        except OSError:  # no space: the whole font takes longer
+            yield ["DejaVu Sans"]
+            return
         manager = font_manager.fontManager
         known = list(manager.ttflist)
         manager.addfont(copy)

@@ -20,6 +20,9 @@ TEMPORARY = ".tmp-"
 REPLACED = ".old-"
 """Prefix of a folder being replaced; it is valid until the new one is in place."""
 
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
+"""Errors of file systems that cannot sync folders, as many network and FUSE ones."""
+
 _CHUNK_BYTES = 1 << 20
 _MAX_NAME_BYTES = 200
 
@@ -52,10 +55,13 @@ def digest_of(path: Path) -> Digest:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the creation, renaming and removal of files in a folder survive a power cut."""
+    """Make the creation, renaming and removal of files in a folder survive a power cut, where that is supported."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 

@@ -17,6 +17,7 @@ from surefoot.runs.layout import (
     CONFIG,
     FORMAT,
     LOCK,
+    absolute,
     check_free,
     check_links,
     encode_config,
@@ -62,7 +63,7 @@ class RunDirectory:
                 links), is a file or a directory with other content, or cannot be made. Nothing was written.
             TypeError, ValueError: The config is not JSON.
         """
-        where = Path(path).absolute()
+        where = absolute(path)
         encoded = encode_config({"format": FORMAT, **config})
         check_free(where, overwrite)
         check_links(where)
@@ -76,8 +77,8 @@ class RunDirectory:
                 remove_run(where)
                 write_file(where / CONFIG, encoded)
         except BaseException:
-            if made and lock.held:  # the lock file of another process must stay
-                (where / LOCK).unlink(missing_ok=True)
+            if made:
+                lock.remove()  # unless another process holds it
             lock.release()
             unmake_folders(made)
             raise
@@ -91,7 +92,7 @@ class RunDirectory:
         Raises:
             UserError: There is none, or its config.json is damaged.
         """
-        where = Path(path).absolute()
+        where = absolute(path)
         if not os.path.isfile(where / CONFIG):
             raise UserError(f"{where} is not a run: {_problem(where)}; expected a directory made by `surefoot train`")
         return cls(where, read_config(where))
@@ -136,6 +137,19 @@ class RunDirectory:
             yield self
         finally:
             self._lock.release()
+
+    @property
+    def lock_note(self) -> str | None:
+        """What the user should know about the held lock, in one line; None for an ordinary one."""
+        return self._lock.note
+
+    def check_lock(self) -> None:
+        """Validate that no other process has taken over the held lock; see ``RunLock.check``.
+
+        Raises:
+            RunFailure: Another process has it.
+        """
+        self._lock.check()
 
     def keep_locked(self) -> Callable[[], None]:
         """Keep a held lock until the returned function is called, also after the block of ``lock()`` ends."""

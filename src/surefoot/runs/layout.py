@@ -11,6 +11,7 @@ from typing import Any
 from surefoot.errors import UserError
 from surefoot.runs.atomic import REPLACED, TEMPORARY, check_length, remove_folder, remove_leftovers
 from surefoot.runs.checkpoints import CHECKPOINT_NAME, SEGMENT_NAME
+from surefoot.runs.lock import is_lock_file
 from surefoot.runs.untrusted import encode_json, quoted, read_json
 from surefoot.text import shell_path
 
@@ -23,6 +24,21 @@ MODEL_CARD = "MODEL_CARD.md"
 LONGEST = Path("checkpoints") / f"{TEMPORARY}removed-env_steps_000000000000" / "replay_counters.npz"
 """The longest path in a run directory."""
 LOGS = ("evaluations.csv", "training.csv", "diagnostics.csv")
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path.
+
+    Raises:
+        UserError: It is relative, and the working directory no longer exists.
+    """
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the working directory no longer exists, so {path} names nothing: change to another one, or give an "
+            "absolute path"
+        ) from error
 
 
 def encode_config(config: Mapping[str, Any]) -> bytes:
@@ -103,7 +119,7 @@ def _check_content(path: Path, overwrite: bool) -> None:
         names = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise UserError(f"cannot make the run directory {path}: {error.strerror}") from error
-    if all(name == LOCK or name.startswith(TEMPORARY) for name in names):
+    if all(is_lock_file(name, LOCK) or name.startswith(TEMPORARY) for name in names):
         return  # empty, or left by a process that was killed before it wrote the config
     if CONFIG not in names:
         raise UserError(f"{path} is not empty and not a run; expected a new or empty directory")

@@ -1,9 +1,11 @@
-"""Locks of run directories, so that one process at a time trains in each."""
+"""Locks of directories, so that one process at a time trains in each run and launches each grid."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -11,31 +13,42 @@ from pathlib import Path
 
 from surefoot.errors import UserError
 from surefoot.runs.atomic import disk_errors
+from surefoot.runs.owner import RELEASED, Owner, read_owner, this_process
+from surefoot.runs.owner_files import REFRESH_SECONDS, InUse, OwnerFile, holder_of, is_owner_file, require_free
+from surefoot.text import printable
 
 _RETRY_SECONDS = 0.05
 """Delay before a second attempt, far longer than ``surefoot watch`` holds a lock to test it."""
 
 
 class RunLock:
-    """An advisory lock on a file, released by the kernel when its process ends, however it ends."""
+    """A lock that its process holds until it releases it or ends, however it ends.
+
+    It is an advisory lock (flock), which the kernel releases. On a file system without such locks, it is a file that
+    names its owner; see ``owner_files``. Either kind excludes the other, since machines that share a file system may
+    differ.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor: int | None = None
-        self._kept: set[int] = set()
-        _locks.add(self)
+        self._hold: _Hold | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._descriptor is not None
+        return self._hold is not None
+
+    @property
+    def note(self) -> str | None:
+        """What the user should know about a held lock, in one line; None for an ordinary one."""
+        return None if self._hold is None else self._hold.note
 
     def acquire(self) -> None:
-        """Take the lock without waiting.
+        """Take the lock without waiting, except for seconds where a file's owner may be dead.
 
         Raises:
-            UserError: Another process holds it (the message names its id), or the lock file cannot be opened or locked.
-            RunFailure: The process id cannot be written.
+            UserError: Another process holds it (the message names it), or the lock file cannot be opened.
+            RunFailure: The lock file cannot be written.
         """
         try:
             # No link is followed: the file is truncated below, and in an untrusted run it may be a link to any other.
@@ -43,52 +56,153 @@ class RunLock:
         except OSError as error:
             raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
         try:
-            _lock(descriptor)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise UserError(
-                f"{self._path.parent} is in use by process {holder}; wait until it ends, or stop it"
-            ) from error
-        except OSError as error:
-            os.close(descriptor)
-            raise UserError(f"cannot lock {self._path.parent}: {error.strerror}") from error
-        try:
-            with disk_errors("write", self._path):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+            hold = _Hold(self._path, descriptor)
+            try:
+                hold.acquire()
+            except BaseException:
+                hold.release()
+                raise
+        except InUse as error:
+            owner = error.owner or Owner()
+            raise UserError(f"{self._path.parent} is in use by {owner}; wait until it ends, or stop it") from error
+        self._hold = hold
+
+    def check(self) -> None:
+        """Validate that no other process has taken over the lock, which a long suspension permits without flock.
+
+        Raises:
+            RunFailure: Another process has it.
+        """
+        if self._hold is not None:
+            self._hold.check()
 
     def release(self) -> None:
         """Release the lock, if it is held. The lock file stays, since its removal would race with other processes."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._hold is not None:
+            hold, self._hold = self._hold, None
+            hold.release()
 
     def keep(self) -> Callable[[], None]:
         """Keep a held lock until the returned function is called, also after ``release``.
 
         For background threads that may outlive the code that took the lock.
         """
-        if self._descriptor is None:
-            return lambda: None
-        descriptor = os.dup(self._descriptor)  # the kernel frees the lock when the last descriptor is closed
-        self._kept.add(descriptor)
-        return lambda: self._close(descriptor)
+        return (lambda: None) if self._hold is None else self._hold.keep()
 
-    def close_copies(self) -> None:
-        """Close the copied descriptors in a forked child; the parent keeps its lock."""
-        self.release()
-        for descriptor in list(self._kept):
-            self._close(descriptor)
+    def remove(self) -> None:
+        """Remove the files of a held lock and release it. For directories that no other process knows."""
+        if self._hold is not None:
+            for entry in list(self._path.parent.iterdir()):
+                if is_lock_file(entry.name, self._path.name):
+                    entry.unlink(missing_ok=True)
+            self.release()
 
-    def _close(self, descriptor: int) -> None:
-        if descriptor in self._kept:
-            self._kept.discard(descriptor)
-            os.close(descriptor)
+
+class _Hold:
+    """A lock until the last of its users is done.
+
+    Args:
+        path: File of the lock.
+        descriptor: The same file, open.
+
+    Attributes:
+        note: See ``RunLock.note``.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.note: str | None = None
+        self._path, self._descriptor = path, descriptor
+        self._locked = False
+        self._owner_file: OwnerFile | None = None
+        self._mutex, self._users = threading.Lock(), 1
+        _holds.add(self)
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Of two processes that take it in different ways, at least one finds the other: each first shows its own claim
+        and then looks for that of the other kind.
+
+        Raises:
+            InUse: Another process holds it.
+            UserError: It cannot be told whether another process holds it.
+            RunFailure: The lock file cannot be written.
+        """
+        try:
+            _flock(self._descriptor)
+        except BlockingIOError as error:
+            raise InUse(read_owner(self._path).owner) from error
+        except OSError as error:
+            self._owner_file = OwnerFile.acquire(self._path)
+            _require_no_flock(self._path)
+            self.note = (
+                f"{printable(self._path.parent)} is on a file system without locks ({error.strerror}): its file "
+                f"{self._owner_file.path.name}, renewed every {REFRESH_SECONDS:.0f} s, keeps other processes out"
+            )
+            return
+        self._locked = True
+        with disk_errors("write", self._path):
+            _write(self._descriptor, this_process().to_text(0))
+        require_free(self._path)
+
+    def keep(self) -> Callable[[], None]:
+        """Add a user; return the function that ends its use."""
+        done: list[bool] = []
+
+        def end() -> None:
+            if not done:
+                done.append(True)
+                self.release()
+
+        with self._mutex:
+            self._users += 1
+        return end
+
+    def release(self) -> None:
+        """End the use of one user."""
+        with self._mutex:
+            self._users -= 1
+            if self._users:
+                return
+            if self._owner_file is not None:
+                self._owner_file.close()
+            if self._locked:
+                with contextlib.suppress(OSError):
+                    _write(self._descriptor, RELEASED)
+            os.close(self._descriptor)
+
+    def check(self) -> None:
+        """See ``RunLock.check``."""
+        if self._owner_file is not None:
+            self._owner_file.check()
+
+    def abandon(self) -> None:
+        """Leave the lock to the parent, in a forked child, where the descriptor would keep a dead run locked."""
+        if self._users > 0:
+            os.close(self._descriptor)
+        self._mutex, self._users = threading.Lock(), 1 << 30  # releasing it has no effect
+
+
+def _require_no_flock(path: Path) -> None:
+    """Validate that the lock was not taken by flock, which does not work here, by another machine or at another time.
+
+    Raises:
+        InUse: It was.
+        UserError: It was, and whether its owner still runs cannot be told from here.
+    """
+    found = read_owner(path)
+    if found.owner is None or not found.owner.system or found.is_alive() is False:
+        return
+    if found.is_alive():
+        raise InUse(found.owner)
+    raise UserError(
+        f"{path.parent} is locked by {found.owner}, and whether that still runs cannot be told from here: if it has "
+        f"ended, remove {path}"
+    )
+
+
+def _write(descriptor: int, text: str) -> None:
+    os.ftruncate(descriptor, os.pwrite(descriptor, text.encode(), 0))
 
 
 def is_held(path: Path) -> bool:
@@ -105,15 +219,19 @@ def is_held(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks
-        return False
-    else:
-        return False
+    except OSError:  # a file system without locks, where another machine may have them
+        return holder_of(path) is not None or read_owner(path).is_alive() is True
     finally:
         os.close(descriptor)
+    return holder_of(path) is not None
 
 
-def _lock(descriptor: int) -> None:
+def is_lock_file(name: str, lock: str) -> bool:
+    """Return whether a file's name is one that ``RunLock`` uses for a lock of this name."""
+    return name == lock or is_owner_file(name, lock)
+
+
+def _flock(descriptor: int) -> None:
     """Lock an open file exclusively; try twice, since another process may just be testing the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,13 +240,12 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-_locks: weakref.WeakSet[RunLock] = weakref.WeakSet()
+_holds: weakref.WeakSet[_Hold] = weakref.WeakSet()
 
 
-def _close_copies_in_child() -> None:
-    """Close copied locks in a forked child: an orphaned worker must not keep a dead run locked."""
-    for lock in _locks:
-        lock.close_copies()
+def _abandon_in_child() -> None:
+    for hold in list(_holds):
+        hold.abandon()
 
 
-os.register_at_fork(after_in_child=_close_copies_in_child)
+os.register_at_fork(after_in_child=_abandon_in_child)

@@ -10,6 +10,8 @@ import sys
 from typing import Any
 
 from surefoot.errors import UserError
+from surefoot.machine import usable_cores
+from surefoot.processes import run_program
 
 _MODULES = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa"}
 """MuJoCo's off-screen contexts, the faster first."""
@@ -40,6 +42,7 @@ def new_context(width: int, height: int) -> Any:
     Raises:
         UserError: No backend works; the message names the packages to install.
     """
+    os.environ.setdefault("LP_NUM_THREADS", str(usable_cores()))  # of the software renderer, which ignores CPU quotas
     return importlib.import_module(_MODULES[choose_backend()]).GLContext(width, height)
 
 
@@ -97,15 +100,14 @@ def _why_not(name: str) -> str | None:
 
     It is tested in a separate process, since a failing driver may abort the process or corrupt its display.
     """
-    command = [sys.executable, "-c", _PROBE, _MODULES[name]]
+    command = [sys.executable, "-P", "-c", _PROBE, _MODULES[name]]
     environment = {**os.environ, "MUJOCO_GL": "disabled"}  # importing mujoco must not load a GL library
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PROBE_SECONDS)
+        done = run_program(command, seconds=_PROBE_SECONDS, environment=environment)
     except subprocess.TimeoutExpired:
         return f"no answer within {_PROBE_SECONDS:.0f} s"
     except OSError as error:
         return f"cannot be tested: {error.strerror}"
-    if done.returncode == 0:
+    if done.exit_code == 0:
         return None
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else f"the driver ended the process (exit code {done.returncode})"
+    return done.last_line[:200] or f"the driver ended the process (exit code {done.exit_code})"

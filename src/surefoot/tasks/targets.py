@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import gymnasium
 
 from surefoot.errors import UserError, suggest
+from surefoot.processes import import_path
 from surefoot.tasks.tracebacks import describe_exception
 
 _EXPECTED = "expected module:callable or module:id, such as my_package.envs:make_env or my_package:MyEnv-v0"
@@ -32,9 +34,10 @@ def import_target(target: str) -> Any:
         # A file's path, or a relative import.
         problem = _as_module(target) or f"'{module}' is not a module's name; {_EXPECTED}"
         raise UserError(f"task '{target}': {problem}")
-    here = os.getcwd()
-    if not {"", here} & set(sys.path):
-        sys.path.insert(0, here)
+    with contextlib.suppress(FileNotFoundError):  # the working directory was deleted
+        here = os.getcwd()
+        if not {"", here} & set(import_path()):
+            sys.path.insert(0, here)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -102,7 +105,7 @@ def require_callable(factory: object, name: str) -> None:
 
 
 def _top_level_modules() -> frozenset[str]:
-    return frozenset(module.name for module in pkgutil.iter_modules()) - sys.stdlib_module_names
+    return frozenset(module.name for module in pkgutil.iter_modules(import_path())) - sys.stdlib_module_names
 
 
 def _missing(module: str, missing: str | None) -> str:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pickle
 import signal
 import socket
 import subprocess
-import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any
 
 import cloudpickle
 
 from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.processes import python_command
+from surefoot.tasks.channel import Channel
 from surefoot.tasks.registry import Task
 from surefoot.tasks.shared_step import SharedStep
 from surefoot.tasks.slots import EnvSlots
-
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import surefoot.tasks.workers as w; "
-    "w.serve(*map(int, sys.argv[2:]))"
-)
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -39,11 +36,16 @@ _STEP = b""
 """Request for a step, and its reply."""
 
 _EXIT_SECONDS = 2
-"""Time for closing the environments and exiting once the pipe is closed."""
+"""Time for closing the environments and exiting once the channel is closed."""
+
+_ORPHAN_SECONDS = 10
+"""Time after the parent's death for the request being answered, and for closing the environments."""
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
-    """Handle of a process that holds `EnvSlots`; every request through its pipe has one reply, in order.
+    """Handle of a process that holds `EnvSlots`; every request through its channel has one reply, in order.
 
     A step, the most frequent request, is an empty message in both directions: its arrays are in a `SharedStep`.
 
@@ -51,8 +53,8 @@ class Worker:
     again: a training script without a `__main__` guard would train again in every worker. The task is sent by
     cloudpickle, so that callables defined in that script need no import.
 
-    The process has its own process group and ignores SIGINT and SIGTERM, since the parent may handle them and still
-    write a checkpoint. When the pipe closes, also by the death of the parent, it closes its environments and exits.
+    The process has its own process group and ignores SIGINT, SIGTERM and SIGHUP, since the parent may handle them and
+    still write a checkpoint. When the channel closes or the parent dies, it closes its environments and exits.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Worker:
             shared: Descriptor of the file of the `SharedStep`.
 
         Raises:
-            UserError: The task cannot be pickled.
+            UserError: The task cannot be pickled, or the process cannot be started.
             EnvironmentFailure: The process has died.
         """
         self._seeds = tuple(seeds)
@@ -86,18 +88,8 @@ class Worker:
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
                 "step it in this process (0 workers), or have the callable make what it needs"
             ) from error
-        parent_end, child_end = socket.socketpair()
-        with child_end:
-            descriptors = [child_end.fileno(), shared]
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), *map(str, descriptors)],
-                env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ},
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # environments may print, and stdout belongs to this program
-                pass_fds=descriptors,
-                process_group=0,
-            )
-        self._pipe = Connection(parent_end.detach())
+        self._process, connection = _start(shared)
+        self._channel = Channel(connection, self._process.pid, lambda: self._process.poll() is None)
         self.pid = self._process.pid
         self._send(arguments)
 
@@ -119,8 +111,8 @@ class Worker:
 
     def _send(self, request: bytes) -> None:
         try:
-            self._pipe.send_bytes(request)
-        except OSError as error:
+            self._channel.send(request)
+        except (EOFError, OSError) as error:
             raise self._death() from error
 
     def receive(self) -> Any:
@@ -131,7 +123,7 @@ class Worker:
             EnvironmentFailure: An environment failed, or the process died.
         """
         try:
-            reply = self._pipe.recv_bytes()
+            reply = self._channel.receive()
         except (EOFError, OSError) as error:
             raise self._death() from error
         if reply == _STEP:
@@ -144,8 +136,8 @@ class Worker:
         return value
 
     def disconnect(self) -> None:
-        """Close the pipe, which ends the process as soon as it is idle."""
-        self._pipe.close()
+        """Close the channel, which ends the process as soon as it is idle."""
+        self._channel.close()
 
     def join(self) -> bool:
         """Wait for the process to exit after `disconnect`; kill it if it hangs, and return whether that was needed."""
@@ -159,7 +151,7 @@ class Worker:
 
     def _death(self) -> EnvironmentFailure:
         if self.join():  # killed here, so the exit code does not give the cause
-            how = f"it closed its pipe and had not exited {_EXIT_SECONDS:g} s later"
+            how = f"it closed its channel and had not exited {_EXIT_SECONDS:g} s later"
         else:
             code = self._process.returncode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -167,17 +159,86 @@ class Worker:
         return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
 
 
-def serve(pipe_descriptor: int, shared: int) -> None:
-    """Run a worker: make the slots, answer requests until the pipe closes, and close the environments."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pipe = Connection(pipe_descriptor)
+def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a worker; return it and this process's end of the channel."""
+    try:
+        parent_end, child_end = socket.socketpair()
+        with child_end:
+            descriptors = [child_end.fileno(), shared]
+            arguments = map(str, (*descriptors, os.getpid()))
+            process = subprocess.Popen(
+                python_command(__name__, *arguments, descriptors=descriptors),
+                env={**os.environ, **{name: _thread_count(name) for name in _ONE_THREAD}},
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # environments may print, and stdout belongs to this program
+                pass_fds=descriptors,
+                process_group=0,
+            )
+    except OSError as error:  # too many processes or open files, no memory
+        raise UserError(
+            f"cannot start a worker process: {error.strerror or error}; use fewer workers (0 steps in this process) or "
+            "raise the limit (ulimit -a)"
+        ) from error
+    return process, parent_end
+
+
+def _thread_count(variable: str) -> str:
+    """Return the user's number of threads, "1" by default and in place of a value that is no number."""
+    value = os.environ.get(variable, "").strip()
+    return value if value.isascii() and value.isdigit() and int(value) > 0 else "1"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run a worker until its channel closes.
+
+    Args:
+        arguments: Descriptors of the channel's socket and of the file of the `SharedStep`, and the parent's id.
+    """
+    channel, shared, parent = map(int, arguments)
+    _leave_signals_to_parent()
+    with contextlib.suppress(RuntimeError):  # no more threads
+        threading.Thread(target=_outlive_briefly, args=(parent,), daemon=True).start()
+    serve(Channel(socket.socket(fileno=channel), parent, lambda: os.getppid() == parent), shared)
+
+
+def _leave_signals_to_parent() -> None:
+    """Ignore requests to stop in this process only: environments must be able to terminate what they start.
+
+    SIG_IGN would be inherited by programs, and a handler is inherited by copies of the process (forks).
+    """
+    own = os.getpid()
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in _IGNORED:
+        signal.signal(number, ignore)
+        signal.siginterrupt(number, False)
+
+
+def _outlive_briefly(parent: int) -> None:
+    """Kill this process some time after its parent has died: an environment may hang."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    time.sleep(_ORPHAN_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def serve(channel: Channel, shared: int) -> None:
+    """Make the slots, answer requests until the channel closes, and close the environments.
+
+    Args:
+        channel: Channel to the parent.
+        shared: Descriptor of the file of the `SharedStep`.
+    """
     slots: EnvSlots | None = None
     step: Callable[[], None] | None = None
     try:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                request = pipe.recv_bytes()
+                request = channel.receive()
                 try:
                     if slots is None:
                         slots = _make_slots(request)
@@ -197,7 +258,7 @@ def serve(pipe_descriptor: int, shared: int) -> None:
                     reply = pickle.dumps(("failure", (error.seed, error.detail)))
                 except UserError as error:
                     reply = pickle.dumps(("user_error", str(error)))
-                pipe.send_bytes(reply)
+                channel.send(reply)
     finally:
         if slots is not None:
             _close(slots)

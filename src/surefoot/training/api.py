@@ -16,11 +16,11 @@ import numpy as np
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import crossq_wn_code
 from surefoot.errors import UserError
-from surefoot.machine import resolve_precision
+from surefoot.machine import resolve_precision, start_jax
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
-from surefoot.runs.layout import check_free
+from surefoot.runs.layout import absolute, check_free
 from surefoot.tasks import Task, get_task
 from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
@@ -94,9 +94,10 @@ def train(
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn_code(), **settings)
+    start_jax()
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = get_task(task)
-    check_free(Path(config.out or next(_free_paths(resolved, config.algorithm))).absolute(), config.overwrite)
+    check_free(absolute(config.out or next(_free_paths(resolved, config.algorithm))), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)
     # Everything is validated before the directory is created.
@@ -108,6 +109,7 @@ def train(
         loop.prepare(warm_start)
         directory = _create(config, resolved, describe_run(config, plan, resolved))
         until_closed.enter_context(directory.lock())  # until the loop has closed its logs, as in ``resume``
+        _report_lock(directory, events)
         with StopSignal() as stop, events:
             loop.start(directory)
             return _run(loop, stop, directory)
@@ -141,6 +143,7 @@ def resume(
     events = EventDispatcher(observer or Observer(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved, plan = read_run(directory, task, changes)
+    start_jax()
     with (
         explain_start_failures(resolved, events),
         directory.lock(),
@@ -148,6 +151,7 @@ def resume(
         StopSignal() as stop,
         events,
     ):
+        _report_lock(directory, events)
         if directory.checkpoints.any():
             loop.restore(directory)
         else:
@@ -190,6 +194,11 @@ def evaluate(
 
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
         return plan.seeds, evaluator.run(act)
+
+
+def _report_lock(directory: RunDirectory, events: EventDispatcher) -> None:
+    if directory.lock_note is not None:
+        events.on_message(directory.lock_note)
 
 
 def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:

@@ -76,6 +76,7 @@ class RunWriter:
 
     def evaluation(self, counts: dict[str, Any], result: EvaluationResult) -> EvaluationDone:
         """Append one evaluation of all seeds, and return its event."""
+        self._directory.check_lock()
         counts = {"algorithm": self._config.algorithm.name, "utd": self._config.algorithm.utd, **counts}
         self._logs["evaluations"].append(evaluation_rows(self._task, self._plan.seeds, counts, result))
         self._scores = result.scores(self._task).mean(axis=1).tolist()

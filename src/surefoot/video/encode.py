@@ -6,16 +6,19 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
 from surefoot.errors import MissingDependency, RunFailure, UserError
+from surefoot.machine import usable_cores
 from surefoot.output import check_output, output_errors
+from surefoot.processes import memory_file, written
 from surefoot.runs.atomic import TEMPORARY, sibling, sync_folder
+from surefoot.runs.layout import absolute
 
 MAX_FPS = {".mp4": 50.0, ".gif": 25.0}
 """Highest default frame rate by suffix. Viewers show GIF frames for multiples of 10 ms and slow down short ones."""
@@ -83,19 +86,20 @@ def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Calla
         UserError: The file cannot be written there.
         RunFailure: Writing or encoding failed.
     """
-    temporary = sibling(TEMPORARY, out.absolute())  # absolute: ffmpeg takes "a:b" for a protocol
+    temporary = sibling(TEMPORARY, absolute(out))  # absolute: ffmpeg takes "a:b" for a protocol
+    threads = ("-threads", str(usable_cores()))  # ffmpeg itself does not consider a CPU quota
     # fmt: off
     command = [
         find_encoder(), "-y", "-v", "error",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6f}", "-i", "-",
-        *_ENCODERS[out.suffix.lower()], os.fspath(temporary),
+        *threads, "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6f}", "-i", "-",
+        *_ENCODERS[out.suffix.lower()], *threads, os.fspath(temporary),
     ]
     # fmt: on
     with output_errors(out):
         temporary.unlink(missing_ok=True)  # it may be a link, through which ffmpeg would write
         temporary.touch(exist_ok=False)
     try:
-        with tempfile.TemporaryFile() as stderr:
+        with memory_file() as stderr:
             encoder = _Encoder(command, out, stderr)
             try:
                 yield encoder.write
@@ -112,12 +116,13 @@ def open_video(out: Path, fps: float, width: int, height: int) -> Iterator[Calla
 class _Encoder:
     """Running ffmpeg process."""
 
-    def __init__(self, command: list[str], out: Path, stderr: IO[bytes]) -> None:
+    def __init__(self, command: list[str], out: Path, stderr: BinaryIO) -> None:
         self._out, self._stderr = out, stderr
         # In its own session, so that only this process handles a keyboard interrupt.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr, start_new_session=True)
         assert self._process.stdin is not None
         self._stdin = self._process.stdin
+        _encoders.add(self)
 
     def write(self, frame: np.ndarray) -> None:
         """Append a frame [H, W, 3] uint8."""
@@ -142,9 +147,26 @@ class _Encoder:
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
 
+    def disconnect(self) -> None:
+        """Redirect frames to nowhere; closing would write those in the buffer."""
+        if not self._stdin.closed:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stdin.fileno(), inheritable=False)
+
     def _failure(self) -> RunFailure:
         """Return the failure with the last line of its output, or its exit code."""
         code = self._process.wait()
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        lines = written(self._stderr).decode(errors="replace").strip().splitlines()
         return RunFailure(f"cannot write {self._out}: ffmpeg failed: {lines[-1] if lines else f'exit code {code}'}")
+
+
+_encoders: weakref.WeakSet[_Encoder] = weakref.WeakSet()
+
+
+def _disconnect_in_child() -> None:
+    """Leave the encoders to the parent: ffmpeg would wait for a child that an environment has forked."""
+    for encoder in _encoders:
+        encoder.disconnect()
+
+
+os.register_at_fork(after_in_child=_disconnect_in_child)

@@ -71,7 +71,8 @@ def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) ->
             save_policy(Path(scratch) / "policy", at, arrays)
             return [load_policy(scratch, seed) for seed in seeds]
     except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+        what = f"cannot read {error.filename}" if error.filename else "cannot write temporary files (see TMPDIR)"
+        raise UserError(f"{what}: {error.strerror or error}") from error
 
 
 def _actor_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -63,6 +63,7 @@ class CheckpointWriter:
 
         def write() -> None:
             try:
+                self._directory.check_lock()
                 if new is not None:
                     self._append_segment(new.to_arrays(), oldest)
                 self._directory.checkpoints.save(

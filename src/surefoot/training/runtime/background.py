@@ -6,6 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
+from surefoot.errors import RunFailure
+
 
 class Background:
     """Runs one job at a time in a daemon thread.
@@ -20,10 +22,17 @@ class Background:
         self._error: BaseException | None = None
 
     def start(self, work: Callable[[], None]) -> None:
-        """Start a job; ``finished`` must have returned True for the previous one."""
+        """Start a job; ``finished`` must have returned True for the previous one.
+
+        Raises:
+            RunFailure: The system permits no more threads.
+        """
         assert self._thread is None, "one job at a time"
         thread = threading.Thread(target=self._run, args=(work,), name=self._job, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # a limit of threads or memory
+            raise RunFailure(f"cannot start a thread for {self._job}: {error}") from error
         self._thread = thread
 
     def finished(self, wait: bool = False) -> bool:

@@ -51,5 +51,6 @@ def _machine() -> str:
     except OSError:
         lines = []
     described = [line for line in lines if line.startswith(("flags", "Features", "model name"))][:2]
-    parts = [jax.__version__, platform.machine(), platform.processor(), str(usable_cores()), *described]
+    threads = os.environ.get("NPROC") or str(usable_cores())
+    parts = [jax.__version__, platform.machine(), platform.processor(), threads, *described]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
