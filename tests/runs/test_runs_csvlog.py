@@ -173,6 +173,14 @@ def test_tail_that_skipped_rows_continues_with_the_next(tmp_path):
     assert (new.restarted, new.rows) == (False, [{"loss": 200.0}])
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", ""])
+def test_counters_must_be_finite(log, value):
+    log.append([ROW])
+    log.path.write_text(log.path.read_text().replace(",1e-17", f",{value}"))
+    with pytest.raises(UserError, match=r"line 2: wall_seconds is (inf|nan), expected a finite number"):
+        read_evaluations(log.path)
+
+
 def test_full_disk_leaves_no_partial_row(log, monkeypatch):
     log.append([ROW])
     before = log.path.read_bytes()

@@ -82,7 +82,7 @@ def test_too_long_paths_are_rejected_before_anything_is_made(tmp_path: Path, par
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("path", [*LONG, "null\0byte"])
+@pytest.mark.parametrize("path", [*LONG, "null\0byte", "\ud800"])
 def test_commands_reject_a_too_long_path_in_one_line(
     tmp_path: Path, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,8 @@ import surefoot
 from surefoot.benchmark.attempts import Event, append_attempt
 from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
-from surefoot.runs import RunDirectory
+from surefoot.runs import CsvLog, RunDirectory
+from surefoot.runs.csvread import COUNTERS
 from tests.benchmark.support import write_grid
 from tests.fuzzing.malformed import (
     MALFORMED_JSON,
@@ -41,7 +42,11 @@ CELLS = ("", "nan", "inf", "-1", "1e400", "9" * 400, "x" * 200_000, '"', "\x00",
 def make_inputs(root: Path) -> None:
     """Write one valid input of every kind below a folder."""
     make_run(root / "run")
-    scored = make_scored_run(root / "scored", diagnostics={"parameters": 10.0})
+    counters = {"agent_steps": 5_000, "grad_steps": 5_000, "wall_seconds": 1.5}
+    scored = make_scored_run(root / "scored", diagnostics={"parameters": 10.0, **counters})
+    log = CsvLog(scored / "training.csv", (*COUNTERS, "critic_loss"))
+    log.append([{"seed": seed, "env_steps": 10_000, "critic_loss": 0.5, **counters} for seed in (0, 1)])
+    log.close()
     RunDirectory.open(scored).update_config({"env_steps": 20_000})
     make_policy(scored / "policy")
     folder = GridFolder.create(root / "bench", load_grid(str(write_grid(root / "grids" / "grid.toml"))))

@@ -124,14 +124,12 @@ FILE_CASES: dict[str, FileCase] = {
     "watch": FileCase("scored", ("*.json", "*.csv"), watch, 1.5),
     "report": FileCase("scored", ("config.json", "*.csv"), report, 1.0),
     "model card": FileCase("scored", ("config.json", "*.csv", "policy/*"), write_model_card),
-    "dashboards": FileCase("run", ("*.csv",), lambda path: LogFollower(path).new_points()),
+    "dashboards": FileCase("scored", ("*.csv",), lambda path: LogFollower(path).new_points()),
     "policy": FileCase("scored", ("policy/*",), act, 1.5),
     "checkpoint": FileCase("run", CHECKPOINT, checkpoint, 1.5),
     "dataset": FileCase("data", ("*.npz",), lambda path: [read_dataset(file) for file in path.glob("*")], 1.5),
     "grid": FileCase("grids", ("grid.toml",), lambda path: load_grid(str(path / "grid.toml")), 1.5),
     "bench status": FileCase("bench", ("bench.json", "attempts.csv", "logs/*"), bench_status),
-}
-TRAINED_CASES: dict[str, FileCase] = {
     "plan of a run": FileCase("trained", ("config.json",), plan_of_run),
     "source of a run": FileCase("trained", ("config.json", *CHECKPOINT), source_of_run),
     "checkpoint policies": FileCase(
@@ -148,19 +146,16 @@ class Mutations:
 
     Args:
         root: Empty folder, the working directory of all cases.
-        trained: Whether to train a run and an agent, whose files are mutated too.
     """
 
-    def __init__(self, root: Path, *, trained: bool) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
         for name in ("grids", "outside"):
             (root / name).mkdir()
         (root / "outside" / "secret").write_text("something\nprivate, in cells\n")
         make_inputs(root)
-        if trained:
-            make_trained_inputs(root)
-        self._files = FILE_CASES | (TRAINED_CASES if trained else {})
-        names = {case.folder for case in self._files.values()}
+        make_trained_inputs(root)
+        names = {case.folder for case in FILE_CASES.values()}
         self._folders = {name: Folder(root / name, root / "outside" / "secret") for name in sorted(names)}
         self._settings = [
             (preset.name, path, value if isinstance(value, str) else repr(value))
@@ -168,10 +163,22 @@ class Mutations:
             for path, value, _ in find_preset(preset.name).values()
         ]
         self._kinds = {
-            **{name: case.weight for name, case in self._files.items()},
+            **{name: case.weight for name, case in FILE_CASES.items()},
             "setting": 3.0,
             "command line": 4.0,
         }
+        self._check_valid_inputs()
+
+    def _check_valid_inputs(self) -> None:
+        """Load every input once, which also imports and compiles what the cases then share."""
+        for case in FILE_CASES.values():
+            case.load(self._root / case.folder)
+            self._folders[case.folder].restore()
+        for arguments in COMMAND_LINES:
+            _use_command(arguments, self._root)
+        for preset, path, value in self._settings:
+            with contextlib.suppress(UserError):  # some values are names that are not settable
+                with_settings(get_preset(preset), [(path, value)])
 
     def run(self, generator: random.Random) -> tuple[str, str, str | None]:
         """Run one case; return its kind, what was mutated, and the message if the input was rejected.
@@ -180,8 +187,8 @@ class Mutations:
             CaseError: Anything else was raised, or a file outside changed.
         """
         (kind,) = generator.choices(list(self._kinds), list(self._kinds.values()))
-        if kind in self._files:
-            return kind, *self._run_files(self._files[kind], kind, generator)
+        if kind in FILE_CASES:
+            return kind, *self._run_files(FILE_CASES[kind], kind, generator)
         make = self._setting if kind == "setting" else self._command
         what, call = make(generator)
         return kind, what, self._checked(kind, what, call, None, _MOST_BYTES)
@@ -236,7 +243,7 @@ class CaseError(Exception):
 
 COMMAND_LINES = [
     ["train", "probe-action", "--algorithm", "sac", "--utd", "2", "--env-steps", "1_000_000", "--out", "new"],
-    ["train", "cheetah-run", "--num-seeds", "5", "--seed", "3", "--set", "critic.norm=none", "--overwrite"],
+    ["train", "cheetah-run", "--num-seeds", "5", "--seed", "3", "--set", "temperature.initial=0.05", "--overwrite"],
     ["train", "probe-action", "--precision", "auto", "--dashboard", "tensorboard", "--replay-capacity", "20000"],
     ["train", "probe-action", "--set", "critic=MLP((256, 256), BatchNorm())", "--set", "discount=0.9"],
     ["train", "probe-action", "--init-from", "scored", "--init-replay", "--evaluate-every", "1000"],
@@ -347,7 +354,7 @@ class Summary:
         temporary.replace(self._path)
 
 
-def run(options: argparse.Namespace, *, trained: bool = True) -> Summary:
+def run(options: argparse.Namespace) -> Summary:
     """Run the cases in a temporary folder and return their counts."""
     summary = Summary(options.log.absolute(), options.seed)
     deadline = time.monotonic() + 60 * (options.minutes or float("inf"))
@@ -357,7 +364,7 @@ def run(options: argparse.Namespace, *, trained: bool = True) -> Summary:
         os.chdir(root)
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                mutations = Mutations(root, trained=trained)
+                mutations = Mutations(root)
             for number in range(options.first, options.first + options.count):
                 if time.monotonic() > deadline:
                     break

@@ -79,13 +79,15 @@ def check_length(path: Path, below: str | os.PathLike[str] = "") -> None:
         path: Absolute path to make.
         below: Longest path inside it.
     """
-    if "\0" in os.fspath(path):
-        raise OSError(errno.EINVAL, "a name with a null byte")
     existing = next((folder for folder in path.parents if os.path.isdir(folder)), path)
     # A name is only looked up, and its length compared with the file system's limit, in a folder that exists.
     for name in (path, *(existing / part for part in path.parts[1:]), path / below):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
             os.lstat(name)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except ValueError as error:  # a null byte, or a character that the file system's encoding lacks
+            raise OSError(errno.EINVAL, str(error)) from error
 
 
 def sibling(prefix: str, path: Path) -> Path:

@@ -287,4 +287,7 @@ def _numbers(path: Path, name: str, cells: list[str]) -> np.ndarray:
             raise UserError(
                 f"{path}, line {index + 2}: {quoted(name)} is {quoted(cell, 80)!r}, expected {expected}"
             ) from error
+    if name in COUNTERS and not (finite := np.isfinite(values)).all():
+        index = int(np.argmin(finite))
+        raise UserError(f"{path}, line {index + 2}: {name} is {values[index]}, expected a finite number")
     return values

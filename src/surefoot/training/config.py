@@ -68,9 +68,9 @@ class Setting:
         elif self.kind in (Path, str):
             try:
                 text = os.fspath(value)
-                if isinstance(text, str) and "\0" not in text:
+                if isinstance(text, str) and b"\0" not in os.fsencode(text):
                     return self.kind(text)
-            except TypeError:
+            except (TypeError, UnicodeEncodeError):
                 pass
             raise UserError(f"{self.name} must be a path, got {value!r:.200}")
         return value
