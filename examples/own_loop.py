@@ -27,7 +27,7 @@ if args.fast:
 
 env = gymnasium.make(args.env)
 if args.save and args.save.exists():
-    agent = surefoot.Agent.load(args.save)
+    agent = surefoot.Agent.load(args.save, env.observation_space, env.action_space)
 else:
     agent = surefoot.Agent(env.observation_space, env.action_space, algorithm, seed=0, replay_capacity=100_000)
 

@@ -207,11 +207,11 @@ def one_transition(**changes: Any) -> dict[str, Any]:
     ("changes", "message"),
     [
         ({"obs": np.zeros(4)}, r"obs has shape \(4,\), expected \(3,\)"),
-        ({"obs": np.array([0, np.nan, 0])}, "obs holds NaN"),
-        ({"next_obs": np.array([0, 1e300, 0])}, "next_obs holds NaN or a number that is infinite"),
-        ({"next_obs": {"pose": 1}}, r"next_obs has shape \(\), expected \(3,\)"),
-        ({"obs": ["a", "b", "c"]}, "obs is not made of numbers"),
-        ({"obs": [[1], [2, 3], 4]}, "obs is ragged"),
+        ({"obs": np.array([0, np.nan, 0])}, "obs contains NaN"),
+        ({"next_obs": np.array([0, 1e300, 0])}, "next_obs contains NaN or a number that is infinite"),
+        ({"next_obs": {"pose": 1}}, "next_obs is not an array of numbers"),
+        ({"obs": ["a", "b", "c"]}, "obs is not an array of numbers"),
+        ({"obs": [[1], [2, 3], 4]}, "obs is not an array of numbers: .*inhomogeneous"),
         ({"action": np.array([0.0])}, r"action has shape \(1,\), expected \(2,\)"),
         ({"action": np.array([0.0, 0.8])}, r"action is 0.8 at entry 1, expected a number within \[0.1, 0.7\]"),
         ({"action": np.array([np.nan, 0.5])}, "action is nan at entry 0"),
@@ -235,8 +235,8 @@ def test_invalid_transition_is_reported_and_not_stored(
 @pytest.mark.parametrize(
     ("obs", "message"),
     [
-        (np.zeros(5), "obs has no dict, expected a dict with the keys pose, arm"),
-        ({"pose": np.zeros((2, 2))}, "obs has the keys pose, expected a dict with the keys pose, arm"),
+        (np.zeros(5), "obs is ndarray, expected a dict with the keys pose, arm"),
+        ({"pose": np.zeros((2, 2))}, "obs has the keys pose, expected pose, arm"),
         ({"pose": np.zeros(4), "arm": 0.0}, r"obs\['pose'\] has shape \(4,\), expected \(2, 2\)"),
     ],
 )
@@ -249,7 +249,10 @@ def test_invalid_dict_observation_is_reported(obs: Any, message: str) -> None:
     ("settings", "message"),
     [
         ({"observation_space": gymnasium.spaces.Discrete(3)}, "observation space Discrete"),
-        ({"observation_space": gymnasium.spaces.Box(-1, 1, (0,))}, "observation space without entries"),
+        (
+            {"observation_space": gymnasium.spaces.Box(-1, 1, (0,))},
+            "observations of 0 numbers, expected at least one number",
+        ),
         ({"action_space": gymnasium.spaces.Discrete(3)}, "action space Discrete"),
         ({"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (2,))}, "finite bounds"),
         ({"algorithm": "crossq"}, "algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn"),

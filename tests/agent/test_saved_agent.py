@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -141,6 +142,19 @@ def test_invalid_content_under_valid_checksums_is_reported(
     with pytest.raises(surefoot.UserError, match=message) as failure:
         surefoot.Agent.load(path)
     assert "\n" not in str(failure.value)
+
+
+def test_spaces_of_another_environment_are_reported(saved: Path) -> None:
+    made = surefoot.Agent.load(saved)
+    again = surefoot.Agent.load(saved, made.observation_space, made.action_space)
+    assert again.action_space == made.action_space
+    low, high = made.action_space.low, made.action_space.high  # type: ignore[attr-defined]
+    wider = gymnasium.spaces.Box(low, high + 1, dtype=made.action_space.dtype.type)  # type: ignore[union-attr]
+    with pytest.raises(surefoot.UserError, match=r"was trained with action high\[0\] .*, but .* now has") as failure:
+        surefoot.Agent.load(saved, action_space=wider)
+    assert "\n" not in str(failure.value)
+    with pytest.raises(surefoot.UserError, match="was trained with observation"):
+        surefoot.Agent.load(saved, gymnasium.spaces.Box(-1, 1, (77,)))
 
 
 def test_missing_agent_is_reported(tmp_path: Path) -> None:

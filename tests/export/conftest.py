@@ -18,6 +18,7 @@ from surefoot.runs import EVALUATION_COLUMNS, RunDirectory
 from surefoot.training.checkpointing.arrays import tree_to_arrays
 from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.types import EnvSpec
+from tests.flat_spaces import env_spaces
 from tests.training.small import small
 
 OBSERVATION, ACTION, SEEDS, ENV_STEPS = 5, 2, (3, 4), 2_000
@@ -76,11 +77,7 @@ def make_run(tmp_path: Path, actors: NetworkState) -> MakeRun:
         arrays = policy_arrays(actors)
         change(arrays)
         spec = PolicySpec(
-            observation_size=OBSERVATION,
-            action_size=ACTION,
-            action_low=low,
-            action_high=high,
-            observation_keys=("position", "velocity"),
+            spaces=env_spaces({"position": [3], "velocity": [OBSERVATION - 3]}, low, high),
             task="cheetah-run",
             algorithm=algorithm.name,
             env_steps=ENV_STEPS,

@@ -22,6 +22,7 @@ from surefoot.cli.main import main
 from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.export import reference
 from surefoot.networks import Actor, LogStdRange
+from surefoot.spaces import ActionSpec
 from tests.training.small import small
 
 from .conftest import ACTION, ENV_STEPS, HIGH, LOW, OBSERVATION, MakeRun
@@ -70,7 +71,10 @@ def test_metadata_is_embedded(make_run: MakeRun, tmp_path: Path) -> None:
     about = {name: text if name in _TEXTS else json.loads(text) for name, text in texts.items()}
     assert about == export.metadata
     assert about["checked"] == {"observations": 21, "max_difference": export.max_difference}
-    assert about["observation"] == {"size": 5, "dtype": "float32", "keys": ["position", "velocity"]}
+    shapes = {"position": [3], "velocity": [2]}
+    assert about["observation"] == {"size": 5, "dtype": "float32", "keys": list(shapes), "shape": shapes}
+    assert list(about["observation"]["shape"]) == list(shapes)
+    assert (about["action"]["size"], about["action"]["shape"], about["action"]["dtype"]) == (2, [2], "float32")
     assert about["action"]["high"] == pytest.approx(HIGH)
     assert (about["task"], about["algorithm"], about["suite"]) == ("cheetah-run", "crossq-wn", "dmc")
     assert (about["seed"], about["score"], about["env_steps"]) == (4, 0.75, ENV_STEPS)
@@ -133,11 +137,11 @@ def test_missing_config_entries_are_null_in_metadata(make_run: MakeRun, tmp_path
 
 
 def test_tolerance_is_one_float32_step_where_units_are_large() -> None:
-    low, high = np.array([10_000.0], np.float32), np.array([10_001.0], np.float32)
+    spec = ActionSpec((1,), "float32", (10_000.0,), (10_001.0,))
     trained = reference.Reference(np.zeros((1, 1), np.float32), np.array([[0.1234]]))
     rounded = np.array([[10_000 + 0.5 * 1.1234]], np.float32)
     actions = (rounded, rounded + np.float32(0.002), np.array([[np.nan]]))
-    assert [reference.compare(action, trained, low, high)[1] for action in actions] == [True, False, False]
+    assert [reference.compare(action, trained, spec)[1] for action in actions] == [True, False, False]
 
 
 def test_errors_are_reported_and_nothing_is_written(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 from surefoot.export import onnx_file
 from surefoot.export.folding import Affine, Centre, Dense, LayerNorm, Relu, Residual, RMSNorm, folded_layers
 from surefoot.policy import Policy, PolicySpec
+from surefoot.tasks.spaces import describe_action
+from tests.flat_spaces import flat_spaces
 
 O, W, A = 5, 6, 2  # noqa: E741, the axes' letters
 
@@ -81,11 +85,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 def policy_of(body: list[dict[str, Any]], mapping: str = "clip") -> tuple[PolicySpec, dict[str, np.ndarray]]:
     values = {
-        "observation_size": O,
-        "action_size": A,
-        "action_low": [-2.0, 0.1],
-        "action_high": [1.0, 0.7],
-        "observation_keys": None,
+        "spaces": flat_spaces(O, [-2.0, 0.1], [1.0, 0.7]),
         "task": "t",
         "algorithm": "a",
         "env_steps": 0,
@@ -106,8 +106,7 @@ def policy(spec: PolicySpec, own: dict[str, np.ndarray]) -> Policy:
 
 
 def encode(spec: PolicySpec, own: dict[str, np.ndarray]) -> bytes:
-    bounds = policy(spec, own)
-    return onnx_file.encode(folded_layers(spec, own), bounds.action_low, bounds.action_high, METADATA)
+    return onnx_file.encode(folded_layers(spec, own), spec.spaces.action, METADATA)
 
 
 @pytest.mark.parametrize("body", BODIES, ids=str)
@@ -129,6 +128,18 @@ def test_actions_stay_within_bounds_for_any_batch_size() -> None:
         assert (action >= low).all()
         assert (action <= high).all()
         assert ((action == low) | (action == high)).any(), "not far enough to reach a bound"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_actions_have_the_dtype_of_the_action_space(dtype: type[np.floating[Any]], observation: np.ndarray) -> None:
+    space = Box(np.array([-0.1, 0.7], dtype), np.array([0.1, 1.1], dtype), dtype=dtype)
+    spec, own = policy_of(BODIES["crossq"][0])
+    spec = dataclasses.replace(spec, spaces=dataclasses.replace(spec.spaces, action=describe_action(space)))
+    actions = onnx_file.act(encode(spec, own), np.concatenate([observation, 1e6 * observation]))
+    assert all(space.contains(action) for action in actions)
+    assert (actions == space.low).any()
+    assert (actions == space.high).any()
+    np.testing.assert_allclose(actions[:7], policy(spec, own)(observation), atol=1e-3 if dtype == np.float16 else 1e-6)
 
 
 def test_observations_far_from_zero_keep_their_precision(observation: np.ndarray) -> None:

@@ -57,7 +57,9 @@ def test_card_contents_match_the_run(make_run: MakeRun) -> None:
     assert "\nsurefoot train cheetah-run --out 'my runs/a|b'\n" in card
     assert table["started from"] == ["random networks"]
     assert "Task: Apache-2.0 (package `dm-control`" in card
-    assert "position, velocity" in card
+    assert (
+        "5 observation entries (a dict of arrays: position [3], velocity [2]) to 2 action entries ([2] float32)" in card
+    )
     assert "Fewer than 5 seeds" in card
     assert "not reached its last step" not in card
 

@@ -22,6 +22,7 @@ from surefoot.runs.atomic import digest_of
 from surefoot.runs.checkpoints import _checksum as manifest_checksum
 from surefoot.runs.csvread import COUNTERS
 from surefoot.runs.untrusted import parse_json
+from tests.flat_spaces import flat_spaces
 from tests.fuzzing.malformed import (
     MALFORMED_JSON,
     MALFORMED_NPZ,
@@ -46,11 +47,7 @@ def make_policy(folder: Path, bias: float = 0.5) -> None:
     }
     head = {"op": "tanh_gaussian_head", "mean": "head", "log_std": "head", "mapping": "clip"}
     spec = {
-        "observation_size": 3,
-        "action_size": 1,
-        "action_low": [-2.0],
-        "action_high": [1.0],
-        "observation_keys": ["a", "b"],
+        "spaces": flat_spaces({"a": [2], "b": [1]}, [-2.0], [1.0]),
         "task": "cheetah-run",
         "algorithm": "crossq-wn",
         "env_steps": 100,

@@ -10,6 +10,7 @@ import pytest
 from surefoot.errors import UserError
 from surefoot.networks import BatchNorm, LogStdRange
 from surefoot.policy import PolicySpec
+from tests.flat_spaces import flat_spaces
 
 EPSILONS = [1e-31, 1e-30, 1e-3, 1e30, 1e31, math.inf, math.nan]
 RANGES = [(-50.0, 50.0), (-50.1, 2.0), (-10.0, 50.1), (-math.inf, 2.0), (-10.0, math.inf), (2.0, -10.0)]
@@ -18,11 +19,7 @@ RANGES = [(-50.0, 50.0), (-50.1, 2.0), (-10.0, 50.1), (-math.inf, 2.0), (-10.0, 
 def policy_of(epsilon: float, low: float, high: float) -> PolicySpec:
     head = {"op": "tanh_gaussian_head", "mean": "m", "log_std": "l", "mapping": "clip"}
     values: dict[str, Any] = {
-        "observation_size": 1,
-        "action_size": 1,
-        "action_low": [-1],
-        "action_high": [1],
-        "observation_keys": None,
+        "spaces": flat_spaces(1, [-1], [1]),
         "task": "",
         "algorithm": "",
         "env_steps": 0,

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.flat_spaces import flat_spaces
+
 SEEDS, OBSERVATION, ACTION, WIDTH = [7, 8, 9], 5, 2, 6
 
 
@@ -38,11 +40,7 @@ def arrays():
 @pytest.fixture
 def spec():
     return {
-        "observation_size": OBSERVATION,
-        "action_size": ACTION,
-        "action_low": [-2.0, 0.1],
-        "action_high": [1.0, 0.7],
-        "observation_keys": None,
+        "spaces": flat_spaces(OBSERVATION, [-2.0, 0.1], [1.0, 0.7]),
         "task": "cheetah-run",
         "algorithm": "crossq-wn",
         "env_steps": 1000,

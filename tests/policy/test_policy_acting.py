@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 from surefoot.errors import UserError
 from surefoot.policy import load_policy, save_policy
+from tests.flat_spaces import flat_spaces
 from tests.policy.conftest import ACTION, OBSERVATION
 
 
@@ -82,21 +84,21 @@ def test_batch_equals_its_rows(policy):
     assert policy(batch[0].tolist()).shape == (ACTION,)
 
 
-def test_actions_are_within_the_exact_bounds(policy):
-    obs = np.random.default_rng(0).normal(size=(500, OBSERVATION)) * 1e4
-    for actions in (policy(obs), policy(obs, deterministic=False)):
-        exact = actions.astype(np.float64)
-        assert (exact >= [-2.0, 0.1]).all()  # float32(0.1) is above 0.1, float32(0.7) below 0.7
-        assert (exact <= [1.0, 0.7]).all()
-    assert (policy.action_high - policy.action_low == pytest.approx([3.0, 0.6])) is True
-
-
-def test_bounds_are_rounded_inwards(tmp_path, spec, arrays):
-    spec |= {"action_low": [-0.1, 0.7], "action_high": [0.1, 1.1]}  # as float32 -0.1, 0.1, 1.1 grow and 0.7 shrinks
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_actions_are_in_the_action_space(tmp_path, spec, arrays, dtype):
+    # As float32, -0.1, 0.1 and 1.1 grow and 0.7 shrinks.
+    space = Box(np.array([[-0.1, 0.7]], dtype), np.array([[0.1, 1.1]], dtype), dtype=np.dtype(dtype).type)
+    spec["spaces"] = flat_spaces(OBSERVATION, space.low[0].tolist(), space.high[0].tolist(), dtype, (1, 2))
     save_policy(tmp_path, spec, arrays)
     policy = load_policy(tmp_path)
-    assert (policy.action_low.astype(np.float64) >= [-0.1, 0.7]).all()
-    assert (policy.action_high.astype(np.float64) <= [0.1, 1.1]).all()
+    obs = np.random.default_rng(0).normal(size=(500, OBSERVATION)) * 1e4
+    for actions in (policy(obs), policy(obs, deterministic=False), [policy(row) for row in obs[:9]]):
+        assert all(space.contains(action) for action in actions)
+    assert (policy(obs) == space.low).any()
+    assert (policy(obs) == space.high).any()
+    for bound, expected in ((policy.action_low, space.low), (policy.action_high, space.high)):
+        np.testing.assert_array_equal(bound, expected)
+        assert bound.dtype == expected.dtype
 
 
 def test_stochastic_actions_repeat_after_reseeding(policy):
@@ -135,7 +137,8 @@ def test_wrong_shape_error_names_both_shapes(policy, shape):
         ([0, 0, 1e300, 0, 0], "infinite in float32"),
         (["a"] * 5, "not an array of numbers"),
         ([[1, 2], [3]], "not an array of numbers"),
-        ({"x": np.zeros(5)}, "is a dict, expected an array of shape"),
+        ({"x": np.zeros(5)}, "is not an array of numbers"),
+        (np.zeros(5, complex), "its dtype is complex128"),
         ([3e38, -3e38, 3e38, 3e38, 3e38], "overflow"),
     ],
 )
@@ -146,7 +149,7 @@ def test_invalid_observations_are_rejected(policy, obs, message):
 
 @pytest.fixture
 def dict_policy(tmp_path, spec, arrays):
-    spec["observation_keys"] = ["position", "height", "camera"]
+    spec["spaces"] = flat_spaces({"position": [2], "height": [], "camera": [2, 1]}, [-2.0, 0.1], [1.0, 0.7])
     save_policy(tmp_path, spec, arrays)
     return load_policy(tmp_path)
 
@@ -160,14 +163,34 @@ def test_dict_is_flattened_in_the_order_of_its_keys(dict_policy):
 
 
 def test_dict_batch_of_one_is_a_batch(dict_policy):
-    obs = {"position": np.zeros((1, 2)), "height": np.zeros((1, 1)), "camera": np.zeros((1, 2))}
+    obs = {"position": np.zeros((1, 2)), "height": np.zeros(1), "camera": np.zeros((1, 2, 1))}
     assert dict_policy(obs).shape == (1, ACTION)
 
 
 def test_wrong_dict_error_names_the_keys(dict_policy):
     with pytest.raises(UserError, match="has the keys position, hieght, camera, expected position, height, camera"):
         dict_policy({"position": 0, "hieght": 0, "camera": 0})
-    with pytest.raises(UserError, match=r"has shapes position: \(3,\), height: \(\), .*expected 5 numbers"):
-        dict_policy({"position": np.zeros(3), "height": 0.0, "camera": np.zeros(2)})
-    with pytest.raises(UserError, match="expected 5 numbers"):
-        dict_policy({"position": np.zeros((3, 2)), "height": np.zeros((3, 1)), "camera": np.zeros((2, 2))})
+    with pytest.raises(UserError, match=r"\['position'\] has shape \(3,\), expected \(2,\) or \(batch, 2\)"):
+        dict_policy({"position": np.zeros(3), "height": 0.0, "camera": np.zeros((2, 1))})
+    with pytest.raises(UserError, match=r"\['camera'\] has shape \(2, 2, 1\), expected \(2, 1\) or \(batch, 2, 1\)"):
+        dict_policy({"position": np.zeros((3, 2)), "height": np.zeros(3), "camera": np.zeros((2, 2, 1))})
+    with pytest.raises(UserError, match=r"\['height'\] has shape \(1,\), expected \(\) or \(batch,\)"):
+        dict_policy({"position": np.zeros(2), "height": np.zeros(1), "camera": np.zeros((2, 1))})
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 5, 1), (5,)])
+@pytest.mark.parametrize("action_shape", [(2,), (1, 2), (2, 1)])
+def test_observations_and_actions_have_the_environments_own_shapes(tmp_path, spec, arrays, shape, action_shape):
+    spec["spaces"] = flat_spaces(0, [-2.0, 0.1], [1.0, 0.7], shape=action_shape)
+    spec["spaces"]["observation"][0]["shape"] = list(shape)
+    save_policy(tmp_path, spec, arrays)
+    policy, batch = load_policy(tmp_path), np.random.default_rng(3).normal(size=(4, *shape))
+    actions = policy(batch)
+    assert actions.shape == (4, *action_shape)
+    for obs, action in zip(batch, actions, strict=True):
+        assert policy(obs).shape == policy.predict(obs)[0].shape == action_shape
+        np.testing.assert_allclose(policy(obs), action, rtol=1e-5, atol=1e-6)
+    assert policy(batch[:1]).shape == (1, *action_shape)
+    for wrong in (batch.reshape(4, -1, 5)[..., :4], batch[None], batch.reshape(20)):
+        with pytest.raises(UserError, match=r"observation has shape .*, expected .* or \(batch, "):
+            policy(wrong)

@@ -73,9 +73,9 @@ def test_policy_loads_and_acts_with_only_numpy(folder):
 
 
 def test_spec_may_hold_numpy_values_or_be_an_object(tmp_path, folder, spec, arrays):
+    action = spec["spaces"]["action"]
     given = spec | {
-        "action_low": np.array(spec["action_low"]),
-        "action_high": tuple(spec["action_high"]),
+        "spaces": spec["spaces"] | {"action": action | {"low": np.array(action["low"]), "high": tuple(action["high"])}},
         "seeds": np.array(spec["seeds"]),
         "scores": [np.float32(0.25), np.float64(0.75), 0.75],
         "env_steps": np.int64(1000),
@@ -98,6 +98,14 @@ def test_diverged_seed_leaves_the_others_usable(tmp_path, spec, arrays):
         save_policy(tmp_path, spec, arrays)
 
 
+def observation_with(**changes):
+    return lambda spec: spec["spaces"]["observation"][0].update(changes)
+
+
+def action_with(**changes):
+    return lambda spec: spec["spaces"]["action"].update(changes)
+
+
 def layers_with(index, **changes):
     def change(spec):
         spec["layers"][index].update(changes)
@@ -110,22 +118,30 @@ def layers_with(index, **changes):
     [
         (lambda s: s.pop("task"), "needs the field 'task'"),
         (lambda s: s.update(taks="x"), "no field 'taks'; did you mean 'task'"),
-        (lambda s: s.update(observation_size=True), "observation_size must be an integer"),
-        (lambda s: s.update(observation_size=6), r"'input_norm/mean' is float64 \(3, 5\), expected .*\(3, 6\)"),
-        (lambda s: s.update(action_size=0), "action_size must be an integer of at least 1"),
-        (lambda s: s.update(action_size=3), "action_low must be a list of 3"),
-        (lambda s: s.update(action_low=[0, float("inf")]), "action_low must contain finite numbers"),
-        (lambda s: s.update(action_low=[1.0, 0.0]), "low < high and within float32, got 1.0 and 1.0 at 0"),
-        (lambda s: s.update(action_high=[3e38 * 2, 1]), "within float32"),
-        (lambda s: s.update(action_high=[10**400, 1]), "finite numbers"),
-        (lambda s: s.update(action_low=[0.5, 0], action_high=[0.5 + 1e-12, 1]), "too close"),
+        (lambda s: s.update(spaces=None), "spaces is None, expected an object with action, observation"),
+        (lambda s: s["spaces"]["observation"].clear(), "observations of 0 numbers, expected at least one number"),
+        (observation_with(shape=[True]), r"shape is \[True\], expected at most 32 whole numbers"),
+        (observation_with(shape=[2**31 - 1] * 3), "expected at least one number and at most 2,147,483,647"),
+        (observation_with(shape=[6]), r"'input_norm/mean' is float64 \(3, 5\), expected .*\(3, 6\)"),
+        (observation_with(key=1), "the observation key 1, expected a printable text"),
+        (observation_with(dtype="float32; x"), "dtype is 'float32; x', expected the name of a NumPy dtype"),
+        (observation_with(extra=0), "spaces.observation is .*, expected an object with dtype, key, shape"),
+        (action_with(shape=[3]), r"2 lower and 2 upper bounds for actions of \(3,\)"),
+        (action_with(shape=[0], low=[], high=[]), "actions with no entries"),
+        (action_with(dtype="int32"), "action dtype is 'int32', expected float16, float32, float64"),
+        (action_with(low=[0, float("inf")]), "expected finite numbers of float32"),
+        (action_with(low=[0, "0"]), "expected a list of numbers"),
+        (action_with(low=[1.0, 0.0]), "action entry 0 lies between 1 and 1, expected finite bounds"),
+        (action_with(high=[1e39, 1]), "expected finite numbers of float32"),
+        (action_with(low=[-2e38, 0], high=[2e38, 1], dtype="float64"), "difference within the range of float32"),
+        (action_with(low=[-4e4, 0], high=[4e4, 1], dtype="float16"), "finite numbers of float16|range of float16"),
+        (action_with(high=[10**400, 1]), "expected finite numbers of float32"),
+        (action_with(high=[1 + 1e-12, 1]), "expected finite numbers of float32"),
         (lambda s: s.update(seeds=[7, 7, 8]), "seeds must be distinct"),
         (lambda s: s.update(seeds=[]), "seeds must be distinct and at least one"),
         (lambda s: s.update(seeds=[1, 2]), "scores must be a list of 2"),
         (lambda s: s.update(seeds=[1, -2, 3]), "non-negative"),
         (lambda s: s.update(scores=["a", 1, 2]), "scores must contain finite numbers or null"),
-        (lambda s: s.update(observation_keys=[]), "observation_keys must be distinct and at least one"),
-        (lambda s: s.update(observation_keys=["a", 1]), "observation_keys must contain printable texts"),
         (lambda s: s.update(layers=[]), "the last layer must be one of tanh_gaussian_head, tanh_head"),
         (lambda s: s.update(layers=s["layers"][:-1]), "last layer must be"),
         (lambda s: s.update(layers=[s["layers"][-1], *s["layers"]]), "can only be the last"),

@@ -64,6 +64,22 @@ def with_spaces(observation: gymnasium.Space | None = None, action: gymnasium.Sp
     return WithSpaces
 
 
+def normalises_observations() -> gymnasium.Env:
+    return gymnasium.wrappers.TimeLimit(gymnasium.wrappers.NormalizeObservation(Healthy()), 30)
+
+
+def normalises_rewards() -> gymnasium.Env:
+    return gymnasium.wrappers.NormalizeReward(Healthy())
+
+
+class HasItsOwnStatistics(Healthy):
+    """Normalises as wrappers copied from Gymnasium do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.obs_rms = gymnasium.wrappers.utils.RunningMeanStd(shape=(2,))
+
+
 class ObservesParts(with_spaces(Dict(place=Box(-10, 10, (2,)), size=Box(0, 10, ())))):
     def observe(self) -> Any:
         return {"place": super().observe(), "size": np.float32(np.linalg.norm(self.place))}

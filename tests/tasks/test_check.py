@@ -34,6 +34,13 @@ FAULTS = [
     (broken.MissesAPart, {"observation-dict", "api"}, "obs keys: ['place'], space keys: ['place', 'size']"),
     (broken.HasAnExtraPart, {"observation-dict", "gymnasium"}, "obs keys: ['place', 'size', 'colour']"),
     (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),
+    (
+        broken.normalises_observations,
+        {"observation-normalised", "reset-incomplete"},
+        "NormalizeObservation around Healthy",
+    ),
+    (broken.normalises_rewards, {"reward-normalised", "reset-incomplete"}, "NormalizeReward around Healthy"),
+    (broken.HasItsOwnStatistics, {"observation-normalised"}, "HasItsOwnStatistics"),
     (broken.ChangesItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
     (broken.ResetReturnsObservationOnly, {"api"}, "`env.reset()` was not a tuple of the form `(obs, info)`"),
     (broken.StepReturnsFour, {"api"}, "step 1: Core environment is written in old step API"),

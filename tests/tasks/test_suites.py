@@ -155,7 +155,7 @@ def test_gymnasium_mujoco_tasks_are_unchanged(task):
     theirs: Any = gymnasium.make(task.name)
     assert theirs.spec.max_episode_steps == task.horizon
     ours = task.make()
-    np.testing.assert_array_equal(ours.env_action_high, theirs.action_space.high)
+    np.testing.assert_array_equal(ours.spaces.action.high_array, theirs.action_space.high)
     first, _ = theirs.reset(seed=3)
     np.testing.assert_array_equal(ours.reset(seed=3)[0], first.astype(np.float32))
     for action in np.sign(draw_actions(task.action_size, 5)):  # at the bounds, where scaling rounds nothing
@@ -174,8 +174,8 @@ def test_mujoco_suite_is_complete():
 @pytest.mark.slow
 def test_quadruped_actions_reach_the_specified_bounds():
     env = get_task("quadruped-run").make()
-    np.testing.assert_array_equal(env.env_action_low, np.float32([-1.0, -1.0, -0.8] * 4))
-    np.testing.assert_array_equal(env.env_action_high, np.float32([1.0, 1.1, 0.8] * 4))
+    assert env.spaces.action.low == (-1.0, -1.0, -0.8) * 4
+    assert env.spaces.action.high == (1.0, 1.1, 0.8) * 4
 
 
 @pytest.mark.slow

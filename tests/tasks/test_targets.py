@@ -98,7 +98,7 @@ def test_callable_in_current_directory(home: Path, path: str) -> None:
     task = get_task(f"home_arms.envs:{path}")
     assert (task.name, task.suite, task.horizon) == (f"home_arms.envs:{path}", "module", None)
     assert (task.action_repeat, task.discount, task.score_metric) == (1, 0.99, "return")
-    assert task.make().observation_size == 2
+    assert task.make().spaces.observation_size == 2
     assert task.source is not None
     assert isinstance(task.source(), gymnasium.Env)
 

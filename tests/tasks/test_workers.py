@@ -20,8 +20,9 @@ import pytest
 
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.tasks import get_task, make_vector, shared_step, workers
-from surefoot.tasks.slots import Spaces, VectorStep
+from surefoot.tasks.slots import VectorStep
 from surefoot.tasks.vector import VectorEnv, WorkerVectorEnv
+from tests.flat_spaces import env_spaces
 from tests.tasks import zoo
 
 ZERO = np.zeros((2, 1), np.float32)
@@ -310,7 +311,7 @@ def test_shared_step_writes_only_its_own_slots():
     kept = []
 
     class Doubles:
-        spaces = Spaces(3, None, np.full(2, -1.0, np.float32), np.ones(2, np.float32))
+        spaces = env_spaces(3, [-1.0, -1.0], [1.0, 1.0])
 
         def step(self, actions):
             kept.append(actions)

@@ -21,8 +21,8 @@ def test_actions_are_scaled_to_environment_bounds():
     for unit, expected in ((-1.0, low), (1.0, high), (0.0, (low + high) / 2)):
         # Echo asserts that actions lie in its space, so rounding must not exceed the bounds.
         np.testing.assert_allclose(env.step(np.full(2, unit, np.float32))[0], expected, atol=1e-6)
-    np.testing.assert_array_equal(env.env_action_low, low)
-    np.testing.assert_array_equal(env.env_action_high, high)
+    np.testing.assert_array_equal(env.spaces.action.low_array, low)
+    np.testing.assert_array_equal(env.spaces.action.high_array, high)
     assert (env.action_space.low == -1).all()
     assert (env.action_space.high == 1).all()
 

@@ -110,7 +110,7 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> Trained:
     )
     plan = make_plan(config, task)
     with TrainingLoop.make(config, plan, task, EventDispatcher(Recording())) as loop:
-        directory = RunDirectory.create(out, describe_run(config, plan, task))
+        directory = RunDirectory.create(out, describe_run(config, plan, task, loop.spaces))
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
             loop.run(stop)

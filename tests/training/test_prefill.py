@@ -18,6 +18,7 @@ from surefoot.algorithms import ObservationNorm
 from surefoot.errors import MissingDependency, UserError
 from surefoot.training.warm_start.dataset_files import read_dataset
 from surefoot.types import EnvSpec, Transition
+from tests.flat_spaces import env_spaces
 from tests.training.recording import Recording
 from tests.training.small import small
 
@@ -43,7 +44,7 @@ def saved(path: Path, **changes: Any) -> Path:
 
 
 def test_shared_observations_are_stored_once(tmp_path: Path) -> None:
-    experience = read_dataset(saved(tmp_path)).fit(LOW, HIGH, 2, None)
+    experience = read_dataset(saved(tmp_path)).fit(env_spaces(2, LOW, HIGH))
     assert experience.frames[0][:, 0].tolist() == [0, 1, 2, 3, 10, 11, 12]
     assert experience.frame_of.tolist() == [[0, 1, 2, 4, 5]]
     assert experience.sequences == read_dataset(saved(tmp_path)).sequences() == 2
@@ -53,7 +54,7 @@ def test_shared_observations_are_stored_once(tmp_path: Path) -> None:
 def test_shuffled_transitions_are_separate_sequences(tmp_path: Path) -> None:
     shuffled = {name: array[[3, 0, 4, 2, 1]] for name, array in recording().items()}
     recorded = read_dataset(saved(tmp_path, **shuffled))
-    experience = recorded.fit(LOW, HIGH, 2, None)
+    experience = recorded.fit(env_spaces(2, LOW, HIGH))
     assert recorded.sequences() == experience.sequences == 5
     first, second = experience.frames[0][experience.frame_of[0]], experience.frames[0][experience.frame_of[0] + 1]
     np.testing.assert_array_equal(first, shuffled["observations"])
@@ -62,7 +63,7 @@ def test_shuffled_transitions_are_separate_sequences(tmp_path: Path) -> None:
 
 def test_filled_buffer_equals_added_transitions(tmp_path: Path) -> None:
     data = recording()
-    experience = read_dataset(saved(tmp_path)).fit(LOW, HIGH, 2, None).for_seeds(2)
+    experience = read_dataset(saved(tmp_path)).fit(env_spaces(2, LOW, HIGH)).for_seeds(2)
     first = np.array([[7.0, 7.0], [8.0, 8.0]], np.float32)
     spec = EnvSpec(2, 1)
     make = jax.jit(jax.vmap(lambda o: replay.init(spec, 6, 12, o)))
@@ -119,7 +120,7 @@ NAN = np.array([0.0, 1.0, np.nan, 3.0, 4.0])
 )
 def test_invalid_data_is_one_line(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message) as error:
-        read_dataset(saved(tmp_path, **changes)).fit(LOW, HIGH, 2, None)
+        read_dataset(saved(tmp_path, **changes)).fit(env_spaces(2, LOW, HIGH))
     assert "\n" not in str(error.value)
 
 
@@ -198,12 +199,14 @@ def test_minari_dataset_by_id_or_folder(dataset: Path) -> None:
     for data in ("test/counting-v0", dataset, dataset / "data"):
         recorded = read_dataset(data)
         # The order of concatenation is that of the environment.
-        experience = recorded.fit(LOW, HIGH, 3, ("count", "angle"))
+        experience = recorded.fit(env_spaces({"count": [1], "angle": [2]}, LOW, HIGH))
         assert experience.frames[0][:, 0].tolist() == [0, 1, 2, 3, 0, 1, 2]
         assert experience.rewards.tolist() == [[0, 1, 2, 0, 1]]
         assert experience.sequences == 2
         with pytest.raises(UserError, match="keys"):
-            recorded.fit(LOW, HIGH, 3, ("count", "speed"))
+            recorded.fit(env_spaces({"count": [1], "speed": [2]}, LOW, HIGH))
+        with pytest.raises(UserError, match="observation 'count' has 1 entries, that of the environment 2"):
+            recorded.fit(env_spaces({"count": [2], "angle": [1]}, LOW, HIGH))
     with pytest.raises(UserError, match="did you mean 'test/counting-v0'"):
         read_dataset("test/countin-v0")
     with pytest.raises(UserError, match=r"neither an .npz file nor a Minari dataset on this machine \(1 are here"):

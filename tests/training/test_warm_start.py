@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -236,7 +237,7 @@ def wide() -> gymnasium.Env:
         (None, {"algorithm": small(surefoot.crossq(utd=1))}, "trained with weight_constraint UnitNorm"),
         (None, {"algorithm": small(surefoot.sac())}, "trained with actor MLP"),
         ("Pendulum-v1", {}, "probe-truncation, whose observations have 2 entries; here they have 3"),
-        (wide, {"init_replay": True}, r"lower action bounds are \[-1.0\]; those of .*wide are \[-2.0\]"),
+        (wide, {"init_replay": True}, r"with action low\[0\] -1.0; .*wide has -2.0: leave init_replay out"),
         (None, {"init_replay": True, "prefill": "x.npz"}, "init_replay and prefill both fill the replay buffer"),
         (None, {"init_from": None, "init_replay": True}, "init_replay needs init_from"),
         (None, {"init_from": Path("nowhere")}, "nowhere is not a run: it is missing"),
@@ -251,6 +252,17 @@ def test_incompatible_source_is_one_line(
         surefoot.train(task or "probe-truncation", out=tmp_path / "run", observer=Recording(), **settings)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_changed_spaces_of_the_source_are_never_silent(source: Path) -> None:
+    run = SourceRun.open(source)
+    there = run.spaces
+    narrow = dataclasses.replace(there, action=dataclasses.replace(there.action, high=(0.5,)))
+    with pytest.raises(UserError, match=r"trained with action high\[0\] 1.0, but .*'probe-truncation' now has 0.5"):
+        run.check_spaces(narrow, "probe-truncation")
+    assert run.check_spaces(there, "another") is None
+    message = run.check_spaces(narrow, "another")
+    assert message == f"{source} was trained on probe-truncation with action high[0] 1.0; another has 0.5"
 
 
 def test_diverged_source_seed_is_an_error(source: Path, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from surefoot.policy import save_policy
 from surefoot.runs import RunDirectory
+from tests.flat_spaces import flat_spaces
 
 SEEDS = [3, 4]
 HEAD = {"op": "tanh_gaussian_head", "mean": "mean", "log_std": "log_std", "log_std_min": -10, "log_std_max": 2}
@@ -19,19 +21,17 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Make a run of `task` for the given sizes and bounds; seed 4 has the better score."""
+    """Make a run of `task` for the given sizes or spaces; seed 4 has the better score."""
 
-    def make(task: str, observation_size: int, action_size: int, high: float = 1.0, repeat: int = 2) -> Path:
+    def make(
+        task: str, observation_size: int, action_size: int, repeat: int = 2, spaces: dict[str, Any] | None = None
+    ) -> Path:
         path = tmp_path / "run"
         directory = RunDirectory.create(path, {"task": task, "resolved": {"action_repeat": repeat}})
         rng = np.random.default_rng(0)
         arrays = {f"{part}/kernel": rng.normal(size=(2, observation_size, action_size)) for part in ("mean", "log_std")}
         spec = {
-            "observation_size": observation_size,
-            "action_size": action_size,
-            "action_low": [-high] * action_size,
-            "action_high": [high] * action_size,
-            "observation_keys": None,
+            "spaces": spaces or flat_spaces(observation_size, [-1.0] * action_size, [1.0] * action_size),
             "task": task,
             "algorithm": "crossq-wn",
             "env_steps": 1000,
@@ -47,4 +47,6 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 @pytest.fixture
 def cartpole(make_run: MakeRun) -> Path:
-    return make_run("cartpole-swingup", 5, 1)
+    parts = {"position": [3], "velocity": [2]}
+    spaces = flat_spaces(parts, [-1.0], [1.0], "float64", observation_dtype="float64")
+    return make_run("cartpole-swingup", 5, 1, spaces=spaces)

@@ -17,16 +17,13 @@ from surefoot.training.checkpointing.arrays import tree_to_arrays
 from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.types import EnvSpec
 from surefoot.video.policies import checkpoint_policies
+from tests.flat_spaces import env_spaces
 from tests.training.small import small
 
 OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (16, 5)).astype(np.float32)
 ALGORITHM = small(surefoot.crossq_wn(utd=2))
 SPEC = PolicySpec(
-    observation_size=5,
-    action_size=2,
-    action_low=(-1.0, -2.0),
-    action_high=(1.0, 2.0),
-    observation_keys=None,
+    spaces=env_spaces(5, (-1.0, -2.0), (1.0, 2.0)),
     task="probe-action",
     algorithm="crossq-wn",
     env_steps=200,

@@ -23,7 +23,7 @@ def test_every_suite_is_rendered(name: str) -> None:
     first = camera.render()
     np.testing.assert_array_equal(first, camera.render())  # nothing moved
     for _ in range(15):
-        simulation.advance(simulation.action_high)
+        simulation.advance(simulation.spaces.action.high_array)
     later = camera.render()
     camera.close()
     assert first.shape == later.shape == (64, 80, 3)

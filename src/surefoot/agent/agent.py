@@ -14,6 +14,8 @@ from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.errors import UserError
 from surefoot.policy import Policy, save_policy
+from surefoot.spaces import require_same
+from surefoot.tasks.spaces import describe_spaces
 
 
 class Agent:
@@ -188,17 +190,32 @@ class Agent:
         self._free_core().save(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        observation_space: gymnasium.Space[Any] | None = None,
+        action_space: gymnasium.Space[Any] | None = None,
+    ) -> Self:
         """Load an agent written by ``save``; it continues as if uninterrupted, bit for bit on CPU.
 
         Args:
             path: Folder written by ``save``.
+            observation_space: Space of the environment that the agent continues in, to compare it with the saved one.
+                Changed sizes are also found by ``act``, but changed action bounds only here.
+            action_space: Space of the environment's actions, likewise.
 
         Raises:
-            UserError: There is no agent, it is damaged, or it does not fit into memory.
+            UserError: There is no agent, it is damaged, does not fit into memory, or was saved with other spaces.
         """
         agent = cls.__new__(cls)
         agent._core, agent._core_in_use = AgentCore.load(path), False
+        saved, task = agent._core.setting.spaces, agent._core.setting.task
+        found = describe_spaces(
+            saved.observation if observation_space is None else observation_space,
+            saved.action if action_space is None else action_space,
+            task,
+        )
+        require_same(saved.described, found, f"the agent in {os.fspath(path)}", task)
         return agent
 
     # ---------------------------------------------------------------- for AsyncLearner

@@ -171,10 +171,10 @@ class AsyncLearner:
         snapshot, spaces = self._snapshot, self._core.setting.spaces
         observation = spaces.to_flat(obs, "obs")
         if not deterministic and self._observed < self._warmup:
-            return spaces.to_action(self._rng.uniform(-1.0, 1.0, len(spaces.action_low)).astype(np.float32))
+            return spaces.to_action(self._rng.uniform(-1.0, 1.0, spaces.described.action.size).astype(np.float32))
         if snapshot.number:
             self._record_staleness(snapshot)
-        return spaces.from_flat(snapshot.policy(observation, deterministic))
+        return spaces.to_action(snapshot.policy.unit_action(observation[None], deterministic)[0])
 
     def observe(self, obs: Any, action: Any, reward: float, next_obs: Any, terminated: bool, truncated: bool) -> None:
         """Queue one transition for the learning thread; the arguments are those of ``Agent.observe``.

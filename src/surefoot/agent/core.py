@@ -158,11 +158,7 @@ class AgentCore:
         """Return the description stored in a policy file."""
         setting = self.setting
         return PolicySpec(
-            observation_size=setting.env_spec.observation_size,
-            action_size=setting.env_spec.action_size,
-            action_low=tuple(setting.spaces.action_low.tolist()),
-            action_high=tuple(setting.spaces.action_high.tolist()),
-            observation_keys=setting.spaces.observation_keys,
+            spaces=setting.spaces.described,
             task=setting.task,
             algorithm=setting.algorithm.name,
             env_steps=self.agent_steps,

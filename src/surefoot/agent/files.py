@@ -133,7 +133,7 @@ def _arrays(setting: AgentSetting, state: PopulationState) -> dict[str, dict[str
 
 
 def _meta(setting: AgentSetting, progress: AgentProgress) -> dict[str, Any]:
-    keys = setting.spaces.observation_keys
+    keys = setting.spaces.described.observation_keys
     return {
         "algorithm": to_data(setting.algorithm),
         "observation_keys": None if keys is None else list(keys),

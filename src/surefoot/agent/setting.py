@@ -43,7 +43,7 @@ class AgentSetting:
     @property
     def env_spec(self) -> EnvSpec:
         """Sizes of flat observations and actions."""
-        return EnvSpec(self.spaces.observation_size, len(self.spaces.action_low))
+        return EnvSpec(self.spaces.described.observation_size, self.spaces.described.action.size)
 
     @property
     def frames(self) -> int:

@@ -21,6 +21,7 @@ from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays
 from surefoot.runs.atomic import digest_of
 from surefoot.runs.untrusted import read_small
+from surefoot.spaces import EnvSpaces
 
 METADATA_FORMAT = 1
 
@@ -49,10 +50,10 @@ def export_policy(
 ) -> Export:
     """Write a run's deterministic policy as one ONNX model, which needs neither this library nor JAX to run.
 
-    The model maps flat observations [B, O] float32 to actions [B, A] float32 in the environment's own units: batch
-    normalisation is folded into the dense layers, and tanh and the scaling to the action bounds are included. Task,
-    algorithm, bounds, observation keys and versions are embedded as metadata. Before the file is written, the model
-    is run and compared with the trained actor, restored from the run's last good checkpoint, on up to 1,000
+    The model maps flat observations [B, O] float32 to flat actions [B, A] in the environment's own units and dtype:
+    batch normalisation is folded into the dense layers, and tanh and the scaling to the action bounds are included.
+    Task, algorithm, bounds, shapes, observation keys and versions are embedded as metadata. Before the file is written,
+    the model is run and compared with the trained actor, restored from the run's last good checkpoint, on up to 1,000
     observations of the replay buffer.
 
     Args:
@@ -77,17 +78,17 @@ def export_policy(
     policy = load_policy(run.path, seed)
     spec, arrays = _read(run, policy)
     reference = make_reference(run, spec, spec.seeds.index(policy.seed))
-    layers, bounds = folded_layers(spec, arrays), (policy.action_low, policy.action_high)
+    layers, actions = folded_layers(spec, arrays), spec.spaces.action
     metadata, count = _metadata(run, policy, spec), len(reference.observation)
-    action = onnx_file.act(onnx_file.encode(layers, *bounds, metadata), reference.observation)
-    difference, accepted = compare(action, reference, *bounds)
+    action = onnx_file.act(onnx_file.encode(layers, actions, metadata), reference.observation)
+    difference, accepted = compare(action, reference, actions)
     if not accepted:
         raise UserError(
             f"the exported policy of seed {policy.seed} differs from the trained actor by {difference:.2g} (on actions "
             f"scaled to [-1, 1], {count:,} stored observations), expected at most {TOLERANCE:.0e}: nothing was written"
         )
     metadata["checked"] = {"observations": count, "max_difference": difference}
-    write_output(target, onnx_file.encode(layers, *bounds, metadata))
+    write_output(target, onnx_file.encode(layers, actions, metadata))
     return Export(target, policy.seed, difference, count, metadata)
 
 
@@ -123,14 +124,17 @@ def _metadata(run: RunDirectory, policy: Policy, spec: PolicySpec) -> dict[str, 
             "size": policy.observation_size,
             "dtype": "float32",
             "keys": None if policy.observation_keys is None else list(policy.observation_keys),
+            "shape": _observation_shape(spec.spaces),
         },
-        "action": {
-            "size": policy.action_size,
-            "dtype": "float32",
-            "low": policy.action_low.tolist(),
-            "high": policy.action_high.tolist(),
-        },
+        "action": {"size": policy.action_size, **spec.spaces.to_data()["action"]},
         "action_repeat": resolved.get("action_repeat"),
         "versions": {"surefoot": importlib.metadata.version("surefoot"), "training": machine.get("versions")},
         "git_revision": machine.get("git_revision"),
     }
+
+
+def _observation_shape(spaces: EnvSpaces) -> Any:
+    """Return the shape of the environment's own observation, by key for a Dict."""
+    if spaces.observation_keys is None:
+        return list(spaces.observation[0].shape)
+    return {part.key: list(part.shape) for part in spaces.observation}

@@ -1,4 +1,4 @@
-"""ONNX models: input "observation" [batch, O] float32, output "action" [batch, A] float32."""
+"""ONNX models: input "observation" [batch, O] float32, output "action" [batch, A] in the environment's dtype."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from surefoot.errors import MissingDependency
 from surefoot.export.folding import Affine, Centre, Dense, Layer, LayerNorm, Relu, Residual, RMSNorm
+from surefoot.spaces import ActionSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -32,28 +33,21 @@ def require_packages() -> None:
             raise MissingDependency(package, "export", "export to ONNX") from error
 
 
-def encode(layers: Sequence[Layer], low: np.ndarray, high: np.ndarray, metadata: Mapping[str, Any]) -> bytes:
+def encode(layers: Sequence[Layer], actions: ActionSpec, metadata: Mapping[str, Any]) -> bytes:
     """Return a model as bytes; equal arguments give equal bytes.
 
     Args:
         layers: The policy from the observation to the input of the tanh.
-        low: Lower action bounds [A] in the environment's own units, float32.
-        high: Upper action bounds [A], likewise.
+        actions: Dtype and bounds of the environment's actions.
         metadata: JSON values. Each entry becomes a metadata property of the model: strings as they are, anything else
             as JSON.
     """
     import onnx
 
-    lower, upper = low.astype(np.float64), high.astype(np.float64)
     graph = _Graph()
-    x = graph.node("Tanh", graph.layers(layers, "observation"))
-    x = graph.node("Mul", x, graph.constant("action/half_span", 0.5 * (upper - lower)))
-    x = graph.node("Add", x, graph.constant("action/centre", 0.5 * (upper + lower)))
-    # Rounding may carry the sum past a bound by its last digit.
-    x = graph.node("Max", x, graph.constant("action/low", low))
-    graph.node("Min", x, graph.constant("action/high", high), output="action")
+    _scale(graph, graph.node("Tanh", graph.layers(layers, "observation")), actions)
     model = onnx.helper.make_model(
-        graph.finish(metadata["observation"]["size"], metadata["action"]["size"]),
+        graph.finish(metadata["observation"]["size"], metadata["action"]["size"], _tensor_type(actions.dtype)),
         producer_name="surefoot",
         producer_version=metadata["versions"]["surefoot"],
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
@@ -73,6 +67,31 @@ def act(content: bytes, observation: np.ndarray) -> np.ndarray:
     return session.run(["action"], {"observation": observation})[0]
 
 
+def _scale(graph: _Graph, unit: str, actions: ActionSpec) -> None:
+    """Add the nodes from actions in [-1, 1] to those of the environment, as ``ActionSpec.from_unit`` does."""
+    precision = "float64" if actions.dtype == "float64" else "float32"  # float32 cannot hold every float64 bound
+    low, high = np.array(actions.low), np.array(actions.high)
+
+    def constant(name: str, array: np.ndarray) -> str:
+        return graph.constant(f"action/{name}", array, precision)
+
+    x = graph.node("Cast", unit, to=_tensor_type("float64")) if precision == "float64" else unit
+    x = graph.node("Mul", x, constant("half_span", 0.5 * (high - low)))
+    x = graph.node("Add", x, constant("centre", low + 0.5 * (high - low)))
+    # Rounding may carry the sum past a bound by its last digit.
+    x = graph.node("Max", x, constant("low", low))
+    is_final = precision == actions.dtype
+    x = graph.node("Min", x, constant("high", high), output="action" if is_final else None)
+    if not is_final:  # float16, in which the bounds are exact: rounding cannot pass them
+        graph.node("Cast", x, to=_tensor_type(actions.dtype), output="action")
+
+
+def _tensor_type(dtype: str) -> int:
+    import onnx
+
+    return onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
 class _Graph:
     """An ONNX graph under construction."""
 
@@ -80,11 +99,11 @@ class _Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
-    def constant(self, name: str, array: np.ndarray) -> str:
+    def constant(self, name: str, array: np.ndarray, dtype: str = "float32") -> str:
         import onnx
 
         with np.errstate(over="ignore"):  # becomes infinite, which the comparison with the trained actor rejects
-            rounded = np.ascontiguousarray(array, dtype=np.float32)
+            rounded = np.ascontiguousarray(array, dtype=dtype)
         self._constants.append(onnx.numpy_helper.from_array(rounded, name))
         return name
 
@@ -100,13 +119,14 @@ class _Graph:
             x = self._layer(layer, x)
         return x
 
-    def finish(self, observation_size: int, action_size: int) -> onnx.GraphProto:
+    def finish(self, observation_size: int, action_size: int, action_type: int) -> onnx.GraphProto:
         import onnx
 
-        def value(name: str, size: int) -> onnx.ValueInfoProto:
-            return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", size])
+        def value(name: str, size: int, kind: int) -> onnx.ValueInfoProto:
+            return onnx.helper.make_tensor_value_info(name, kind, ["batch", size])
 
-        inputs, outputs = [value("observation", observation_size)], [value("action", action_size)]
+        inputs = [value("observation", observation_size, onnx.TensorProto.FLOAT)]
+        outputs = [value("action", action_size, action_type)]
         return onnx.helper.make_graph(self._nodes, "policy", inputs, outputs, self._constants)
 
     def _layer(self, layer: Layer, x: str) -> str:

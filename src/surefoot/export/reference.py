@@ -11,6 +11,7 @@ from surefoot.algorithms import Learner, LearnerState, algorithm_from_data
 from surefoot.errors import UserError
 from surefoot.policy import PolicySpec
 from surefoot.runs import Checkpoint, RunDirectory
+from surefoot.spaces import ActionSpec
 from surefoot.text import shell_path
 from surefoot.training.checkpointing.arrays import arrays_to_tree
 from surefoot.types import EnvSpec
@@ -62,17 +63,17 @@ def make_reference(run: RunDirectory, spec: PolicySpec, index: int) -> Reference
     return Reference(observation, action)
 
 
-def compare(action: np.ndarray, reference: Reference, low: np.ndarray, high: np.ndarray) -> tuple[float, bool]:
-    """Compare actions [N, A] in the environment's units, with bounds [A], with the reference.
+def compare(action: np.ndarray, reference: Reference, spec: ActionSpec) -> tuple[float, bool]:
+    """Compare actions [N, A] in the environment's units and dtype with the reference.
 
     Returns:
         The largest difference on actions scaled to [-1, 1], and whether every difference is at most TOLERANCE or,
-        where the environment's units are so large that float32 cannot resolve that, one float32 step in those units.
+        where the environment's units are so large that their dtype cannot resolve that, one step of the dtype.
     """
-    lower, upper = low.astype(np.float64), high.astype(np.float64)
+    lower, upper = np.array(spec.low), np.array(spec.high)
     half_span = 0.5 * (upper - lower)
     difference = np.abs(action - (lower + half_span * (reference.action + 1.0)))
-    step = np.spacing(np.maximum(np.abs(low), np.abs(high)))
+    step = np.spacing(np.maximum(np.abs(lower), np.abs(upper)).astype(spec.dtype))
     accepted = bool(np.all(difference <= np.maximum(TOLERANCE * half_span, step)))  # False for NaN
     return float(np.max(difference / half_span)), accepted
 
@@ -80,7 +81,9 @@ def compare(action: np.ndarray, reference: Reference, low: np.ndarray, high: np.
 def _restore_policy(run: RunDirectory, checkpoint: Checkpoint, spec: PolicySpec) -> tuple[Learner, LearnerState]:
     """Return the learner and the part of the learners' states [S] on which the action depends."""
     algorithm = algorithm_from_data(run.config["algorithm"])
-    learner = Learner(algorithm, EnvSpec(spec.observation_size, spec.action_size), discount=0.0)  # acting needs none
+    learner = Learner(
+        algorithm, EnvSpec(spec.spaces.observation_size, spec.spaces.action.size), discount=0.0
+    )  # acting needs none
     keys = jax.random.split(jax.random.key(0), len(spec.seeds))
     like: LearnerState = jax.eval_shape(jax.vmap(learner.init), keys)
     like = LearnerState(

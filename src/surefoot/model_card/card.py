@@ -190,13 +190,13 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
     if policy is None:
         yield "The run has no usable policy."
         return
-    keys = policy.observation_keys
-    layout = (
-        "a Dict observation's arrays, in this order: " + ", ".join(map(md.text, keys)) if keys else "one flat array"
-    )
+    parts, action = policy.spaces.observation, policy.spaces.action
+    layout = ", ".join(f"{'' if part.key is None else f'{md.text(part.key)} '}{list(part.shape)}" for part in parts)
+    what = "an array" if policy.observation_keys is None else "a dict of arrays"
     yield (
-        f"The policy maps {policy.observation_size} observation entries ({layout}) to {policy.action_size} action "
-        "entries in the environment's own units. Loading it runs no code from its files and needs only NumPy:"
+        f"The policy maps {policy.observation_size} observation entries ({what}: {layout}) to {policy.action_size} "
+        f"action entries ({list(action.shape)} {action.dtype}) in the environment's own units and within its bounds. "
+        "Loading it runs no code from its files and needs only NumPy:"
     )
     load = f"policy = surefoot.load_policy({python_literal(name)})"
     yield f"```python\nimport surefoot\n\n{load}\naction = policy(observation)\n```"

@@ -47,7 +47,7 @@ def save_policy(
         UserError: The description is invalid, the arrays do not match it, or the folder contains other files.
         RunFailure: No seed is finite, or the disk is full or broken; an earlier policy is unchanged.
     """
-    values = _plain(asdict(spec) if isinstance(spec, PolicySpec) else dict(spec))
+    values: dict[str, Any] = _plain(asdict(spec) if isinstance(spec, PolicySpec) else dict(spec))
     if isinstance(values.get("scores"), list):
         values["scores"] = [None if isinstance(s, float) and not np.isfinite(s) else s for s in values["scores"]]
     checked = PolicySpec.from_mapping(values)

@@ -21,11 +21,11 @@ def check_arrays(spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
         UserError: An array is missing, superfluous, of the wrong shape, or not of floats; a variance is negative.
     """
     checker = _ShapeChecker(len(spec.seeds), arrays)
-    width = checker.body(spec.layers[:-1], spec.observation_size)
+    width = checker.body(spec.layers[:-1], spec.spaces.observation_size)
     head = spec.layers[-1]
     for field in ("mean", "log_std") if head["op"] == "tanh_gaussian_head" else ("mean",):
-        if (out := checker.dense(head[field], width)) != spec.action_size:
-            raise UserError(f"the head's {head[field]!r} gives {out} numbers, expected action_size {spec.action_size}")
+        if (out := checker.dense(head[field], width)) != (size := spec.spaces.action.size):
+            raise UserError(f"the head's {head[field]!r} gives {out} numbers, expected the action's {size}")
     if unused := sorted(arrays.keys() - checker.used):
         raise UserError(f"array {unused[0]!r} belongs to no layer")
 

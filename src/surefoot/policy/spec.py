@@ -11,6 +11,7 @@ import numpy as np
 
 from surefoot.errors import UserError, suggest
 from surefoot.runs.untrusted import encode_json, parse_json
+from surefoot.spaces import EnvSpaces
 
 FORMAT = 1
 
@@ -38,11 +39,7 @@ class PolicySpec:
     """Description of a policy without its arrays.
 
     Attributes:
-        observation_size: Length O of a flat observation.
-        action_size: Length A of an action.
-        action_low: Lower bounds [A] in the environment's own units.
-        action_high: Upper bounds [A] in the environment's own units.
-        observation_keys: Keys of a Dict observation in the order they are flattened, None for a flat one.
+        spaces: Observations and actions of the environment.
         task: Name of the task it was trained on.
         algorithm: Name of the algorithm.
         env_steps: Simulator control steps per seed it was trained for.
@@ -51,11 +48,7 @@ class PolicySpec:
         layers: Operations in order, the last of them a head. docs/run-directory.md lists them.
     """
 
-    observation_size: int
-    action_size: int
-    action_low: tuple[float, ...]
-    action_high: tuple[float, ...]
-    observation_keys: tuple[str, ...] | None
+    spaces: EnvSpaces
     task: str
     algorithm: str
     env_steps: int
@@ -75,27 +68,13 @@ class PolicySpec:
             raise UserError(f"a policy has no field {unknown[0][:80]!r}{suggest(unknown[0], names)}")
         if missing := sorted(names - values.keys()):
             raise UserError(f"a policy needs the field {missing[0]!r}")
-        observation_size = _integer(values, "observation_size", minimum=1)
-        action_size = _integer(values, "action_size", minimum=1)
         seeds = tuple(_items(values, "seeds", _is_seed, "non-negative integers"))
         if not seeds or len(set(seeds)) != len(seeds):
             raise UserError(f"seeds must be distinct and at least one, got {str(list(seeds))[:80]}")
-        low = tuple(_items(values, "action_low", _is_finite, "finite numbers", action_size))
-        high = tuple(_items(values, "action_high", _is_finite, "finite numbers", action_size))
-        bounds_inside(low, high)
-        keys = values["observation_keys"]
-        if keys is not None:
-            keys = tuple(_items(values, "observation_keys", _is_text, "printable texts"))
-            if not keys or len(set(keys)) != len(keys):
-                raise UserError(f"observation_keys must be distinct and at least one, got {str(list(keys))[:80]}")
         layers = tuple(_items(values, "layers", lambda layer: isinstance(layer, dict), "objects"))
         _check_ops(layers)
         return cls(
-            observation_size=observation_size,
-            action_size=action_size,
-            action_low=low,
-            action_high=high,
-            observation_keys=keys,
+            spaces=EnvSpaces.from_data(values["spaces"]),
             task=_text(values, "task"),
             algorithm=_text(values, "algorithm"),
             env_steps=_integer(values, "env_steps", minimum=0),
@@ -125,24 +104,6 @@ class PolicySpec:
         if not isinstance(sha256, str):
             raise UserError("a policy needs the field 'sha256'")
         return cls.from_mapping(values), sha256
-
-
-def bounds_inside(low: Sequence[float], high: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return action bounds [A] as float32, rounded inwards so that every float32 action is within the exact ones.
-
-    Raises:
-        UserError: A lower bound is not below its upper bound, or they are too far apart for float32.
-    """
-    for index, (lower, upper) in enumerate(zip(low, high, strict=True)):
-        if not (lower < upper and upper - lower < float(np.finfo(np.float32).max)):
-            raise UserError(f"action bounds must be low < high and within float32, got {lower} and {upper} at {index}")
-    exact_low, exact_high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    low32, high32 = exact_low.astype(np.float32), exact_high.astype(np.float32)
-    low32 = np.where(low32 < exact_low, np.nextafter(low32, np.float32(np.inf)), low32)
-    high32 = np.where(high32 > exact_high, np.nextafter(high32, np.float32(-np.inf)), high32)
-    if not (low32 < high32).all():
-        raise UserError("action bounds are too close together for float32")
-    return low32, high32
 
 
 def _check_ops(layers: Sequence[dict[str, Any]]) -> None:

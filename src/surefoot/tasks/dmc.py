@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
+from surefoot.spaces import ActionSpec, EnvSpaces, ObservationPart
 from surefoot.tasks.rendering import MujocoCamera, View
 from surefoot.tasks.wrappers import Advance
 
@@ -51,15 +52,11 @@ class DMCSimulation:
         self._env, self._task, self._physics = env, env.task, env.physics
         self._sub_steps, self._step_limit = env._n_sub_steps, env._step_limit
         self._steps = 0
-        spec = env.action_spec()
-        self.action_low = np.broadcast_to(spec.minimum, spec.shape).astype(np.float32)
-        self.action_high = np.broadcast_to(spec.maximum, spec.shape).astype(np.float32)
+        self.spaces = _describe_spaces(env.action_spec(), env.observation_spec())
         self._keys, stop = [], 0
-        for key, part in env.observation_spec().items():
-            start, stop = stop, stop + int(np.prod(part.shape))
-            self._keys.append((key, slice(start, stop)))
-        self.observation_size = stop
-        self.observation_keys: tuple[str, ...] | None = tuple(key for key, _ in self._keys)
+        for part in self.spaces.observation:
+            start, stop = stop, stop + part.size
+            self._keys.append((part.key, slice(start, stop)))
 
     def reset(self, seed: int) -> None:
         """Start the episode of `seed`."""
@@ -81,7 +78,7 @@ class DMCSimulation:
 
     def observe(self) -> np.ndarray:
         """Return the observation in the order of the suite's specification, [O] float32."""
-        flat = np.empty(self.observation_size, np.float32)
+        flat = np.empty(self.spaces.observation_size, np.float32)
         parts = self._task.get_observation(self._physics)
         for key, place in self._keys:
             flat[place] = np.ravel(parts[key])
@@ -106,6 +103,15 @@ class DMCSimulation:
     def _ends_on_time(self, discount: float | None) -> bool:
         # A discount other than None and 0 ends an episode without terminating its value.
         return discount is not None or self._steps >= self._step_limit
+
+
+def _describe_spaces(action: Any, observation: Any) -> EnvSpaces:
+    """Return the description of a task's specifications."""
+    low, high = (np.broadcast_to(bound, action.shape).tolist() for bound in (action.minimum, action.maximum))
+    return EnvSpaces(
+        tuple(ObservationPart(key, tuple(part.shape), np.dtype(part.dtype).name) for key, part in observation.items()),
+        ActionSpec(tuple(action.shape), np.dtype(action.dtype).name, tuple(low), tuple(high)),
+    )
 
 
 class _CachingAxis:

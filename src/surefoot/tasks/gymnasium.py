@@ -10,9 +10,10 @@ import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
 from surefoot.tasks.rendering import Camera, View, environment_camera, seconds_per_step
+from surefoot.tasks.spaces import describe_spaces
 from surefoot.tasks.targets import load_callable
 from surefoot.tasks.tracebacks import describe_exception
-from surefoot.tasks.wrappers import Advance, action_bounds, flatten_observations
+from surefoot.tasks.wrappers import Advance
 
 
 class GymnasiumSimulation:
@@ -25,11 +26,7 @@ class GymnasiumSimulation:
             UserError: A space is not supported.
         """
         self._env, self._name = env, name
-        self.observation_size, self._flatten = flatten_observations(env.observation_space, name)
-        space = env.observation_space
-        self.observation_keys = tuple(space.spaces) if isinstance(space, gymnasium.spaces.Dict) else None
-        self.action_low, self.action_high = action_bounds(env.action_space, name)
-        self._action_shape, self._action_dtype = env.action_space.shape, env.action_space.dtype
+        self.spaces = describe_spaces(env.observation_space, env.action_space, name)
         self._observation: Any = None
 
     def reset(self, seed: int) -> None:
@@ -38,13 +35,13 @@ class GymnasiumSimulation:
 
     def advance(self, action: np.ndarray) -> Advance:
         """Take one control step."""
-        shaped = action.reshape(self._action_shape).astype(self._action_dtype)
-        self._observation, reward, terminated, truncated, _ = self._env.step(shaped)
+        # A copy: the environment may change or keep it, and a repeated action is passed again.
+        self._observation, reward, terminated, truncated, _ = self._env.step(action.copy())
         return Advance(float(reward), bool(terminated), bool(truncated))
 
     def observe(self) -> np.ndarray:
         """Return a copy of the flat observation, [O] float32."""
-        return self._flatten(self._observation)
+        return self.spaces.flatten(self._observation)
 
     def solved(self) -> bool:
         """Return False: Gymnasium defines no success."""

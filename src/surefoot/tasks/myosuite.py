@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot.errors import MissingDependency
 from surefoot.tasks.rendering import MujocoCamera, View
+from surefoot.tasks.spaces import describe_spaces
 from surefoot.tasks.wrappers import Advance
 
 _HAND_CAMERA = "hand_side_inter"
@@ -50,9 +51,7 @@ class MyoSuiteSimulation:
         self._observation = np.zeros(0, np.float32)
         self._solved = False
         self._steps = 0
-        self.action_low, self.action_high = env.action_space.low, env.action_space.high
-        self.observation_size = int(env.observation_space.shape[0])
-        self.observation_keys: tuple[str, ...] | None = None
+        self.spaces = describe_spaces(env.observation_space, env.action_space, env_id)
 
     def reset(self, seed: int) -> None:
         """Start the episode of `seed`.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks.registry import Task
 from surefoot.tasks.seeding import episode_seed
 from surefoot.tasks.wrappers import TaskEnv
@@ -45,23 +46,7 @@ class VectorStep(NamedTuple):
         return self.terminated | self.truncated
 
 
-class Spaces(NamedTuple):
-    """Sizes and bounds that all copies of an environment share.
-
-    Attributes:
-        observation_size: O.
-        observation_keys: Keys of a Dict observation in the order of concatenation, or None.
-        action_low: [A] float32, the environment's own bound, to which an action of -1 is mapped.
-        action_high: [A] float32, to which an action of 1 is mapped.
-    """
-
-    observation_size: int
-    observation_keys: tuple[str, ...] | None
-    action_low: np.ndarray
-    action_high: np.ndarray
-
-
-def require_equal(spaces: Sequence[Spaces], task_name: str) -> Spaces:
+def require_equal(spaces: Sequence[EnvSpaces], task_name: str) -> EnvSpaces:
     """Return the spaces of all copies of an environment.
 
     Raises:
@@ -69,8 +54,12 @@ def require_equal(spaces: Sequence[Spaces], task_name: str) -> Spaces:
     """
     first = spaces[0]
     for other in spaces[1:]:
-        if not all(map(np.array_equal, first[2:], other[2:])) or first[:2] != other[:2]:
-            raise UserError(f"task '{task_name}' makes environments whose spaces differ, expected copies of one")
+        if (different := first.difference(other)) is not None:
+            what, one, another = different
+            raise UserError(
+                f"task '{task_name}' makes environments whose spaces differ, expected copies of one: {what} is {one}, "
+                f"then {another}"
+            )
     return first
 
 
@@ -96,7 +85,7 @@ class EnvSlots:
             for seed in self._seeds:
                 with _failures_of(seed):
                     self._envs.append(task.make(action_repeat))
-            self.spaces = require_equal([_spaces_of(env) for env in self._envs], task.name)
+            self.spaces = require_equal([env.spaces for env in self._envs], task.name)
         except BaseException:
             self.close()  # environments made so far may hold a robot or a port
             raise
@@ -186,10 +175,6 @@ class EnvSlots:
             if not finite.all():
                 seed = self._seeds[int(np.argmin(finite))]
                 raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}")
-
-
-def _spaces_of(env: TaskEnv) -> Spaces:
-    return Spaces(env.observation_size, env.observation_keys, env.env_action_low, env.env_action_high)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.machine import usable_cores
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks.registry import Task
 from surefoot.tasks.shared_step import SharedStep, make_file
 from surefoot.tasks.slots import EnvSlots, VectorStep, require_equal
@@ -77,20 +78,13 @@ class VectorEnv(abc.ABC):
 
     Attributes:
         num_envs: N.
-        observation_size: O.
-        observation_keys: Keys of a Dict observation in the order of concatenation, or None.
-        action_size: A.
-        action_low: [A] float32, the environment's own bound, to which an action of -1 is mapped.
-        action_high: [A] float32, to which an action of 1 is mapped.
+        spaces: The environments' own observations and actions, to which actions in [-1, 1] are mapped.
         has_success: Whether the task defines success.
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.
     """
 
-    observation_size: int
-    observation_keys: tuple[str, ...] | None
-    action_low: np.ndarray
-    action_high: np.ndarray
+    spaces: EnvSpaces
 
     def __init__(self, task: Task, slots: int, num_workers: int, autoreset: bool) -> None:
         """Set the attributes common to both implementations."""
@@ -101,9 +95,14 @@ class VectorEnv(abc.ABC):
         self._autoreset = autoreset
 
     @property
+    def observation_size(self) -> int:
+        """O, the size of an observation."""
+        return self.spaces.observation_size
+
+    @property
     def action_size(self) -> int:
         """A, the size of an action."""
-        return int(self.action_low.shape[0])
+        return self.spaces.action.size
 
     def reset(self, episodes: Sequence[int]) -> np.ndarray:
         """Start episode `episodes[i]` in slot i; return the first observations, [N, O] float32."""
@@ -172,7 +171,7 @@ class LocalVectorEnv(VectorEnv):
         """Make the environments."""
         super().__init__(task, len(slot_seeds), 0, autoreset)
         self._slots = EnvSlots(task, slot_seeds, stream, action_repeat, autoreset)
-        self.observation_size, self.observation_keys, self.action_low, self.action_high = self._slots.spaces
+        self.spaces = self._slots.spaces
         self._actions = np.zeros(0)
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -216,17 +215,16 @@ class WorkerVectorEnv(VectorEnv):
                 seeds = slot_seeds[chunk]
                 worker = Worker(task, seeds, stream, action_repeat, autoreset, descriptor)
                 self._workers.append(worker)
-            spaces = require_equal(self._receive(), task.name)
+            self.spaces = require_equal(self._receive(), task.name)
             for worker, chunk in zip(self._workers, self._chunks, strict=True):
                 worker.send("share", chunk.start, chunk.stop, len(slot_seeds))
-            self._shared = SharedStep(descriptor, len(slot_seeds), spaces.observation_size, len(spaces.action_low))
+            self._shared = SharedStep(descriptor, len(slot_seeds), self.observation_size, self.action_size)
             self._receive()
         except BaseException:
             self.close()
             raise
         finally:
             os.close(descriptor)
-        self.observation_size, self.observation_keys, self.action_low, self.action_high = spaces
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

@@ -266,7 +266,7 @@ def serve(channel: Channel, shared: int) -> None:
 
 def _shared_stepper(slots: EnvSlots, descriptor: int, start: int, stop: int, total: int) -> Callable[[], None]:
     """Return a function that takes a step with the shared actions and shares its results."""
-    shared = SharedStep(descriptor, total, slots.spaces.observation_size, len(slots.spaces.action_low))
+    shared = SharedStep(descriptor, total, slots.spaces.observation_size, slots.spaces.action.size)
     chunk = slice(start, stop)
     # A copy: an environment may keep its action, and the next one is written to the same memory.
     return lambda: shared.write(slots.step(shared.actions[chunk].copy()), chunk)

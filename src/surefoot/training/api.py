@@ -21,11 +21,12 @@ from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import absolute, check_free
+from surefoot.spaces import require_same
 from surefoot.tasks import Task, get_task
 from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig, check_names
-from surefoot.training.config_file import describe_resumed_run, describe_run, read_run
+from surefoot.training.config_file import describe_resumed_run, describe_run, read_run, read_spaces
 from surefoot.training.evaluation import EvaluationResult, Evaluator
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
@@ -107,7 +108,7 @@ def train(
         TrainingLoop.make(config, plan, resolved, events) as loop,
     ):
         loop.prepare(warm_start)
-        directory = _create(config, resolved, describe_run(config, plan, resolved))
+        directory = _create(config, resolved, describe_run(config, plan, resolved, loop.spaces))
         until_closed.enter_context(directory.lock())  # until the loop has closed its logs, as in ``resume``
         _report_lock(directory, events)
         with StopSignal() as stop, events:
@@ -136,13 +137,15 @@ def resume(
         **changes: New values of settings that leave what is trained unchanged; the reference marks them.
 
     Raises:
-        UserError: There is no run or no intact checkpoint, or a setting cannot be changed.
+        UserError: There is no run or no intact checkpoint, a setting cannot be changed, or the environment has other
+            spaces than it was trained with.
         RunFailure: The run failed; its last checkpoint is intact.
     """
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved, plan = read_run(directory, task, changes)
+    trained = read_spaces(directory)
     start_jax()
     with (
         explain_start_failures(resolved, events),
@@ -152,13 +155,14 @@ def resume(
         events,
     ):
         _report_lock(directory, events)
+        require_same(trained, loop.spaces, str(directory.path), resolved.name)
         if directory.checkpoints.any():
             loop.restore(directory)
         else:
             events.on_message("this run was stopped before its first checkpoint: it starts again")
             loop.prepare(WarmStart.again(config, plan.warm_start))
             loop.start(directory)
-        directory.update_config(describe_resumed_run(config, plan, resolved, directory.config))
+        directory.update_config(describe_resumed_run(config, plan, resolved, loop.spaces, directory.config))
         return _run(loop, stop, directory)
 
 
@@ -179,20 +183,20 @@ def evaluate(
         The training seeds and their episodes.
 
     Raises:
-        UserError: There is no run or no policy.
+        UserError: There is no run or no policy, or the environment has other spaces than it was trained with.
     """
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
     directory = RunDirectory.open(path)
     _, resolved, plan = read_run(directory, task, {})
     policies = [load_policy(directory.path, seed) for seed in plan.seeds]
-    span = policies[0].action_high - policies[0].action_low
 
     def act(observation: np.ndarray) -> np.ndarray:
-        actions = np.stack([policy(own) for policy, own in zip(policies, observation, strict=True)])
-        return 2.0 * (actions - policies[0].action_low) / span - 1.0
+        return np.stack([policy.unit_action(own) for policy, own in zip(policies, observation, strict=True)])
 
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
+        for trained in (read_spaces(directory), policies[0].spaces):
+            require_same(trained, evaluator.vector.spaces, str(directory.path), resolved.name)
         return plan.seeds, evaluator.run(act)
 
 

@@ -14,6 +14,7 @@ from surefoot.errors import UserError
 from surefoot.machine import describe_machine
 from surefoot.networks.validation import one_line
 from surefoot.runs import RunDirectory
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, get_run_task
 from surefoot.training.config import TrainConfig, check_names, settings
 from surefoot.training.plan import Plan, make_plan
@@ -23,8 +24,8 @@ _PER_PROCESS = ("started", "command", "machine")
 """Entries about the process that started the run, which a resumed run keeps."""
 
 
-def describe_run(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
-    """Return the fully resolved configuration that config.json records."""
+def describe_run(config: TrainConfig, plan: Plan, task: Task, spaces: EnvSpaces) -> dict[str, Any]:
+    """Return the fully resolved configuration that config.json records, with the spaces of the environment."""
     return {
         "task": task.name,
         "suite": task.suite,
@@ -32,6 +33,7 @@ def describe_run(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
         **{setting.name: getattr(config, setting.name) for setting in settings() if setting.recorded},
         "seeds": list(plan.seeds),
         "warm_start": plan.warm_start.to_data(),
+        "spaces": spaces.to_data(),
         "resolved": {
             "action_repeat": plan.action_repeat,
             "discount": plan.discount,
@@ -44,9 +46,11 @@ def describe_run(config: TrainConfig, plan: Plan, task: Task) -> dict[str, Any]:
     }
 
 
-def describe_resumed_run(config: TrainConfig, plan: Plan, task: Task, before: dict[str, Any]) -> dict[str, Any]:
+def describe_resumed_run(
+    config: TrainConfig, plan: Plan, task: Task, spaces: EnvSpaces, before: dict[str, Any]
+) -> dict[str, Any]:
     """Return the entries that a resumed run changes in config.json, given its content before."""
-    described = describe_run(config, plan, task)
+    described = describe_run(config, plan, task, spaces)
     resumed = [*before.get("resumed", []), {"machine": described["machine"]}]
     return {name: value for name, value in described.items() if name not in _PER_PROCESS} | {"resumed": resumed}
 
@@ -75,6 +79,18 @@ def read_run(
     plan = make_plan(config, resolved, WarmStartInfo.from_data(directory.config.get("warm_start")))
     _check_plan(directory, plan)
     return config, resolved, plan
+
+
+def read_spaces(directory: RunDirectory) -> EnvSpaces:
+    """Return the spaces that a run was trained with.
+
+    Raises:
+        UserError: config.json is damaged.
+    """
+    try:
+        return EnvSpaces.from_data(directory.config.get("spaces"))
+    except UserError as error:
+        raise UserError(f"{directory.path / 'config.json'}: {error}") from error
 
 
 def _read_config(directory: RunDirectory, task: str | Callable[[], Any]) -> TrainConfig:

@@ -15,6 +15,7 @@ import numpy as np
 
 from surefoot.machine import device_name, resolve_precision
 from surefoot.runs import RunDirectory
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import EventDispatcher, StepView
 from surefoot.training.checkpointing.host_state import HostState
@@ -110,6 +111,11 @@ class TrainingLoop:
         self._open.close()
 
     # ---------------------------------------------------------------- start
+
+    @property
+    def spaces(self) -> EnvSpaces:
+        """Observations and actions of the training environments."""
+        return self._vector.spaces
 
     def prepare(self, warm_start: WarmStart) -> None:
         """Check a warm start against the environment, before anything is written.

@@ -14,6 +14,7 @@ from surefoot.errors import UserError
 from surefoot.networks.validation import one_line
 from surefoot.policy import PolicySpec
 from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory
+from surefoot.spaces import EnvSpaces, require_same
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.checkpointing.writer import CheckpointWriter
@@ -37,7 +38,7 @@ class RunWriter:
         config: Configuration of the run.
         plan: Its resolved numbers.
         task: Training task.
-        vector: Training environments; their sizes and bounds are part of the policy file.
+        vector: Training environments; their spaces are part of checkpoints and the policy file.
         learner: Functions of one seed; its layers name columns.
 
     Attributes:
@@ -106,6 +107,7 @@ class RunWriter:
             "counters": {**host.counters(), "wall_seconds": wall_seconds},
             **{f"{name}_offset": log.offset() for name, log in self._logs.items()},
             "identity": self._identity(),
+            "spaces": self._vector.spaces.to_data(),
             "scores": self._scores,
             "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
         }
@@ -129,6 +131,7 @@ class RunWriter:
         with self._explain_mismatch(loaded.env_steps):
             offsets = {name: _offset(loaded.meta[f"{name}_offset"]) for name in self._logs}
             _check_identity(loaded.meta["identity"], self._identity())
+            require_same(EnvSpaces.from_data(loaded.meta["spaces"]), self._vector.spaces, "it", self._task.name)
             host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
             host.check(len(self._plan.seeds), self._vector.observation_size, self._vector.action_size)
             if host.agent_steps * self._plan.action_repeat != loaded.env_steps:
@@ -147,11 +150,7 @@ class RunWriter:
     def _policy_spec(self, env_steps: int) -> PolicySpec:
         seeds = self._plan.seeds
         return PolicySpec(
-            observation_size=self._vector.observation_size,
-            action_size=self._vector.action_size,
-            action_low=tuple(self._vector.action_low.tolist()),
-            action_high=tuple(self._vector.action_high.tolist()),
-            observation_keys=self._vector.observation_keys,
+            spaces=self._vector.spaces,
             task=self._task.name,
             algorithm=self._config.algorithm.name,
             env_steps=env_steps,

@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.policy import Policy
+from surefoot.spaces import require_same
 from surefoot.tasks import Task, make_vector
 from surefoot.tasks.rendering import Camera, View
 from surefoot.tasks.wrappers import Advance, Simulation
@@ -84,8 +85,7 @@ class RenderedSimulation:
         except BaseException:
             simulation.close()
             raise
-        self.observation_size, self.observation_keys = simulation.observation_size, simulation.observation_keys
-        self.action_low, self.action_high = simulation.action_low, simulation.action_high
+        self.spaces = simulation.spaces
         self.pace = Pace(1.0, 1.0)
         self._env_steps, self._return = 0, 0.0
         self._frames: list[Frame] = []
@@ -148,7 +148,7 @@ class Rollout:
         """Make the environment.
 
         Raises:
-            UserError: The environment cannot be made or rendered, or has other sizes than the policy.
+            UserError: The environment cannot be made or rendered, or has other spaces than the policy.
             EnvironmentFailure: Making it raised another exception.
         """
         simulations: list[RenderedSimulation] = []
@@ -161,10 +161,11 @@ class Rollout:
         self._vector = make_vector(rendered, [policy.seed], "evaluate", action_repeat=action_repeat, autoreset=False)
         self._policy, self._simulation = policy, simulations[0]
         self.step_seconds = self._simulation.control_seconds()
-        for name in ("observation_size", "action_size"):
-            if (found := getattr(self._vector, name)) != (expected := getattr(policy, name)):
-                self.close()
-                raise UserError(f"task '{task.name}' has {name} {found}, but the policy was trained with {expected}")
+        try:
+            require_same(policy.spaces, self._vector.spaces, "the policy", task.name)
+        except UserError:
+            self.close()
+            raise
 
     def episode(self, number: int, pace: Pace) -> Iterator[Frame]:
         """Play evaluation episode `number` with deterministic actions and yield its frames."""
@@ -172,14 +173,9 @@ class Rollout:
         observation, playing = self._vector.reset([number]), True
         yield from self._simulation.pop_frames()
         while playing:
-            step = self._vector.step(self._act(observation))
+            step = self._vector.step(self._policy.unit_action(observation))
             yield from self._simulation.pop_frames()
             observation, playing = step.observation, not step.ended[0]
-
-    def _act(self, observation: np.ndarray) -> np.ndarray:
-        """Return the actions [1, A] in [-1, 1], computed as in evaluations, so that returns are equal."""
-        low, high = self._policy.action_low, self._policy.action_high
-        return 2.0 * (self._policy(observation) - low) / (high - low) - 1.0
 
     def close(self) -> None:
         """Close the environment."""

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks.check.action_effects import check_action_effects
 from surefoot.tasks.check.findings import CheckReport, Findings, Measurements
 from surefoot.tasks.check.gymnasium_messages import check_api
 from surefoot.tasks.check.monitored_env import MonitoredEnv, Unusable
 from surefoot.tasks.check.random_rollout import RandomRollout
 from surefoot.tasks.check.repeatability import check_other_process, check_repeatability
-from surefoot.tasks.check.spaces import check_spaces, sample_actions, short
+from surefoot.tasks.check.spaces import check_spaces, short
+from surefoot.tasks.check.wrappers import check_wrappers
 from surefoot.tasks.registry import Task, get_task
 
 _COMPARED_STEPS = 200
@@ -68,8 +71,9 @@ class _Check:
         if horizon is None and env.spec is not None:
             horizon = env.spec.max_episode_steps
         measurements = Measurements()
-        if check_spaces(env, self._findings):
-            measurements = self._roll_out(env, steps, horizon)
+        if (spaces := check_spaces(env, self._findings)) is not None:
+            check_wrappers(env, self._findings)
+            measurements = self._roll_out(env, spaces, steps, horizon)
         with contextlib.suppress(Exception):
             env.close()
         return CheckReport(
@@ -82,28 +86,32 @@ class _Check:
             measurements=measurements,
         )
 
-    def _roll_out(self, env: gymnasium.Env[Any, Any], steps: int, horizon: int | None) -> Measurements:
-        space, findings, seed = env.action_space, self._findings, self._seed
-        assert isinstance(space, gymnasium.spaces.Box)
-        rollout = RandomRollout(MonitoredEnv(env, findings), findings)
+    def _roll_out(
+        self, env: gymnasium.Env[Any, Any], spaces: EnvSpaces, steps: int, horizon: int | None
+    ) -> Measurements:
+        self._spaces, findings, seed = spaces, self._findings, self._seed
+        rollout = RandomRollout(MonitoredEnv(env, spaces, findings), findings)
         bytes_per_copy: int | None = None
         is_repeatable = False
         with self._copies():
-            rollout.play(sample_actions(space, min(steps, 1000), seed), steps, seed)
+            rollout.play(self._actions(min(steps, 1000), seed), steps, seed)
             rollout.add_findings(horizon)
         if not findings.has_error:
             check_api(env, findings)
         with self._copies():
             bytes_per_copy = self._bytes_per_copy()
         with self._copies():
-            actions = sample_actions(space, min(steps, _COMPARED_STEPS), seed + 1)
+            actions = self._actions(min(steps, _COMPARED_STEPS), seed + 1)
             is_repeatable = check_repeatability(self._make, seed, actions, findings)
-        if "action-bounds" not in findings:
-            with self._copies():
-                check_action_effects(self._make, seed, findings, is_repeatable=is_repeatable)
+        with self._copies():
+            check_action_effects(self._make, seed, findings, is_repeatable=is_repeatable)
         if is_repeatable and not findings.has_error:
             check_other_process(self._task, seed, findings)
         return rollout.measurements(bytes_per_copy)
+
+    def _actions(self, steps: int, seed: int) -> np.ndarray:
+        """Return uniform random actions [steps, A] in [-1, 1], as in a warm-up."""
+        return np.random.default_rng(seed).uniform(-1.0, 1.0, (steps, self._spaces.action.size)).astype(np.float32)
 
     @contextlib.contextmanager
     def _copies(self) -> Iterator[None]:
@@ -119,7 +127,7 @@ class _Check:
         except UserError as error:
             self._findings.add("second-copy", str(error))
             raise Unusable from error
-        self._open.append(MonitoredEnv(env, self._findings))
+        self._open.append(MonitoredEnv(env, self._spaces, self._findings))
         return self._open[-1]
 
     def _bytes_per_copy(self) -> int | None:

@@ -32,17 +32,18 @@ KINDS: dict[str, Kind] = {
         "error",
         "the observation space is not supported",
         "training does not start",
-        "use a Box with at least one number, or a Dict of such Boxes; one-hot encode Discrete observations",
+        "use a Box with at least one number, or a Dict of such Boxes with printable texts as keys; one-hot encode "
+        "Discrete observations",
     ),
     "action-space": Kind(
         "error",
         "the action space is not supported",
         "training does not start: the policy is a squashed Gaussian over real numbers",
-        "use a Box of floats; map choices or integers to ranges of a float inside the environment",
+        "use a Box of float16, float32 or float64; map choices or integers to ranges of a float inside the environment",
     ),
     "action-bounds": Kind(
         "error",
-        "the action bounds are infinite or empty",
+        "the action bounds are infinite, empty or too far apart",
         "training does not start: the policy's range [-1, 1] cannot be mapped to the bounds",
         "declare the actual range of the actuators, for example Box(-1.0, 1.0, ...)",
     ),
@@ -69,6 +70,14 @@ KINDS: dict[str, Kind] = {
         "the observation looks like an image",
         "images are flattened and fed to multilayer perceptrons, which learn little from them",
         "observe positions and velocities, or encode the image inside the environment",
+    ),
+    "observation-normalised": Kind(
+        "error",
+        "a wrapper normalises observations",
+        "each copy of the environment has statistics of its own: evaluations show the policy other observations than "
+        "training did, so their scores are wrong, and neither checkpoints nor saved policies hold the statistics",
+        "remove the wrapper; --set observation_norm='ObservationNorm()' normalises in the algorithm, with statistics "
+        "that evaluations share and the policy stores",
     ),
     "spaces-change": Kind(
         "error",
@@ -202,6 +211,14 @@ KINDS: dict[str, Kind] = {
         "all rewards were equal",
         "random actions found no signal; with sparse rewards, learning starts only after a success",
         "check the reward function; shape the reward, or prefill the replay buffer with demonstrations",
+    ),
+    "reward-normalised": Kind(
+        "error",
+        "a wrapper normalises rewards",
+        "each copy of the environment has a scale of its own, which changes during training: evaluations sum scaled "
+        "rewards, so their returns have no unit and cannot be compared, and a resumed run starts with another scale",
+        "remove the wrapper; --set reward_scaling='ReturnScaling()' scales sampled rewards in the algorithm, and "
+        "evaluations keep the environment's own rewards",
     ),
     # Repeatability
     "seed-ignored": Kind(

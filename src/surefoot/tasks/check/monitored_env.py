@@ -12,10 +12,10 @@ import gymnasium
 import numpy as np
 from gymnasium.utils.passive_env_checker import env_reset_passive_checker, env_step_passive_checker
 
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks.check.findings import Findings
 from surefoot.tasks.check.gymnasium_messages import add_messages, collect_messages
 from surefoot.tasks.tracebacks import describe_exception
-from surefoot.tasks.wrappers import flatten_observations
 
 _LARGE = 1e5
 """Above this magnitude, float32 resolves steps of 0.008 and more."""
@@ -54,13 +54,12 @@ class CheckedStep(NamedTuple):
 class MonitoredEnv:
     """One copy of the environment whose return values are checked on every call."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], findings: Findings) -> None:
-        """Wrap `env`, whose observation space is supported."""
-        self.env = env
+    def __init__(self, env: gymnasium.Env[Any, Any], spaces: EnvSpaces, findings: Findings) -> None:
+        """Wrap `env`, whose spaces were described before."""
+        self.env, self.spaces = env, spaces
         self.action_label = ""
         self._findings = findings
-        self._spaces = (env.observation_space, env.action_space)
-        self._size, self._flatten = flatten_observations(env.observation_space, "checked")
+        self._gym_spaces = (env.observation_space, env.action_space)
         self._returned: list[tuple[np.ndarray, np.ndarray]] = []
         self._step = 0
 
@@ -75,7 +74,9 @@ class MonitoredEnv:
             returned: Any = self.env.reset(seed=seed)
         self._step = 0
         with collect_messages() as messages:
-            stub = SimpleNamespace(reset=lambda seed=None, options=None: returned, observation_space=self._spaces[0])
+            stub = SimpleNamespace(
+                reset=lambda seed=None, options=None: returned, observation_space=self._gym_spaces[0]
+            )
             env_reset_passive_checker(stub)
         self._require_tuple(returned, 2, call, messages)
         self._check_spaces()
@@ -83,20 +84,21 @@ class MonitoredEnv:
         add_messages(messages, self._findings)
         return observation
 
-    def step(self, action: np.ndarray) -> CheckedStep:
-        """Take one step.
+    def step(self, unit: np.ndarray) -> CheckedStep:
+        """Take one step with an action [A] in [-1, 1], which reaches the environment as in training.
 
         Raises:
             Unusable: The environment raised or returned something that training cannot use.
         """
         self._step += 1
-        call, passed = f"step {self._step}{self.action_label}", action.copy()
+        call, action = f"step {self._step}{self.action_label}", self.spaces.action.from_unit(unit)
+        passed = action.copy()
         with self._exceptions_from(call):
             started = time.perf_counter()
             returned: Any = self.env.step(passed)
             seconds = time.perf_counter() - started
         with collect_messages() as messages:
-            stub = SimpleNamespace(step=lambda _: returned, observation_space=self._spaces[0])
+            stub = SimpleNamespace(step=lambda _: returned, observation_space=self._gym_spaces[0])
             env_step_passive_checker(stub, action)
         self._require_tuple(returned, 5, call, messages)
         observation, reward, terminated, truncated, info = returned
@@ -117,10 +119,10 @@ class MonitoredEnv:
                     self._findings.add("autoreset", f"at {call}, info has the key '{key}'")
         return CheckedStep(flat, reward, terminated, truncated, seconds)
 
-    def step_past_the_end(self, action: np.ndarray) -> None:
+    def step_past_the_end(self, unit: np.ndarray) -> None:
         """Take a step after the end of an episode and ignore its result; raising is allowed there."""
         with contextlib.suppress(Exception):
-            self.env.step(action.copy())
+            self.env.step(self.spaces.action.from_unit(unit))
 
     def close(self) -> None:
         """Close the environment, ignoring exceptions."""
@@ -145,7 +147,7 @@ class MonitoredEnv:
             self._unusable("api", f"{call}: {'; '.join(messages) or f'returned {type(returned).__name__}'}")
 
     def _check_spaces(self) -> None:
-        for before, after in zip(self._spaces, (self.env.observation_space, self.env.action_space), strict=True):
+        for before, after in zip(self._gym_spaces, (self.env.observation_space, self.env.action_space), strict=True):
             if before is not after and before != after:
                 self._unusable("spaces-change", f"{before} has become {after}")
 
@@ -155,18 +157,18 @@ class MonitoredEnv:
                 self._findings.add("observation-aliased", f"{call} changed the observation returned before it")
         try:
             with np.errstate(over="ignore"):
-                flat = self._flatten(observation)
+                flat = self.spaces.flatten(observation)
         except (TypeError, ValueError, KeyError) as error:
             self._unusable("api", f"{call}: {'; '.join(messages) or error}")
-        if flat.shape != (self._size,):
-            self._unusable("api", f"{call}: the observation has {flat.size} numbers, its space has {self._size}")
+        if flat.size != (size := self.spaces.observation_size):
+            self._unusable("api", f"{call}: the observation has {flat.size} numbers, its space has {size}")
         index = int(np.argmax(np.where(np.isnan(flat), np.inf, np.abs(flat))))
         if not np.isfinite(flat[index]):
             self._unusable("observation-not-finite", f"entry {index} of the observation of {call} is {flat[index]}")
         if abs(flat[index]) > _LARGE:
             self._findings.add("observation-large", f"entry {index} of the observation of {call} is {flat[index]:g}")
         self._returned = []
-        for name, part, box in _parts(observation, self._spaces[0]):
+        for name, part, box in _parts(observation, self._gym_spaces[0]):
             array = np.asarray(part)
             if array.dtype.kind not in "fiub":
                 self._unusable("api", f"{call}: {name} has the dtype {array.dtype}, expected real numbers")

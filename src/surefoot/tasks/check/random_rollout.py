@@ -42,7 +42,7 @@ class RandomRollout:
         self._moves = False
 
     def play(self, actions: np.ndarray, steps: int, seed: int) -> None:
-        """Take `steps` steps, cycling through `actions` [N, ...]; episode k has the seed `seed` + k.
+        """Take `steps` steps, cycling through `actions` [N, A] in [-1, 1]; episode k has the seed `seed` + k.
 
         Raises:
             Unusable: The environment failed.

@@ -32,7 +32,7 @@ class Episodes(NamedTuple):
 
 
 def play(env: MonitoredEnv, seed: int, actions: np.ndarray) -> Episodes:
-    """Play `actions` [T, ...]; episode k has the seed `seed` + k.
+    """Play `actions` [T, A] in [-1, 1]; episode k has the seed `seed` + k.
 
     Raises:
         Unusable: The environment failed.

@@ -8,35 +8,27 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
-from surefoot.errors import UserError
+from surefoot.spaces import ActionSpec, EnvSpaces, UnsupportedSpace
 from surefoot.tasks.check.findings import Findings
-from surefoot.tasks.wrappers import TaskEnv, flatten_observations
+from surefoot.tasks.spaces import describe_spaces
+from surefoot.tasks.wrappers import TaskEnv
 
 _WIDE = 1e4
 """Half ranges above this look like placeholders; the widest of common simulators (motor torques in Nm) are smaller."""
 
 
-def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> bool:
-    """Check both spaces; return whether observations can be flattened and actions sampled."""
-    if not _check_observation_space(env.observation_space, findings):
-        return False
-    if isinstance(env, TaskEnv):
-        return _check_bounds(env.env_action_low, env.env_action_high, findings)  # its own space is always [-1, 1]
-    space = env.action_space
-    if not isinstance(space, Box) or space.dtype is None or space.dtype.kind != "f" or not space.low.size:
-        findings.add("action-space", str(space))
-        return False
-    return _check_bounds(space.low, space.high, findings)
-
-
-def sample_actions(space: Box, steps: int, seed: int) -> np.ndarray:
-    """Return uniform random actions [steps, *shape] in the space's dtype; unbounded entries are standard normal."""
-    rng = np.random.default_rng(seed)
-    low, high = np.broadcast_to(space.low, space.shape), np.broadcast_to(space.high, space.shape)
-    bounded = np.isfinite(low) & np.isfinite(high)
-    inside = rng.uniform(np.where(bounded, low, 0.0), np.where(bounded, high, 1.0), (steps, *space.shape))
-    outside = np.clip(rng.standard_normal((steps, *space.shape)), low, high)
-    return np.where(bounded, inside, outside).astype(space.dtype)
+def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> EnvSpaces | None:
+    """Check both spaces by the rule of training; return their description if they are supported, else None."""
+    try:
+        spaces = describe_spaces(env.observation_space, env.action_space, "checked")
+    except UnsupportedSpace as error:
+        space = env.observation_space if error.code == "observation-space" else env.action_space
+        findings.add(error.code, f"{space}: {error.reason}")
+        return None
+    _check_observation_space(env.observation_space, findings)
+    # The action space of a `TaskEnv` is always [-1, 1].
+    _check_bounds(env.spaces.action if isinstance(env, TaskEnv) else spaces.action, findings)
+    return spaces
 
 
 def short(space: gymnasium.Space[Any]) -> str:
@@ -48,14 +40,7 @@ def short(space: gymnasium.Space[Any]) -> str:
     return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape}, {space.dtype})"
 
 
-def _check_observation_space(space: gymnasium.Space[Any], findings: Findings) -> bool:
-    try:
-        size, _ = flatten_observations(space, "checked")
-    except UserError:
-        size = 0
-    if size == 0:
-        findings.add("observation-space", f"{space}, expected a Box or a Dict of Boxes with at least one number")
-        return False
+def _check_observation_space(space: gymnasium.Space[Any], findings: Findings) -> None:
     parts = {"observation": space}
     if isinstance(space, gymnasium.spaces.Dict):
         parts = dict(space.spaces)
@@ -64,24 +49,15 @@ def _check_observation_space(space: gymnasium.Space[Any], findings: Findings) ->
     for key, part in parts.items():
         if part.dtype == np.uint8 and len(part.shape or ()) >= 2:
             findings.add("observation-pixels", f"{key}: {part}")
-    return True
 
 
-def _check_bounds(low: np.ndarray, high: np.ndarray, findings: Findings) -> bool:
-    low, high = low.astype(np.float64).reshape(-1), high.astype(np.float64).reshape(-1)
-    half_range = (high - low) / 2.0  # NaN where both bounds are the same infinity
-    # Actions are scaled in float32, where the range of Box(-3.4e38, 3.4e38) overflows.
-    bad = ~(np.isfinite(half_range) & (2.0 * half_range < np.finfo(np.float32).max) & (half_range > 0.0))
-    wide, shifted = half_range > _WIDE, np.abs(low + high) > 1e-6 * half_range
-
-    def add(code: str, mask: np.ndarray) -> None:
+def _check_bounds(actions: ActionSpec, findings: Findings) -> None:
+    low, high = np.array(actions.low), np.array(actions.high)
+    half_range = (high - low) / 2.0
+    for code, mask in (
+        ("action-bounds-wide", half_range > _WIDE),
+        ("action-bounds-asymmetric", np.abs(low + high) > 1e-6 * half_range),
+    ):
         if mask.any():
             index = int(np.argmax(mask))
             findings.add(code, f"action entry {index} lies between {low[index]:g} and {high[index]:g}")
-
-    add("action-bounds", bad)
-    if bad.any():
-        return bool((high >= low).all())
-    add("action-bounds-wide", wide)
-    add("action-bounds-asymmetric", shifted)
-    return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.spaces import ActionSpec, EnvSpaces
 from surefoot.training.warm_start.transitions import Experience, number_frames
 
 ARRAYS = ("observations", "actions", "rewards", "next_observations", "terminated", "truncated")
@@ -28,6 +29,7 @@ class Dataset:
         rewards: [N] float32.
         terminated, truncated: [N] bool.
         parts: Keys and sizes of a Dict observation in the order of concatenation; None for a flat one.
+        actions_of: Shape, dtype and bounds of the actions where they were recorded; None if unknown.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Dataset:
     terminated: np.ndarray
     truncated: np.ndarray
     parts: tuple[tuple[str, int], ...] | None = None
+    actions_of: ActionSpec | None = None
 
     def __post_init__(self) -> None:
         """Validate the arrays.
@@ -82,36 +85,42 @@ class Dataset:
         """Return the number of unbroken sequences of transitions."""
         return int((~self._follows()).sum())
 
-    def fit(self, low: np.ndarray, high: np.ndarray, observation_size: int, keys: tuple[str, ...] | None) -> Experience:
-        """Return the transitions for an environment, as those of one seed.
+    def action_difference(self, spaces: EnvSpaces) -> str | None:
+        """Return one line with the first difference between the actions as recorded and an environment's, or None.
 
-        Args:
-            low: [A] lower action bounds, which actions of -1 stand for.
-            high: [A] upper action bounds.
-            observation_size: O.
-            keys: Keys of its Dict observation in the order of concatenation; None for a flat one.
+        Recorded actions are in the environment's units, so their meaning stays where only bounds or dtype differ.
+        """
+        if self.actions_of is None:
+            return None
+        if (different := self.actions_of.difference(spaces.action)) is None:
+            return None
+        what, there, here = different
+        return f"{self.name} was recorded with {what} {there}; the environment has {here}"
+
+    def fit(self, spaces: EnvSpaces) -> Experience:
+        """Return the transitions for an environment with `spaces`, as those of one seed.
 
         Raises:
-            UserError: Sizes differ, or actions are outside the bounds.
+            UserError: Sizes or keys differ, or actions are outside the bounds.
         """
-        columns = self._columns(observation_size, keys)
+        columns = self._columns(spaces)
         frame_of = number_frames(self._follows())
-        frames = np.zeros((int(frame_of[-1]) + 2, observation_size), np.float32)
+        frames = np.zeros((int(frame_of[-1]) + 2, spaces.observation_size), np.float32)
         frames[frame_of], frames[frame_of + 1] = self.observations[:, columns], self.next_observations[:, columns]
         return Experience(
-            actions=self._unit_actions(low, high)[None],
+            actions=self._unit_actions(spaces.action)[None],
             rewards=self.rewards[None],
             terminated=self.terminated[None],
             frame_of=frame_of[None],
             frames=(frames,),
         )
 
-    def _columns(self, observation_size: int, keys: tuple[str, ...] | None) -> np.ndarray:
+    def _columns(self, spaces: EnvSpaces) -> np.ndarray:
         """Return the column in the data of each entry of the environment's observation."""
-        size = self.observations.shape[1]
-        if size != observation_size:
+        size, keys = self.observations.shape[1], spaces.observation_keys
+        if size != spaces.observation_size:
             raise UserError(
-                f"{self.name}: observations have {size} entries, those of the environment {observation_size}"
+                f"{self.name}: observations have {size} entries, those of the environment {spaces.observation_size}"
             )
         if keys is None or self.parts is None:
             return np.arange(size)
@@ -119,20 +128,24 @@ class Dataset:
         places = {key: np.arange(starts[i], starts[i + 1]) for i, (key, _) in enumerate(self.parts)}
         if places.keys() != set(keys):
             raise UserError(f"{self.name}: observations have the keys {sorted(places)}, expected {sorted(keys)}")
+        for part in spaces.observation:
+            if part.key is not None and (found := len(places[part.key])) != part.size:
+                raise UserError(
+                    f"{self.name}: observation {part.key!r} has {found} entries, that of the environment {part.size}"
+                )
         return np.concatenate([places[key] for key in keys])
 
-    def _unit_actions(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Return the actions [N, A] mapped from [low, high] to [-1, 1]."""
-        if self.actions.shape[1] != len(low):
+    def _unit_actions(self, spec: ActionSpec) -> np.ndarray:
+        """Return the actions [N, A] mapped to [-1, 1]."""
+        if self.actions.shape[1] != spec.size:
             raise UserError(
-                f"{self.name}: actions have {self.actions.shape[1]} entries, those of the environment {len(low)}"
+                f"{self.name}: actions have {self.actions.shape[1]} entries, those of the environment {spec.size}"
             )
-        unit = 2.0 * (self.actions - low) / (high - low) - 1.0
-        outside = np.abs(unit) > 1.0 + _TOLERANCE
+        outside = spec.outside(self.actions, _TOLERANCE)
         if outside.any():
             row, column = np.argwhere(outside)[0]
             raise UserError(
                 f"{self.name}: entry {column} of action {row:,} is {self.actions[row, column]:g}, outside the "
-                f"environment's bounds {low[column]:g} to {high[column]:g}"
+                f"environment's bounds {spec.low[column]:g} to {spec.high[column]:g}"
             )
-        return np.clip(unit, -1.0, 1.0).astype(np.float32)
+        return spec.to_unit(self.actions)

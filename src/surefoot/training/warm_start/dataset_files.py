@@ -16,6 +16,8 @@ from surefoot.errors import MissingDependency, UserError
 from surefoot.runs.arrays import check_array_sizes
 from surefoot.runs.atomic import digest_of
 from surefoot.runs.untrusted import why_missing
+from surefoot.spaces import ActionSpec, UnsupportedSpace
+from surefoot.tasks.spaces import describe_action
 from surefoot.training.warm_start.dataset import ARRAYS, Dataset
 
 
@@ -123,7 +125,21 @@ def _read_minari(data: str) -> Dataset:
     sha256 = hashlib.sha256()
     for name in ARRAYS:
         sha256.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return Dataset(name=data, sha256=sha256.hexdigest(), parts=episodes[0]["parts"], **_plain(data, arrays))
+    return Dataset(
+        name=data,
+        sha256=sha256.hexdigest(),
+        parts=episodes[0]["parts"],
+        actions_of=_recorded_actions(dataset),
+        **_plain(data, arrays),
+    )
+
+
+def _recorded_actions(dataset: Any) -> ActionSpec | None:
+    """Return the actions of the environment that a dataset was recorded in; None if it does not declare bounds."""
+    try:
+        return describe_action(dataset.action_space)
+    except UnsupportedSpace:
+        return None
 
 
 def _episode(episode: Any) -> dict[str, Any]:

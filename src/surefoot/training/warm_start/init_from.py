@@ -18,6 +18,7 @@ from surefoot.algorithms.optimism import OptimistState
 from surefoot.errors import UserError
 from surefoot.networks import MLP, TorsoConfig
 from surefoot.runs import RunDirectory
+from surefoot.spaces import EnvSpaces, require_same
 from surefoot.training.warm_start.transitions import Experience, newest
 
 _NETWORKS = (".actor.params", ".actor.batch_stats", ".critic.params", ".critic.batch_stats")
@@ -33,6 +34,7 @@ class SourceRun:
         algorithm: Algorithm it trained.
         seeds: Training seeds.
         action_repeat: Env steps per agent step.
+        spaces: Observations and actions of its environment.
         env_steps: Env steps of the checkpoint.
         held: Number of transitions that all seeds still hold.
         skipped: One line for each newer checkpoint that could not be used.
@@ -43,6 +45,7 @@ class SourceRun:
     algorithm: Algorithm
     seeds: tuple[int, ...]
     action_repeat: int
+    spaces: EnvSpaces
     env_steps: int
     held: int
     skipped: tuple[str, ...]
@@ -67,6 +70,7 @@ class SourceRun:
                 algorithm=algorithm_from_data(identity["algorithm"]),
                 seeds=tuple(int(seed) for seed in identity["seeds"]),
                 action_repeat=int(identity["action_repeat"]),
+                spaces=EnvSpaces.from_data(loaded.meta["spaces"]),
                 env_steps=loaded.env_steps,
                 held=int(counters["num_transitions"].min() - counters["oldest"].max()),
                 skipped=tuple(loaded.skipped),
@@ -115,7 +119,6 @@ class SourceRun:
         Raises:
             UserError: An array is missing or has another size.
         """
-        self._check_sizes(like)
         wanted = transferred(jax.eval_shape(like.init, jax.random.key(0)))
         leaves, _ = jax.tree_util.tree_flatten_with_path(wanted)
         names = {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves}
@@ -135,19 +138,35 @@ class SourceRun:
 
         return jax.tree_util.tree_map_with_path(take, wanted)
 
-    def _check_sizes(self, like: Learner) -> None:
-        """Validate the environment's sizes, for a message in its terms rather than those of a layer."""
-        layers = (
-            ("observations", ".actor.params['torso']['dense_0']['kernel']", 1, like.spec.observation_size),
-            ("actions", ".actor.params['mean']['kernel']", 2, like.spec.action_size),
-        )
-        for what, name, axis, here in layers:
-            array = self._arrays.get(name)
-            if array is not None and array.ndim == 3 and array.shape[axis] != here:
+    def check_spaces(self, here: EnvSpaces, task: str) -> str | None:
+        """Validate an environment against the one that the networks were trained in.
+
+        Another task may differ in shapes, keys and bounds: a policy acts in [-1, 1].
+
+        Args:
+            here: Spaces of the environment of this run.
+            task: Name of its task.
+
+        Returns:
+            One line with the first difference from the environment of another task; None if there is none.
+
+        Raises:
+            UserError: Sizes differ, or anything else on the same task.
+        """
+        if self.task == task:
+            require_same(self.spaces, here, str(self.path), task)
+        for what, mine, theirs in (
+            ("observations", self.spaces.observation_size, here.observation_size),
+            ("actions", self.spaces.action.size, here.action.size),
+        ):
+            if mine != theirs:
                 raise UserError(
-                    f"{self.path} was trained on {self.task}, whose {what} have {array.shape[axis]} entries; here they "
-                    f"have {here}"
+                    f"{self.path} was trained on {self.task}, whose {what} have {mine} entries; here they have {theirs}"
                 )
+        if (different := self.spaces.difference(here)) is None:
+            return None
+        what, mine_text, theirs_text = different
+        return f"{self.path} was trained on {self.task} with {what} {mine_text}; {task} has {theirs_text}"
 
     def experience(self, most: int) -> Experience:
         """Return the newest transitions that every seed still holds, at most ``most``.

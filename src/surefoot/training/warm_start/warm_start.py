@@ -12,7 +12,7 @@ import numpy as np
 
 from surefoot.algorithms import Learner, LearnerState
 from surefoot.errors import UserError
-from surefoot.policy import load_policy
+from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, VectorEnv
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
 from surefoot.training.plan import Plan
@@ -115,19 +115,22 @@ class WarmStart:
         """Validate against the environment.
 
         Raises:
-            UserError: Sizes, action bounds or the action repeat differ.
+            UserError: Sizes or keys differ, with transitions also action bounds or the action repeat, or, for networks
+                of the same task, anything in its spaces.
         """
         if self._source is not None:
+            if (difference := self._source.check_spaces(vector.spaces, task.name)) is not None:
+                self.messages += (difference,)
             self._learner = self._source.learner(learner, num_seeds)
             if self._experience is not None:
-                _check_same_actions(self._source, vector, task, plan.action_repeat)
+                _check_same_actions(self._source, vector.spaces, task, plan.action_repeat)
                 sizes = self._experience.frames[0].shape[1:] + self._experience.actions.shape[2:]
                 if sizes != (vector.observation_size, vector.action_size):
                     raise UserError(f"the replay log of {self._source.path} does not fit its networks")
         if self._dataset is not None:
-            self._experience = self._dataset.fit(
-                vector.action_low, vector.action_high, vector.observation_size, vector.observation_keys
-            )
+            if (difference := self._dataset.action_difference(vector.spaces)) is not None:
+                self.messages += (difference,)
+            self._experience = self._dataset.fit(vector.spaces)
         if self._experience is not None and len(self._experience.frames) != num_seeds:
             self._experience = self._experience.for_seeds(num_seeds)
 
@@ -148,22 +151,16 @@ class WarmStart:
         return state
 
 
-def _check_same_actions(source: SourceRun, vector: VectorEnv, task: Task, action_repeat: int) -> None:
+def _check_same_actions(source: SourceRun, spaces: EnvSpaces, task: Task, action_repeat: int) -> None:
     """Validate that stored actions have the same meaning in this run."""
     if source.action_repeat != action_repeat:
         raise UserError(
             f"a transition of {source.path} takes {source.action_repeat} env steps, one of this run {action_repeat}: "
             "leave init_replay out, or set the same action_repeat"
         )
-    if source.task == task.name:
-        return
-    policy = load_policy(source.path)
-    for name, there, here in (
-        ("lower", policy.action_low, vector.action_low),
-        ("upper", policy.action_high, vector.action_high),
-    ):
-        if not np.allclose(there, here):
-            raise UserError(
-                f"{source.path} was trained on {source.task}, whose {name} action bounds are {there.tolist()}; those "
-                f"of {task.name} are {here.tolist()}: leave init_replay out"
-            )
+    if (different := source.spaces.action.difference(spaces.action)) is not None:
+        what, there, here = different
+        raise UserError(
+            f"{source.path} was trained on {source.task} with {what} {there}; {task.name} has {here}: leave "
+            "init_replay out"
+        )

@@ -1,0 +1,10 @@
+"""Observations and actions of an environment: shapes, dtypes, keys and bounds, as stored with runs and policies.
+
+The one place that decides which spaces are supported and how actions in [-1, 1] become the environment's own.
+"""
+
+from surefoot.spaces.actions import ActionSpec
+from surefoot.spaces.env_spaces import EnvSpaces, ObservationPart, require_same
+from surefoot.spaces.validation import UnsupportedSpace
+
+__all__ = ["ActionSpec", "EnvSpaces", "ObservationPart", "UnsupportedSpace", "require_same"]
