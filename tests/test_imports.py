@@ -19,9 +19,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control_groups": set(),
     "machine": {"control_groups", "processes", "errors"},
     "types": set(),
+    "signals": set(),
+    "streams": set(),
     "runs": {"text", "errors"},
     "policy": {"spaces", "runs", "errors"},
-    "tasks": {"spaces", "machine", "processes", "runs", "errors"},
+    "tasks": {"streams", "signals", "spaces", "machine", "processes", "runs", "errors"},
     "output": {"runs", "errors"},
     "model_card": {"text", "output", "policy", "runs", "errors"},
     "networks": {"machine", "types", "runs", "errors"},
@@ -30,6 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {
         "text",
         "spaces",
+        "streams",
+        "signals",
         "diagnostics",
         "machine",
         "algorithms",
@@ -42,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs",
         "errors",
     },
-    "dashboards": {"text", "training", "runs", "errors"},
+    "dashboards": {"streams", "text", "training", "runs", "errors"},
     "export": {
         "spaces",
         "text",
@@ -72,6 +76,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {
         "control_groups",
+        "streams",
+        "signals",
         "machine",
         "processes",
         "training",
@@ -87,6 +93,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "video": {"spaces", "output", "machine", "processes", "tasks", "policy", "runs", "errors"},
     "cli": {
         "text",
+        "streams",
+        "signals",
         "machine",
         "control_groups",
         "report",

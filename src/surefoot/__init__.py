@@ -5,7 +5,7 @@ Importing this package imports neither JAX nor a simulator: public names are imp
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from surefoot.tasks.check import CheckReport, Finding, check_env
     from surefoot.training.api import Run, evaluate, resume, train
     from surefoot.training.callbacks import Callback, StepView, StopTraining
-    from surefoot.video import record
+    from surefoot.video.record import record
 
     __version__: str
 
@@ -62,7 +62,7 @@ _NAMES = {
     "surefoot.tasks.check": "CheckReport Finding check_env",
     "surefoot.training.api": "Run evaluate resume train",
     "surefoot.training.callbacks": "Callback StepView StopTraining",
-    "surefoot.video": "record",
+    "surefoot.video.record": "record",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -127,6 +127,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name from its module on first use."""
     if name == "__version__":
+        from importlib import metadata  # takes longer to import than the rest of this file
+
         value: Any = metadata.version("surefoot")
     elif name in _HOME:
         value = getattr(import_module(_HOME[name]), name)

@@ -29,7 +29,7 @@ from surefoot.cli.bench_tables import makespan, status_lines
 from surefoot.cli.main import main
 from surefoot.errors import RunFailure
 from surefoot.runs.owner import read_owner
-from surefoot.training.runtime.signals import StopSignal
+from surefoot.signals import StopSignal
 from surefoot.types import EnvSpec
 from tests.benchmark.support import rows_without_clock, write_grid
 from tests.training.recording import Recording
@@ -168,12 +168,13 @@ def test_failing_cell_does_not_affect_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_grid_leaves_checkpoints(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_stopped_grid_leaves_checkpoints(number: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = launch(str(write_grid(tmp_path / "g.toml", env_steps=200_000, replay_capacity=600)), "--out", str(out))
     folder = out / "cells" / "probe-action--small-sac--utd1--s0-0"
     wait_until(lambda: (folder / "checkpoints").exists(), process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     printed, _ = process.communicate(timeout=200)
     assert process.returncode == 130, printed
     assert "continue with the same command" in printed

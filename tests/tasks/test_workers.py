@@ -241,6 +241,7 @@ def test_workers_ignore_signals() -> None:
         for pid in worker_pids(env):
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGHUP)
         assert env.step(ZERO).active.all()
 
 

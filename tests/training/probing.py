@@ -22,6 +22,7 @@ from surefoot.algorithms import (
 from surefoot.algorithms.presets import get_preset
 from surefoot.networks import MLP, BatchRenorm, TorsoConfig
 from surefoot.runs import RunDirectory
+from surefoot.signals import StopSignal
 from surefoot.tasks import get_task
 from surefoot.tasks.probes import PROBES
 from surefoot.training.callbacks import EventDispatcher
@@ -29,7 +30,6 @@ from surefoot.training.config import TrainConfig
 from surefoot.training.config_file import describe_run
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
-from surefoot.training.runtime.signals import StopSignal
 from tests.training.recording import Recording
 
 WIDTH, UTD, WARMUP, AGENT_STEPS = 32, 4, 100, 900

@@ -18,6 +18,7 @@ import surefoot
 from surefoot.algorithms import ResetAt
 from surefoot.errors import RunFailure
 from surefoot.runs import CheckpointStore, RunDirectory, checkpoints
+from surefoot.signals import StopSignal
 from surefoot.tasks import get_task
 from surefoot.tasks.vector import LocalVectorEnv, WorkerVectorEnv
 from surefoot.training.callbacks import EventDispatcher
@@ -26,7 +27,6 @@ from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
 from surefoot.training.population import Population
-from surefoot.training.runtime.signals import StopSignal
 from tests.tasks import zoo
 from tests.training.recording import Recording
 from tests.training.small import TWO_SEEDS, small

@@ -17,8 +17,8 @@ from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.launchers import PARENT
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs.progress import is_locked
-
-INTERRUPTED = 130
+from surefoot.signals import INTERRUPTED
+from surefoot.streams import protect, show_error
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,13 +35,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     folder, name = arguments
     _die_with_parent()
+    protect(required=False)
     try:
         return _train(GridFolder.open(Path(folder)), name)
     except UserError as error:
-        print(f"surefoot: error: {error}", file=sys.stderr, flush=True)
+        show_error(error)
         return 2
     except RunFailure as error:
-        print(f"surefoot: error: {error}", file=sys.stderr, flush=True)
+        show_error(error)
         return 1
 
 

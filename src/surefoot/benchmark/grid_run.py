@@ -12,9 +12,8 @@ from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.launchers import Job, JobEnd, Launcher
 from surefoot.processes import python_command
 from surefoot.runs.progress import RunReader, RunState
-from surefoot.training.runtime.signals import StopSignal
+from surefoot.signals import INTERRUPTED, StopSignal
 
-INTERRUPTED = 130
 MAX_LOSSES = 10
 """Losses of its machine after which a cell counts as failed."""
 _WAIT_SECONDS = 0.5

@@ -45,6 +45,10 @@ PARENT = "SUREFOOT_CELL_PARENT"
 launcher may be killed during the job's imports."""
 
 
+UTF8 = {"PYTHONIOENCODING": "utf-8"}
+"""Environment variable of processes whose output goes to a file or to this process, in any locale."""
+
+
 class Launcher(Protocol):
     """Runs jobs concurrently. A context manager that kills running jobs at its end."""
 

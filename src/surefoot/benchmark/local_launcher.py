@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
+from surefoot.benchmark.launchers import PARENT, UTF8, Job, JobEnd, open_log
 from surefoot.errors import UserError
 from surefoot.machine import core_numbers, usable_cores
 
@@ -83,7 +83,7 @@ class LocalLauncher:
             RunFailure: Its log cannot be written.
         """
         slot = min(set(range(len(self._cores))) - {own.slot for own in self._running.values()})
-        environment = {**os.environ, PARENT: str(os.getpid())}
+        environment = {**os.environ, **UTF8, PARENT: str(os.getpid())}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot]
         log = open_log(job.log)

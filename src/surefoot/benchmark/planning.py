@@ -18,10 +18,12 @@ import numpy as np
 from surefoot.algorithms import Algorithm, Learner
 from surefoot.benchmark.attempts import ending_text
 from surefoot.benchmark.grid import Cell
+from surefoot.benchmark.launchers import UTF8
 from surefoot.benchmark.train_step import TrainStep, flop_per_update
 from surefoot.errors import RunFailure, UserError
 from surefoot.machine import resolve_precision
 from surefoot.processes import python_command, run_program
+from surefoot.streams import emit, protect, separate_foreign_output, stdout
 from surefoot.tasks import Task, get_task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
@@ -195,10 +197,10 @@ def calibrate(
             "cores": cores,
         }
     )
-    done = run_program(python_command(__name__), content=request.encode())
+    done = run_program(python_command(__name__), content=request.encode(), environment={**os.environ, **UTF8})
     if done.exit_code:
         raise RunFailure(f"the calibration failed: {done.last_line or ending_text(done.exit_code)}")
-    return Calibration(**json.loads(done.output.splitlines()[-1]))
+    return Calibration(**json.loads(done.output))
 
 
 def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Calibration:
@@ -232,7 +234,9 @@ def _step_rate(task: Task) -> float:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read a request from standard input and print the measurements as the last line."""
+    """Read a request from standard input and print the measurements."""
+    protect()
+    separate_foreign_output()
     try:
         _answer()
     except UserError as error:
@@ -244,4 +248,5 @@ def _answer() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cores"]])
     found = _measure([Cell(**cell) for cell in request["cells"]], request["tasks"], request["seconds"])
-    print(json.dumps(vars(found)))
+    emit(json.dumps(vars(found)))
+    stdout().flush()

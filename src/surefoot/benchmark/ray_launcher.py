@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from surefoot.benchmark.launchers import PARENT, Job, JobEnd, open_log
+from surefoot.benchmark.launchers import PARENT, UTF8, Job, JobEnd, open_log
 from surefoot.benchmark.local_launcher import visible_gpus
 from surefoot.control_groups import memory_limit
 from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.machine import free_host_memory, usable_cores
+from surefoot.signals import blocked_in_children
 
 try:
     # Read at import: no usage reports, no warnings in our output.
@@ -63,7 +64,7 @@ def run_cell(command: tuple[str, ...], log: str, stop_file: str) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, PARENT: str(os.getpid())},
+                env={**os.environ, **UTF8, PARENT: str(os.getpid())},
             )
             stop_sent = False
             while (code := process.poll()) is None:
@@ -109,8 +110,12 @@ class RayLauncher:
         else:
             settings |= {"address": self._address}
         try:
-            with _no_stderr():
+            # A terminal that closes sends SIGHUP to the cluster's processes as well, and cells end with these.
+            with _no_stderr(), blocked_in_children(signal.SIGHUP):
                 ray.init(**settings)
+        except KeyboardInterrupt:
+            ray.shutdown()
+            raise
         except Exception as error:  # Ray raises many kinds, a bare Exception among them
             where = "on this machine" if self._address in (None, "auto") else f"at {self._address}"
             reason = " ".join(str(error).split())[:300]

@@ -14,6 +14,8 @@ import tyro
 from surefoot.cli.display import duration_text
 from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
+from surefoot.signals import StopSignal
+from surefoot.streams import continue_without_output, emit, show, stdout
 from surefoot.text import printable
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Bench:
     dry_run: bool = False
     """Print the cells and their estimated cost, from a calibration of about 30 seconds; write nothing."""
 
+    imports = ("surefoot.benchmark.grid_run", "surefoot.benchmark.planning")
+
     def run(self) -> int:
         """Run the grid; return the exit code."""
         import jax
@@ -74,33 +78,30 @@ class Bench:
         from surefoot.benchmark.folder import GridFolder
         from surefoot.benchmark.grid_run import GridRun
         from surefoot.benchmark.planning import cell_cost
-        from surefoot.training.runtime.signals import StopSignal
 
+        continue_without_output()
         start = time.monotonic()
         memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}
         launcher = self._launcher(self._unfinished(grid), max(memory.values()))
-        folder = GridFolder.create(self.out or Path("runs") / grid.name, grid)
-        lock = folder.lock()
-        lock.acquire()
-        try:
-            with launcher, StopSignal() as stop:
+        with launcher, StopSignal() as stop:  # before anything is written
+            folder = GridFolder.create(self.out or Path("runs") / grid.name, grid)
+            lock = folder.lock()
+            lock.acquire()
+            try:
                 if lock.note is not None:
-                    print(lock.note, flush=True)
-                print(
-                    f"{grid.name}: {len(grid.cells)} cells in {printable(folder.path)}, {launcher.describe()}",
-                    flush=True,
-                )
+                    show(lock.note)
+                show(f"{grid.name}: {len(grid.cells)} cells in {printable(folder.path)}, {launcher.describe()}")
                 outcome = GridRun(folder, launcher, memory, self.retries, _print_timed).run(stop)
-        finally:
-            lock.release()
-        print(
+            finally:
+                lock.release()
+        emit(
             f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.left)} left, "
             f"{duration_text(time.monotonic() - start)}"
         )
         for name in outcome.failed:
-            print(f"failed: {name}, see {printable(folder.log_path(name))}")
+            emit(f"failed: {name}, see {printable(folder.log_path(name))}")
         if outcome.left:
-            print("continue with the same command")
+            emit("continue with the same command")
         return outcome.exit_code
 
     def _unfinished(self, grid: Grid) -> int:
@@ -131,14 +132,14 @@ class Bench:
         costs = [cell_cost(cell) for cell in grid.cells]
         largest = max(cost.memory_bytes for cost in costs)
         launcher = LocalLauncher(len(grid.cells), self.max_parallel, free_host_memory(), largest)
-        print(f"{grid.name}: {grid.description}" if grid.description else grid.name)
-        print("calibrating for about 30 seconds ...", file=sys.stderr, flush=True)
+        emit(f"{grid.name}: {grid.description}" if grid.description else grid.name)
+        show("calibrating for about 30 seconds ...", sys.stderr)
         found = calibrate(grid.cells, costs, launcher.cores_each)
         seconds = [found.seconds(cell, cost, launcher.cores_each) for cell, cost in zip(grid.cells, costs, strict=True)]
-        print("\n".join(plan_lines(costs, seconds)))
+        emit("\n".join(plan_lines(costs, seconds)))
         measured = sorted({shape_of(cell) for cell in grid.cells} & found.flop_per_second.keys())
-        print(f"\n{launcher.describe()}: about {duration_text(makespan(seconds, launcher.slots))}")
-        print(
+        emit(f"\n{launcher.describe()}: about {duration_text(makespan(seconds, launcher.slots))}")
+        emit(
             f"measured: updates of {', '.join(measured)}; steps of {', '.join(sorted(found.env_steps_per_second))}; "
             "the rest is assumed to be as slow as the slowest of these"
         )
@@ -154,6 +155,8 @@ class BenchStatus:
     once: bool = False
     """Print the table once, as it is always done if standard output is not a terminal."""
 
+    imports = ("rich.live", "surefoot.benchmark.status", "surefoot.cli.bench_tables")
+
     def run(self) -> int:
         """Show the cells; return the exit code."""
         from rich.console import Console
@@ -165,9 +168,9 @@ class BenchStatus:
         from surefoot.cli.bench_tables import status_lines
 
         reader = GridReader(GridFolder.open(self.path))
-        console = Console()
-        if self.once or not sys.stdout.isatty() or console.is_dumb_terminal:
-            print("\n".join(line for line, _ in status_lines(reader.read(), problem=reader.problem)))
+        console = Console(file=stdout())
+        if self.once or not stdout().isatty() or console.is_dumb_terminal:
+            emit("\n".join(line for line, _ in status_lines(reader.read(), problem=reader.problem)))
             return 0
         with Live(console=console, auto_refresh=False) as live:
             try:
@@ -183,4 +186,4 @@ class BenchStatus:
 
 
 def _print_timed(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    show(f"{time.strftime('%H:%M:%S')} {line}")

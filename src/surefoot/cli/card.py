@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from surefoot.cli.options import RunPath
+from surefoot.streams import emit
 
 _OUT = tyro.conf.arg(
     aliases=("-o",), metavar="FILE", help_behavior_hint="(default: MODEL_CARD.md in the run directory)"
@@ -24,10 +25,12 @@ class Card:
     out: Annotated[Path | None, _OUT] = None
     """File to write; an existing one is replaced."""
 
+    imports = ("surefoot.model_card",)
+
     def run(self) -> int:
         """Write the card and print its path; return the exit code."""
         from surefoot.model_card import write_model_card
         from surefoot.text import printable
 
-        print(printable(write_model_card(self.path, self.out)))
+        emit(printable(write_model_card(self.path, self.out)))
         return 0

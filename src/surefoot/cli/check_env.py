@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json as json_format
-import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from surefoot.cli.options import Int, TaskName
+from surefoot.streams import emit, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +34,8 @@ class CheckEnv:
     json: bool = False
     """Print one JSON object instead of text."""
 
+    imports = ("rich.console", "surefoot.tasks.check")
+
     def run(self) -> int:
         """Print the report; return the exit code."""
         from rich.console import Console
@@ -41,14 +43,13 @@ class CheckEnv:
         from surefoot.tasks.check import check_env
 
         progress = Console(stderr=True)
-        status = progress.status(f"checking {self.task}") if progress.is_terminal else contextlib.nullcontext()
-        # Output of the environment must not mix with the report.
-        with status, contextlib.redirect_stdout(sys.stderr):
+        shown = progress.is_terminal
+        with progress.status(f"checking {self.task}", spinner="line") if shown else contextlib.nullcontext():
             report = check_env(self.task, steps=self.steps, seed=self.seed)
         if self.json:
-            print(json_format.dumps({"ok": report.ok, **asdict(report)}, indent=2))
+            emit(json_format.dumps({"ok": report.ok, **asdict(report)}, indent=2))
         else:
-            print_report(report, Console(highlight=False))
+            print_report(report, Console(file=stdout(), highlight=False))
         return 0 if report.ok else 1
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from surefoot.streams import encodable, stdout
 from surefoot.text import printable, python_literal, shell_command, shell_path
 from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
 
@@ -135,8 +135,8 @@ def make_display() -> PlainDisplay:
     """Return the display for standard output: a live one on a terminal."""
     from rich.console import Console
 
-    console = Console()
-    if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal:
+    console = Console(file=stdout())
+    if stdout().isatty() and console.is_terminal and not console.is_dumb_terminal:
         from surefoot.cli.live import LiveDisplay
 
         return LiveDisplay(console)
@@ -178,8 +178,8 @@ def closing_lines(event: RunFinished, task: str) -> list[str]:
 
 
 def path_text(path: Path) -> str:
-    """Return a path as printable text, relative if it is inside the working directory."""
-    return printable(_relative(path))
+    """Return a path as standard output can show it, relative if it is inside the working directory."""
+    return encodable(printable(_relative(path)), stdout())
 
 
 def _relative(path: Path) -> Path:

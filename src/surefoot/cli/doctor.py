@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from surefoot import machine
 from surefoot.control_groups import cpu_quota, memory_limit
+from surefoot.streams import emit, show
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ class Doctor:
         """Print the report; return the exit code."""
         report = examine()
         if self.json:
-            print(json_format.dumps(asdict(report), indent=2))
+            emit(json_format.dumps(asdict(report), indent=2))
         else:
             _print(report)
         for problem in report.problems:
-            print(f"surefoot: problem: {problem}", file=sys.stderr)
+            show(f"surefoot: problem: {problem}", sys.stderr)
         return 1 if report.problems else 0
 
 
@@ -118,6 +119,6 @@ def _print(report: Report) -> None:
         ("disk", f"{size(report.disk_free)} free here"),
     ]
     for name, value in rows:
-        print(f"{name:<12}  {value}")
+        emit(f"{name:<12}  {value}")
     if not report.problems:
-        print("no problems found")
+        emit("no problems found")

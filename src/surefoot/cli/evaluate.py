@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.listing import print_table
 from surefoot.cli.options import Int, RunPath, RunTask
+from surefoot.streams import emit
 
 if TYPE_CHECKING:
     from surefoot.training.evaluation import EvaluationResult
@@ -27,6 +28,8 @@ class Evaluate:
     json: bool = False
     """Whether to print a JSON object with every episode instead of a table of means."""
 
+    imports = ("surefoot.training.api",)
+
     def run(self) -> int:
         """Evaluate, print the results and return the exit code."""
         from surefoot.text import readable
@@ -35,7 +38,7 @@ class Evaluate:
         seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task)
         if self.json:
             entries = [_data(seed, index, episodes) for index, seed in enumerate(seeds)]
-            print(json_format.dumps({"path": readable(self.path), "seeds": entries}, indent=2))
+            emit(json_format.dumps({"path": readable(self.path), "seeds": entries}, indent=2))
         else:
             print_table(*_table(seeds, episodes))
         return 0

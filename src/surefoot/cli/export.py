@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from surefoot.cli.options import RunPath, SeedInt
+from surefoot.streams import emit
 
 _OUT = tyro.conf.arg(
     aliases=("-o",), metavar="FILE", help_behavior_hint="(default: the run's name, in the current folder)"
@@ -26,6 +27,8 @@ class Export:
     out: Annotated[Path | None, _OUT] = None
     """ONNX file to write; an existing one is replaced."""
 
+    imports = ("surefoot.export.api",)
+
     def run(self) -> int:
         """Export the policy, print a summary and return the exit code."""
         from surefoot.export.api import export_policy
@@ -36,8 +39,8 @@ class Export:
         score = "not evaluated" if about["score"] is None else f"score {about['score']:.3g}"
         sizes = f"[batch, {about['observation']['size']}] -> action [batch, {about['action']['size']}]"
         difference = f"{export.max_difference:.1e} on {export.observations:,} stored observations"
-        print(f"{printable(export.path)} ({size / 1e3:,.0f} kB)")
-        print(f"  {about['task']}, {about['algorithm']}, seed {export.seed}, {about['env_steps']:,} env steps, {score}")
-        print(f"  observation {sizes}, float32, within the environment's bounds")
-        print(f"  largest difference from the trained actor: {difference}")
+        emit(f"{printable(export.path)} ({size / 1e3:,.0f} kB)")
+        emit(f"  {about['task']}, {about['algorithm']}, seed {export.seed}, {about['env_steps']:,} env steps, {score}")
+        emit(f"  observation {sizes}, float32, within the environment's bounds")
+        emit(f"  largest difference from the trained actor: {difference}")
         return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.options import PresetName
+from surefoot.streams import emit
 
 if TYPE_CHECKING:
     from surefoot.algorithms.presets import PresetInfo
@@ -79,7 +80,7 @@ class Algorithms:
             if self.json:
                 values = [{"name": name, "value": value, "source": source} for name, value, source in preset.values()]
                 shown = {"algorithm": to_data(preset.build()), "values": values, "parity": parity.to_data(preset.name)}
-                print(json_format.dumps(shown, indent=2))
+                emit(json_format.dumps(shown, indent=2))
             else:
                 print_preset(preset)
             return 0
@@ -89,7 +90,7 @@ class Algorithms:
             return 0
         rows = [(p.name, str(p.utd), f"{p.parameters:,}", p.summary, p.paper) for p in presets]
         print_table(("algorithm", "UTD", "parameters", "description", "source"), rows)
-        print("\nParameters: trained ones at cheetah-run's sizes, without target networks.")
+        emit("\nParameters: trained ones at cheetah-run's sizes, without target networks.")
         return 0
 
 
@@ -97,7 +98,7 @@ def print_preset(preset: PresetInfo) -> None:
     """Print an algorithm's settings, one line each, with value and source, indented as the parts are nested."""
     from surefoot.algorithms.presets import parity
 
-    print(f"{preset.name}: {preset.summary}\n{preset.paper}, {preset.url}\n{parity.line(preset.name)}\n")
+    emit(f"{preset.name}: {preset.summary}\n{preset.paper}, {preset.url}\n{parity.line(preset.name)}\n")
     rows = []
     for path, value, source in preset.values():
         depth, name = path.count("."), path.rpartition(".")[2]
@@ -115,11 +116,11 @@ def _shown(path: str, value: Any) -> str:
 
 def print_json(entries: Sequence[object], keys: Sequence[str]) -> None:
     """Print a JSON array with these attributes of each entry."""
-    print(json_format.dumps([{key: getattr(entry, key) for key in keys} for entry in entries], indent=2))
+    emit(json_format.dumps([{key: getattr(entry, key) for key in keys} for entry in entries], indent=2))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print aligned columns of plain text."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        emit("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

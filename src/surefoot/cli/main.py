@@ -6,12 +6,10 @@ Exit codes: 0 done; 1 a failure while running, or a problem found by ``doctor`` 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-from surefoot.cli.parse import parse
-from surefoot.errors import RunFailure, UserError
+from surefoot.signals import INTERRUPTED, exit_at_interrupts, raised_as_interrupts
 
 COMMANDS = {
     "train": "surefoot.cli.train:Train",
@@ -37,40 +35,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: Command line after the program's name; None reads this process's own.
+        arguments: Command line after the program's name; None reads this process's own, and the process is expected to
+            end with the command.
 
     Returns:
         The exit code.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if given == ["--version"]:
-            from surefoot import __version__
+    if arguments is None:
+        exit_at_interrupts()
+    from surefoot.streams import ProtectedStreams, protect  # after that: Ctrl-C may come at any moment
 
-            print(f"surefoot {__version__}")
-            return 0
-        code: int = parse(COMMANDS, _joined(given)).run()
-        sys.stdout.flush()  # raises BrokenPipeError here rather than at the interpreter's exit
-        return code
-    except UserError as error:
-        return _fail(error, 2)
-    except RunFailure as error:
-        return _fail(error, 1)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has closed it (`surefoot tasks | head`). Python would report that again when it
-        # flushes stdout at exit, so stdout is redirected to the null device.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if arguments is None:
+        protect()
+        return _main(sys.argv[1:])
+    with ProtectedStreams():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    from surefoot.errors import RunFailure, UserError
+    from surefoot.streams import OutputFailure, show_error, stdout
+
+    try:
+        try:
+            return _run(_joined(arguments))
+        finally:
+            if stdout() is not None:
+                stdout().flush()  # fails here rather than at the interpreter's exit
+    except (UserError, RunFailure) as error:
+        show_error(error)
+        return 2 if isinstance(error, UserError) else 1
+    except OutputFailure as failure:
+        if not failure.closed:
+            show_error(failure)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from importlib import import_module
+
+    from surefoot.streams import emit, separate_foreign_output
+
+    if list(arguments) == ["--version"]:
+        from surefoot import __version__
+
+        emit(f"surefoot {__version__}")
+        return 0
+    from surefoot.cli.parse import parse
+
+    command = parse(COMMANDS, arguments)
+    for module in getattr(command, "imports", ()):
+        import_module(module)
+    separate_foreign_output()
+    with raised_as_interrupts():
+        code: int = command.run()
+    return code
 
 
 def _joined(given: Sequence[str]) -> Sequence[str]:
     """Return ``bench status DIR`` as ``bench-status DIR``; no shipped grid has the name of a command."""
     joined = "-".join(given[:2])
-    return [joined, *given[2:]] if given[:1] == ["bench"] and joined in COMMANDS else given
-
-
-def _fail(error: Exception, code: int) -> int:
-    print(f"surefoot: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+    return [joined, *given[2:]] if list(given[:1]) == ["bench"] and joined in COMMANDS else given

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from surefoot.errors import UserError, suggest
+from surefoot.streams import emit
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = "╭╮╰╯│─|+ "  # the ASCII ones where the terminal has no Unicode
@@ -53,12 +54,12 @@ def load_command(location: str) -> type:
 
 
 def _print_commands(commands: Mapping[str, str]) -> None:
-    print("usage: surefoot COMMAND ...\n\nSample-efficient off-policy reinforcement learning for continuous control.\n")
+    emit("usage: surefoot COMMAND ...\n\nSample-efficient off-policy reinforcement learning for continuous control.\n")
     width = max(map(len, commands))
     for name, location in commands.items():
         summary = (inspect.getdoc(load_command(location)) or "").partition("\n\n")[0]
-        print(f"  {name:<{width}}  {' '.join(summary.split())}")
-    print("\n`surefoot COMMAND --help` describes a command's options; `surefoot --version` prints the version.")
+        emit(f"  {name:<{width}}  {' '.join(summary.split())}")
+    emit("\n`surefoot COMMAND --help` describes a command's options; `surefoot --version` prints the version.")
 
 
 def _parse_options(name: str, command: type, arguments: Sequence[str]) -> Any:

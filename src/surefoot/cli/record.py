@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from surefoot.cli.options import CameraName, FpsFloat, HeightInt, Int, RunPath, RunTask, VideoPath, WidthInt
+from surefoot.streams import emit
 
 if TYPE_CHECKING:
     from surefoot.video import Progress, Recording
@@ -54,6 +55,8 @@ class Record:
     task: RunTask = None
     """Task of the run, required where it is module:callable, since a run directory is not trusted to name code."""
 
+    imports = ("rich.console", "surefoot.video")
+
     def run(self) -> int:
         """Record and print a summary; return the exit code."""
         from rich.console import Console
@@ -61,7 +64,8 @@ class Record:
         from surefoot.video import record
 
         console = Console(stderr=True)
-        with console.status("recording: making the environment") as status:  # invisible where stderr is no terminal
+        # Invisible where stderr is no terminal.
+        with console.status("recording: making the environment", spinner="line") as status:
 
             def show(progress: Progress) -> None:
                 status.update(
@@ -80,10 +84,10 @@ def _print(recording: Recording) -> None:
 
     size = bytes_text(recording.path.stat().st_size)
     seconds = recording.frames / recording.fps
-    print(
+    emit(
         f"{path_text(recording.path.absolute())}: {seconds:.1f} s, {recording.frames} frames at "
         f"{recording.fps:.4g} fps, {recording.width} x {recording.height}, {size}"
     )
     for tile in recording.tiles:
         returns = " ".join(f"{value:.1f}" for value in tile.returns)
-        print(f"  seed {tile.seed}, trained for {tile.trained_env_steps:,} env steps: return {returns}")
+        emit(f"  seed {tile.seed}, trained for {tile.trained_env_steps:,} env steps: return {returns}")

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from surefoot.cli.options import Int
+from surefoot.streams import emit, show
 
 ReportPaths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
@@ -29,6 +30,8 @@ class Report:
     seed: Int = 0
     """Seed of the resamples."""
 
+    imports = ("surefoot.report.report",)
+
     def run(self) -> int:
         """Write the report, print its path and return the exit code."""
         from surefoot.errors import UserError
@@ -39,9 +42,9 @@ class Report:
             raise UserError("report: expected one or more run directories")
         settings = Settings(self.interval / 100, self.resamples, self.seed)
         page = make_report(self.path, self.out, settings, _print_left_out)
-        print(f"written to {printable(page)}")
+        emit(f"written to {printable(page)}")
         return 0
 
 
 def _print_left_out(line: str) -> None:
-    print(f"surefoot: left out: {line}", file=sys.stderr)
+    show(f"surefoot: left out: {line}", sys.stderr)

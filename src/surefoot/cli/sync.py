@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from surefoot.cli.options import RunPath
+from surefoot.streams import emit, show
 
 
 def _names(strings: list[str]) -> tuple[str, ...]:
@@ -37,6 +38,8 @@ class Sync:
     to: Annotated[tuple[str, ...], _NAMES]
     """Dashboards to update: tensorboard, wandb, or both."""
 
+    imports = ("surefoot.dashboards",)
+
     def run(self) -> int:
         """Update the dashboards and print where they are; return the exit code."""
         from surefoot.dashboards import make_dashboards
@@ -44,9 +47,9 @@ class Sync:
         for dashboard in make_dashboards(self.to):
             done = dashboard.sync(self.path)
             for line in done.left_out:
-                print(f"surefoot: left out: {line}", file=sys.stderr)
-            print(f"{dashboard.title}: wrote {done.written:,} of {done.points:,} points")
+                show(f"surefoot: left out: {line}", sys.stderr)
+            emit(f"{dashboard.title}: wrote {done.written:,} of {done.points:,} points")
             if done.written < done.points:
-                print("  the others were already there")
-            print(f"  {done.viewer}")
+                emit("  the others were already there")
+            emit(f"  {done.viewer}")
         return 0

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from surefoot.cli.options import PresetInt, RunPath, RunTask, SettingTexts, TaskName, setting_option
 from surefoot.cli.sync import DashboardNames
 from surefoot.errors import UserError
+from surefoot.signals import INTERRUPTED
+from surefoot.streams import continue_without_output
 from surefoot.training.config import settings
 
 if TYPE_CHECKING:
     from surefoot.algorithms import Algorithm
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,15 @@ class _TrainOptions:
     dashboard: DashboardNames = ()
     """Dashboards to update during the run: tensorboard, wandb, or both."""
 
+    imports = ("surefoot.cli.display", "surefoot.dashboards", "surefoot.training.api")
+
     def run(self) -> int:
         """Train with a progress display; return the exit code."""
         from surefoot.cli.display import make_display
         from surefoot.dashboards import make_dashboards
         from surefoot.training import api
 
+        continue_without_output()
         options = {setting.name: getattr(self, setting.name) for setting in settings()}
         algorithm, dashboards = self.make_algorithm(), make_dashboards(self.dashboard)
         with make_display() as display:
@@ -70,12 +73,15 @@ class _ResumeOptions:
     dashboard: DashboardNames = ()
     """Dashboards to update from here on, including earlier rows: tensorboard, wandb, or both."""
 
+    imports = ("surefoot.cli.display", "surefoot.dashboards", "surefoot.training.api")
+
     def run(self) -> int:
         """Resume with a progress display; return the exit code."""
         from surefoot.cli.display import make_display
         from surefoot.dashboards import make_dashboards
         from surefoot.training import api
 
+        continue_without_output()
         names = ("task", *(setting.name for setting in settings() if setting.resume))
         values = {name: getattr(self, name) for name in names}
         given = {name: value for name, value in values.items() if value is not None and value is not False}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from surefoot.streams import emit, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,8 @@ class Watch:
     once: bool = False
     """Print the table once, as always if standard output is not a terminal."""
 
+    imports = ("rich.live", "surefoot.cli.runs_table", "surefoot.runs.progress")
+
     def run(self) -> int:
         """Show the runs; return the exit code."""
         from rich.console import Console
@@ -41,13 +44,13 @@ class Watch:
         from surefoot.runs.progress import RunsReader
 
         reader = RunsReader(self.path)
-        console = Console()
-        on_terminal = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+        console = Console(file=stdout())
+        on_terminal = stdout().isatty() and console.is_terminal and not console.is_dumb_terminal
         if on_terminal and not self.once:
             _show_live(reader, console)
         else:
             runs = reader.read()
-            print("\n".join(plain_lines(runs, console.width if on_terminal else None, _blocks())))
+            emit("\n".join(plain_lines(runs, console.width if on_terminal else None, _blocks())))
         return 0
 
 
@@ -114,4 +117,4 @@ def _blocks() -> str:
     """Return the sparkline characters that standard output can encode."""
     from surefoot.cli.runs_table import ASCII_BLOCKS, BLOCKS
 
-    return BLOCKS if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII_BLOCKS
+    return BLOCKS if (stdout().encoding or "").lower().startswith("utf") else ASCII_BLOCKS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import ClassVar
 from surefoot.dashboards.points import LogFollower, LogPoint
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import RunDirectory
+from surefoot.streams import warn
 from surefoot.text import shell_path
 from surefoot.training.callbacks import Callback, StepView
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
@@ -159,11 +159,9 @@ class Dashboard(Callback):
         try:
             yield
         except Exception as error:  # foreign code, which may raise anything
-            print(
-                f"surefoot: warning: {self.title} failed: {_one_line(error)}; training continues without it, and "
-                f"`surefoot sync {shell_path(self._path)} --to {self.name}` adds everything later",
-                file=sys.stderr,
-                flush=True,
+            warn(
+                f"{self.title} failed: {_one_line(error)}; training continues without it, and "
+                f"`surefoot sync {shell_path(self._path)} --to {self.name}` adds everything later"
             )
             with contextlib.suppress(Exception):
                 self._close_view(success=False)

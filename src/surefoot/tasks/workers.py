@@ -11,13 +11,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
 import cloudpickle
 
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.processes import python_command
+from surefoot.signals import leave_to_parent
+from surefoot.streams import foreign_descriptor, protect
 from surefoot.tasks.channel import Channel
 from surefoot.tasks.registry import Task
 from surefoot.tasks.shared_step import SharedStep
@@ -41,8 +42,6 @@ _EXIT_SECONDS = 2
 _ORPHAN_SECONDS = 10
 """Time after the parent's death for the request being answered, and for closing the environments."""
 
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 class Worker:
     """Handle of a process that holds `EnvSlots`; every request through its channel has one reply, in order.
@@ -53,7 +52,7 @@ class Worker:
     again: a training script without a `__main__` guard would train again in every worker. The task is sent by
     cloudpickle, so that callables defined in that script need no import.
 
-    The process has its own process group and ignores SIGINT, SIGTERM and SIGHUP, since the parent may handle them and
+    The process has its own process group and ignores requests to stop, since the parent may handle them and
     still write a checkpoint. When the channel closes or the parent dies, it closes its environments and exits.
     """
 
@@ -161,6 +160,7 @@ class Worker:
 
 def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a worker; return it and this process's end of the channel."""
+    output = foreign_descriptor()
     try:
         parent_end, child_end = socket.socketpair()
         with child_end:
@@ -170,7 +170,8 @@ def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
                 python_command(__name__, *arguments, descriptors=descriptors),
                 env={**os.environ, **{name: _thread_count(name) for name in _ONE_THREAD}},
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # environments may print, and stdout belongs to this program
+                stdout=output,  # environments may print, and stdout belongs to this program
+                stderr=output,
                 pass_fds=descriptors,
                 process_group=0,
             )
@@ -195,27 +196,11 @@ def main(arguments: Sequence[str]) -> None:
         arguments: Descriptors of the channel's socket and of the file of the `SharedStep`, and the parent's id.
     """
     channel, shared, parent = map(int, arguments)
-    _leave_signals_to_parent()
+    leave_to_parent()
+    protect(required=False)
     with contextlib.suppress(RuntimeError):  # no more threads
         threading.Thread(target=_outlive_briefly, args=(parent,), daemon=True).start()
     serve(Channel(socket.socket(fileno=channel), parent, lambda: os.getppid() == parent), shared)
-
-
-def _leave_signals_to_parent() -> None:
-    """Ignore requests to stop in this process only: environments must be able to terminate what they start.
-
-    SIG_IGN would be inherited by programs, and a handler is inherited by copies of the process (forks).
-    """
-    own = os.getpid()
-
-    def ignore(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != own:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    for number in _IGNORED:
-        signal.signal(number, ignore)
-        signal.siginterrupt(number, False)
 
 
 def _outlive_briefly(parent: int) -> None:

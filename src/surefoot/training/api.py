@@ -21,7 +21,9 @@ from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import absolute, check_free
+from surefoot.signals import StopSignal
 from surefoot.spaces import require_same
+from surefoot.streams import reserve_descriptors
 from surefoot.tasks import Task, get_task
 from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
@@ -33,7 +35,6 @@ from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
 from surefoot.training.runtime.compile_cache import use_compile_cache
 from surefoot.training.runtime.failures import explain_start_failures
-from surefoot.training.runtime.signals import StopSignal
 from surefoot.training.warm_start.warm_start import WarmStart
 
 
@@ -92,6 +93,7 @@ def train(
         RunFailure: The run failed; its last checkpoint is intact.
     """
     check_names(settings)
+    reserve_descriptors()
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn_code(), **settings)
@@ -108,12 +110,13 @@ def train(
         TrainingLoop.make(config, plan, resolved, events) as loop,
     ):
         loop.prepare(warm_start)
-        directory = _create(config, resolved, describe_run(config, plan, resolved, loop.spaces))
-        until_closed.enter_context(directory.lock())  # until the loop has closed its logs, as in ``resume``
-        _report_lock(directory, events)
-        with StopSignal() as stop, events:
-            loop.start(directory)
-            return _run(loop, stop, directory)
+        with StopSignal() as stop:  # before the directory exists: from then on a run ends with a checkpoint
+            directory = _create(config, resolved, describe_run(config, plan, resolved, loop.spaces))
+            until_closed.enter_context(directory.lock())  # until the loop has closed its logs, as in ``resume``
+            _report_lock(directory, events)
+            with events:
+                loop.start(directory)
+                return _run(loop, stop, directory)
 
 
 def resume(
@@ -141,6 +144,7 @@ def resume(
             spaces than it was trained with.
         RunFailure: The run failed; its last checkpoint is intact.
     """
+    reserve_descriptors()
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
     directory = RunDirectory.open(path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from surefoot.streams import show
+
 
 @dataclass(frozen=True)
 class RunStarted:
@@ -116,15 +118,14 @@ class CheckpointSaved:
 class Observer:
     """Prints one line at the start, for every evaluation and message, and at the end; override it for other displays.
 
-    Methods must return quickly. What they raise ends the run.
+    Methods must return quickly. What they raise ends the run; lines that standard output does not take are dropped.
     """
 
     def on_start(self, event: RunStarted) -> None:
         """A run starts or resumes."""
-        print(
+        show(
             f"{event.task}, {event.algorithm}, UTD {event.utd}, {len(event.seeds)} seeds, env steps "
-            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {event.path}",
-            flush=True,
+            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {event.path}"
         )
 
     def on_progress(self, event: Progress) -> None:
@@ -134,12 +135,12 @@ class Observer:
         """After every evaluation."""
         returns = " ".join(f"{value:.1f}" for value in event.returns)
         solved = "" if event.successes is None else " solved " + " ".join(f"{v:.0%}" for v in event.successes)
-        print(f"env steps {event.env_steps:,}: return {returns}{solved} ({event.wall_seconds:.0f} s)", flush=True)
+        show(f"env steps {event.env_steps:,}: return {returns}{solved} ({event.wall_seconds:.0f} s)")
 
     def on_message(self, text: str) -> None:
         """One line for the user, such as a checkpoint that was skipped as corrupt."""
-        print(text, flush=True)
+        show(text)
 
     def on_finish(self, event: RunFinished) -> None:
         """The run reached its last step, or was stopped after a checkpoint."""
-        print(f"{'finished' if event.completed else 'stopped'} at env step {event.env_steps:,}", flush=True)
+        show(f"{'finished' if event.completed else 'stopped'} at env step {event.env_steps:,}")

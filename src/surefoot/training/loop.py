@@ -15,6 +15,7 @@ import numpy as np
 
 from surefoot.machine import device_name, resolve_precision
 from surefoot.runs import RunDirectory
+from surefoot.signals import StopSignal
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import EventDispatcher, StepView
@@ -31,7 +32,6 @@ from surefoot.training.population import PopulationState, get_population
 from surefoot.training.run_writer import RunWriter
 from surefoot.training.runtime.failures import explain_step_failures
 from surefoot.training.runtime.pace import Pace
-from surefoot.training.runtime.signals import StopSignal
 from surefoot.training.warm_start.warm_start import WarmStart
 from surefoot.types import EnvSpec, Transition
 

@@ -1,1 +1,1 @@
-"""Signals, background jobs, the compilation cache, speeds and failures of a run."""
+"""Background jobs, the compilation cache, speeds and failures of a run."""

@@ -1,0 +1,270 @@
+"""Standard streams that fail, that cannot encode a text, or that environments write to as well.
+
+The command line, the cells of a grid and the workers own their process and call ``protect`` first. In other programs
+the streams are left as they are, and ``show`` writes to them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import locale
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, Self, TextIO, cast
+
+READABLE = "surefoot-readable"
+"""Error handler of encoders: an ASCII look-alike, or else the character's number, such as ``\\xfc``."""
+
+_LOOK_ALIKES = dict(zip("·…–—−×“”‘’─│╭╮╰╯━╸╺█", "-~---x\"\"''-|++++---#", strict=True))
+"""Characters of equal width for those that displays use."""
+
+
+class OutputFailure(Exception):
+    """Standard output cannot be written to. It is no OSError, since libraries handle those in ways of their own.
+
+    Attributes:
+        closed: Whether the reader of a pipe has closed it, as in ``surefoot tasks | head``.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"cannot write to standard output: {error.strerror}")
+        self.closed = isinstance(error, BrokenPipeError)
+
+
+class ProtectedStreams:
+    """Standard streams of a process of ours, within a ``with`` block.
+
+    Standard error drops what it cannot write. Standard output raises ``OutputFailure`` at its first failure, and drops
+    everything after it. Both escape what they cannot encode. Streams that were replaced by other objects are left as
+    they are.
+    """
+
+    def __init__(self) -> None:
+        self.out: TextIO | None = None
+        """Standard output for our own texts only, once foreign ones are separated."""
+        self.required = True
+        """Whether the process needs its standard output."""
+        self._raw: _Descriptor | None = None
+
+    def __enter__(self) -> Self:
+        """Replace the streams."""
+        global _protected
+        reserve_descriptors()
+        self._before = sys.stdout, sys.stderr, _protected
+        if _is_descriptor(sys.stderr, sys.__stderr__, 2):
+            sys.stderr = _writer(sys.stderr, _Descriptor(2, lambda _: None), line_buffering=True)
+        self._err = sys.stderr
+        if _is_descriptor(sys.stdout, sys.__stdout__, 1):
+            self._raw = _Descriptor(1, self._report)
+            sys.stdout = _writer(sys.stdout, self._raw, line_buffering=self._raw.isatty())
+        _protected = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore the streams."""
+        global _protected
+        ours = stdout()
+        if ours is not self._before[0] and ours is not None:
+            with contextlib.suppress(OutputFailure):
+                ours.flush()
+        if self._raw is not None and self._raw.descriptor != 1:
+            os.dup2(self._raw.descriptor, 1)
+            os.close(self._raw.descriptor)
+        sys.stdout, sys.stderr, _protected = self._before
+
+    def separate(self) -> None:
+        """Send to standard error what other code prints on standard output, in Python or C, until the block ends."""
+        if self.out is not None:
+            return
+        self.out = sys.stdout
+        if self._raw is not None:
+            self.out.flush()
+            self._raw.descriptor = os.dup(1)
+            os.dup2(2, 1)
+        sys.stdout = sys.stderr
+
+    def _report(self, error: OSError) -> None:
+        failure = OutputFailure(error)
+        if self.required:
+            raise failure
+        # Not to sys.stderr, which a live display replaces by a stream that leads back to standard output.
+        show(_warning(f"{failure}; the run continues without its display"), self._err)
+
+
+class _Descriptor(io.RawIOBase):
+    """Writer to a descriptor, which it does not close. It reports the first failure and then drops everything.
+
+    Args:
+        descriptor: Descriptor.
+        report: Called with the failure; what it raises reaches the writer.
+    """
+
+    def __init__(self, descriptor: int, report: Callable[[OSError], None]) -> None:
+        self.descriptor, self._report, self._failed = descriptor, report, False
+        self.name = {1: "<stdout>", 2: "<stderr>"}.get(descriptor, str(descriptor))
+
+    def write(self, data: Any) -> int:
+        """Write some of the bytes, and return how many."""
+        while not self._failed:
+            try:
+                return os.write(self.descriptor, data)
+            except BlockingIOError:  # another program made the terminal or pipe non-blocking
+                poll = select.poll()
+                poll.register(self.descriptor, select.POLLOUT)
+                poll.poll()
+            except OSError as error:
+                self._failed = True
+                self._report(error)
+        return len(data)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self.descriptor
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return os.isatty(self.descriptor)
+
+
+_protected: ProtectedStreams | None = None
+
+
+def protect(*, required: bool = True) -> None:
+    """Use ``ProtectedStreams`` until this process ends.
+
+    Args:
+        required: Whether the process needs its standard output.
+    """
+    ProtectedStreams().__enter__().required = required
+
+
+def stdout() -> TextIO:
+    """Return standard output for texts of our own."""
+    return _protected.out if _protected is not None and _protected.out is not None else sys.stdout
+
+
+def separate_foreign_output() -> None:
+    """See ``ProtectedStreams.separate``; does nothing in other programs."""
+    if _protected is not None:
+        _protected.separate()
+
+
+def continue_without_output() -> None:
+    """From here on, a failure of standard output is a warning: the process has work that does not depend on it."""
+    if _protected is not None:
+        _protected.required = False
+
+
+def emit(text: str = "") -> None:
+    """Print one line of a command's result on standard output."""
+    print(encodable(text, stdout()), file=stdout())
+
+
+def show(text: str, stream: TextIO | None = None) -> None:
+    """Print one line. A failing stream never raises; the first failure of standard output is a warning.
+
+    Args:
+        text: Line to print.
+        stream: Stream to print to; None for standard output.
+    """
+    target: TextIO | None = stdout() if stream is None else stream
+    if target is None:  # it was closed when Python started
+        return
+    try:
+        print(encodable(text, target), file=target, flush=True)
+    except (OSError, ValueError) as error:  # a ValueError if the stream has been closed
+        if stream is None:
+            _warn_once(str(getattr(error, "strerror", None) or error))
+
+
+def show_error(error: Exception) -> None:
+    """Print the line of an expected failure on standard error, if that works."""
+    show(f"surefoot: error: {' '.join(str(error).split())}", sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a warning of one line on standard error, if that works."""
+    show(_warning(text), sys.stderr)
+
+
+def encodable(text: str, stream: TextIO | None) -> str:
+    """Return a text with the characters escaped that a stream cannot encode."""
+    try:
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        return text.encode(encoding, READABLE).decode(encoding)
+    except (LookupError, TypeError):  # a stream of some other program
+        return text
+
+
+def reserve_descriptors() -> None:
+    """Open closed standard descriptors: the next file would get their number, and with it whatever libraries print.
+
+    They are opened for reading, so that writing still fails.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+
+
+def foreign_descriptor() -> int:
+    """Return a descriptor for the output of child processes: standard error, if this process was started with one."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return subprocess.DEVNULL
+    return 2 if sys.__stderr__ is not None else subprocess.DEVNULL
+
+
+_warned = False
+
+
+def _warn_once(reason: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warn(f"cannot write to standard output: {reason}; the run continues without its display")
+
+
+def _warning(text: str) -> str:
+    return f"surefoot: warning: {' '.join(text.split())}"
+
+
+def _is_descriptor(stream: TextIO | None, original: TextIO | None, descriptor: int) -> bool:
+    """Return whether a stream is the one that Python made for a descriptor, or none because that was closed."""
+    if stream is None or stream is not original:
+        return stream is original
+    try:
+        return stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
+
+
+def _writer(replaced: TextIO | None, raw: _Descriptor, *, line_buffering: bool) -> TextIO:
+    if replaced is not None:
+        with contextlib.suppress(OSError, ValueError):
+            replaced.flush()
+    encoding = locale.getencoding() if replaced is None else replaced.encoding
+    buffered = io.BufferedWriter(cast(io.RawIOBase, raw))
+    return io.TextIOWrapper(buffered, encoding, READABLE, line_buffering=line_buffering)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    escaped = (_LOOK_ALIKES.get(c) or c.encode("ascii", "backslashreplace").decode() for c in characters)
+    return "".join(escaped), error.end
+
+
+codecs.register_error(READABLE, _escape)
