@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
 
@@ -25,15 +27,9 @@ FAILURES = {
 }
 
 
-def run(code: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-        timeout=60,
-        check=False,
-    )
-    assert isinstance(done, subprocess.CompletedProcess)
-    return done
+def run(code: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False)
 
 
 class Failing(io.StringIO):
@@ -90,12 +86,8 @@ def test_failing_stderr_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_text_is_readable_in_any_encoding(encoding: str, expected: str) -> None:
-    class Encoded(io.StringIO):
-        @property
-        def encoding(self) -> str:
-            return encoding
-
-    assert streams.encodable("runs/caf\xe9 \xb7 \u03b8 \u2026", Encoded()) == expected
+    stream: Any = SimpleNamespace(encoding=encoding)
+    assert streams.encodable("runs/caf\xe9 \xb7 \u03b8 \u2026", stream) == expected
 
 
 def test_undecodable_bytes_of_a_path_are_escaped() -> None:
