@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +17,9 @@ import pytest
 import surefoot
 from surefoot.errors import RunFailure
 from surefoot.runs import CheckpointStore, RunDirectory
+from surefoot.training import api
+from surefoot.training.callbacks import EventDispatcher
+from surefoot.training.events import Observer
 from surefoot.training.runtime.background import Background
 from tests.training.recording import Recording
 from tests.training.small import TWO_SEEDS, small
@@ -196,3 +202,21 @@ def test_thread_that_cannot_be_started_is_a_run_failure(monkeypatch: pytest.Monk
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(RunFailure, match="cannot start a thread for the job: can't start new thread"):
         Background("the job").start(lambda: None)
+
+
+def test_user_is_told_once_about_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    directory = RunDirectory.create(tmp_path, {"task": "t"})
+    events = EventDispatcher(Observer(), ())
+    with directory.lock():
+        api._report_lock(directory, events)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with directory.lock():
+        api._report_lock(directory, events)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "is on a file system without locks (No locks available): its file .lock-1" in line
