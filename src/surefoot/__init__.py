@@ -6,9 +6,11 @@ Importing this package imports neither JAX nor a simulator: public names are imp
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing takes longer to import than this file
 if TYPE_CHECKING:
+    from typing import Any
+
     from surefoot.agent import Agent, AsyncLearner, ControlClock
     from surefoot.algorithms import (
         AdamW,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any, Self
+
+TYPE_CHECKING = False  # imported before Ctrl-C is handled: typing and threading would take longer than the rest
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, Self
 
 INTERRUPTED = 130
 """Exit code after a signal that asks to stop."""
@@ -113,6 +115,8 @@ def _is_ignored(number: int) -> bool:
 
 def _install(handlers: dict[int, Callable[[int, FrameType | None], Any] | Any]) -> dict[int, Any]:
     """Set handlers and return the previous ones, by signal. Python allows it in the main thread only."""
+    import threading
+
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: _restorable(number, signal.signal(number, handler)) for number, handler in handlers.items()}

@@ -52,6 +52,8 @@ class Doctor:
     json: bool = False
     """Print one JSON object instead of a table."""
 
+    imports = ("jax",)
+
     def run(self) -> int:
         """Print the report; return the exit code."""
         report = examine()

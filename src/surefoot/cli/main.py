@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a failure while running, or a problem found by ``doctor`` 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -87,7 +88,8 @@ def _run(arguments: Sequence[str]) -> int:
 
     command = parse(COMMANDS, arguments)
     for module in getattr(command, "imports", ()):
-        import_module(module)
+        with contextlib.suppress(Exception):  # the command imports it again and reports the failure
+            import_module(module)
     separate_foreign_output()
     with raised_as_interrupts():
         code: int = command.run()
