@@ -9,7 +9,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # typing takes longer to import than this file
 if TYPE_CHECKING:
-    from typing import Any
+    import typing
 
     from surefoot.agent import Agent, AsyncLearner, ControlClock
     from surefoot.algorithms import (
@@ -126,12 +126,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     """Import a public name from its module on first use."""
     if name == "__version__":
         from importlib import metadata  # takes longer to import than the rest of this file
 
-        value: Any = metadata.version("surefoot")
+        value: typing.Any = metadata.version("surefoot")
     elif name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     else:
