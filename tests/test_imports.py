@@ -75,6 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {
+        "text",
         "control_groups",
         "streams",
         "signals",

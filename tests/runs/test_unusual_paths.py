@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import gymnasium
 import pytest
 
+from surefoot.benchmark.folder import GridFolder
+from surefoot.benchmark.grid import load_grid
 from surefoot.cli.main import main
 from surefoot.errors import UserError
 from surefoot.model_card import write_model_card
@@ -16,6 +19,8 @@ from surefoot.runs import CsvLog, RunDirectory, read_evaluations
 from surefoot.runs.atomic import write_file
 from surefoot.runs.layout import check_free
 from surefoot.runs.progress import RunsReader, RunState
+from surefoot.training.events import Observer, RunStarted
+from tests.benchmark.support import write_grid
 from tests.fuzzing.test_untrusted_runs import make_policy
 from tests.report.support import QUICK, make_run
 
@@ -113,6 +118,32 @@ def test_commands_reject_a_too_long_path_in_one_line(
         assert error.count("\n") == 1, error
         assert error.startswith("surefoot: error: "), error
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("stem", [LATIN, "line\nbreak", "x" * 250])
+def test_grid_whose_file_has_an_unusual_name_can_be_opened(
+    tmp_path: Path, stem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = load_grid(str(write_grid(tmp_path / f"{stem}.toml")))
+    made = GridFolder.create(Path("runs") / grid.name, grid)
+    assert GridFolder.open(made.path).cells == grid.cells
+
+
+def test_grid_whose_cells_have_too_long_names_is_rejected(tmp_path: Path) -> None:
+    task = f"{'x' * 235}-v0"
+    gymnasium.register(task, "gymnasium.envs.classic_control:PendulumEnv")
+    try:
+        with pytest.raises(UserError, match="characters, expected at most 240"):
+            load_grid(str(write_grid(tmp_path / "g.toml", head=f'tasks = ["{task}"]')))
+    finally:
+        del gymnasium.registry[task]
+
+
+def test_default_observer_prints_any_run_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    started = RunStarted(Path(LATIN), "t", "sac", 1, (0,), 10, 0, "CPU, 1 core", 1, 0)
+    Observer().on_start(started)
+    assert "caf\\xe9 \\xff" in capsys.readouterr().out
 
 
 def test_file_may_have_the_longest_name(tmp_path: Path) -> None:

@@ -115,6 +115,13 @@ def saved_agent(path: Path) -> None:
     load_agent(path)
 
 
+def grid(path: Path) -> None:
+    """Read a grid, and make and open its directory."""
+    loaded = load_grid(str(path / "grid.toml"))
+    made = GridFolder.create(path / "made", loaded)
+    assert GridFolder.open(made.path).cells == loaded.cells
+
+
 CHECKPOINT = ("checkpoints/*/*", "replay/*")
 FILE_CASES: dict[str, FileCase] = {
     "config": FileCase("run", ("config.json",), RunDirectory.open),
@@ -128,7 +135,7 @@ FILE_CASES: dict[str, FileCase] = {
     "policy": FileCase("scored", ("policy/*",), act, 1.5),
     "checkpoint": FileCase("run", CHECKPOINT, checkpoint, 1.5),
     "dataset": FileCase("data", ("*.npz",), lambda path: [read_dataset(file) for file in path.glob("*")], 1.5),
-    "grid": FileCase("grids", ("grid.toml",), lambda path: load_grid(str(path / "grid.toml")), 1.5),
+    "grid": FileCase("grids", ("grid.toml",), grid, 1.5),
     "bench status": FileCase("bench", ("bench.json", "attempts.csv", "logs/*"), bench_status),
     "plan of a run": FileCase("trained", ("config.json",), plan_of_run),
     "source of a run": FileCase("trained", ("config.json", *CHECKPOINT), source_of_run),

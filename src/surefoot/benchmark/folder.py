@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.benchmark.attempts import ATTEMPTS
-from surefoot.benchmark.grid import Cell, Grid, file_name
+from surefoot.benchmark.grid import MAX_NAME, Cell, Grid, file_name
 from surefoot.errors import UserError
 from surefoot.runs.atomic import TEMPORARY, check_length, disk_errors, write_file
 from surefoot.runs.layout import LONGEST, absolute
@@ -18,8 +18,6 @@ from surefoot.runs.untrusted import encode_json, open_regular, quoted, read_json
 BENCH = "bench.json"
 FORMAT = 1
 _LOCK = ".bench-lock"
-_MAX_NAME = 240
-"""Characters in a name; a file's may have 255 bytes."""
 
 
 class GridFolder:
@@ -54,7 +52,7 @@ class GridFolder:
             _make_folders(where)
             return found
         try:
-            check_length(where, Path("cells") / ("x" * _MAX_NAME) / LONGEST)
+            check_length(where, Path("cells") / ("x" * MAX_NAME) / LONGEST)
         except OSError as error:
             raise UserError(f"cannot make {where}: {error.strerror}") from error
         if not _is_free(where):
@@ -173,6 +171,6 @@ def _cell(data: dict[str, Any]) -> Cell:
 
 
 def _short_text(value: Any) -> str:
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MAX_NAME:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= MAX_NAME:
         raise ValueError(f"invalid name {value!r:.50}")
     return value

@@ -35,11 +35,15 @@ from surefoot.algorithms.presets import get_preset
 from surefoot.errors import UserError, suggest
 from surefoot.runs.untrusted import read_small, why_missing
 from surefoot.tasks import get_task, list_tasks
+from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
 """Name of the paper's tasks of a suite -> suite."""
+
+MAX_NAME = 240
+"""Characters in the name of a grid or cell; a file's may have 255 bytes."""
 
 _OWN_KEYS = ("description", "tasks", "algorithms", "num_seeds", "seed", "seeds_per_cell")
 _PRESET_KEYS = ("utd", "learning_rate")
@@ -142,7 +146,7 @@ def load_grid(name: str) -> Grid:
         text = read_small(path).decode()
     except UnicodeDecodeError as error:
         raise UserError(f"grid {name}: not TOML: byte {error.start} is not UTF-8") from error
-    return parse_grid(path.stem, text)
+    return parse_grid(printable(path.stem)[:MAX_NAME], text)
 
 
 def parse_grid(name: str, text: str) -> Grid:
@@ -188,6 +192,11 @@ def _check(cells: list[Cell]) -> None:
     """Validate that every cell can run, in a directory of its own."""
     names: set[str] = set()
     for cell in cells:
+        if len(cell.name) > MAX_NAME:
+            raise UserError(
+                f"the name of cell {cell.name[:60]}... has {len(cell.name)} characters, expected at most {MAX_NAME}: "
+                "give the algorithm a shorter name"
+            )
         if cell.name in names:
             raise UserError(
                 f"two cells have the name {cell.name}: give one of the algorithms another name, or remove the "

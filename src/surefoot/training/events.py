@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surefoot.streams import show
+from surefoot.text import printable
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Observer:
         """A run starts or resumes."""
         show(
             f"{event.task}, {event.algorithm}, UTD {event.utd}, {len(event.seeds)} seeds, env steps "
-            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {event.path}"
+            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {printable(event.path)}"
         )
 
     def on_progress(self, event: Progress) -> None:

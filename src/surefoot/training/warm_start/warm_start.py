@@ -14,6 +14,7 @@ from surefoot.algorithms import Learner, LearnerState
 from surefoot.errors import UserError
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, VectorEnv
+from surefoot.text import printable
 from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
 from surefoot.training.plan import Plan
 from surefoot.training.population import PopulationState
@@ -92,7 +93,7 @@ class WarmStart:
         with_replay = f" and {self.info.transitions:,} transitions" if config.init_replay else ""
         self.messages = (
             *source.skipped,
-            f"starts with the networks{with_replay} of {source.path}, env step {source.env_steps:,}",
+            f"starts with the networks{with_replay} of {printable(source.path)}, env step {source.env_steps:,}",
         )
 
     def _open_dataset(self, data: str, room: int) -> None:
@@ -109,7 +110,7 @@ class WarmStart:
             transitions=count,
             sequences=dataset.sequences(),
         )
-        self.messages += (f"starts with {count:,} transitions of {data} in each replay buffer",)
+        self.messages += (f"starts with {count:,} transitions of {printable(data)} in each replay buffer",)
 
     def fit(self, learner: Learner, num_seeds: int, vector: VectorEnv, task: Task, plan: Plan) -> None:
         """Validate against the environment.
