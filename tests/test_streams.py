@@ -264,3 +264,16 @@ def test_live_display_is_readable_in_any_encoding(encoding: str) -> None:
     assert ("caf\\xe9\\xe9" if encoding == "ascii" else "caf\xe9\\xe9") in text
     assert "Traceback" not in text
     assert ("\u256d" in text) == (encoding == "utf-8")  # the panel's corner
+
+
+@pytest.mark.slow
+def test_live_table_ends_with_its_terminal(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    arguments = ["watch", str(tmp_path / "runs")]
+    process, ours = on_terminal(
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + MAIN.format(arguments)
+    )
+    while b"0 runs" not in os.read(ours, 4096):
+        pass
+    os.close(ours)
+    assert process.wait(timeout=30) in (0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -172,17 +173,15 @@ class BenchStatus:
         if self.once or not stdout().isatty() or console.is_dumb_terminal:
             emit("\n".join(line for line, _ in status_lines(reader.read(), problem=reader.problem)))
             return 0
-        with Live(console=console, auto_refresh=False) as live:
-            try:
-                while True:
-                    cells, rows = reader.read(), max(3, console.height - 3)
-                    text = Text(no_wrap=True, overflow="ellipsis")
-                    for line, state in status_lines(cells, console.width, rows, reader.problem):
-                        text.append(f"{line}\n", style=_STYLES.get(state, ""))
-                    live.update(text.append("Ctrl-C ends", style="dim"), refresh=True)
-                    time.sleep(_REFRESH_SECONDS)
-            except KeyboardInterrupt:
-                return 0
+        with Live(console=console, auto_refresh=False) as live, contextlib.suppress(KeyboardInterrupt):
+            while stdout().isatty():  # until the terminal is closed, where SIGHUP is ignored
+                cells, rows = reader.read(), max(3, console.height - 3)
+                text = Text(no_wrap=True, overflow="ellipsis")
+                for line, state in status_lines(cells, console.width, rows, reader.problem):
+                    text.append(f"{line}\n", style=_STYLES.get(state, ""))
+                live.update(text.append("Ctrl-C ends", style="dim"), refresh=True)
+                time.sleep(_REFRESH_SECONDS)
+        return 0
 
 
 def _print_timed(line: str) -> None:

@@ -96,7 +96,7 @@ def _show_live(reader: RunsReader, console: Console) -> None:
     blocks = _blocks()
     with Live(console=console, auto_refresh=False) as live:
         try:
-            while True:
+            while stdout().isatty():  # until the terminal is closed, where SIGHUP is ignored
                 live.update(screen(reader.read(), console.width, console.height, blocks), refresh=True)
                 time.sleep(_REFRESH_SECONDS)
         except KeyboardInterrupt:
