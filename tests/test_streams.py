@@ -268,12 +268,13 @@ def test_live_display_is_readable_in_any_encoding(encoding: str) -> None:
 
 @pytest.mark.slow
 def test_live_table_ends_with_its_terminal(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "damaged").mkdir(parents=True)
+    (tmp_path / "runs" / "damaged" / "config.json").write_text("{}")
     arguments = ["watch", str(tmp_path / "runs")]
     process, ours = on_terminal(
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + MAIN.format(arguments)
     )
-    while b"0 runs" not in os.read(ours, 4096):
+    while b"unreadable" not in os.read(ours, 4096):
         pass
     os.close(ours)
     assert process.wait(timeout=30) in (0, 1)
