@@ -81,9 +81,8 @@ def test_untrusted_text_is_escaped(make_run: MakeRun, tmp_path: Path) -> None:
     card = surefoot.write_model_card(path).read_text()
     assert "\\[x](http://a.b/c) \\`x\\` a\\\\ |" in card
     assert re.search(r"^```$\n(?=c)", card, re.MULTILINE) is None
-    name = path.name
-    assert f"load_policy({json.dumps(name)})\n" in card
-    assert """surefoot export 'a "b"; rm ``` c'\n""" in card
+    assert f"load_policy({path.name!r})\n" in card
+    assert """surefoot export $'a "b"; rm \\x0a```\\x0ac'\n""" in card
 
 
 def test_existing_symlink_is_not_followed(make_run: MakeRun, tmp_path: Path) -> None:
