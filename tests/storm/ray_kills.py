@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ MOST_LOSSES = 6
 """Losses after which a cell is spared: after ten, it counts as failed."""
 PAUSE_SECONDS = (4.0, 16.0)
 """Range of the time between two kills."""
+STARTS = 5
+"""Attempts at starting a node."""
 LIMIT_SECONDS = 3600.0
 
 _PARENT = re.compile(r"\) \S (\d+)")
@@ -63,13 +66,10 @@ class RayKills:
 
     def run(self, trial: Trial) -> None:
         """Run the grid on a cluster while processes of the cluster are killed, and compare its cells."""
-        from ray.cluster_utils import Cluster
-
-        head = {**NODE, "num_cpus": 0, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=True)
+        cluster = _patiently(_start_cluster)
         try:
             for _ in range(NODES):
-                cluster.add_node(**NODE)
+                _patiently(lambda: cluster.add_node(**NODE))
             self._run(trial, cluster)
         finally:
             for node in list(cluster.worker_nodes):
@@ -116,7 +116,7 @@ class RayKills:
         trial.counts["raylets killed"] += 1
         time.sleep(trial.random.uniform(0.0, 3.0))
         cluster.remove_node(nodes[cell.raylet], allow_graceful=False)
-        cluster.add_node(**NODE)
+        _patiently(lambda: cluster.add_node(**NODE))
 
     def _differences(self, out: Path) -> list[str]:
         lines = []
@@ -137,6 +137,22 @@ def _bench(grid: Path, out: Path, output: Any, *arguments: str) -> subprocess.Po
     command = [sys.executable, "-m", "surefoot", "bench", str(grid), "--out", str(out), *arguments]
     # One thread per cell, as on the cluster: with more, XLA may add numbers in another order.
     return subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, "NPROC": "1"})
+
+
+def _start_cluster() -> Any:
+    """Start a cluster whose head runs no cells."""
+    from ray.cluster_utils import Cluster
+
+    head = {**NODE, "num_cpus": 0, "include_dashboard": False}
+    return Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=True)
+
+
+def _patiently[Result](start: Callable[[], Result]) -> Result:
+    """Start a node; Ray gives up after half a minute, which a busy machine needs for one."""
+    for _ in range(STARTS - 1):
+        with contextlib.suppress(Exception):
+            return start()
+    return start()
 
 
 def _raylet(node: Any) -> int:
@@ -169,7 +185,7 @@ def _kill(pid: int) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the trials and return the exit code."""
-    os.environ |= {"RAY_worker_niceness": "0", "RAY_health_check_period_ms": "500", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_health_check_period_ms": "1000", "RAY_USAGE_STATS_ENABLED": "0"}
     sizes = {"type": int, "help": "default %(default)s"}
     more = {"seeds": sizes | {"default": 8}, "env-steps": sizes | {"default": 6000}}
     options = parse("ray_kills", arguments, count=100, minutes=10.0, **more)

@@ -95,6 +95,9 @@ def run_trials(options: argparse.Namespace, run: Callable[[Trial], None], folder
             since = time.monotonic()
             try:
                 run(trial)
+            except KeyboardInterrupt:
+                say("# stopped")
+                break
             except Exception as error:
                 trial.problems.append(f"the trial failed: {error!r}")
             result = "; ".join(trial.problems) or "ok"
