@@ -254,17 +254,20 @@ def _files(run: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def small_disk() -> Iterator[Path | None]:
-    """Yield a folder with a disk of its own, or None where it cannot be mounted."""
-    folder = tempfile.mkdtemp(prefix="storm-disk-")
-    mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", _TMPFS, "storm", folder], capture_output=True).returncode == 0
-    )
-    try:
-        yield Path(folder) if mounted else None
-    finally:
-        if mounted:
+    """Yield a folder with a disk of its own, or None where it cannot be mounted.
+
+    Only this process and its children see the disk, so the kernel removes it with them.
+    """
+    with tempfile.TemporaryDirectory(prefix="storm-disk-", ignore_cleanup_errors=True) as folder:
+        try:
+            os.unshare(os.CLONE_NEWNS)
+            subprocess.run(["mount", "--make-rprivate", "/"], check=True, capture_output=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", _TMPFS, "storm", folder], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            yield None
+        else:
+            yield Path(folder)
             subprocess.run(["umount", "--lazy", folder], check=True)
-        os.rmdir(folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -58,7 +58,9 @@ def choose(random: Random, counts: Mapping[tuple[str, str], int], phase: str) ->
     """
     places = sorted(place for which, place in counts if which == phase)
     place = random.choice(places)
-    return Moment(phase, place, random.randint(1, counts[phase, place]))
+    last = counts[phase, place]
+    # What nothing repairs later happens the last time.
+    return Moment(phase, place, last if random.random() < 0.25 else random.randint(1, last))
 
 
 class Moments:

@@ -191,6 +191,13 @@ def test_resuming_a_finished_run_changes_no_row(out: Path) -> None:
     assert observer.events[-1].final.returns == (10.0, 10.0)
 
 
+def test_resume_writes_the_policy_of_its_checkpoint(out: Path, finished: Path) -> None:
+    """A process may be killed between the last checkpoint and its policy."""
+    (out / "policy" / "policy.npz").write_bytes(b"that of an earlier checkpoint")
+    surefoot.resume(out, observer=Recording())
+    assert_same_run(finished, out)
+
+
 def test_invalid_changes_write_nothing(finished: Path) -> None:
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     for changes, message in (

@@ -116,7 +116,7 @@ class RunWriter:
     def restore(
         self, init: Callable[[], PopulationState], message: Callable[[str], None]
     ) -> tuple[PopulationState, HostState]:
-        """Load the last good checkpoint and cut the CSV files back to it.
+        """Load the last good checkpoint, cut the CSV files back to it and write its policy.
 
         Args:
             init: Returns a fresh state; only its shapes are used.
@@ -145,6 +145,8 @@ class RunWriter:
         self._directory.checkpoints.discard_after(loaded)
         for name, log in self._logs.items():
             log.truncate(offsets[name])
+        # The process may have ended between a checkpoint and its policy.
+        self.checkpoints.write_policy(state.learner, self._policy_spec(loaded.env_steps))
         return state, host
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.algorithms import LearnerState
 from surefoot.policy import PolicySpec, save_policy
 from surefoot.replay import ReplayState
 from surefoot.runs import Checkpoint, RunDirectory
@@ -77,7 +78,7 @@ class CheckpointWriter:
                     meta=meta,
                     segments=[name for name, _ in self._segments],
                 )
-                save_policy(self._directory.policy_path, spec, policy_arrays(learner.actor, learner.observations))
+                self.write_policy(learner, spec)
             finally:
                 unlock()  # Also after an interrupt, which does not wait for this thread.
 
@@ -87,6 +88,15 @@ class CheckpointWriter:
             unlock()
             raise
         self.env_steps = env_steps
+
+    def write_policy(self, learner: LearnerState, spec: PolicySpec) -> None:
+        """Write the policy of all seeds.
+
+        Args:
+            learner: State [S] of the learners.
+            spec: Description of the policy.
+        """
+        save_policy(self._directory.policy_path, spec, policy_arrays(learner.actor, learner.observations))
 
     def finished(self, wait: bool = False) -> bool:
         """Return True once for every checkpoint that has been written.
