@@ -15,6 +15,7 @@ from typing import IO, Any
 import pytest
 
 from surefoot import streams
+from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.events import EvaluationDone, Observer, RunFinished
 
 SLOW = pytest.mark.slow
@@ -60,6 +61,35 @@ def test_default_observer_survives_a_failing_stdout(
         f"surefoot: warning: cannot write to standard output: "
         f"{getattr(FAILURES[failure], 'strerror', None) or FAILURES[failure]}; the run continues without its display\n"
     )
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_run_continues_without_an_observer_whose_output_fails(failure: str, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = []
+
+    class Own(Observer):
+        def on_message(self, text: str) -> None:
+            calls.append(text)
+            print(text, file=Failing(FAILURES[failure]))
+
+    events = EventDispatcher(Own())
+    events.on_message("first")
+    events.on_message("second")
+    assert (calls, events.raised) == (["first"], None)
+    assert capsys.readouterr().err == (
+        f"surefoot: warning: the observer Own failed: {FAILURES[failure]}; the run continues without it\n"
+    )
+
+
+def test_other_exceptions_of_an_observer_end_the_run() -> None:
+    class Own(Observer):
+        def on_message(self, text: str) -> None:
+            raise ValueError("mine")
+
+    events = EventDispatcher(Own())
+    with pytest.raises(ValueError, match="mine"):
+        events.on_message("text")
+    assert isinstance(events.raised, ValueError)
 
 
 def test_default_observer_survives_missing_streams(monkeypatch: pytest.MonkeyPatch) -> None:

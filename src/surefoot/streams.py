@@ -186,6 +186,11 @@ def show(text: str, stream: TextIO | None = None) -> None:
             _warn_once(str(getattr(error, "strerror", None) or error))
 
 
+def is_output_failure(error: Exception) -> bool:
+    """Return whether an exception is one that ``print`` raises where its stream fails, is closed or cannot encode."""
+    return isinstance(error, OSError | UnicodeError) or (isinstance(error, ValueError) and "closed file" in str(error))
+
+
 def show_error(error: Exception) -> None:
     """Print the line of an expected failure on standard error, if that works."""
     show(f"surefoot: error: {' '.join(str(error).split())}", sys.stderr)

@@ -37,10 +37,12 @@ class Export:
         export = export_policy(self.path, seed=self.seed, out=self.out)
         about, size = export.metadata, export.path.stat().st_size
         score = "not evaluated" if about["score"] is None else f"score {about['score']:.3g}"
-        sizes = f"[batch, {about['observation']['size']}] -> action [batch, {about['action']['size']}]"
+        observation, action = about["observation"], about["action"]
+        inputs = f"[batch, {observation['size']}] {observation['dtype']}"
+        outputs = f"[batch, {action['size']}] {action['dtype']}"
         difference = f"{export.max_difference:.1e} on {export.observations:,} stored observations"
         emit(f"{printable(export.path)} ({size / 1e3:,.0f} kB)")
         emit(f"  {about['task']}, {about['algorithm']}, seed {export.seed}, {about['env_steps']:,} env steps, {score}")
-        emit(f"  observation {sizes}, float32, within the environment's bounds")
+        emit(f"  observation {inputs} -> action {outputs}, within the environment's bounds")
         emit(f"  largest difference from the trained actor: {difference}")
         return 0

@@ -55,6 +55,7 @@ def describe_action(space: gymnasium.Space[Any]) -> ActionSpec:
         UnsupportedSpace: It is not supported.
     """
     if not isinstance(space, Box) or space.dtype is None or space.dtype.kind != "f":
-        raise UnsupportedSpace("action-space", f"{type(space).__name__}, expected a Box of real numbers")
+        what = f"{type(space).__name__} of {space.dtype}" if isinstance(space, Box) else type(space).__name__
+        raise UnsupportedSpace("action-space", f"{what}, expected a Box of real numbers")
     low, high = (tuple(bound.reshape(-1).tolist()) for bound in (space.low, space.high))
     return ActionSpec(space.low.shape, space.dtype.name, low, high)

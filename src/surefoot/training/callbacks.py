@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.streams import is_output_failure, warn
 from surefoot.training.events import CheckpointSaved, EvaluationDone, Observer, Progress, RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class EventDispatcher:
     """Calls the observer and the callbacks of one run, in a ``with`` block that closes the callbacks.
 
     Args:
-        observer: Observer, called first.
+        observer: Observer, called first, until its output fails.
         callbacks: Callbacks, called in this order.
 
     Attributes:
@@ -127,9 +128,8 @@ class EventDispatcher:
     def __init__(self, observer: Observer, callbacks: Sequence[Callback] = ()) -> None:
         self.stop = False
         self.raised: Exception | None = None
-        self._observer = observer
+        self._observer: Observer | None = observer
         self._callbacks = _checked(callbacks)
-        self._all: tuple[Observer | Callback, ...] = (observer, *self._callbacks)
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -152,7 +152,8 @@ class EventDispatcher:
 
     def on_start(self, event: RunStarted) -> None:
         """A run starts or resumes."""
-        self._call([receiver.on_start for receiver in self._all], event)
+        self._observe("on_start", event)
+        self._call([callback.on_start for callback in self._callbacks], event)
 
     def on_step(self, make_view: Callable[[], StepView]) -> None:
         """After every agent step; the view is made only if there are callbacks."""
@@ -161,11 +162,12 @@ class EventDispatcher:
 
     def on_progress(self, event: Progress) -> None:
         """A few times per second."""
-        self._call([self._observer.on_progress], event)
+        self._observe("on_progress", event)
 
     def on_evaluation(self, event: EvaluationDone) -> None:
         """After every evaluation."""
-        self._call([receiver.on_evaluation for receiver in self._all], event)
+        self._observe("on_evaluation", event)
+        self._call([callback.on_evaluation for callback in self._callbacks], event)
 
     def on_checkpoint(self, event: CheckpointSaved) -> None:
         """A checkpoint has been written."""
@@ -173,11 +175,23 @@ class EventDispatcher:
 
     def on_message(self, text: str) -> None:
         """One line for the user."""
-        self._call([self._observer.on_message], text)
+        self._observe("on_message", text)
 
     def on_finish(self, event: RunFinished) -> None:
         """The run reached its last step or was stopped after a checkpoint."""
-        self._call([receiver.on_finish for receiver in self._all], event)
+        self._observe("on_finish", event)
+        self._call([callback.on_finish for callback in self._callbacks], event)
+
+    def _observe(self, name: str, event: object) -> None:
+        if self._observer is None:
+            return
+        try:
+            self._call([getattr(self._observer, name)], event)
+        except Exception as error:
+            if not is_output_failure(error):
+                raise
+            warn(f"the observer {type(self._observer).__name__} failed: {error}; the run continues without it")
+            self._observer, self.raised = None, None
 
     def _call[Event](self, methods: Sequence[Callable[[Event], None]], event: Event) -> None:
         for method in methods:

@@ -119,7 +119,8 @@ class CheckpointSaved:
 class Observer:
     """Prints one line at the start, for every evaluation and message, and at the end; override it for other displays.
 
-    Methods must return quickly. What they raise ends the run; lines that standard output does not take are dropped.
+    Methods must return quickly. Output cannot end a run: after an OSError, an error of encoding or a write to a closed
+    file, the run continues without the observer, with one line on standard error. Other exceptions end the run.
     """
 
     def on_start(self, event: RunStarted) -> None:
