@@ -60,6 +60,16 @@ def test_shell_parses_printed_commands_into_their_arguments() -> None:
     assert done.stdout.split(b"\0")[: len(NAMES)] == [os.fsencode(name) for name in NAMES]
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "gbk", "utf-8"])
+@pytest.mark.parametrize("name", [LATIN, "Füße 😀", "plain"])
+def test_paths_in_commands_are_parsed_exactly_where_the_terminal_lacks_their_characters(
+    name: str, encoding: str
+) -> None:
+    shown = shell_path(name, encoding).encode(encoding).decode(encoding)
+    done = subprocess.run(["bash", "-c", f"printf %s {shown}"], capture_output=True, check=True)
+    assert done.stdout == os.fsencode(name)
+
+
 def test_paths_in_commands_are_no_options() -> None:
     assert shell_path(Path("-x y")) == "'./-x y'"
     assert shell_path(Path("runs/x")) == "runs/x"

@@ -46,10 +46,15 @@ def shell_command(*arguments: str | os.PathLike[str]) -> str:
     return " ".join(_shell_quoted(os.fspath(argument)) for argument in arguments)
 
 
-def shell_path(path: str | os.PathLike[str]) -> str:
-    """Return a path as an argument of a command, which never looks like an option."""
+def shell_path(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """Return a path as an argument of a command, which never looks like an option.
+
+    Args:
+        path: Path.
+        encoding: Encoding of the terminal or file; characters that it lacks become escaped bytes.
+    """
     given = os.fspath(path)
-    return _shell_quoted(f"./{given}" if given.startswith("-") else given)
+    return _shell_quoted(f"./{given}" if given.startswith("-") else given, encoding)
 
 
 def python_literal(text: str | os.PathLike[str]) -> str:
@@ -58,22 +63,30 @@ def python_literal(text: str | os.PathLike[str]) -> str:
     return json.dumps(given, ensure_ascii=False) if given.isprintable() else repr(given)
 
 
-def _shell_quoted(argument: str) -> str:
-    if argument.isprintable():
+def _shell_quoted(argument: str, encoding: str = "utf-8") -> str:
+    if _can_show(argument, encoding):
         return shlex.quote(argument)
     try:
         argument = argument.encode(errors="surrogateescape").decode(errors="surrogateescape")
     except UnicodeEncodeError:  # halves that do not stand for bytes
         argument = readable(argument)
-    return f"$'{''.join(map(_shell_escaped, argument))}'"
+    return f"$'{''.join(_shell_escaped(letter, encoding) for letter in argument)}'"
 
 
-def _shell_escaped(letter: str) -> str:
+def _shell_escaped(letter: str, encoding: str) -> str:
     if letter in "\\'":
         return f"\\{letter}"
-    if letter.isprintable():
+    if _can_show(letter, encoding):
         return letter
     return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="surrogateescape"))
+
+
+def _can_show(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return text.isprintable()
 
 
 def _escaped(letter: str) -> str:

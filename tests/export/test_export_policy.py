@@ -215,7 +215,7 @@ def test_command_prints_a_summary(
     first, about, sizes, difference = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"run\.onnx \(\d+ kB\)", first)
     assert about == "  cheetah-run, crossq-wn, seed 4, 2,000 env steps, score 0.75"
-    assert "[batch, 5] -> action [batch, 2]" in sizes
+    assert "[batch, 5] float32 -> action [batch, 2] float32" in sizes
     assert "on 21 stored observations" in difference
     assert run_file(Path("run.onnx"), observations()).shape == (20, 2)
 
