@@ -12,7 +12,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "text": set(),
+    "text": {"streams"},
     "errors": {"text"},
     "processes": set(),
     "spaces": {"errors"},

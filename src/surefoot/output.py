@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from surefoot.errors import RunFailure, UserError
-from surefoot.runs.atomic import write_file
+from surefoot.runs.atomic import check_length, write_file
 from surefoot.runs.layout import LOCK, absolute
 from surefoot.runs.lock import is_lock_file
 from surefoot.runs.untrusted import why_missing
@@ -36,8 +36,8 @@ def check_output(path: Path, run: Path) -> None:
         raise UserError(f"cannot write {path}: it is not a regular file")
     if (found := why_missing(folder)) != "is a folder":
         raise UserError(f"cannot write {path}: {folder} {found}")
-    if (found := why_missing(path)).startswith("cannot"):
-        raise UserError(f"cannot write {path}: it {found}")
+    with output_errors(path):
+        check_length(absolute(path))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write {path}: no permission to write in {folder}")
     if why_missing(run) != "is a folder":

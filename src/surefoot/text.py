@@ -10,6 +10,8 @@ import json
 import os
 import shlex
 
+from surefoot.streams import encodable, stdout
+
 _MAX_LINE = 2500
 
 
@@ -42,19 +44,17 @@ def one_line(text: str) -> str:
 
 
 def shell_command(*arguments: str | os.PathLike[str]) -> str:
-    """Return a command that a POSIX shell (``$'...'`` as in bash and zsh) parses into exactly these arguments."""
+    """Return a command that a POSIX shell (``$'...'`` as in bash and zsh) parses into exactly these arguments.
+
+    It holds no characters that standard output cannot encode, which would be printed as others.
+    """
     return " ".join(_shell_quoted(os.fspath(argument)) for argument in arguments)
 
 
-def shell_path(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
-    """Return a path as an argument of a command, which never looks like an option.
-
-    Args:
-        path: Path.
-        encoding: Encoding of the terminal or file; characters that it lacks become escaped bytes.
-    """
+def shell_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as an argument of a command, which never looks like an option."""
     given = os.fspath(path)
-    return _shell_quoted(f"./{given}" if given.startswith("-") else given, encoding)
+    return _shell_quoted(f"./{given}" if given.startswith("-") else given)
 
 
 def python_literal(text: str | os.PathLike[str]) -> str:
@@ -63,30 +63,21 @@ def python_literal(text: str | os.PathLike[str]) -> str:
     return json.dumps(given, ensure_ascii=False) if given.isprintable() else repr(given)
 
 
-def _shell_quoted(argument: str, encoding: str = "utf-8") -> str:
-    if _can_show(argument, encoding):
+def _shell_quoted(argument: str) -> str:
+    if argument.isprintable() and encodable(argument, stdout()) == argument:
         return shlex.quote(argument)
     try:
-        argument = argument.encode(errors="surrogateescape").decode(errors="surrogateescape")
+        content = os.fsencode(argument)
     except UnicodeEncodeError:  # halves that do not stand for bytes
-        argument = readable(argument)
-    return f"$'{''.join(_shell_escaped(letter, encoding) for letter in argument)}'"
+        content = readable(argument).encode()
+    return f"$'{''.join(map(_shell_escaped, content))}'"
 
 
-def _shell_escaped(letter: str, encoding: str) -> str:
+def _shell_escaped(byte: int) -> str:
+    letter = chr(byte)
     if letter in "\\'":
         return f"\\{letter}"
-    if _can_show(letter, encoding):
-        return letter
-    return "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="surrogateescape"))
-
-
-def _can_show(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except (LookupError, UnicodeEncodeError):
-        return False
-    return text.isprintable()
+    return letter if 32 <= byte < 127 else f"\\x{byte:02x}"
 
 
 def _escaped(letter: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -9,12 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from surefoot.benchmark.attempts import Event, append_attempt
 from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
 from surefoot.benchmark.status import GridReader
@@ -111,6 +113,37 @@ def test_folders_whose_access_fails_are_named(tmp_path: Path, number: int, monke
         monkeypatch.undo()
 
 
+def test_stale_entry_of_unknown_type_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "good")
+    (tmp_path / "bad").touch()
+    stale = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    scandir, lstat = os.scandir, os.lstat
+
+    class Entry:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name = entry.name
+
+        def is_dir(self, *, follow_symlinks: bool) -> bool:
+            if self.name == "bad":
+                raise stale
+            return True
+
+    @contextlib.contextmanager
+    def listed(path: Path) -> Iterator[list[Entry]]:
+        with scandir(path) as entries:
+            yield [Entry(entry) for entry in entries]
+
+    def checked(path: Path) -> os.stat_result:
+        if Path(path).is_relative_to(tmp_path / "bad"):
+            raise stale
+        return lstat(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    monkeypatch.setattr(os, "lstat", checked)
+    found = {run.path.name: run.problem for run in find_runs(tmp_path)}
+    assert found == {"good": "", "bad": f"cannot read {tmp_path / 'bad'}: {os.strerror(errno.ESTALE)}"}
+
+
 def test_log_that_becomes_stale_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(tmp_path / "good")
     bad = make_run(tmp_path / "bad")
@@ -203,6 +236,9 @@ def test_status_of_a_grid_with_unreadable_entries(tmp_path: Path, capsys: pytest
     shown = capsys.readouterr().out
     assert str(first / CONFIG) in shown
     assert str(folder.attempts_path) in shown
+    folder.attempts_path.rmdir()
+    append_attempt(folder.attempts_path, folder.cells[0].name, Event.FAILED, 1)
+    assert [cell.state for cell in reader.read()] == ["unreadable", "finished"]
 
 
 def drop_capabilities() -> None:

@@ -81,7 +81,8 @@ class GridFolder:
         where = absolute(path)
         if not os.path.isfile(where / BENCH):
             found = why_missing(where / BENCH)
-            what = f"has no {BENCH}" if found == "is missing" else f"holds a {BENCH} that {found}"
+            if (what := why_missing(where)) == "is a folder":
+                what = f"has no {BENCH}" if found == "is missing" else f"holds a {BENCH} that {found}"
             raise UserError(f"{where} {what}: expected a directory made by `surefoot bench GRID --out DIR`")
         data = read_json(where / BENCH)
         try:

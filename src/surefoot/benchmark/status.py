@@ -67,11 +67,11 @@ class GridReader:
             state = run.state.value
         elif attempts.last is Event.STARTED and launching:
             state = "starting"
+        elif run is not None and run.state is RunState.UNREADABLE:
+            state, problem = run.state.value, run.problem or ""
         elif attempts.last is Event.FAILED:
             last = "".join(self.folder.last_lines(name, 1)) or "no output"
             state, problem = "failed", f"{attempts.ending}: {last}"
-        elif run is not None and run.state is RunState.UNREADABLE:
-            state, problem = run.state.value, run.problem or ""
         return CellStatus(name, state, run, attempts.count, problem)
 
 

@@ -154,9 +154,7 @@ def progress_text(started: RunStarted | None, progress: Progress | None, seconds
 
 def closing_lines(event: RunFinished, task: str) -> list[str]:
     """Return the lines to print at the end of a run. A task module:callable must be repeated in later commands."""
-    path = shell_path(_relative(event.path), stdout().encoding or "utf-8") + (
-        f" --task {shell_command(task)}" if ":" in task else ""
-    )
+    path = shell_path(_relative(event.path)) + (f" --task {shell_command(task)}" if ":" in task else "")
     took = duration_text(event.wall_seconds)
     if not event.completed:
         return [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from surefoot.errors import RunFailure
-from surefoot.runs.atomic import TEMPORARY, disk_errors
+from surefoot.runs.atomic import disk_errors
 from surefoot.runs.owner import RELEASED, Owner, OwnerText, read_owner, this_process
 
 REFRESH_SECONDS = 5.0
@@ -171,26 +171,11 @@ def _held(path: Path) -> OwnerText | None:
     alive = found.is_alive()
     if alive is not None or found.modified is None:
         return found if alive else None
-    if abs(_now(path) - found.modified) < STALE_SECONDS:
+    if abs(time.time() - found.modified) < STALE_SECONDS:
         return found
-    # It was not refreshed, or a clock was changed.
+    # It was not refreshed, or the clocks of the machines and of the file system differ.
     time.sleep(2 * REFRESH_SECONDS + 1)
     return None if read_owner(path) == found else found
-
-
-def _now(beside: Path) -> float:
-    """Return the time on the clock of a file system, which may be another machine's."""
-    probe = beside.with_name(f"{TEMPORARY}{beside.name}-{os.getpid()}")
-    try:
-        descriptor = os.open(probe, _FLAGS | os.O_CREAT, 0o644)
-        try:
-            os.pwrite(descriptor, b"\n", 0)
-            return os.fstat(descriptor).st_mtime
-        finally:
-            os.close(descriptor)
-            probe.unlink(missing_ok=True)
-    except OSError:
-        return time.time()
 
 
 def _path(lock: Path, number: int) -> Path:

@@ -239,7 +239,14 @@ def _is_run(path: Path) -> bool:
 
 def _folders(path: Path) -> list[str]:
     with os.scandir(path) as entries:
-        return [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
+        return [entry.name for entry in entries if not entry.name.startswith(".") and _may_be_folder(entry)]
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # a stale one on a file system that does not list types; the search below it names the reason
+        return True
 
 
 def is_locked(path: Path) -> bool:
