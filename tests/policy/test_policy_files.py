@@ -118,7 +118,8 @@ def layers_with(index, **changes):
     [
         (lambda s: s.pop("task"), "needs the field 'task'"),
         (lambda s: s.update(taks="x"), "no field 'taks'; did you mean 'task'"),
-        (lambda s: s.update(spaces=None), "spaces is None, expected an object with action, observation"),
+        (lambda s: s.update(spaces=[]), r"spaces is \[\], expected an object with action, observation"),
+        (lambda s: s.pop("spaces"), "spaces are missing, as in runs of earlier versions"),
         (lambda s: s["spaces"]["observation"].clear(), "observations of 0 numbers, expected at least one number"),
         (observation_with(shape=[True]), r"shape is \[True\], expected at most 32 whole numbers"),
         (observation_with(shape=[2**31 - 1] * 3), "expected at least one number and at most 2,147,483,647"),
@@ -246,7 +247,7 @@ def test_files_of_different_saves_are_rejected(folder, spec, arrays):
         (b"[]", 'expected an object with "format": 1'),
         (b'{"format": 2}', 'expected an object with "format": 1'),
         (b'{"format": 1}', "needs the field 'sha256'"),
-        (b'{"format": 1, "sha256": ""}', "needs the field"),
+        (b'{"format": 1, "sha256": ""}', "spaces are missing"),
     ],
 )
 def test_damaged_description_error_names_its_file(folder, content, message):

@@ -64,6 +64,7 @@ class PolicySpec:
             UserError: A field is missing, unknown, or has an invalid value.
         """
         names = {field.name for field in fields(cls)}
+        spaces = EnvSpaces.from_data(values.get("spaces"))
         if unknown := sorted(map(str, values.keys() - names)):
             raise UserError(f"a policy has no field {unknown[0][:80]!r}{suggest(unknown[0], names)}")
         if missing := sorted(names - values.keys()):
@@ -74,7 +75,7 @@ class PolicySpec:
         layers = tuple(_items(values, "layers", lambda layer: isinstance(layer, dict), "objects"))
         _check_ops(layers)
         return cls(
-            spaces=EnvSpaces.from_data(values["spaces"]),
+            spaces=spaces,
             task=_text(values, "task"),
             algorithm=_text(values, "algorithm"),
             env_steps=_integer(values, "env_steps", minimum=0),

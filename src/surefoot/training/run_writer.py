@@ -131,7 +131,7 @@ class RunWriter:
         with self._explain_mismatch(loaded.env_steps):
             offsets = {name: _offset(loaded.meta[f"{name}_offset"]) for name in self._logs}
             _check_identity(loaded.meta["identity"], self._identity())
-            require_same(EnvSpaces.from_data(loaded.meta["spaces"]), self._vector.spaces, "it", self._task.name)
+            require_same(EnvSpaces.from_data(loaded.meta.get("spaces")), self._vector.spaces, "it", self._task.name)
             host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
             host.check(len(self._plan.seeds), self._vector.observation_size, self._vector.action_size)
             if host.agent_steps * self._plan.action_repeat != loaded.env_steps:

@@ -70,7 +70,7 @@ class SourceRun:
                 algorithm=algorithm_from_data(identity["algorithm"]),
                 seeds=tuple(int(seed) for seed in identity["seeds"]),
                 action_repeat=int(identity["action_repeat"]),
-                spaces=EnvSpaces.from_data(loaded.meta["spaces"]),
+                spaces=EnvSpaces.from_data(loaded.meta.get("spaces")),
                 env_steps=loaded.env_steps,
                 held=int(counters["num_transitions"].min() - counters["oldest"].max()),
                 skipped=tuple(loaded.skipped),
@@ -78,6 +78,8 @@ class SourceRun:
                 _oldest=counters["oldest"],
                 _segments=loaded.segments,
             )
+        except UserError as error:
+            raise UserError(f"the checkpoint of {directory.path}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the checkpoint of {directory.path} does not fit: {error!r}") from error
         if any(array.shape[:1] != (len(source.seeds),) for array in source._arrays.values()):
