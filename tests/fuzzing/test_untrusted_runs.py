@@ -192,7 +192,8 @@ def test_malformed_json(run: RunDirectory, name: str, case: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (run.path / name).write_bytes(MALFORMED_JSON[case])
     rejected = is_rejected(lambda: LOADERS[name](run.path), run.path)
-    assert rejected or (name == "config.json" and case == "a wide integer") or case == "a long name"
+    valid = ("a wide integer", "half a surrogate pair") if name == "config.json" else ()
+    assert rejected or case in (*valid, "a long name")
 
 
 @pytest.mark.parametrize("place", [("task",), ("algorithm", "name")])
