@@ -224,6 +224,13 @@ def wide() -> gymnasium.Env:
     return env
 
 
+def double() -> gymnasium.Env:
+    """The same task with actions of another dtype."""
+    env = TruncationProbe()
+    env.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float64)
+    return env
+
+
 @pytest.mark.parametrize(
     ("task", "settings", "message"),
     [
@@ -263,6 +270,15 @@ def test_changed_spaces_of_the_source_are_never_silent(source: Path) -> None:
     assert run.check_spaces(there, "another") is None
     message = run.check_spaces(narrow, "another")
     assert message == f"{source} was trained on probe-truncation with action high[0] 1.0; another has 0.5"
+
+
+def test_replay_of_another_task_needs_equal_bounds_only(source: Path) -> None:
+    config = TrainConfig(double, **(SETTINGS | {"init_from": source, "init_replay": True}))
+    task, warm_start = get_task(double), WarmStart(config)
+    with TrainingLoop.make(
+        config, make_plan(config, task, warm_start.info), task, EventDispatcher(Recording())
+    ) as loop:
+        loop.prepare(warm_start)
 
 
 def test_diverged_source_seed_is_an_error(source: Path, tmp_path: Path) -> None:
