@@ -159,7 +159,7 @@ def test_spaces_of_another_environment_are_reported(saved: Path) -> None:
 
 def test_missing_agent_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for name, message in (("gone", "does not exist"), ("file", "is a file"), ("", "holds no agent")):
+    for name, message in (("gone", "is missing"), ("file", "is a file"), ("", "holds no agent")):
         with pytest.raises(surefoot.UserError, match=f"{message}; expected a folder written by Agent.save"):
             surefoot.Agent.load(tmp_path / name)
 
