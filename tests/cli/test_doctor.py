@@ -111,9 +111,19 @@ def test_deleted_working_directory_is_one_line(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    for command in (["resume", "run"], ["evaluate", "run"], ["bench", "status", "grid"], ["train", "probe-action"]):
+    for command in (
+        ["resume", "run"],
+        ["evaluate", "run"],
+        ["report", "run"],
+        ["bench", "status", "grid"],
+        ["train", "probe-action"],
+        ["train", "probe-action", "--out", "a", "--init-from", "b", "--overwrite"],
+    ):
         assert main(command) == 2
         assert "the working directory no longer exists" in capsys.readouterr().err
     assert path_text(tmp_path) == str(tmp_path)
     with pytest.raises(UserError, match="no module named 'nowhere'"):
         import_target("nowhere:make")
+    (tmp_path / "task.py").touch()
+    with pytest.raises(UserError, match="is not a module's name"):
+        import_target(f"{tmp_path / 'task.py'}:make")

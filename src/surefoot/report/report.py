@@ -21,6 +21,7 @@ from surefoot.report.style import make_styles
 from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
 from surefoot.report.views import View, make_views
 from surefoot.runs.atomic import TEMPORARY, check_length
+from surefoot.runs.layout import absolute
 from surefoot.text import printable, readable
 
 PAGE = "index.html"
@@ -81,7 +82,7 @@ def make_report(
     for package in ("matplotlib", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependency(package, "report", "a report")
-    out = Path(os.path.abspath(out))
+    out = Path(os.path.normpath(absolute(out)))
     _validate_out(out)
     left_out: list[str] = []
     groups = label_runs(load_runs(paths, left_out.append))

@@ -129,7 +129,10 @@ def _as_module(target: str) -> str:
     file, _, name = target.rpartition(":")
     if not file.endswith(".py") or not os.path.isfile(file):
         return ""
-    parts = os.path.relpath(file.removesuffix(".py")).split(os.sep)
+    try:
+        parts = os.path.relpath(file.removesuffix(".py")).split(os.sep)
+    except FileNotFoundError:  # the working directory was deleted
+        return ""
     is_importable = all(part.isidentifier() for part in parts)
     return f"'{file}' is a file, name its module: '{'.'.join(parts)}:{name}'" if is_importable else ""
 

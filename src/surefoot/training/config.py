@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from surefoot.errors import UserError, suggest
 from surefoot.machine import PrecisionChoice
+from surefoot.runs.layout import absolute
 
 if TYPE_CHECKING:
     from surefoot.algorithms.config import Algorithm
@@ -225,7 +226,7 @@ class TrainConfig:
             self.overwrite
             and self.out
             and self.init_from
-            and os.path.realpath(self.out) == os.path.realpath(self.init_from)
+            and os.path.realpath(absolute(self.out)) == os.path.realpath(absolute(self.init_from))
         ):
             raise UserError(f"init_from {self.init_from} is the run that overwrite would replace: choose another out")
 
