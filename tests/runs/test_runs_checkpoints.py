@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from surefoot.errors import RunFailure, UserError
-from surefoot.runs import CsvLog, RunDirectory
+from surefoot.runs import CsvLog, RunDirectory, checkpoints
 
 ROOTS = ("checkpoints", "replay")
 
@@ -162,6 +162,21 @@ def test_error_lists_reason_of_every_unusable_checkpoint(run):
         (folder / "loop.npz").unlink()
     with pytest.raises(UserError, match=r"no usable .*2000: loop\.npz is missing; env_steps_000000001000: loop\.npz"):
         run.checkpoints.load()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EMFILE])
+def test_checkpoint_that_cannot_be_accessed_is_not_taken_for_a_damaged_one(run, number, monkeypatch):
+    save(run, 1)
+    save(run, 2)
+
+    def refuse(path):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "digest_of", refuse)
+        with pytest.raises(UserError, match=rf"cannot load .*env_steps_000000002000: .*{os.strerror(number)}"):
+            reopened(run).checkpoints.load()
+    assert reopened(run).checkpoints.load().env_steps == 2000
 
 
 def rewrite(path, change):

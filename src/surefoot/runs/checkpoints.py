@@ -6,10 +6,12 @@ stored in segments, an append-only log, each of which is written once and referr
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,6 +41,8 @@ SEGMENT_NAME = re.compile(r"segment_(\d{12})_(\d{12})\.npz")
 MANIFEST = "manifest.json"
 
 _FORMAT = 1
+_INACCESSIBLE = (errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE)
+"""Errors that do not mean damage: training on from an older checkpoint would remove an intact one."""
 _FILE_STEM = re.compile(r"[a-z][a-z0-9_]*")
 _ARRAYS_FILE = re.compile(r"[a-z][a-z0-9_]*\.npz")
 
@@ -165,7 +169,7 @@ class CheckpointStore:
         """Load the newest checkpoint whose checksums are right, those of its replay segments included.
 
         Raises:
-            UserError: There is none; the message has the reasons.
+            UserError: There is none (the message has the reasons), or a newer one cannot be accessed.
         """
         skipped: list[str] = []
         for folder in self._newest_first():
@@ -173,6 +177,8 @@ class CheckpointStore:
                 manifest = self._verify(folder)
                 arrays = {name.removesuffix(".npz"): read_arrays(folder / name) for name in manifest.files}
             except UserError as error:
+                if getattr(error.__cause__, "errno", None) in _INACCESSIBLE:
+                    raise UserError(f"cannot load a checkpoint in {self._checkpoints}: {error}") from error
                 skipped.append(str(error))
                 self._unusable.add(_env_steps_of(folder))
                 continue
@@ -262,11 +268,14 @@ def _env_steps_of(folder: Path) -> int:
 
 def _verify_file(checkpoint: Path, path: Path, expected: Digest) -> None:
     try:
-        if not os.path.isfile(path):
-            raise UserError(f"{checkpoint.name}: {path.name} is missing")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{checkpoint.name}: {path.name} is not a regular file")
         # The size first: it is cheap, and detects every truncated file.
-        if path.stat().st_size != expected.size or digest_of(path) != expected:
+        if status.st_size != expected.size or digest_of(path) != expected:
             raise UserError(f"{checkpoint.name}: {path.name} is damaged (wrong size or checksum)")
+    except FileNotFoundError as error:
+        raise UserError(f"{checkpoint.name}: {path.name} is missing") from error
     except OSError as error:
         raise UserError(f"{checkpoint.name}: {path.name} cannot be read: {error.strerror}") from error
 
