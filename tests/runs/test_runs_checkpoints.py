@@ -179,6 +179,24 @@ def test_checkpoint_that_cannot_be_accessed_is_not_taken_for_a_damaged_one(run, 
     assert reopened(run).checkpoints.load().env_steps == 2000
 
 
+@pytest.mark.parametrize("stale", ["checkpoints", "env_steps_000000002000"])
+def test_checkpoints_in_a_stale_folder_are_not_missing(run, stale, monkeypatch):
+    save(run, 1)
+    save(run, 2)
+    stat = os.stat
+
+    def refuse(path, **options):
+        if stale in str(path):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse)
+        assert run.checkpoints.any()
+        with pytest.raises(UserError, match=os.strerror(errno.ESTALE)):
+            run.checkpoints.load()
+
+
 def rewrite(path, change):
     """Change a manifest and recompute its checksum, as an attacker would."""
     from surefoot.runs.checkpoints import _checksum

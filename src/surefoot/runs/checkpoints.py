@@ -34,7 +34,7 @@ from surefoot.runs.atomic import (
     sync_folder,
     write_file,
 )
-from surefoot.runs.untrusted import encode_json, read_errors, read_json
+from surefoot.runs.untrusted import encode_json, read_errors, read_json, why_missing
 
 CHECKPOINT_NAME = re.compile(r"env_steps_(\d{12})")
 SEGMENT_NAME = re.compile(r"segment_(\d{12})_(\d{12})\.npz")
@@ -43,6 +43,7 @@ MANIFEST = "manifest.json"
 _FORMAT = 1
 _INACCESSIBLE = (errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE)
 """Errors that do not mean damage: training on from an older checkpoint would remove an intact one."""
+_ABSENT = ("is missing", "is a file")
 _FILE_STEM = re.compile(r"[a-z][a-z0-9_]*")
 _ARRAYS_FILE = re.compile(r"[a-z][a-z0-9_]*\.npz")
 
@@ -225,13 +226,13 @@ class CheckpointStore:
         sync_folder(self._replay)
 
     def _newest_first(self) -> list[Path]:
-        if not os.path.isdir(self._checkpoints):
+        if why_missing(self._checkpoints) in _ABSENT:
             return []
         with read_errors(self._checkpoints):
             names = {name.removeprefix(REPLACED) for name in os.listdir(self._checkpoints)}
         found = sorted((name for name in names if CHECKPOINT_NAME.fullmatch(name)), reverse=True)
         folders = (current_folder(self._checkpoints / name) for name in found)
-        return [folder for folder in folders if os.path.isdir(folder)]
+        return [folder for folder in folders if why_missing(folder) not in _ABSENT]
 
     def _verify(self, folder: Path) -> _Manifest:
         """Return the manifest of a checkpoint after verifying its files and segments."""
