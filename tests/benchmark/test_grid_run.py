@@ -163,8 +163,8 @@ def test_failing_cell_does_not_affect_others(tmp_path: Path) -> None:
     assert "1 finished, 1 failed, 0 left" in printed
     assert f"failed: {broken}, see {folder.log_path(broken)}" in printed
     first, second = GridReader(folder).read()
-    assert (first.state, first.attempts, second.state, second.name) == ("failed", 2, "finished", sound)
-    assert first.problem.startswith("exit code 2: surefoot: error:")
+    assert (first.state, first.attempts, second.state, second.name) == ("unreadable", 2, "finished", sound)
+    assert "config.json" in first.problem
 
 
 @pytest.mark.slow
