@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,10 @@ os.environ["XLA_FLAGS"] = (
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
 
 import pytest
+
+# A job in the background of a shell script starts with SIGINT ignored, which every program that a test starts inherits.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tracing makes many short-lived objects, and the collector's default thresholds take a fifth of its time.
 gc.set_threshold(100_000, 50, 100)
