@@ -180,9 +180,12 @@ class Simulated(zoo.Counter):
 
     def reset(self, **settings: Any) -> tuple[np.ndarray, dict]:
         program = subprocess.Popen(["sleep", "60"])
+        reading, writing = os.pipe()
         if (copy := os.fork()) == 0:
+            os.write(writing, b".")
             time.sleep(60)
             os._exit(0)
+        os.read(reading, 1)  # Python discards signals that arrive while a copy starts
         program.terminate()
         os.kill(copy, signal.SIGTERM)
         assert program.wait() == os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == -signal.SIGTERM
