@@ -59,12 +59,12 @@ test-lowest test-newest: test-%: $(UV_PROGRAM)
 	$(UV) pip install --quiet --python .envs/$* --resolution $(RESOLUTION) --group dev --editable '.[$(subst $(space),$(comma),$(EXTRAS))]'
 	$(subst $(BIN),.envs/$*/bin,$(PYTEST)) -m "not slow" $(ARGS)
 
-# Each test appends one line per trial to .storm/NAME.log. Mounting a small disk needs root, or unshare -rm.
+# Each test writes to .storm/ as it goes. Mounting a small disk needs root, or unshare -rm.
 STORM := kills disk ray_kills mutations
 STORM_ARGS ?=
 
 .PHONY: storm
-storm: setup ## Kill runs, fill disks, damage files, mutate inputs, for an hour or two (STORM_ARGS="--minutes 5")
+storm: setup ## Kill runs, fill disks, damage files, mutate inputs, for some hours (STORM_ARGS="--minutes 5")
 	@failed=; for test in $(STORM); do $(BIN)/python -m tests.storm.$$test $(STORM_ARGS) || failed="$$failed $$test"; done; \
 	if [ -n "$$failed" ]; then echo "storm: problems in$$failed, see .storm/" >&2; exit 1; fi
 

@@ -30,13 +30,10 @@ COPIED = ("evaluations.csv", "training.csv", "diagnostics.csv")
 def main(arguments: list[str]) -> int:
     """Train what is not finished, grid by grid; ``--collect`` only copies. Return an exit code."""
     for name in QUEUE:
-        if "--collect" not in arguments:
-            code = train(name)
-            collect(name)
-            if code:
-                return code
-        else:
-            collect(name)
+        code = 0 if "--collect" in arguments else train(name)
+        collect(name)
+        if code:
+            return code
     return 0
 
 
