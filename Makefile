@@ -132,7 +132,8 @@ help: ## Print this list
 
 $(STAMP): uv.lock pyproject.toml .python-version $(UV_PROGRAM)
 	@# .python-version names the Python: the simulators have no wheels for every one that surefoot itself supports.
-	$(UV) sync --frozen $(addprefix --extra ,$(EXTRAS) $(EXTRA))
+	@# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would otherwise compile what it imports.
+	$(UV) sync --frozen --compile-bytecode $(addprefix --extra ,$(EXTRAS) $(EXTRA))
 	@rm -f .venv/.setup-*
 	@touch $@
 

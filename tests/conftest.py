@@ -36,6 +36,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 gc.set_threshold(100_000, 50, 100)
 
 
+def pytest_collection_finish() -> None:
+    """Exclude modules and test items from collections: they stay, and `check-env` collects twice for each task."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def bounded_jax_caches() -> Iterator[None]:
     """Clear JAX's caches after every module, which keeps a worker's memory bounded."""
