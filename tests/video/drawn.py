@@ -45,8 +45,65 @@ class RaisesOnRender(Ramp):
         raise OSError("no display\nhere")
 
 
-class HasNoRenderMode(Ramp):
-    metadata = {"render_modes": []}  # noqa: RUF012
+class HasOtherRenderModes(Ramp):
+    metadata = {"render_modes": ["human", "ansi"]}  # noqa: RUF012
+
+
+class HasNullMetadata(Ramp):
+    metadata = None  # type: ignore[assignment]
+
+
+class HasPhysicsStep(Ramp):
+    """Ten steps of the physics per step."""
+
+    dt = 0.01
+
+
+class DrawsTransparentIntegers(Ramp):
+    def render(self) -> Any:
+        return np.dstack([super().render(), np.zeros((33, 51), np.uint8)]).astype(np.int64)
+
+
+class DrawsWhenMade(Ramp):
+    """Its renderer is made with it."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.brightness = 30 if render_mode == "rgb_array" else None
+
+    def render(self) -> Any:
+        return np.full((33, 51, 3), self.brightness * self.taken, np.uint8)
+
+
+def draws_when_made_of_a_class() -> DrawsWhenMade:
+    return DrawsWhenMade()
+
+
+class NeedsDisplayWhenMade(Ramp):
+    def __init__(self, render_mode: str | None = None) -> None:
+        if render_mode is not None:
+            raise RuntimeError("gladLoadGL error")
+
+
+class DrawsMoreThanItsModel(Ramp):
+    """Has a MuJoCo model, and draws a marker that it places before rendering, as gymnasium-robotics does."""
+
+    def __init__(self) -> None:
+        import mujoco
+
+        self.model = mujoco.MjModel.from_xml_string(
+            "<mujoco><worldbody><camera name='top' pos='0 0 3'/><light pos='0 0 4' dir='0 0 -1'/>"
+            "<geom name='marker' type='sphere' size='1' rgba='0 0 1 1'/></worldbody></mujoco>"
+        )
+        self.data = mujoco.MjData(self.model)
+        mujoco.mj_forward(self.model, self.data)
+
+    def _render_callback(self) -> None:
+        self.model.geom("marker").rgba[:] = 1.0, 0.0, 0.0, 1.0
+
+
+gymnasium.register("drawn/NullMetadata-v0", HasNullMetadata)
+gymnasium.register("drawn/WhenMade-v0", DrawsWhenMade)
 
 
 class RaisesOnStep(Ramp):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
+import gymnasium
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -96,6 +98,35 @@ def test_frames_have_captions(make_run: MakeRun, tmp_path: Path) -> None:
     assert frames[0, :30].max() > 200  # white letters on black
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HasNullMetadata",
+        "HasPhysicsStep",
+        "DrawsTransparentIntegers",
+        "DrawsWhenMade",
+        "drawn/WhenMade-v0",
+        "drawn/NullMetadata-v0",
+        "DrawsMoreThanItsModel",
+    ],
+)
+def test_environment_renders_itself(name: str, make_run: MakeRun, tmp_path: Path) -> None:
+    target = f"tests.video.drawn:{name}"
+    run = make_run(target, 2, 1, repeat=1)
+    recording = surefoot.record(run, tmp_path / "x.mp4", task=target, width=160, height=120)
+    # Its `dt` of 0.01 s is not the duration of a step. One without render_fps has one frame per step.
+    assert recording.fps == (30.0 if "Null" in name else 10.0)
+    levels = decode(recording.path)[:, 70:110].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(levels, 30 * np.arange(STEPS + 1), atol=6)
+
+
+def test_factory_that_passes_keywords_on_makes_a_rendered_environment(make_run: MakeRun, tmp_path: Path) -> None:
+    factory = functools.partial(gymnasium.make, "tests.video.drawn:drawn/WhenMade-v0")
+    run = make_run(get_task(factory).name, 2, 1, repeat=1)
+    recording = surefoot.record(run, tmp_path / "x.mp4", task=factory, width=160, height=120)
+    assert decode(recording.path)[-1, 70:110].mean() > 180
+
+
 def test_action_repeat_keeps_all_frames(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("tests.video.drawn:Ramp", 2, 1, repeat=3)
     recording = surefoot.record(run, tmp_path / "x.gif", task="tests.video.drawn:Ramp", **SIZE)
@@ -139,10 +170,16 @@ def test_invalid_argument_gives_one_line_and_no_file(
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("HasNoRenderMode", {}, "render_mode None, expected 'rgb_array'"),
-        ("RendersNone", {}, r"render\(\) returned NoneType, expected uint8 \[H, W, 3\]"),
+        ("HasOtherRenderModes", {}, r"render_mode None of \['human', 'ansi'\], expected 'rgb_array'"),
+        ("RendersNone", {}, r"render\(\) returned None, expected a picture \[H, W\]"),
+        ("draws_when_made_of_a_class", {}, "let the callable take render_mode"),
+        (
+            "NeedsDisplayWhenMade",
+            {},
+            "cannot be made: RuntimeError: gladLoadGL error.*MUJOCO_GL=egl or MUJOCO_GL=osmesa",
+        ),
         ("RendersEmptyImage", {}, r"render\(\) returned uint8 \(0, 51, 3\)"),
-        ("RaisesOnRender", {}, "OSError: no display here"),
+        ("RaisesOnRender", {}, "OSError: no display here; .* set MUJOCO_GL=egl or MUJOCO_GL=osmesa"),
         ("Ramp", {"camera": "side"}, "has its own renderer without cameras, got camera 'side'"),
     ],
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
 from surefoot.errors import UserError
 from surefoot.tasks import get_task, gl
+from surefoot.tasks.pictures import Picture
 from surefoot.tasks.rendering import View
 from surefoot.video.rollout import real_time
 from surefoot.video.tiles import Captions, grid_shape, join
@@ -66,6 +69,112 @@ def test_image_is_upright() -> None:
     simulation.close()
 
 
+def test_requested_camera_shows_what_the_environment_moves_before_rendering() -> None:
+    simulation = get_task("tests.video.drawn:DrawsMoreThanItsModel").simulate(rendered=True)
+    simulation.reset(0)
+    assert simulation.camera(View(64, 64)).render().shape == (33, 51, 3)  # its own
+    camera = simulation.camera(View(64, 64, "top"))
+    red, green, blue = camera.render()[32, 32].tolist()
+    assert red > green + 50  # blue before
+    assert blue < green + 10
+    camera.close()
+
+
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Pusher-v5"])
+def test_models_of_gymnasium_are_rendered_in_any_size(name: str) -> None:
+    simulation = get_task(name).simulate(rendered=True)
+    camera = simulation.camera(View(80, 64))
+    simulation.reset(0)
+    assert camera.render().shape == (64, 80, 3)
+    camera.close()
+    simulation.close()
+
+
+def test_models_in_foreign_wrappers_are_rendered_by_these() -> None:
+    class Overlay(gymnasium.Wrapper):
+        def render(self) -> Any:
+            return np.full((8, 8, 3), 7, np.uint8)
+
+    simulation = get_task(lambda: Overlay(gymnasium.make("HalfCheetah-v5"))).simulate(rendered=True)
+    assert simulation.camera(View(80, 64)).render().max() == 7
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (np.full((2, 3, 3), 200, np.uint8), 200),
+        (np.full((2, 3, 4), 200, np.int64), 200),
+        (np.full((2, 3), 200, np.int16), 200),
+        (np.full((2, 3, 1), 0.5), 128),
+        (np.full((2, 3, 3), 77.0, np.float32), 77),
+        (np.ones((2, 3), bool), 255),
+        ([[[9, 9, 9]] * 3] * 2, 9),
+        ([np.zeros((2, 3, 3), np.uint8), np.full((2, 3, 3), 5, np.uint8)], 5),
+    ],
+)
+def test_pictures_of_any_type_become_rgb(picture: Any, expected: int) -> None:
+    image = Picture()(picture)
+    np.testing.assert_array_equal(image, np.full((2, 3, 3), expected, np.uint8))
+    assert image.dtype == np.uint8
+    assert image is not picture
+
+
+def test_dark_float_pictures_keep_the_scale_of_bright_ones() -> None:
+    convert = Picture()
+    assert convert(np.full((2, 2), 1.0)).max() == 255
+    assert convert(np.full((2, 2), 90.0)).max() == 90
+    assert convert(np.full((2, 2), 1.0)).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.full((2, 2, 3), 256), "int64 .* with values from 256 to 256"),
+        (np.full((2, 2, 3), -1.0), "with values from -1 to -1"),
+        (np.full((2, 2, 3), np.nan), "with values from nan to nan"),
+        (np.zeros((2, 2, 2), np.uint8), r"uint8 \(2, 2, 2\), expected a picture"),
+        ("ansi", "^str, expected a picture"),
+        ([[1], [1, 2]], "^list, expected a picture"),
+    ],
+)
+def test_other_pictures_are_rejected(picture: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Picture()(picture)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_gl"),
+    [
+        ("gladLoadGL error", True),
+        ("'NoneType' object has no attribute 'eglQueryString'", True),
+        ("module 'mujoco' has no attribute 'GLContext'", True),
+        ("X11: The DISPLAY environment variable is missing", True),
+        ("'NoneType' object has no attribute 'copy'", False),
+        ("name 'global_goal' is not defined", False),
+    ],
+)
+def test_failures_of_opengl_name_its_variable(error: str, is_gl: bool) -> None:
+    assert ("MUJOCO_GL=egl" in gl.gl_hint(ValueError(error))) == is_gl
+
+
+@pytest.mark.parametrize(
+    ("set_to", "display", "expected"),
+    [(None, "", "egl"), (None, ":0", None), ("osmesa", "", "osmesa"), ("disabled", ":0", "egl")],
+)
+def test_own_renderers_get_a_headless_backend_where_there_is_no_display(
+    set_to: str | None, display: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gl, "choose_backend", lambda: "egl")
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    if set_to is not None:
+        monkeypatch.setenv("MUJOCO_GL", set_to)
+    with gl.headless_backend():
+        assert os.environ.get("MUJOCO_GL") == expected
+    assert os.environ.get("MUJOCO_GL") == set_to
+
+
 @pytest.fixture
 def unprobed():
     gl._first_that_works.cache_clear()
@@ -94,8 +203,9 @@ def test_missing_backends_name_packages_to_install(monkeypatch) -> None:
 @pytest.mark.usefixtures("unprobed")
 def test_mujoco_gl_selects_the_backend_or_is_rejected(monkeypatch) -> None:
     tried = []
+    monkeypatch.setenv("MUJOCO_GL", "disabled")  # as for training
     monkeypatch.setattr(gl, "_why_not", lambda name: tried.append(name) or "broken")
-    gl.validate_mujoco_gl()  # "disabled", as for training
+    gl.validate_mujoco_gl()
     assert tried == []
     monkeypatch.setenv("MUJOCO_GL", "OSMesa")
     with pytest.raises(UserError, match="MUJOCO_GL=osmesa"):

@@ -51,7 +51,7 @@ class Record:
     fps: FpsFloat = None
     """Frames per second."""
     camera: CameraName = None
-    """Name or number of a camera of the MuJoCo model, or "free"."""
+    """Name or number of a camera of the MuJoCo model, or "free", instead of the environment's own picture."""
     task: RunTask = None
     """Task of the run, required where it is module:callable, since a run directory is not trusted to name code."""
 

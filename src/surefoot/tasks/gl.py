@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import importlib.util
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from surefoot.errors import UserError
@@ -27,6 +31,11 @@ gl.make_current()
 mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100).free()
 gl.free()
 """
+
+_GL_FAILURE = re.compile(
+    r"(?i:opengl|mujoco_gl|glfw|gladload|glcontext|\bglx\b|mesa|\bx11\b|\bdisplay\b|\begl\b)|\bGL\b|\be?gl[A-Z]"
+)
+"""Words of the errors of MuJoCo, GLFW, PyOpenGL, dm_control and others where there is no display or no driver."""
 
 _PROBE_SECONDS = 60.0
 """Time limit of a probe, which takes one or two seconds; a driver may hang."""
@@ -61,6 +70,38 @@ def validate_mujoco_gl() -> None:
     """
     if _requested() is not None:
         choose_backend()
+
+
+@contextlib.contextmanager
+def headless_backend() -> Iterator[None]:
+    """Set MUJOCO_GL for environments that render with MuJoCo themselves, within a block.
+
+    Their renderers fail without the variable if there is no display, and with one that disables rendering, as training
+    sets it. They read it when they are imported or made.
+    """
+    given = os.environ.get("MUJOCO_GL")
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    needed = _requested() is None and (given is not None or not has_display)
+    if needed and importlib.util.find_spec("mujoco") is not None:
+        with contextlib.suppress(UserError):  # the environment may render without OpenGL
+            os.environ["MUJOCO_GL"] = choose_backend()
+    try:
+        yield
+    finally:
+        if given is None:
+            os.environ.pop("MUJOCO_GL", None)
+        else:
+            os.environ["MUJOCO_GL"] = given
+
+
+def gl_hint(error: BaseException) -> str:
+    """Return the end of an error message about an environment's own rendering: what to try if OpenGL failed, or ""."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if _GL_FAILURE.search(f"{type(chain).__name__}: {chain}"):
+            return "; if OpenGL finds no display here, set MUJOCO_GL=egl or MUJOCO_GL=osmesa"
+        chain = chain.__cause__ or chain.__context__
+    return ""
 
 
 def choose_backend() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,8 @@ import gymnasium
 import numpy as np
 
 from surefoot.errors import MissingDependency, UserError
-from surefoot.tasks.rendering import Camera, View, environment_camera, seconds_per_step
+from surefoot.tasks.gl import gl_hint
+from surefoot.tasks.rendering import Camera, View, environment_camera, make_for_render, seconds_per_step
 from surefoot.tasks.spaces import describe_spaces
 from surefoot.tasks.targets import load_callable
 from surefoot.tasks.tracebacks import describe_exception
@@ -52,7 +55,7 @@ class GymnasiumSimulation:
         return seconds_per_step(self._env)
 
     def camera(self, view: View) -> Camera:
-        """Return a camera of the MuJoCo model, by default its first, or one that calls the environment's `render`."""
+        """Return a camera that calls the environment's `render`, or one of its MuJoCo model."""
         return environment_camera(self._env, view, self._name)
 
     def close(self) -> None:
@@ -60,26 +63,44 @@ class GymnasiumSimulation:
         self._env.close()
 
 
-def make_registered(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env[Any, Any]:
+def make_registered(spec: gymnasium.envs.registration.EnvSpec, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
     """Make a registered environment.
 
     Worker processes get the specification, not the id: they have not run the code that registered it.
+
+    Args:
+        spec: Its specification.
+        rendered: Whether to make it for `render`.
 
     Raises:
         UserError: Gymnasium cannot make it, for example because a package is missing, or it has no spaces.
     """
     try:
-        env = gymnasium.make(spec, disable_env_checker=True)
+        make = functools.partial(gymnasium.make, _without_null_metadata(spec), disable_env_checker=True)
+        env = make_for_render(make) if rendered else make()
     except (ImportError, gymnasium.error.Error) as error:
-        raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}") from error
+        raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}{gl_hint(error)}") from error
     except Exception as error:  # the constructor is user code
-        raise UserError(f"task '{spec.id}' cannot be made: {describe_exception(error)}") from error
+        raise UserError(f"task '{spec.id}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
     _require_spaces(env, spec.id)
     return env
 
 
-def make_mujoco(env_id: str) -> gymnasium.Env[Any, Any]:
+def _without_null_metadata(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.envs.registration.EnvSpec:
+    """Return a specification of which Gymnasium does not examine the metadata if they are None."""
+    found: Any = spec.entry_point
+    creator: Any = gymnasium.envs.registration.load_env_creator(found) if isinstance(found, str) else found
+    if getattr(creator, "metadata", ()) is not None:
+        return spec
+    return dataclasses.replace(spec, entry_point=functools.partial(creator))  # which has no attribute metadata
+
+
+def make_mujoco(env_id: str, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
     """Make one of Gymnasium's own MuJoCo environments, for example "HalfCheetah-v5".
+
+    Args:
+        env_id: Its id.
+        rendered: As for `make_registered`.
 
     Raises:
         MissingDependency: A required package is not installed.
@@ -91,34 +112,43 @@ def make_mujoco(env_id: str) -> gymnasium.Env[Any, Any]:
         if error.name in ("imageio", "mujoco"):
             raise MissingDependency(error.name, "mujoco", f"Gymnasium's {env_id}") from error
         raise
-    return make_registered(gymnasium.spec(env_id))
+    return make_registered(gymnasium.spec(env_id), rendered=rendered)
 
 
-def make_from_callable(factory: Callable[[], Any], name: str) -> gymnasium.Env[Any, Any]:
-    """Make an environment with a user's callable; `name` is the name of the task, for error messages.
+def make_from_callable(factory: Callable[..., Any], name: str, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
+    """Make an environment with a user's callable.
+
+    Args:
+        factory: The callable.
+        name: Name of the task, for error messages.
+        rendered: Whether to make it for `render`.
 
     Raises:
         UserError: It raised, or did not return a `gymnasium.Env` with both spaces.
     """
     try:
-        env = factory()
+        env = make_for_render(factory) if rendered else factory()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # user code
-        raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}") from error
+        raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
     _require_spaces(env, name)
     return env
 
 
-def make_from_target(target: str) -> gymnasium.Env[Any, Any]:
+def make_from_target(target: str, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
     """Make an environment with the callable named by "module:callable".
+
+    Args:
+        target: Its name.
+        rendered: Whether to make it for `render`.
 
     Raises:
         UserError: There is no such callable, it raised, or it did not return a `gymnasium.Env`.
     """
-    return make_from_callable(load_callable(target), target)
+    return make_from_callable(load_callable(target), target, rendered=rendered)
 
 
 def _require_spaces(env: gymnasium.Env[Any, Any], name: str) -> None:

@@ -43,8 +43,9 @@ class Task:
         observation_size: O, or None if it is unknown before the environment is made.
         action_size: A, or None likewise.
         benchmark: Whether it is one of the 15 DM Control or 10 MyoSuite tasks of the CrossQ + WN paper.
-        source: Factory of the author's `gymnasium.Env`; None for suites with another interface.
-        simulate: Factory of the simulation behind `make`.
+        source: Factory of the author's `gymnasium.Env`, which takes `rendered` as `simulate` does; None for suites with
+            another interface.
+        simulate: Factory of the simulation behind `make`; with `rendered=True`, of one whose `camera` will be used.
     """
 
     name: str
@@ -57,8 +58,8 @@ class Task:
     observation_size: int | None = None
     action_size: int | None = None
     benchmark: bool = False
-    source: Callable[[], gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
-    simulate: Callable[[], Simulation] = field(kw_only=True, repr=False, compare=False)
+    source: Callable[..., gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
+    simulate: Callable[..., Simulation] = field(kw_only=True, repr=False, compare=False)
 
     def make(self, action_repeat: int | None = None) -> TaskEnv:
         """Make the environment: flat float32 observations, float32 actions in [-1, 1], repeated actions.
@@ -215,7 +216,7 @@ def _with_colon(name: str) -> str:
 def _env_task(
     name: str,
     suite: Suite,
-    source: Callable[[], gymnasium.Env[Any, Any]],
+    source: Callable[..., gymnasium.Env[Any, Any]],
     *,
     discount: float = 0.99,
     horizon: int | None = None,
@@ -248,20 +249,20 @@ def _spelling(name: str) -> str:
 # Suites are imported where they are used, so that listing tasks starts no simulator.
 
 
-def _simulate_dmc(domain: str, task: str) -> Simulation:
+def _simulate_dmc(domain: str, task: str, *, rendered: bool = False) -> Simulation:  # it renders either way
     from surefoot.tasks.dmc import DMCSimulation
 
     return DMCSimulation(domain, task)
 
 
-def _simulate_myosuite(env_id: str) -> Simulation:
+def _simulate_myosuite(env_id: str, *, rendered: bool = False) -> Simulation:  # likewise
     from surefoot.tasks.myosuite import MyoSuiteSimulation
 
     return MyoSuiteSimulation(env_id, tables.MYOSUITE_HORIZON)
 
 
-def _simulate_env(source: Callable[[], gymnasium.Env[Any, Any]], name: str) -> Simulation:
-    env = source()
+def _simulate_env(source: Callable[..., gymnasium.Env[Any, Any]], name: str, *, rendered: bool = False) -> Simulation:
+    env = source(rendered=rendered)
     try:
         return GymnasiumSimulation(env, name)
     except BaseException:

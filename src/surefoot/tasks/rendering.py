@@ -1,12 +1,18 @@
 """Images of simulations, rendered by MuJoCo or by the environment itself.
 
-MuJoCo models of all suites are rendered here, with the same sizes, cameras and errors, and also if MUJOCO_GL=disabled
+MuJoCo models of the suites are rendered here, with the same sizes, cameras and errors, and also if MUJOCO_GL=disabled
 was set when the suite was imported, as for training.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
+import math
 import sys
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,10 +20,13 @@ import gymnasium
 import numpy as np
 
 from surefoot.errors import UserError, suggest
-from surefoot.tasks.gl import new_context, renders_in_software
+from surefoot.tasks.gl import gl_hint, new_context, renders_in_software
+from surefoot.tasks.pictures import Picture
 
 FREE = "free"
 """Name of the camera that shows the whole model, which every MuJoCo model has."""
+
+_RGB = "rgb_array"
 
 _MAX_SHAPES = 10_000
 
@@ -32,7 +41,8 @@ class View:
     Attributes:
         width: Width in pixels.
         height: Height in pixels.
-        camera: Name or number of one of the model's cameras, or "free"; None for the suite's default.
+        camera: Name or number of one of the model's cameras, or "free"; None for the suite's default, or the
+            environment's own `render`.
     """
 
     width: int
@@ -53,7 +63,14 @@ class Camera(Protocol):
 class MujocoCamera:
     """Off-screen renderer of a MuJoCo model in exactly the view's size."""
 
-    def __init__(self, model: Any, data: Any, view: View, default: str | int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        data: Any,
+        view: View,
+        default: str | int = 0,
+        before: Callable[[], object] | None = None,
+    ) -> None:
         """Set up the camera.
 
         Args:
@@ -61,13 +78,14 @@ class MujocoCamera:
             data: The `mujoco.MjData` that the simulation steps.
             view: Size and camera.
             default: Camera if the view names none; the free camera if the model does not have it.
+            before: Called before every image.
 
         Raises:
             UserError: The model has no such camera, or no off-screen renderer works.
         """
         import mujoco
 
-        self._mujoco, self._model, self._data = mujoco, model, data
+        self._mujoco, self._model, self._data, self._before = mujoco, model, data, before
         self._camera = _find_camera(model, view.camera, default)
         self._gl = new_context(view.width, view.height)
         self._gl.make_current()
@@ -83,6 +101,8 @@ class MujocoCamera:
     def render(self) -> np.ndarray:
         """Return an image of the current state, [H, W, 3] uint8."""
         mujoco = self._mujoco
+        if self._before is not None:
+            self._before()
         self._gl.make_current()  # another camera may have been used since
         for field in range(self._model.nhfield):  # resets may change the terrain
             mujoco.mjr_uploadHField(self._model, self._context, field)
@@ -110,18 +130,20 @@ class EnvironmentCamera:
         Raises:
             UserError: The environment does not support "rgb_array", or the view names a camera.
         """
-        if env.render_mode is None and "rgb_array" in env.metadata.get("render_modes", ()):
-            # Most environments read their mode only in `render`, so that the training environment can be used. Others
-            # raise there.
-            env.unwrapped.render_mode = "rgb_array"
-        if env.render_mode != "rgb_array":
-            raise UserError(
-                f"task '{name}' cannot be rendered: its environment has the render_mode {env.render_mode!r}, expected "
-                "'rgb_array', or None and 'rgb_array' among the render_modes of its metadata"
-            )
         if view.camera is not None:
             raise UserError(f"task '{name}' has its own renderer without cameras, got camera {view.camera!r}: omit it")
-        self._env, self._name = env, name
+        declared = tuple(_metadata(env).get("render_modes") or ())
+        if _render_mode(env) is None and (_RGB in declared or not declared):
+            # Most environments read their mode only in `render`. Others raise there.
+            with contextlib.suppress(Exception):
+                env.unwrapped.render_mode = _RGB
+        mode = _render_mode(env)
+        if mode not in (None, _RGB) or (mode is None and declared):
+            raise UserError(
+                f"task '{name}' cannot be rendered: its environment has the render_mode {mode!r} of {list(declared)}, "
+                f"expected {_RGB!r}"
+            )
+        self._env, self._name, self._to_picture = env, name, Picture()
 
     def render(self) -> np.ndarray:
         """Return the environment's image, [H, W, 3] uint8.
@@ -133,39 +155,94 @@ class EnvironmentCamera:
             image: Any = self._env.render()
         except Exception as error:  # the environment is user code
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"task '{self._name}' cannot be rendered: {reason}") from error
-        if not (
-            isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size > 0
-        ):
-            got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise UserError(
-                f"task '{self._name}' cannot be rendered: render() returned {got}, expected uint8 [H, W, 3]"
-            )
-        return image.copy()
+            hint = gl_hint(error) or "; if its renderer is made with the environment, let the callable take render_mode"
+            raise UserError(f"task '{self._name}' cannot be rendered: {reason}{hint}") from error
+        try:
+            return self._to_picture(image)
+        except ValueError as error:
+            raise UserError(f"task '{self._name}' cannot be rendered: render() returned {error}") from error
 
     def close(self) -> None:
         """Do nothing: the renderer belongs to the environment."""
 
 
+def make_for_render(factory: Callable[..., Any]) -> Any:
+    """Make an environment whose `render` will be called: with render_mode="rgb_array" if the factory takes it.
+
+    Args:
+        factory: Callable that returns an environment and may take `render_mode`.
+    """
+    if not _takes_render_mode(factory):
+        return factory()
+    try:
+        with warnings.catch_warnings():  # of a mode that the metadata do not list
+            warnings.filterwarnings("ignore", message=".*render_mode=", module="gymnasium")
+            return factory(render_mode=_RGB)
+    except TypeError as error:
+        if "render_mode" not in str(error):
+            raise
+        return factory()
+
+
+def _takes_render_mode(factory: Callable[..., Any]) -> bool:
+    """Return whether a callable has a parameter `render_mode`, or passes any keyword on."""
+    if isinstance(factory, functools.partial) and "render_mode" in factory.keywords:
+        return False
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature
+        return False
+    return any(
+        parameter.kind is parameter.VAR_KEYWORD
+        or (parameter.name == "render_mode" and parameter.kind is not parameter.POSITIONAL_ONLY)
+        for parameter in parameters
+    )
+
+
 def environment_camera(env: gymnasium.Env[Any, Any], view: View, name: str) -> Camera:
-    """Return a camera of a Gymnasium environment: a `MujocoCamera` if it has MuJoCo's `model` and `data`.
+    """Return a camera of a Gymnasium environment.
+
+    It is a `MujocoCamera` for Gymnasium's own MuJoCo environments, and for others with MuJoCo's `model` and `data` if
+    the view names a camera. Others may draw more than their model, so that their own `render` is used by default.
 
     Raises:
         UserError: It cannot be rendered, has no such camera, or no off-screen renderer works.
     """
-    if mujoco := sys.modules.get("mujoco"):  # otherwise it has no MuJoCo model
+    if (mujoco := sys.modules.get("mujoco")) and (view.camera is not None or _is_gymnasiums(env)):
         model, data = (getattr(env.unwrapped, part, None) for part in ("model", "data"))
         if isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData):
-            return MujocoCamera(model, data, view)
+            # Markers of goals, which gymnasium-robotics moves before it renders.
+            return MujocoCamera(model, data, view, before=getattr(env.unwrapped, "_render_callback", None))
     return EnvironmentCamera(env, view, name)
 
 
+def _is_gymnasiums(env: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether an environment and its wrappers are Gymnasium's own."""
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper) and type(layer).__module__.startswith("gymnasium."):
+        layer = layer.env
+    return type(layer).__module__.startswith("gymnasium.envs.mujoco.")
+
+
 def seconds_per_step(env: gymnasium.Env[Any, Any]) -> float | None:
-    """Return the declared duration of one step in seconds, or None."""
-    if isinstance(step := getattr(env.unwrapped, "dt", None), int | float) and step > 0:
-        return float(step)
-    rate = env.metadata.get("render_fps")
-    return 1.0 / rate if isinstance(rate, int | float) and rate > 0 else None
+    """Return the duration of one step in seconds according to `render_fps`, or None.
+
+    An attribute `dt` is not used: it may be the duration of a step of the physics, of which one step takes several.
+    """
+    try:
+        rate = float(_metadata(env).get("render_fps"))  # type: ignore[arg-type]  # of any type
+    except (TypeError, ValueError):
+        return None
+    return 1.0 / rate if math.isfinite(rate) and rate > 0.0 else None
+
+
+def _metadata(env: gymnasium.Env[Any, Any]) -> Mapping[str, Any]:
+    metadata: Any = getattr(env, "metadata", None)
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _render_mode(env: gymnasium.Env[Any, Any]) -> str | None:
+    return getattr(env, "render_mode", None)
 
 
 def _find_camera(model: Any, wanted: str | int | None, default: str | int) -> Any:

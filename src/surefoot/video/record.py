@@ -17,7 +17,7 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.policy import Policy
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task
-from surefoot.tasks.gl import validate_mujoco_gl
+from surefoot.tasks.gl import headless_backend, validate_mujoco_gl
 from surefoot.tasks.rendering import View
 from surefoot.tasks.run_task import get_run_task
 from surefoot.video.encode import MAX_FPS, check_out, find_encoder, open_video
@@ -116,7 +116,8 @@ def record(
         width: Width of each policy's image in pixels, even, 64 to 4096; None is 640, or 320 in a grid.
         height: Height likewise; None is 480, or 240 in a grid.
         fps: Frames per second, up to 120; None selects a rate near 50 (25 for a .gif) with even motion.
-        camera: Name or number of one of the MuJoCo model's cameras, or "free"; None selects the suite's default.
+        camera: Name or number of one of the MuJoCo model's cameras, or "free"; None selects the suite's default, or
+            the environment's own `render` for one outside the suites.
         task: Task of the run if it is a callable: its name "module:callable" or the callable.
         on_progress: Function called after every frame.
 
@@ -141,7 +142,7 @@ def record(
     run_task, action_repeat = _task_of(directory, task)
     layout = grid_shape(len(policies) // len(chosen), len(chosen))
     view = _view(width, height, camera, layout)
-    with contextlib.ExitStack() as stack, _failures_of(run_task):
+    with contextlib.ExitStack() as stack, headless_backend(), _failures_of(run_task):
         rollouts = [stack.enter_context(Rollout(policy, run_task, action_repeat, view)) for policy in policies]
         pace = real_time(rollouts[0].step_seconds, fps, MAX_FPS[file.suffix.lower()])
         montage = _Montage(run_task, policies, rollouts, view, layout, pace)

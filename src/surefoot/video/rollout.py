@@ -154,7 +154,7 @@ class Rollout:
         simulations: list[RenderedSimulation] = []
 
         def simulate() -> RenderedSimulation:
-            simulations.append(RenderedSimulation(task.simulate(), view))
+            simulations.append(RenderedSimulation(task.simulate(rendered=True), view))
             return simulations[-1]
 
         rendered = dataclasses.replace(task, simulate=simulate)
