@@ -99,7 +99,7 @@ def test_workers_give_identical_steps(name):
                 np.testing.assert_array_equal(left, right)
         np.testing.assert_array_equal(ours.episodes, theirs.episodes)
         assert (ours.num_workers, theirs.num_workers) == (0, 2)
-        for attribute in ("num_envs", "spaces", "observation_size", "action_size", "has_success"):
+        for attribute in ("num_envs", "spaces", "observation_size", "action_size"):
             assert getattr(ours, attribute) == getattr(theirs, attribute)
 
 
@@ -188,7 +188,7 @@ def test_success_and_env_steps_of_a_real_task(num_workers):
     with make_vector(task, [0, 1], "evaluate", num_workers=num_workers, action_repeat=3) as env:
         env.reset([0, 0])
         step = env.step(np.zeros((2, 39), np.float32))
-        assert env.has_success
+        assert step.reports_success.all()
         assert step.success.dtype == bool
         assert step.env_steps.tolist() == [3, 3]
 

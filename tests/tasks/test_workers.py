@@ -323,7 +323,7 @@ def test_shared_step_writes_only_its_own_slots():
             observation = np.tile(2.0 * actions[:, :1], 3)
             flags = (np.zeros(slots, bool), np.ones(slots, bool))
             reward, env_steps = actions.sum(axis=1), np.full(slots, 7, np.int32)
-            return VectorStep(observation, reward, *flags, env_steps, flags[0], observation + 1.0, flags[1])
+            return VectorStep(observation, reward, *flags, env_steps, flags[0], flags[1], observation + 1.0, flags[1])
 
     file = shared_step.make_file()
     shared = shared_step.SharedStep(file, 3, 3, 2)
@@ -340,9 +340,9 @@ def test_shared_step_writes_only_its_own_slots():
         np.testing.assert_array_equal(step.observation, step.next_observation + 1.0)
         np.testing.assert_array_equal(step.reward, first * np.array([1.0, 5.0, 9.0]))
         assert step.terminated.tolist() == step.success.tolist() == [False] * 3
-        assert step.truncated.tolist() == step.active.tolist() == [True] * 3
+        assert step.truncated.tolist() == step.reports_success.tolist() == step.active.tolist() == [True] * 3
         assert step.env_steps.tolist() == [7] * 3
-        assert [array.dtype for array in step] == ["f4", "f4", "?", "?", "i4", "?", "f4", "?"]
+        assert [array.dtype for array in step] == ["f4", "f4", "?", "?", "i4", "?", "?", "f4", "?"]
     np.testing.assert_array_equal(kept[0], [[0.0, 1.0]])
     np.testing.assert_array_equal(kept[1], [[2.0, 3.0], [4.0, 5.0]])
 

@@ -88,7 +88,7 @@ def test_action_repeat_sums_rewards_until_episode_end():
 def test_success_is_that_of_the_last_control_step():
     simulation = get_task(zoo.terminating).simulate()
     simulation.solved = iter([False, False, True]).__next__
-    env = TaskEnv(simulation, action_repeat=2, has_success=True)
+    env = TaskEnv(simulation, action_repeat=2)
     assert env.reset(seed=0)[1] == {"env_steps": 0, "success": False}
     assert env.step(np.zeros(1, np.float32))[-1] == {"env_steps": 2, "success": False}
     assert env.step(np.zeros(1, np.float32))[-1] == {"env_steps": 1, "success": True}

@@ -76,7 +76,7 @@ class PlainDisplay(Observer):
         total = f"/{self._started.env_steps:,}" if self._started else ""
         parts = [f"env steps {event.env_steps:,}{total}", f"return {returns_text(event)}"]
         if event.successes is not None:
-            parts.append(f"solved {mean(event.successes):.0%}")
+            parts.append(f"solved {solved_text(event.successes, event.last_successes)}")
         return parts
 
     def print(self, text: str) -> None:
@@ -167,7 +167,8 @@ def closing_lines(event: RunFinished, task: str) -> list[str]:
         if not math.isnan(event.random_return):
             lines.append(f"  random policy  {event.random_return:.1f}")
         if event.final.successes is not None:
-            lines.append(f"  solved         {mean(event.final.successes):.0%} of the episodes")
+            solved = solved_text(event.final.successes, event.final.last_successes)
+            lines.append(f"  solved         {solved} of the episodes")
     return [
         *lines,
         f"  run            {path_text(event.path)}",
@@ -193,6 +194,14 @@ def _relative(path: Path) -> Path:
 def mean(values: tuple[float, ...]) -> float:
     """Return the arithmetic mean; NaN without values."""
     return sum(values) / len(values) if values else math.nan
+
+
+def solved_text(successes: tuple[float, ...], last_successes: tuple[float, ...] | None) -> str:
+    """Return the mean share of episodes solved at any step, with that at the last step where it differs."""
+    text = f"{mean(successes):.0%}"
+    if last_successes is not None and (at_end := f"{mean(last_successes):.0%}") != text:
+        text += f" (at the end {at_end})"
+    return text
 
 
 def returns_text(event: EvaluationDone) -> str:

@@ -20,6 +20,7 @@ from surefoot.cli.display import (
     mean,
     path_text,
     seeds_text,
+    solved_text,
     speed_text,
     workers_text,
 )
@@ -113,24 +114,34 @@ def _bar(started: RunStarted, progress: Progress | None) -> RenderableType:
 
 def _seed_table(started: RunStarted, progress: Progress | None, evaluation: EvaluationDone | None) -> RenderableType:
     """Return one row per seed, and one for the mean if there are several."""
-    solved = evaluation is not None and evaluation.successes is not None
+    shares = _shares(evaluation)
     evaluated = "evaluation" if evaluation is None else f"evaluation at {evaluation.env_steps:,}"
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
-    for name in ("seed", "last episode's return", evaluated, *(["solved"] if solved else [])):
+    for name in ("seed", "last episode's return", evaluated, *(["solved"] if shares else [])):
         table.add_column(name, justify="right", no_wrap=True)
     episodes = progress.episode_returns if progress is not None else (None,) * len(started.seeds)
     returns: tuple[float | None, ...] = evaluation.returns if evaluation is not None else (None,) * len(started.seeds)
-    successes = evaluation.successes if evaluation is not None else None
 
-    def add(name: str, episode: float | None, evaluated: float | None, success: float | None, style: str = "") -> None:
-        share = [f"{success:.0%}"] if success is not None else []
-        table.add_row(name, _number(episode), _number(evaluated), *share, style=style)
+    def add(name: str, episode: float | None, evaluated: float | None, share: str | None, style: str = "") -> None:
+        table.add_row(name, _number(episode), _number(evaluated), *([share] if share else []), style=style)
 
     if len(started.seeds) > 1:  # first, so that a terminal too short for all seeds still shows it
-        add("mean", _mean(episodes), _mean(returns), _mean(successes or ()), style="bold")
+        overall = evaluation and evaluation.successes and solved_text(evaluation.successes, evaluation.last_successes)
+        add("mean", _mean(episodes), _mean(returns), overall or None, style="bold")
     for index, seed in enumerate(started.seeds):
-        add(str(seed), episodes[index], returns[index], successes[index] if successes is not None else None)
+        add(str(seed), episodes[index], returns[index], shares[index] if shares else None)
     return table
+
+
+def _shares(evaluation: EvaluationDone | None) -> tuple[str, ...] | None:
+    """Return the share of solved episodes of each seed as text."""
+    if evaluation is None or evaluation.successes is None:
+        return None
+    last = evaluation.last_successes or (None,) * len(evaluation.successes)
+    return tuple(
+        solved_text((one,), None if at_end is None else (at_end,))
+        for one, at_end in zip(evaluation.successes, last, strict=True)
+    )
 
 
 def _mean(values: tuple[float | None, ...]) -> float | None:

@@ -1,4 +1,4 @@
-"""Diagnostics of runs as curves: weight norms, effective learning rates, dead units, Q bias, curvature."""
+"""Success and diagnostics of runs as curves: weight norms, effective learning rates, dead units, Q bias, curvature."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ QUANTITIES = {
 }
 """Titles by column, in the order of the page. Layers have columns such as ``critic_weight_norm/torso/dense_0``."""
 
+SOLVED_AT_END = "solved_at_end"
+
 _MAX_POINTS = 200
+
+type _Log = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,18 @@ class Diagnostic:
     lines: list[DiagnosticLine]
 
 
+def success(tasks: Sequence[str], groups: Mapping[str, list[ReportRun]]) -> list[Diagnostic]:
+    """Return the share of episodes solved at their last step; nothing where no run's environment reports it."""
+    logs = {
+        label: [
+            (run, _evaluation_log(run)) for run in runs if run.task in tasks and not np.isnan(run.solved_at_end).all()
+        ]
+        for label, runs in groups.items()
+    }
+    lines = [line for label, own in logs.items() if (line := _line(label, own, SOLVED_AT_END)) is not None]
+    return [Diagnostic(SOLVED_AT_END, "Share of episodes solved at the end", False, lines)] if lines else []
+
+
 def network_diagnostics(tasks: Sequence[str], groups: Mapping[str, list[ReportRun]]) -> list[Diagnostic]:
     """Return the quantities that runs on some tasks logged, by label."""
     return list(_diagnostics(tasks, groups, QUANTITIES))
@@ -86,22 +102,23 @@ def layer_diagnostics(tasks: Sequence[str], groups: Mapping[str, list[ReportRun]
 def _diagnostics(
     tasks: Sequence[str], groups: Mapping[str, list[ReportRun]], titles: Mapping[str, str]
 ) -> Iterator[Diagnostic]:
+    logs = {label: [(run, run.diagnostics) for run in runs if run.task in tasks] for label, runs in groups.items()}
     for column, title in titles.items():
-        lines = [line for label, runs in groups.items() if (line := _line(label, runs, tasks, column)) is not None]
+        lines = [line for label, own in logs.items() if (line := _line(label, own, column)) is not None]
         if lines:
             positive = all((line.low > 0.0).all() for line in lines)
             yield Diagnostic(column, title, positive and column.partition("/")[0].endswith(_LOGARITHMIC), lines)
 
 
-def _line(label: str, runs: Sequence[ReportRun], tasks: Sequence[str], column: str) -> DiagnosticLine | None:
+def _line(label: str, logs: Sequence[tuple[ReportRun, _Log]], column: str) -> DiagnosticLine | None:
     """Return one label's curve where all tasks that logged the column have values, None without any."""
-    measured = [(run, own) for run in runs if run.task in tasks and (own := _by_seed(run, column))]
+    measured = [(run, log, own) for run, log in logs if (own := _by_seed(run.seeds, log, column))]
     if not measured:
         return None
     by_task: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for run, own in measured:
+    for run, _, own in measured:
         by_task.setdefault(run.task, []).extend(own)
-    steps = shared_steps([np.unique(run.diagnostics["env_steps"]) for run, _ in measured])
+    steps = shared_steps([np.unique(log["env_steps"]) for _, log, _ in measured])
     every = -(-len(steps) // _MAX_POINTS)
     steps = steps[(len(steps) - 1) % every :: every]  # includes the last one
     tables = [_table(steps, series) for series in by_task.values()]
@@ -115,12 +132,22 @@ def _line(label: str, runs: Sequence[ReportRun], tasks: Sequence[str], column: s
     return DiagnosticLine(label, steps[whole], value, np.nanmin(pool, axis=0), np.nanmax(pool, axis=0), seeds)
 
 
-def _by_seed(run: ReportRun, column: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def _evaluation_log(run: ReportRun) -> _Log:
+    """Return the shares of solved episodes as columns, one row per seed and evaluation."""
+    shape = run.solved_at_end.shape
+    return {
+        "seed": np.repeat(run.seeds, shape[1]),
+        "env_steps": np.tile(run.env_steps, shape[0]),
+        SOLVED_AT_END: run.solved_at_end.reshape(-1),
+    }
+
+
+def _by_seed(seeds: Sequence[int], log: _Log, column: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return env steps and finite values of each seed that logged a column."""
-    if column not in run.diagnostics:
+    if column not in log:
         return []
-    log, finite = run.diagnostics, np.isfinite(run.diagnostics[column])
-    chosen = [finite & (log["seed"] == seed) for seed in run.seeds]
+    finite = np.isfinite(log[column])
+    chosen = [finite & (log["seed"] == seed) for seed in seeds]
     return [(log["env_steps"][rows], log[column][rows]) for rows in chosen if rows.any()]
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class ReportRun:
         seeds: Training seeds, S of them.
         env_steps: Env steps of the evaluations [T].
         scores: Means over the episodes of an evaluation [S, T]; NaN where one is missing.
+        solved_at_end: Shares of the episodes of an evaluation that were solved at their last step [S, T]; NaN where
+            one is missing or no success was reported.
         wall_seconds: Wall-clock of the evaluations [T], in seconds.
         total_env_steps: Env steps of the finished run.
         state: State, as in ``surefoot watch``.
@@ -70,6 +72,7 @@ class ReportRun:
     seeds: tuple[int, ...]
     env_steps: np.ndarray
     scores: np.ndarray
+    solved_at_end: np.ndarray
     wall_seconds: np.ndarray
     total_env_steps: int
     state: RunState
@@ -181,7 +184,8 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
             raise ValueError("counts out of range")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path / CONFIG} is not a run's: {quoted(repr(error), 100)}") from error
-    env_steps, scores, wall_seconds = _evaluations(path, {"task": task, "algorithm": name, "utd": utd}, seeds)
+    evaluated = _evaluations(path, {"task": task, "algorithm": name, "utd": utd}, seeds)
+    env_steps = evaluated.env_steps
     finished = bool(len(env_steps)) and int(env_steps[-1]) >= total
     return ReportRun(
         path=path,
@@ -191,8 +195,9 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         protocol=protocol,
         seeds=seeds,
         env_steps=env_steps,
-        scores=scores,
-        wall_seconds=wall_seconds,
+        scores=evaluated.scores,
+        solved_at_end=evaluated.solved_at_end,
+        wall_seconds=evaluated.wall_seconds,
         total_env_steps=total,
         state=RunState.FINISHED if finished else RunReader(path).read().state,
         device=device,
@@ -200,13 +205,21 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
     )
 
 
-def _evaluations(
-    path: Path, about: dict[str, Any], seeds: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return env steps [T], mean scores [S, T] and wall seconds [T]; T is 0 before the first evaluation."""
+class _Evaluations(NamedTuple):
+    """Evaluations of one run, as `ReportRun` has them."""
+
+    env_steps: np.ndarray
+    scores: np.ndarray
+    solved_at_end: np.ndarray
+    wall_seconds: np.ndarray
+
+
+def _evaluations(path: Path, about: dict[str, Any], seeds: tuple[int, ...]) -> _Evaluations:
+    """Return the evaluations of a run; T is 0 before the first."""
     file = path / "evaluations.csv"
     if not os.path.lexists(file):  # written soon after config.json
-        return np.zeros(0, np.int64), np.zeros((len(seeds), 0)), np.zeros(0)
+        none = np.zeros((len(seeds), 0))
+        return _Evaluations(np.zeros(0, np.int64), none, none, np.zeros(0))
     log = read_evaluations(path)
     if _is_truncated(file) and RunReader(path).read().state is not RunState.RUNNING:
         raise UserError(
@@ -236,19 +249,24 @@ def _is_truncated(file: Path) -> bool:
         return stream.read(1) != b"\n"
 
 
-def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return env steps [T], mean scores [S, T] and wall seconds [T]."""
+def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> _Evaluations:
+    """Return the means over the episodes of each evaluation."""
     steps, at = np.unique(log["env_steps"], return_inverse=True)
     shape = (len(seeds), len(steps))
-    totals, counts, wall = np.zeros(shape), np.zeros(shape), np.zeros(len(steps))
+    counts, wall = np.zeros(shape), np.zeros(len(steps))
     order = np.argsort(seeds)
     row = order[np.searchsorted(np.array(seeds)[order], log["seed"])]
-    np.add.at(totals, (row, at), log["score"])
     np.add.at(counts, (row, at), 1)
     np.maximum.at(wall, at, log["wall_seconds"])
-    scores = np.divide(totals, counts, out=np.full(shape, np.nan), where=counts > 0)
-    scores[np.isinf(scores)] = np.nan
-    return steps, scores, wall
+
+    def means(column: str) -> np.ndarray:
+        totals = np.zeros(shape)
+        np.add.at(totals, (row, at), log[column])
+        found = np.divide(totals, counts, out=np.full(shape, np.nan), where=counts > 0)
+        found[np.isinf(found)] = np.nan
+        return found
+
+    return _Evaluations(steps, means("score"), means("success_last"), wall)
 
 
 def _diagnostics(path: Path, leave_out: Callable[[str], None] | None) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.report.diagnostics import Diagnostic, layer_diagnostics, network_diagnostics
+from surefoot.report.diagnostics import Diagnostic, layer_diagnostics, network_diagnostics, success
 from surefoot.report.labels import family
 from surefoot.report.notes import left_out, remarks, unequal_seeds
 from surefoot.report.published import PublishedCurve, published_curves
@@ -98,7 +98,7 @@ class View:
         finals: Final scores of the same labels.
         table: Rows of aggregates of the same labels.
         published: Published curves, for a task.
-        diagnostics: Diagnostics of the networks.
+        diagnostics: Share of solved episodes, where environments report it, and diagnostics of the networks.
         layers: Diagnostics of single layers, for a task.
         profiles: Performance profiles at ``THRESHOLDS`` by label, for a suite.
         improvement: Rows of probability of improvement, for a suite.
@@ -213,9 +213,24 @@ def _view(view: View, groups: Mapping[str, list[ReportRun]], settings: Settings)
     else:
         view.published.extend(published_curves(set(view.tasks)))
     shown = {label: own[label] for label in evaluated}
-    view.diagnostics.extend(network_diagnostics(view.tasks, shown))
+    solved = success(view.tasks, shown)
+    _add_success(view, solved)
+    view.diagnostics.extend(solved + network_diagnostics(view.tasks, shown))
     view.layers.extend(layer_diagnostics(view.tasks, shown))
     return view
+
+
+def _add_success(view: View, found: Sequence[Diagnostic]) -> None:
+    """Add the share of episodes solved at the end of the last common evaluation to the table."""
+    for own in found:
+        last = {line.label: (line.env_steps, line.value) for line in own.lines}
+        for index, row in enumerate(view.table):
+            steps, values = last.get(row["algorithm"], (np.zeros(0), np.zeros(0)))
+            here = values[steps == row["env steps"]]
+            share = Number(float(here[-1]) if len(here) else float("nan"))
+            items = list(row.items())
+            at = 1 + list(row).index("mean")
+            view.table[index] = dict([*items[:at], ("solved at the end", share), *items[at:]])
 
 
 def _grid(runs: Sequence[ReportRun]) -> tuple[np.ndarray, Scores]:

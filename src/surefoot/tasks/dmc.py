@@ -84,9 +84,8 @@ class DMCSimulation:
             flat[place] = np.ravel(parts[key])
         return flat
 
-    def solved(self) -> bool:
-        """Return False: the suite defines no success."""
-        return False
+    def solved(self) -> None:
+        """Return None: the suite defines no success."""
 
     def control_seconds(self) -> float:
         """Return the simulated seconds of one control step."""

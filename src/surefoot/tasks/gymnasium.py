@@ -13,7 +13,9 @@ import numpy as np
 from surefoot.errors import MissingDependency, UserError
 from surefoot.tasks.gl import gl_hint
 from surefoot.tasks.rendering import Camera, View, environment_camera, make_for_render, seconds_per_step
+from surefoot.tasks.rewards import as_reward
 from surefoot.tasks.spaces import describe_spaces
+from surefoot.tasks.success import reported_success
 from surefoot.tasks.targets import load_callable
 from surefoot.tasks.tracebacks import describe_exception
 from surefoot.tasks.wrappers import Advance
@@ -31,24 +33,27 @@ class GymnasiumSimulation:
         self._env, self._name = env, name
         self.spaces = describe_spaces(env.observation_space, env.action_space, name)
         self._observation: Any = None
+        self._solved: bool | None = None
 
     def reset(self, seed: int) -> None:
         """Start an episode with the environment's own seeding."""
         self._observation, _ = self._env.reset(seed=seed)
+        self._solved = None
 
     def advance(self, action: np.ndarray) -> Advance:
         """Take one control step."""
         # A copy: the environment may change or keep it, and a repeated action is passed again.
-        self._observation, reward, terminated, truncated, _ = self._env.step(action.copy())
-        return Advance(float(reward), bool(terminated), bool(truncated))
+        self._observation, reward, terminated, truncated, info = self._env.step(action.copy())
+        self._solved = reported_success(info)
+        return Advance(as_reward(reward), bool(terminated), bool(truncated))
 
     def observe(self) -> np.ndarray:
         """Return a copy of the flat observation, [O] float32."""
         return self.spaces.flatten(self._observation)
 
-    def solved(self) -> bool:
-        """Return False: Gymnasium defines no success."""
-        return False
+    def solved(self) -> bool | None:
+        """Return the success that the environment reported in its last step, or None."""
+        return self._solved
 
     def control_seconds(self) -> float | None:
         """Return the declared duration of one step in seconds, or None."""

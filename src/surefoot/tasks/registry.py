@@ -75,7 +75,7 @@ class Task:
         repeat = self.action_repeat if action_repeat is None else action_repeat
         if repeat < 1:
             raise UserError(f"action_repeat must be at least 1, got {repeat}")
-        return TaskEnv(self.simulate(), repeat, self.score_metric == "success")
+        return TaskEnv(self.simulate(), repeat)
 
 
 def get_task(target: str | Callable[[], gymnasium.Env[Any, Any]]) -> Task:

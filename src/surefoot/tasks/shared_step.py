@@ -54,7 +54,7 @@ class SharedStep:
             "observation": ("f4", (slots, observation_size)),
             "reward": ("f4", (slots,)),
             "env_steps": ("i4", (slots,)),
-            **dict.fromkeys(("terminated", "truncated", "success", "active"), ("?", (slots,))),
+            **dict.fromkeys(("terminated", "truncated", "success", "reports_success", "active"), ("?", (slots,))),
         }
         layout = np.dtype([(name, *field) for name, field in fields.items()], align=True)
         _reserve(descriptor, layout.itemsize)  # no effect in all processes but the first

@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks.registry import Task
+from surefoot.tasks.rewards import UnusableReward
 from surefoot.tasks.seeding import episode_seed
 from surefoot.tasks.wrappers import TaskEnv
 
@@ -24,7 +25,8 @@ class VectorStep(NamedTuple):
         terminated: [N] bool, whether the episode ended in a terminal state, whose value is 0.
         truncated: [N] bool, whether the episode was cut off by a time limit; its value continues.
         env_steps: [N] int32, control steps taken.
-        success: [N] bool, whether the task counts as solved after the decision; False for tasks without success.
+        success: [N] bool, whether the task counts as solved after the decision; False where that is not reported.
+        reports_success: [N] bool, whether the environment reported success or its absence in this step.
         observation: [N, O] float32, the observation for the next action: `next_observation`, or the first observation
             of the next episode if one ended under autoreset.
         active: [N] bool, whether the slot took this step; False after the end of its episode without autoreset. An
@@ -37,6 +39,7 @@ class VectorStep(NamedTuple):
     truncated: np.ndarray
     env_steps: np.ndarray
     success: np.ndarray
+    reports_success: np.ndarray
     observation: np.ndarray
     active: np.ndarray
 
@@ -104,14 +107,15 @@ class EnvSlots:
         """Take one decision in every running slot, `actions` [N, A] in [-1, 1]."""
         slots = len(self._envs)
         reward, env_steps = np.zeros(slots, np.float32), np.zeros(slots, np.int32)
-        terminated, truncated, success = np.zeros(slots, bool), np.zeros(slots, bool), np.zeros(slots, bool)
+        terminated, truncated, success, reports_success = np.zeros((4, slots), bool)
         next_observation = self._observation.copy()
         active = self._running.copy()
         for slot in np.flatnonzero(active).tolist():
             next_observation[slot], reward[slot], terminated[slot], truncated[slot], info = self._step_slot(
                 slot, actions[slot]
             )
-            env_steps[slot], success[slot] = info["env_steps"], info.get("success", False)
+            env_steps[slot] = info["env_steps"]
+            success[slot], reports_success[slot] = info.get("success", False), "success" in info
         self._require_finite(next_observation, reward)
         observation = next_observation.copy()
         for slot in np.flatnonzero(terminated | truncated).tolist():
@@ -122,7 +126,15 @@ class EnvSlots:
                 self._running[slot] = False
         self._observation = observation
         return VectorStep(
-            next_observation, reward, terminated, truncated, env_steps, success, observation.copy(), active
+            next_observation=next_observation,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            env_steps=env_steps,
+            success=success,
+            reports_success=reports_success,
+            observation=observation.copy(),
+            active=active,
         )
 
     def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
@@ -184,6 +196,8 @@ def _failures_of(seed: int) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except UnusableReward as error:
+        raise EnvironmentFailure(seed, f"the environment returned {error}") from error
     except Exception as error:  # the environment is user code
         message = " ".join(str(error).split())
         detail = f"{type(error).__name__}: {message}" if message else type(error).__name__

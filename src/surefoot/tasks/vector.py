@@ -79,7 +79,6 @@ class VectorEnv(abc.ABC):
     Attributes:
         num_envs: N.
         spaces: The environments' own observations and actions, to which actions in [-1, 1] are mapped.
-        has_success: Whether the task defines success.
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.
     """
@@ -90,7 +89,6 @@ class VectorEnv(abc.ABC):
         """Set the attributes common to both implementations."""
         self.num_envs = slots
         self.num_workers = num_workers
-        self.has_success = task.score_metric == "success"
         self.episodes = np.zeros(slots, np.int64)
         self._autoreset = autoreset
 

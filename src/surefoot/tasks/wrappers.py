@@ -40,8 +40,8 @@ class Simulation(Protocol):
     def observe(self) -> np.ndarray:
         """Return the current observation as a new array, [O] float32."""
 
-    def solved(self) -> bool:
-        """Return whether the task counts as solved in the current state; False for tasks without success."""
+    def solved(self) -> bool | None:
+        """Return whether the task counts as solved in the current state; None if the environment does not report it."""
 
     def control_seconds(self) -> float | None:
         """Return the simulated time of one control step in seconds, or None if unknown."""
@@ -61,18 +61,17 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A `Simulation` as a Gymnasium environment in which one step is one decision.
 
     The action repeat stops at the end of the episode, and the reward is summed over its control steps. `info` holds
-    "env_steps", the number of control steps taken, and, for tasks with success, "success": whether the final state
-    counts as solved. As in the experiments of the CrossQ + WN paper, earlier states of a repeat do not count.
+    "env_steps", the number of control steps taken, and, if the environment reports it, "success": whether the final
+    state counts as solved. As in the experiments of the CrossQ + WN paper, earlier states of a repeat do not count.
 
     Attributes:
         spaces: The simulation's own observations and actions, to which this environment's are mapped.
     """
 
-    def __init__(self, simulation: Simulation, action_repeat: int, has_success: bool) -> None:
+    def __init__(self, simulation: Simulation, action_repeat: int) -> None:
         """Wrap `simulation`; a decision takes `action_repeat` control steps."""
         self._simulation = simulation
         self._action_repeat = action_repeat
-        self._has_success = has_success
         self.spaces = simulation.spaces
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self.spaces.observation_size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.spaces.action.size,), np.float32)
@@ -100,6 +99,5 @@ class TaskEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._simulation.close()
 
     def _info(self, env_steps: int) -> dict[str, Any]:
-        if self._has_success:
-            return {"env_steps": env_steps, "success": self._simulation.solved()}
-        return {"env_steps": env_steps}
+        solved = self._simulation.solved()
+        return {"env_steps": env_steps} if solved is None else {"env_steps": env_steps, "success": solved}

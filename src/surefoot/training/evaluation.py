@@ -29,7 +29,7 @@ class EvaluationResult:
     Attributes:
         returns: Undiscounted sums of rewards; NaN for seeds that diverged.
         lengths: Environment steps.
-        success_any: Solved at the end of any agent step; None where the task defines no success.
+        success_any: Solved at the end of any agent step; None where the environment reported no success.
         success_last: Solved at the end of the last agent step; None likewise.
         first_success: Environment steps up to the first solved agent step, 0 where there was none; None likewise.
     """
@@ -42,8 +42,10 @@ class EvaluationResult:
 
     def scores(self, task: Task) -> np.ndarray:
         """Return the task's score of each episode: return or success (at any step) over the task's scale."""
-        values = self.returns if self.success_any is None else self.success_any.astype(np.float64)
-        return values / task.score_scale
+        if task.score_metric == "return":
+            return self.returns / task.score_scale
+        assert self.success_any is not None
+        return self.success_any.astype(np.float64) / task.score_scale
 
 
 class Evaluator:
@@ -79,13 +81,19 @@ class Evaluator:
             autoreset=False,
         )
 
-    def run(self, act: Callable[[np.ndarray], np.ndarray]) -> EvaluationResult:
-        """Run all episodes; ``act`` maps observations [S, L, O] to actions [S, L, A] in [-1, 1]."""
+    def run(self, act: Callable[[np.ndarray], np.ndarray], has_success: bool = False) -> EvaluationResult:
+        """Run all episodes.
+
+        Args:
+            act: Maps observations [S, L, O] to actions [S, L, A] in [-1, 1].
+            has_success: Whether success was reported before. An environment may report it only where it is reached, so
+                that no report is no success.
+        """
         waves = [self._wave(first, act) for first in range(0, self._episodes, self._slots)]
         merged: dict[str, Any] = {
             name: np.concatenate([w[name] for w in waves], axis=1)[:, : self._episodes] for name in waves[0]
         }
-        if not self._vector.has_success:
+        if not (has_success | merged.pop("reports_success").any()):
             merged |= dict.fromkeys(("success_any", "success_last", "first_success"))
         return EvaluationResult(**merged)
 
@@ -119,7 +127,7 @@ class Evaluator:
         shape = (self._num_seeds, self._slots)
         observation = self._vector.reset(np.tile(np.arange(first, first + self._slots), self._num_seeds).tolist())
         returns, lengths, first_success = (np.zeros(shape[0] * shape[1]) for _ in range(3))
-        success_any, success_last = np.zeros(len(returns), bool), np.zeros(len(returns), bool)
+        success_any, success_last, reports_success = np.zeros((3, len(returns)), bool)
         active = np.ones(len(returns), bool)
         while active.any():
             actions = act(observation.reshape(*shape, -1))
@@ -129,6 +137,7 @@ class Evaluator:
             success_last = np.where(active, step.success, success_last)
             first_success = np.where(active & step.success & ~success_any, lengths, first_success)
             success_any |= active & step.success
+            reports_success |= active & step.reports_success
             active = active & ~step.ended
             if self._may_never_end:
                 self._check_end(active & (lengths >= _MAX_EPISODE_STEPS))
@@ -139,5 +148,6 @@ class Evaluator:
             "success_any": success_any,
             "success_last": success_last,
             "first_success": first_success.astype(np.int64),
+            "reports_success": reports_success,
         }
         return {name: value.reshape(shape) for name, value in results.items()}

@@ -71,8 +71,9 @@ class EvaluationDone:
         env_steps: Simulator control steps per seed of the evaluated policies.
         seeds: Training seeds.
         returns: Mean undiscounted return of each seed; NaN for a seed that diverged.
-        successes: Share of episodes of each seed solved at any step; None where the task defines no success.
+        successes: Share of episodes of each seed solved at any step; None where the environment reports no success.
         wall_seconds: Seconds of training so far, resumed parts included.
+        last_successes: Share of episodes of each seed solved at their last step; None likewise.
     """
 
     env_steps: int
@@ -80,6 +81,7 @@ class EvaluationDone:
     returns: tuple[float, ...]
     successes: tuple[float, ...] | None
     wall_seconds: float
+    last_successes: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Observer:
         """After every evaluation."""
         returns = " ".join(f"{value:.1f}" for value in event.returns)
         solved = "" if event.successes is None else " solved " + " ".join(f"{v:.0%}" for v in event.successes)
+        if event.last_successes not in (None, event.successes):
+            solved += " at the end " + " ".join(f"{v:.0%}" for v in event.last_successes)
         show(f"env steps {event.env_steps:,}: return {returns}{solved} ({event.wall_seconds:.0f} s)")
 
     def on_message(self, text: str) -> None:

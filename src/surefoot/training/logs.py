@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.tasks import Task
+from surefoot.training.checkpointing.host_state import FinishedEpisodes
 from surefoot.training.evaluation import EvaluationResult
 from surefoot.training.metric_sums import MetricSums
 from surefoot.training.weight_norms import WeightNorms
@@ -21,6 +21,7 @@ TRAINING_COLUMNS = (
     "grad_steps",
     "episodes",
     "episode_return",
+    "episode_success",
     *CriticMetrics._fields,
     *ActorMetrics._fields,
     "critic_weight_norm",
@@ -36,8 +37,7 @@ empty where there were none. Speeds are totals over seeds."""
 def training_rows(
     seeds: Sequence[int],
     counts: dict[str, Any],
-    episodes: np.ndarray,
-    returns: np.ndarray,
+    finished: FinishedEpisodes,
     sums: MetricSums,
     norms: WeightNorms,
 ) -> list[dict[str, Any]]:
@@ -46,8 +46,7 @@ def training_rows(
     Args:
         seeds: Training seeds, S of them.
         counts: Columns shared by all seeds.
-        episodes: [S] numbers of training episodes finished in the interval.
-        returns: [S] sums of their returns.
+        finished: Training episodes finished in the interval.
         sums: [S] sums of the updates' metrics.
         norms: [S] weight norms.
     """
@@ -60,8 +59,11 @@ def training_rows(
             {
                 "seed": seed,
                 **counts,
-                "episodes": int(episodes[i]),
-                "episode_return": float(returns[i] / episodes[i]) if episodes[i] else None,
+                "episodes": (episodes := int(finished.episodes[i])),
+                "episode_return": float(finished.returns[i] / episodes) if episodes else None,
+                "episode_success": (
+                    float(finished.solved[i] / episodes) if episodes and finished.solved is not None else None
+                ),
                 **critic,
                 **actor,
                 "critic_weight_norm": float(norms.critic[i]),

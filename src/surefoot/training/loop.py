@@ -271,7 +271,8 @@ class TrainingLoop:
             action = self._population.act_deterministic(self._state.learner, observation)
             return divergence.zero_diverged(action.copy(), self._counters.env_steps)
 
-        result = self._evaluator.run(act)
+        result = self._evaluator.run(act, self._host.has_success)
+        self._host.has_success = result.success_any is not None
         result.returns[divergence.diverged] = np.nan
         self._events.on_evaluation(self._writer.evaluation(self._counters.row(), result))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from surefoot.algorithms import Learner, to_data
 from surefoot.errors import UserError
@@ -85,15 +86,16 @@ class RunWriter:
             env_steps=counts["env_steps"],
             seeds=self._plan.seeds,
             returns=tuple(result.returns.mean(axis=1).tolist()),
-            successes=None if result.success_any is None else tuple(result.success_any.mean(axis=1).tolist()),
+            successes=_shares(result.success_any),
+            last_successes=_shares(result.success_last),
             wall_seconds=counts["wall_seconds"],
         )
         return self.last_evaluation
 
     def training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
         """Append one row per seed to the training log and start its next interval."""
-        returns, episodes = host.take_interval()
-        self._logs["training"].append(training_rows(self._plan.seeds, counts, episodes, returns, sums, norms))
+        rows = training_rows(self._plan.seeds, counts, host.take_interval(), sums, norms)
+        self._logs["training"].append(rows)
 
     def diagnosis(self, rows: list[dict[str, Any]]) -> None:
         """Append one row per seed to the diagnostics."""
@@ -182,6 +184,11 @@ class RunWriter:
             raise UserError(f"{where}: {error}") from error
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise UserError(f"{where} is inconsistent: {one_line(error)}") from error
+
+
+def _shares(solved: np.ndarray | None) -> tuple[float, ...] | None:
+    """Return the share of each seed's solved episodes [S, E]."""
+    return None if solved is None else tuple(solved.mean(axis=1).tolist())
 
 
 def _offset(value: Any) -> int:

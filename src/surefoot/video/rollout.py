@@ -28,7 +28,7 @@ class Frame:
         image: [H, W, 3] uint8, in the camera's size.
         env_steps: Control steps since the start of the episode.
         episode_return: Sum of the rewards so far.
-        solved: Whether the task counts as solved in this state; False for tasks without success.
+        solved: Whether the task counts as solved in this state; False where the environment does not report it.
     """
 
     image: np.ndarray
@@ -116,8 +116,8 @@ class RenderedSimulation:
         """Return the current observation, [O] float32."""
         return self._simulation.observe()
 
-    def solved(self) -> bool:
-        """Return whether the task counts as solved in the current state."""
+    def solved(self) -> bool | None:
+        """Return whether the task counts as solved in the current state; None if the environment does not report it."""
         return self._simulation.solved()
 
     def control_seconds(self) -> float | None:
@@ -134,7 +134,7 @@ class RenderedSimulation:
         self._simulation.close()
 
     def _render(self) -> Frame:
-        return Frame(self._camera.render(), self._env_steps, self._return, self._simulation.solved())
+        return Frame(self._camera.render(), self._env_steps, self._return, bool(self._simulation.solved()))
 
 
 class Rollout:

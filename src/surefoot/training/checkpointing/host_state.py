@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,9 +14,23 @@ from surefoot.tasks import VectorEnv, VectorStep
 
 _ARRAYS = (
     *("observation", "action", "episode", "episode_return", "last_return", "interval_return", "interval_episodes"),
-    "diverged",
+    *("interval_solved", "diverged"),
 )
-_COUNTERS = ("random_return", "random_episodes", "agent_steps", "wall_seconds")
+_COUNTERS = ("random_return", "random_episodes", "agent_steps", "wall_seconds", "has_success")
+
+
+class FinishedEpisodes(NamedTuple):
+    """Training episodes finished in an interval.
+
+    Attributes:
+        episodes: [S] numbers of episodes.
+        returns: [S] sums of their returns.
+        solved: [S] numbers of those solved at their last step; None if no success is reported.
+    """
+
+    episodes: np.ndarray
+    returns: np.ndarray
+    solved: np.ndarray | None
 
 
 @dataclass
@@ -33,10 +47,12 @@ class HostState:
         last_return: [S] returns of the last finished training episode, NaN before the first.
         interval_return, interval_episodes: [S] sums of returns and numbers of episodes finished since the last row of
             the training log.
+        interval_solved: [S] numbers of those episodes that were solved at their last step.
         diverged: [S] whether a seed has diverged.
         random_return, random_episodes: Sum of returns and number of episodes finished within the warm-up, all seeds.
         agent_steps: Decisions per seed so far.
         wall_seconds: Seconds spent by earlier processes of the run.
+        has_success: Whether an environment has reported success or its absence so far, in training or evaluation.
     """
 
     observation: np.ndarray
@@ -47,11 +63,13 @@ class HostState:
     last_return: np.ndarray
     interval_return: np.ndarray
     interval_episodes: np.ndarray
+    interval_solved: np.ndarray
     diverged: np.ndarray
     random_return: float = 0.0
     random_episodes: int = 0
     agent_steps: int = 0
     wall_seconds: float = 0.0
+    has_success: bool = False
 
     @classmethod
     def start(cls, observation: np.ndarray, action: np.ndarray) -> Self:
@@ -66,6 +84,7 @@ class HostState:
             last_return=np.full(seeds, np.nan),
             interval_return=np.zeros(seeds),
             interval_episodes=np.zeros(seeds, np.int64),
+            interval_solved=np.zeros(seeds, np.int64),
             diverged=np.zeros(seeds, bool),
         )
 
@@ -74,6 +93,7 @@ class HostState:
         self.agent_steps += 1
         self.observation = step.observation
         self.episode_return += step.reward
+        self.has_success = self.has_success or bool(step.reports_success.any())
         ended = step.ended
         for seed, actions in enumerate(self.episode_actions):
             if ended[seed]:
@@ -84,16 +104,20 @@ class HostState:
             self.last_return[ended] = self.episode_return[ended]
             self.interval_return[ended] += self.episode_return[ended]
             self.interval_episodes += ended
+            self.interval_solved += ended & step.success
             self.episode += ended
             if in_warmup:
                 self.random_return += float(self.episode_return[ended].sum())
                 self.random_episodes += int(ended.sum())
             self.episode_return[ended] = 0.0
 
-    def take_interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the sums since the last row of the training log (returns, episodes) and set them to zero."""
-        taken = self.interval_return, self.interval_episodes
-        self.interval_return, self.interval_episodes = np.zeros_like(taken[0]), np.zeros_like(taken[1])
+    def take_interval(self) -> FinishedEpisodes:
+        """Return the sums since the last row of the training log and set them to zero."""
+        taken = FinishedEpisodes(
+            self.interval_episodes, self.interval_return, self.interval_solved if self.has_success else None
+        )
+        self.interval_return, self.interval_episodes = np.zeros_like(taken.returns), np.zeros_like(taken.episodes)
+        self.interval_solved = np.zeros_like(self.interval_solved)
         return taken
 
     def restore_episodes(self, vector: VectorEnv, seeds: Sequence[int], message: Callable[[str], None]) -> np.ndarray:
@@ -181,7 +205,7 @@ class HostState:
                     np.shape(action) == (action_size,) for part in found for action in part
                 )
             else:
-                fits = isinstance(found, type(expected) | int) and not isinstance(found, bool)
+                fits = isinstance(found, type(expected) | int) and isinstance(found, bool) == isinstance(expected, bool)
             if not fits:
                 raise UserError(f"the loop's {name} does not have the expected shape and type")
         if (self.episode < 0).any():
