@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict, Tuple
 
 
 class Reach(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -101,3 +101,46 @@ class SharedOwnEntropy(SharedSimulator):
 
     def draw(self) -> float:
         return float(np.random.default_rng().uniform(-1.0, 1.0))
+
+
+class RowObservation(Reach):
+    """An observation whose first axis has length 1, and an action with two axes."""
+
+    observation_space = Box(-9, 9, (1, 2), np.float32)
+    action_space = Box(-0.1, 0.1, (1, 1), np.float64)
+
+    def observe(self) -> Any:
+        return super().observe()[None]
+
+
+class NestedObservation(Reach):
+    """Nested observations of rows, in which the environment returns more than the space names."""
+
+    observation_space = Dict(
+        [("state", Tuple([Dict([("place", Box(-9, 9, (1, 1)))]), Box(-9, 9, (1,))])), ("age", Box(0, 99, (1,)))]
+    )
+
+    def observe(self) -> Any:
+        own, goal, age = (np.array([number], np.float32) for number in (self.x, self.goal, self.t))
+        return {"debug": "text", "age": age, "state": ({"place": own[None], "camera": None}, goal)}
+
+
+class MissingKey(NestedObservation):
+    """An observation that lacks a part in the fifth step."""
+
+    def observe(self) -> Any:
+        observation = super().observe()
+        if self.t == 5:
+            del observation["state"][0]["place"]
+        return observation
+
+
+class Picture(Reach):
+    """An observation of uint8."""
+
+    observation_space = Box(0, 255, (4, 4, 3), np.uint8)
+
+    def observe(self) -> Any:
+        picture = np.full((4, 4, 3), self.t, np.uint8)
+        picture[0, :, 0] = np.clip(100.0 * np.array([self.x, -self.x, self.goal, -self.goal]), 0, 255)
+        return picture

@@ -19,6 +19,13 @@ DICT = gymnasium.spaces.Dict(
 )
 """Keys not in alphabetical order."""
 
+NESTED = gymnasium.spaces.Dict(
+    [
+        ("robot", gymnasium.spaces.Tuple([DICT, gymnasium.spaces.Box(-1, 1, (1, 2), np.float32)])),
+        ("a.b", gymnasium.spaces.Box(0, 5, (2,), np.int64)),
+    ]
+)
+
 
 def tiny(**changes: Any) -> Algorithm:
     return small(surefoot.crossq_wn(utd=2), **({"warmup_transitions": 20} | changes))

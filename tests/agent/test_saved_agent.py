@@ -14,7 +14,7 @@ import surefoot
 from surefoot.agent import files
 from surefoot.runs import checkpoints
 from surefoot.training.checkpointing.arrays import tree_to_arrays
-from tests.agent.support import DICT, Robot, agent
+from tests.agent.support import DICT, NESTED, Robot, agent
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,15 @@ def test_dict_spaces_are_restored(tmp_path: Path) -> None:
     assert loaded.observation_space == DICT
     assert list(loaded.observation_space.spaces) == ["pose", "arm"]  # type: ignore[attr-defined]
     assert (loaded._core.setting.discount, loaded.policy().task) == (0.5, "my-arm")
+
+
+def test_nested_spaces_are_restored(tmp_path: Path) -> None:
+    made = agent(observation_space=NESTED)
+    made.save(tmp_path / "arm")
+    loaded = surefoot.Agent.load(tmp_path / "arm", NESTED)
+    assert loaded.observation_space == NESTED
+    obs = NESTED.sample()
+    np.testing.assert_allclose(loaded.act(obs, True), surefoot.load_policy(tmp_path / "arm")(obs), atol=1e-5)
 
 
 def test_load_policy_reads_a_saved_agent(saved: Path) -> None:
@@ -126,6 +135,7 @@ def test_flipped_bit_is_detected(name: str, saved: Path, tmp_path: Path) -> None
         ({"replay_capacity": 22}, "has inconsistent files: ValueError.*with a capacity of 22"),
         ({"replay_capacity": 8}, "replay_capacity must be more than the warm-up"),
         ({"observation_keys": ["a", "b", "c"]}, "invalid spaces in the saved agent"),
+        ({"observation_keys": ["a", "a.b"]}, "invalid spaces in the saved agent"),
         ({"discount": "high"}, "discount must be a number"),
     ],
 )

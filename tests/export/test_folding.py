@@ -115,7 +115,7 @@ def test_model_of_each_layer_kind_equals_numpy_policy(body: str, observation: np
     assert [type(layer) for layer in folded_layers(spec, own)] == BODIES[body][1]
     actual = onnx_file.act(encode(spec, own), observation)
     assert actual.dtype == np.float32
-    np.testing.assert_allclose(actual, policy(spec, own)(observation), atol=3e-6)
+    np.testing.assert_allclose(actual, policy(spec, own).batch(observation), atol=3e-6)
 
 
 def test_actions_stay_within_bounds_for_any_batch_size() -> None:
@@ -139,7 +139,9 @@ def test_actions_have_the_dtype_of_the_action_space(dtype: type[np.floating[Any]
     assert all(space.contains(action) for action in actions)
     assert (actions == space.low).any()
     assert (actions == space.high).any()
-    np.testing.assert_allclose(actions[:7], policy(spec, own)(observation), atol=1e-3 if dtype == np.float16 else 1e-6)
+    np.testing.assert_allclose(
+        actions[:7], policy(spec, own).batch(observation), atol=1e-3 if dtype == np.float16 else 1e-6
+    )
 
 
 def test_observations_far_from_zero_keep_their_precision(observation: np.ndarray) -> None:

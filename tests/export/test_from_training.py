@@ -24,7 +24,7 @@ def test_trained_run_has_a_model_card_and_exports(tmp_path: Path) -> None:
         assert export.observations > 50
         observation = np.random.default_rng(seed).uniform(-1, 1, (10, 2)).astype(np.float32)
         action = onnx_file.act(export.path.read_bytes(), observation)
-        np.testing.assert_allclose(action, run.policy(seed)(observation), atol=1e-5)
+        np.testing.assert_allclose(action, run.policy(seed).batch(observation), atol=1e-5)
     # Without its replay segment the newest checkpoint is unusable, and the one before it belongs to another policy.
     (segment,) = (run.path / "replay").iterdir()
     segment.write_bytes(segment.read_bytes()[:-1])

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, Tuple
 
 
 class Healthy(gymnasium.Env):
@@ -93,6 +93,11 @@ class MissesAPart(ObservesParts):
 class HasAnExtraPart(ObservesParts):
     def observe(self) -> Any:
         return {**super().observe(), "colour": 3}
+
+
+class ObservesNestedParts(with_spaces(Dict(parts=Tuple([Box(-10, 10, (2,)), Dict(size=Box(0, 10, ()))])))):
+    def observe(self) -> Any:
+        return {"parts": (super().observe(), {"size": np.float32(np.linalg.norm(self.place))})}
 
 
 class ObservesPixels(with_spaces(Box(0, 255, (4, 4, 3), np.uint8))):
@@ -423,5 +428,5 @@ class IgnoresActions(Healthy):
         return 0.9 * self.place + 0.3 * self.np_random.uniform(-1.0, 1.0, 2)
 
 
-OBSERVES_A_TUPLE = with_spaces(Tuple([Box(-1, 1, (2,))]))
+OBSERVES_A_CHOICE = with_spaces(Tuple([Box(-1, 1, (2,)), Discrete(3)]))
 OBSERVES_NO_NUMBERS = with_spaces(Box(-1, 1, (0,)))

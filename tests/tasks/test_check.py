@@ -20,7 +20,7 @@ HUGE = float(np.finfo(np.float32).max)
 STEPS = 300
 
 FAULTS = [
-    (broken.OBSERVES_A_TUPLE, {"observation-space"}, "Tuple"),
+    (broken.OBSERVES_A_CHOICE, {"observation-space"}, "FlattenObservation"),
     (broken.OBSERVES_NO_NUMBERS, {"observation-space"}, "at least one number"),
     (broken.with_spaces(action=Discrete(3)), {"action-space"}, "Discrete(3)"),
     (broken.with_spaces(action=MultiDiscrete([3, 3])), {"action-space"}, "MultiDiscrete"),
@@ -31,6 +31,7 @@ FAULTS = [
     (broken.with_spaces(action=Box(-2e4, 2e4, (2,))), {"action-bounds-wide"}, "-20000 and 20000"),
     (broken.with_spaces(action=Box(-0.2, 1.0, (2,))), {"action-bounds-asymmetric"}, "-0.2 and 1"),
     (broken.ObservesParts, {"observation-dict"}, "place [2], size [1]"),
+    (broken.ObservesNestedParts, {"observation-dict"}, "parts.0 [2], parts.1.size [1]"),
     (broken.MissesAPart, {"observation-dict", "api"}, "obs keys: ['place'], space keys: ['place', 'size']"),
     (broken.HasAnExtraPart, {"observation-dict", "gymnasium"}, "obs keys: ['place', 'size', 'colour']"),
     (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),

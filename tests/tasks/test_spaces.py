@@ -7,11 +7,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, Tuple
 
 import surefoot
 from surefoot.errors import UserError
-from surefoot.spaces import EnvSpaces, UnsupportedSpace, require_same
+from surefoot.spaces import EnvSpaces, ObservationPart, UnsupportedSpace, require_same
 from surefoot.tasks.check import check_env, checker
 from surefoot.tasks.check.findings import Findings
 from surefoot.tasks.check.spaces import check_spaces
@@ -53,7 +53,10 @@ UNSUPPORTED: list[tuple[gymnasium.Space[Any], gymnasium.Space[Any], str]] = [
     (Box(-1.0, 1.0, (3, 0)), Box(-1.0, 1.0), "observation-space"),
     (Dict(), Box(-1.0, 1.0), "observation-space"),
     (Dict(a=Box(-1.0, 1.0, (0,))), Box(-1.0, 1.0), "observation-space"),
-    (Dict(a=Dict(b=OBSERVED)), Box(-1.0, 1.0), "observation-space"),
+    (Dict(a=Dict(b=Discrete(3))), Box(-1.0, 1.0), "observation-space"),
+    (Tuple([OBSERVED, MultiBinary(3)]), Box(-1.0, 1.0), "observation-space"),
+    (Dict(a=Dict({1: OBSERVED})), Box(-1.0, 1.0), "observation-space"),
+    (Dict(a=Tuple([])), Box(-1.0, 1.0), "observation-space"),
     (Dict({1: OBSERVED}), Box(-1.0, 1.0), "observation-space"),
     (Dict({"a\n": OBSERVED}), Box(-1.0, 1.0), "observation-space"),
     (Discrete(3), Box(-1.0, 1.0), "observation-space"),
@@ -127,6 +130,26 @@ def test_one_rule_decides_what_is_supported(
     with pytest.raises(UnsupportedSpace) as same:
         surefoot.Agent(observation, action, replay_capacity=10_000, task=_name(error.value))
     assert str(same.value) == str(error.value)
+
+
+def test_refused_observation_names_the_wrapper_that_encodes_it() -> None:
+    with pytest.raises(UnsupportedSpace, match=r"Discrete under 'a.0', expected a Box.*; gymnasium.wrappers.Flatten"):
+        describe_spaces(Dict(a=Tuple([Discrete(3)])), SUPPORTED[0], "t")
+    with pytest.raises(UnsupportedSpace, match=r"Graph, expected a Box, or a Dict or Tuple of Boxes$"):
+        describe_spaces(Graph(OBSERVED, None), SUPPORTED[0], "t")
+
+
+@pytest.mark.parametrize("path", [("a",), ("a", "b"), (0, "1"), ("a.b", "\\", 12), ("", ""), ("\\.",), ("x\\", "y")])
+def test_keys_name_one_path(path: tuple[str | int, ...]) -> None:
+    part = ObservationPart.at(path, (2,), "float32")
+    assert ObservationPart(part.key, (2,), "float32").path == path
+    assert EnvSpaces.from_data(EnvSpaces((part,), describe_action(SUPPORTED[0])).to_data()).observation == (part,)
+
+
+@pytest.mark.parametrize("key", ["01", "a\\b", "a\\", "\\x"])
+def test_other_spellings_of_a_key_are_rejected(key: str) -> None:
+    with pytest.raises(UserError, match="superfluous backslash or zero"):
+        EnvSpaces((ObservationPart(key, (2,), "float32"),), describe_action(SUPPORTED[0]))
 
 
 def _name(error: UserError) -> str:

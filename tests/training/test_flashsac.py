@@ -72,7 +72,7 @@ def test_saved_and_exported_policies_equal_the_trained_actor(run: Path, tmp_path
     for seed in (0, 1):
         actor = jax.tree.map(lambda leaf, seed=seed: leaf[seed], actors)
         expected = np.tanh(functions.actor.evaluate(actor, observation)[0])
-        np.testing.assert_allclose(surefoot.load_policy(run, seed)(observation), expected, atol=1e-5)
+        np.testing.assert_allclose(surefoot.load_policy(run, seed).batch(observation), expected, atol=1e-5)
         export = surefoot.export_policy(run, seed=seed, out=tmp_path / "policy.onnx")
         assert export.max_difference < 1e-5
         np.testing.assert_allclose(onnx_file.act(export.path.read_bytes(), observation), expected, atol=1e-5)

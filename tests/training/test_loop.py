@@ -103,7 +103,7 @@ def test_saved_policy_equals_the_learner(observed: tuple[Recording, surefoot.Run
         observation = np.random.default_rng(0).uniform(-1, 1, (2, 20, 2)).astype(np.float32)
         trained = loop._population.act_deterministic(loop._state.learner, observation)
     for i, seed in enumerate((5, 6)):
-        np.testing.assert_allclose(run.policy(seed)(observation[i]), trained[i], atol=1e-5)
+        np.testing.assert_allclose(run.policy(seed).batch(observation[i]), trained[i], atol=1e-5)
 
 
 def test_evaluate_equals_the_last_evaluation(observed: tuple[Recording, surefoot.Run]) -> None:

@@ -16,7 +16,7 @@ import surefoot
 from surefoot import replay
 from surefoot.algorithms import ObservationNorm
 from surefoot.errors import MissingDependency, UserError
-from surefoot.training.warm_start.dataset_files import read_dataset
+from surefoot.training.warm_start.dataset_files import _flat, read_dataset
 from surefoot.types import EnvSpec, Transition
 from tests.flat_spaces import env_spaces
 from tests.training.recording import Recording
@@ -193,6 +193,12 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             action_space=Dictionary.action_space,
         )
     return tmp_path / "test" / "counting-v0"
+
+
+def test_nested_recordings_are_flattened_as_observations_are() -> None:
+    rows, parts = _flat({"b": (np.ones((3, 2)), {"x.y": np.zeros((3, 1, 2))}), "a": np.full((3,), 2.0)})
+    assert parts == (("b.0", 2), ("b.1.x\\.y", 2), ("a", 1))
+    np.testing.assert_array_equal(rows, np.tile([1, 1, 0, 0, 2], (3, 1)))
 
 
 def test_minari_dataset_by_id_or_folder(dataset: Path) -> None:

@@ -59,14 +59,16 @@ def test_newest_checkpoint_equals_saved_policy(run: RunDirectory) -> None:
     policies = checkpoint_policies(run, [1, 0])
     assert [(policy.env_steps, policy.seed) for policy in policies] == [(100, 1), (100, 0), (200, 1), (200, 0)]
     for policy in policies[2:]:
-        np.testing.assert_array_equal(policy(OBSERVATIONS), load_policy(run.path, policy.seed)(OBSERVATIONS))
+        np.testing.assert_array_equal(
+            policy.batch(OBSERVATIONS), load_policy(run.path, policy.seed).batch(OBSERVATIONS)
+        )
 
 
 def test_older_checkpoint_equals_policy_at_that_step(run: RunDirectory, tmp_path: Path) -> None:
     save_policy(tmp_path / "older", SPEC, policy_arrays(learner_state(100).actor))
     older = checkpoint_policies(run, [0])[0]
-    np.testing.assert_array_equal(older(OBSERVATIONS), load_policy(tmp_path / "older", 0)(OBSERVATIONS))
-    assert np.abs(older(OBSERVATIONS) - load_policy(run.path, 0)(OBSERVATIONS)).max() > 1e-3
+    np.testing.assert_array_equal(older.batch(OBSERVATIONS), load_policy(tmp_path / "older", 0).batch(OBSERVATIONS))
+    assert np.abs(older.batch(OBSERVATIONS) - load_policy(run.path, 0).batch(OBSERVATIONS)).max() > 1e-3
 
 
 def test_damaged_checkpoint_gives_one_line(run: RunDirectory) -> None:

@@ -26,7 +26,7 @@ class Agent:
     agent; see ``AsyncLearner`` for learning concurrent with a control loop.
 
     Args:
-        observation_space: A Box, or a Dict of Boxes, which are concatenated in the Dict's order.
+        observation_space: A Box, or a Dict or Tuple of such, which are concatenated in the order of keys and indices.
         action_space: A Box of real numbers with finite bounds.
         algorithm: Algorithm and its hyperparameters; CrossQ + WN by default.
         seed: Seed of all random numbers, 0 to 2**31 - 1.
@@ -85,7 +85,8 @@ class Agent:
         """Choose an action.
 
         Args:
-            obs: One observation in the shape of the observation space.
+            obs: One observation as the environment returns it: an array in the shape of the observation space, or a
+                dict or tuple. What the space does not name is ignored.
             deterministic: Return the policy's mode, tanh(mean). Otherwise the action explores: it is uniform until
                 ``algorithm.warmup_transitions`` transitions have been observed, and then sampled from the policy.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Dict, Tuple
 
 from surefoot.errors import UserError
+from surefoot.spaces import ObservationPart
 from surefoot.spaces.validation import as_numbers
 from surefoot.tasks.spaces import describe_spaces
 
@@ -20,7 +22,8 @@ class Spaces:
     """Gymnasium spaces of an agent; the learner uses float32 vectors and actions in [-1, 1].
 
     Args:
-        observation: A bounded or unbounded Box, or a Dict of such Boxes, which are concatenated in the Dict's order.
+        observation: A bounded or unbounded Box, or a Dict or Tuple of such, concatenated in the order of
+            `describe_spaces`.
         action: A Box of real numbers with finite bounds.
         task: Task name for error messages.
 
@@ -39,8 +42,7 @@ class Spaces:
 
     def to_flat(self, observation: Any, name: str) -> np.ndarray:
         """Return an observation as a new finite [O] float32 array; ``name`` is used in error messages."""
-        rows, _ = self.described.to_rows(observation, name, batches=False)
-        return rows[0]
+        return self.described.to_rows(observation, name)[0]
 
     def to_action(self, unit: np.ndarray) -> np.ndarray:
         """Return a [A] action in [-1, 1] in the action space's own units, shape and dtype, within its bounds."""
@@ -78,17 +80,37 @@ class Spaces:
         try:
             lows = [arrays[f"low_{i}"] for i in range(len(arrays) // 2)]
             highs = [arrays[f"high_{i}"] for i in range(len(arrays) // 2)]
-            boxes = [
-                gymnasium.spaces.Box(low, high, dtype=low.dtype.type) for low, high in zip(lows, highs, strict=True)
-            ]
+            boxes = [Box(low, high, dtype=low.dtype.type) for low, high in zip(lows, highs, strict=True)]
             if len(boxes) != (2 if keys is None else len(keys) + 1):
                 raise ValueError(f"{len(boxes)} boxes for the observation keys {keys}")
-            parts = boxes[:-1]
-            observation = parts[0] if keys is None else gymnasium.spaces.Dict(list(zip(keys, parts, strict=True)))
-        except (KeyError, ValueError, TypeError, AssertionError) as error:
+            paths = [()] if keys is None else [ObservationPart(key, (), "").path for key in keys]
+            observation = _nested(paths, boxes[:-1])
+        except (KeyError, IndexError, ValueError, TypeError, AssertionError) as error:
             raise UserError(f"invalid spaces in the saved agent: {error}") from error
         return cls(observation, boxes[-1], task)
 
 
-def _boxes(space: gymnasium.Space[Any]) -> list[gymnasium.Space[Any]]:
-    return list(space.spaces.values()) if isinstance(space, gymnasium.spaces.Dict) else [space]
+def _boxes(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
+    if isinstance(space, Dict | Tuple):
+        for member in space.spaces.values() if isinstance(space, Dict) else space.spaces:
+            yield from _boxes(member)
+    else:
+        yield space
+
+
+def _nested(paths: Sequence[tuple[str | int, ...]], boxes: Sequence[gymnasium.Space[Any]]) -> gymnasium.Space[Any]:
+    """Return the space that has these Boxes at these paths."""
+    if list(paths) == [()]:
+        return boxes[0]
+    groups: dict[str | int, tuple[list[tuple[str | int, ...]], list[gymnasium.Space[Any]]]] = {}
+    for path, box in zip(paths, boxes, strict=True):
+        inner, own = groups.setdefault(path[0], ([], []))
+        inner.append(path[1:])
+        own.append(box)
+    members = {step: _nested(*group) for step, group in groups.items()}
+    if list(members) == list(range(len(members))):
+        return Tuple(members.values())
+    named = [(step, member) for step, member in members.items() if isinstance(step, str)]
+    if len(named) != len(members):
+        raise ValueError(f"the observation keys {list(members)}")
+    return Dict(named)

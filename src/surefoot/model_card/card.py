@@ -192,7 +192,8 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
         return
     parts, action = policy.spaces.observation, policy.spaces.action
     layout = ", ".join(f"{'' if part.key is None else f'{md.text(part.key)} '}{list(part.shape)}" for part in parts)
-    what = "an array" if policy.observation_keys is None else "a dict of arrays"
+    is_dict = all(len(part.path) == 1 and isinstance(part.path[0], str) for part in parts)
+    what = "an array" if policy.observation_keys is None else "a dict of arrays" if is_dict else "nested arrays"
     yield (
         f"The policy maps {policy.observation_size} observation entries ({what}: {layout}) to {policy.action_size} "
         f"action entries ({list(action.shape)} {action.dtype}) in the environment's own units and within its bounds. "

@@ -12,6 +12,9 @@ from surefoot.errors import UserError
 from surefoot.policy.network import build, build_dense, build_std
 from surefoot.policy.spec import PolicySpec
 
+type Observation = ArrayLike | Mapping[str, Any] | tuple[Any, ...]
+"""An array, or a dict or tuple of observations."""
+
 
 class Policy:
     """One seed's policy. Made by `load_policy`.
@@ -22,7 +25,7 @@ class Policy:
         action_size: Number A of entries of an action.
         action_low: Lower bounds, in the shape and dtype of an action.
         action_high: Upper bounds, likewise.
-        observation_keys: Keys of a Dict observation in the order they are flattened, None for one array.
+        observation_keys: Keys of a Dict or Tuple observation in the order they are flattened, None for one array.
         task: Name of the task it was trained on.
         algorithm: Name of the algorithm.
         seed: Training seed.
@@ -53,28 +56,41 @@ class Policy:
         """Reset the generator of stochastic actions; a loaded policy starts with its training seed."""
         self._rng = np.random.default_rng(seed)
 
-    def __call__(self, obs: ArrayLike | Mapping[str, ArrayLike], deterministic: bool = True) -> np.ndarray:
+    def __call__(self, obs: Observation, deterministic: bool = True) -> np.ndarray:
         """Choose an action.
 
         Args:
-            obs: Observation as the environment returns it: an array in the shape of its space, or a dict of arrays for
-                a Dict space. A batch has one more leading axis B, on every array; the number of axes tells it from a
-                single observation, also where that has a first axis of length 1. A Dict observation may also be given
-                flat, [O] or [B, O].
+            obs: One observation as the environment returns it: an array in the shape of its space, or a dict or tuple
+                for a Dict or Tuple space. What its space does not name is ignored.
             deterministic: Whether to return the mode, tanh(mean), instead of a sample; a policy without a density has
                 only the mode.
 
         Returns:
-            The action in the environment's own units, shape and dtype and within its bounds; for a batch with a
-            leading axis B.
+            The action in the environment's own units, shape and dtype and within its bounds.
 
         Raises:
-            UserError: The observation has another shape or other keys, contains NaN or infinity, or makes the network
+            UserError: The observation has another shape or lacks a key, contains NaN or infinity, or makes the network
                 overflow.
         """
-        rows, is_single = self.spaces.to_rows(obs, "observation", batches=True)
-        unit = self.unit_action(rows, deterministic)
-        return self.spaces.action.from_unit(unit[0] if is_single else unit)
+        rows = self.spaces.to_rows(obs, "observation", advice="; policy.batch takes several observations")
+        return self.spaces.action.from_unit(self.unit_action(rows, deterministic)[0])
+
+    def batch(self, observations: Observation, deterministic: bool = True) -> np.ndarray:
+        """Choose an action for each of B observations.
+
+        Args:
+            observations: As in a call, with one more leading axis B on every array, as Gymnasium's vector environments
+                return them.
+            deterministic: As in a call.
+
+        Returns:
+            As a call, with a leading axis B.
+
+        Raises:
+            UserError: As in a call.
+        """
+        rows = self.spaces.to_rows(observations, "observations", batched=True)
+        return self.spaces.action.from_unit(self.unit_action(rows, deterministic))
 
     def unit_action(self, observation: np.ndarray, deterministic: bool = True) -> np.ndarray:
         """Return actions [B, A] in [-1, 1], as in training, for flat float32 observations [B, O].
@@ -98,12 +114,12 @@ class Policy:
 
     def predict(
         self,
-        obs: ArrayLike | Mapping[str, ArrayLike],
+        obs: Observation,
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Choose an action through the signature of Stable-Baselines3.
+        """Choose an action through the signature of Stable-Baselines3, for one observation.
 
         Args:
             obs: As in a call.

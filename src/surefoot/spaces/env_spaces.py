@@ -1,9 +1,8 @@
-"""Observations and actions of an environment, with their keys and shapes."""
+"""Observations and actions of an environment, their flat form, and comparison."""
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -13,47 +12,10 @@ from numpy.typing import ArrayLike
 
 from surefoot.errors import UserError
 from surefoot.spaces.actions import ActionSpec
-from surefoot.spaces.validation import (
-    MAX_SIZE,
-    UnsupportedSpace,
-    as_numbers,
-    invalid,
-    read_dtype,
-    read_shape,
-    require_fields,
-)
+from surefoot.spaces.parts import ObservationPart
+from surefoot.spaces.validation import MAX_SIZE, UnsupportedSpace, as_numbers, invalid, require_fields
 
 _MAX_KEY = 500
-
-
-@dataclass(frozen=True)
-class ObservationPart:
-    """One array of an observation.
-
-    Attributes:
-        key: Its key in a Dict observation; None for an observation that is one array.
-        shape: Its shape.
-        dtype: NumPy's name of its dtype.
-    """
-
-    key: str | None
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return math.prod(self.shape)
-
-    @classmethod
-    def from_data(cls, data: Any) -> Self:
-        """Return the array that JSON values describe; `EnvSpaces` validates keys.
-
-        Raises:
-            UserError: They describe none.
-        """
-        require_fields(data, {"key", "shape", "dtype"}, "spaces.observation")
-        return cls(data["key"], read_shape(data["shape"]), read_dtype(data["dtype"]))
 
 
 @dataclass(frozen=True)
@@ -82,6 +44,8 @@ class EnvSpaces:
                 )
         if len(set(keys)) != len(keys):
             raise UnsupportedSpace("observation-space", "an observation key that occurs twice")
+        if not all(part.is_canonical for part in self.observation):
+            raise UnsupportedSpace("observation-space", "an observation key with a superfluous backslash or zero")
         if not 1 <= self.observation_size <= MAX_SIZE:
             raise UnsupportedSpace(
                 "observation-space",
@@ -96,57 +60,90 @@ class EnvSpaces:
 
     @property
     def observation_keys(self) -> tuple[str, ...] | None:
-        """Keys of a Dict observation in the order of concatenation; None for one array."""
+        """Keys of a Dict or Tuple observation in the order of concatenation; None for one array."""
         keys = tuple(part.key for part in self.observation if part.key is not None)
         return keys or None
 
     # ---------------------------------------------------------------- observations
 
     def flatten(self, observation: Any) -> np.ndarray:
-        """Return an environment's own observation as a new flat array, float32, without checking its shape."""
-        if self.observation_keys is None:
-            return np.array(observation, np.float32).reshape(-1)
-        return np.concatenate([np.asarray(observation[key], np.float32).reshape(-1) for key in self.observation_keys])
-
-    def to_rows(self, observation: Any, name: str, *, batches: bool) -> tuple[np.ndarray, bool]:
-        """Validate observations in their own shapes, and flatten them.
-
-        Args:
-            observation: One observation as the environment returns it: an array, or a mapping for a Dict space.
-            name: Name of the argument in error messages.
-            batches: Whether a batch is also accepted: every array with one more leading axis. Its number of axes tells
-                it from a single observation, also where that has a first axis of length 1. With it, a Dict observation
-                may also be given flat, [O] or [B, O].
-
-        Returns:
-            [B, O] float32, and whether it is one observation rather than a batch.
+        """Return an environment's own observation as a new flat array, float32, without checking its shape.
 
         Raises:
-            UserError: Keys or shapes differ, or a value is no number or not finite in float32.
+            LookupError: A part of a Dict or Tuple observation is missing.
         """
-        keys, parts = self.observation_keys, self.observation
-        if keys is None:
-            arrays = [_as_float32(observation, name)]
-        elif isinstance(observation, Mapping):
-            if not set(keys) <= set(observation):  # environments may return more than their space names
-                got = ", ".join(map(str, observation)) or "none"
-                raise UserError(f"{name} has the keys {got}, expected {', '.join(keys)}")
-            arrays = [_as_float32(observation[key], f"{name}[{key!r}]") for key in keys]
-        elif batches:
-            parts, arrays = (ObservationPart(None, (self.observation_size,), ""),), [_as_float32(observation, name)]
-        else:
-            raise UserError(f"{name} is {type(observation).__name__}, expected a dict with the keys {', '.join(keys)}")
-        is_batch = batches and arrays[0].ndim == len(parts[0].shape) + 1
-        leading = arrays[0].shape[:1] if is_batch else ()
-        for part, array in zip(parts, arrays, strict=True):
-            if array.shape != (*leading, *part.shape):
-                of = name if part.key is None else f"{name}[{part.key!r}]"
-                raise UserError(f"{of} has shape {array.shape}, expected {_expected(part.shape, batches)}")
-        count = leading[0] if is_batch else 1
-        rows = np.concatenate([array.reshape(count, part.size) for part, array in zip(parts, arrays, strict=True)], 1)
+        if self.observation_keys is None:
+            return np.array(observation, np.float32).reshape(-1)
+        try:
+            arrays = [part.of(observation) for part in self.observation]
+        except (LookupError, TypeError) as error:
+            try:
+                self._find(observation, "the observation")
+            except UserError as explained:
+                raise LookupError(str(explained)) from error
+            raise
+        return np.concatenate([np.asarray(array, np.float32).reshape(-1) for array in arrays])
+
+    def to_rows(self, observation: Any, name: str, *, batched: bool = False, advice: str = "") -> np.ndarray:
+        """Validate an observation, or a batch of them, in their own shapes, and flatten them.
+
+        Args:
+            observation: One observation as the environment returns it: an array, or a mapping or tuple for a Dict or
+                Tuple space, where parts that the space does not name are ignored. A batch has the same form with one
+                more leading axis on every array.
+            name: Name of the argument in error messages.
+            batched: Whether it is a batch.
+            advice: End of the message about a batch in place of one observation.
+
+        Returns:
+            [B, O] float32; B is 1 without a batch.
+
+        Raises:
+            UserError: A part is missing, a shape differs, or a value is no number or not finite in float32.
+        """
+        found = [(part, where, _as_float32(value, where)) for part, where, value in self._find(observation, name)]
+        leading = found[0][2].shape[:1] if batched else ()
+        for part, where, array in found:
+            if array.shape != (*leading, *part.shape) or len(leading) != batched:
+                expected = f"({', '.join(['batch', *map(str, part.shape)])}{'' if part.shape else ','})"
+                is_batch = not batched and array.shape[1:] == part.shape and array.ndim
+                raise UserError(
+                    f"{where} has shape {array.shape}, expected {expected if batched else part.shape}"
+                    f"{advice if is_batch else ''}"
+                )
+        count = leading[0] if batched else 1
+        rows = np.concatenate([array.reshape(count, part.size) for part, _, array in found], 1)
         if not np.isfinite(rows).all():
             raise UserError(f"{name} contains NaN or a number that is infinite in float32")
-        return rows, not is_batch
+        return rows
+
+    def _find(self, observation: Any, name: str) -> list[tuple[ObservationPart, str, Any]]:
+        """Return every part with its name in messages and its value.
+
+        Raises:
+            UserError: A part is missing.
+        """
+        found = []
+        for part in self.observation:
+            where, value = name, observation
+            for depth, step in enumerate(part.path):
+                if not _holds(value, step):
+                    raise self._missing(value, part.path[:depth], where)
+                where, value = f"{where}[{step!r}]", value[step]
+            found.append((part, where, value))
+        return found
+
+    def _missing(self, value: Any, path: tuple[str | int, ...], where: str) -> UserError:
+        """Return the error about what an observation has at the path of a Dict or Tuple."""
+        steps = [part.path[len(path)] for part in self.observation if part.path[: len(path)] == path]
+        keys = ", ".join(dict.fromkeys(step for step in steps if isinstance(step, str)))
+        length = max((step for step in steps if isinstance(step, int)), default=-1) + 1
+        if keys and isinstance(value, Mapping):
+            return UserError(f"{where} has the keys {', '.join(map(str, value)) or 'none'}, expected {keys}")
+        if not keys and isinstance(value, tuple | list):
+            return UserError(f"{where} has {len(value)} members, expected {length}")
+        expected = f"a dict with the keys {keys}" if keys else f"a tuple of {length}"
+        return UserError(f"{where} is {type(value).__name__}, expected {expected}")
 
     # ---------------------------------------------------------------- storage and comparison
 
@@ -205,8 +202,11 @@ def _as_float32(value: ArrayLike, name: str) -> np.ndarray:
         return as_numbers(value, name).astype(np.float32)
 
 
-def _expected(shape: tuple[int, ...], batches: bool) -> str:
-    return f"{shape} or ({', '.join(['batch', *map(str, shape)])}{'' if shape else ','})" if batches else str(shape)
+def _holds(value: Any, step: str | int) -> bool:
+    """Return whether a value is a dict with this key, or a tuple with this index."""
+    if isinstance(step, str):
+        return isinstance(value, Mapping) and step in value
+    return isinstance(value, tuple | list) and step < len(value)
 
 
 def _listed(keys: tuple[str, ...] | None) -> str:

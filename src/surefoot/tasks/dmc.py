@@ -56,7 +56,7 @@ class DMCSimulation:
         self._keys, stop = [], 0
         for part in self.spaces.observation:
             start, stop = stop, stop + part.size
-            self._keys.append((part.key, slice(start, stop)))
+            self._keys.append((part.path[0], slice(start, stop)))
 
     def reset(self, seed: int) -> None:
         """Start the episode of `seed`."""
@@ -108,7 +108,10 @@ def _describe_spaces(action: Any, observation: Any) -> EnvSpaces:
     """Return the description of a task's specifications."""
     low, high = (np.broadcast_to(bound, action.shape).tolist() for bound in (action.minimum, action.maximum))
     return EnvSpaces(
-        tuple(ObservationPart(key, tuple(part.shape), np.dtype(part.dtype).name) for key, part in observation.items()),
+        tuple(
+            ObservationPart.at((key,), tuple(part.shape), np.dtype(part.dtype).name)
+            for key, part in observation.items()
+        ),
         ActionSpec(tuple(action.shape), np.dtype(action.dtype).name, tuple(low), tuple(high)),
     )
 

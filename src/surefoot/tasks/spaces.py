@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict, Tuple
 
 from surefoot.spaces import ActionSpec, EnvSpaces, ObservationPart, UnsupportedSpace
 
@@ -14,7 +14,9 @@ def describe_spaces(observation: gymnasium.Space[Any], action: gymnasium.Space[A
     """Return the description of an environment's spaces.
 
     Args:
-        observation: A Box of any shape, or a Dict of such Boxes, which are concatenated in the Dict's order.
+        observation: A Box of any shape, or a Dict or Tuple of such Boxes, which may be nested. They are concatenated in
+            the order of a Dict's keys and a Tuple's indices, from the outside in, as Gymnasium's FlattenObservation
+            does.
         action: A Box of float16, float32 or float64 of any shape, with finite bounds.
         task: Name of the task, for error messages.
 
@@ -31,21 +33,30 @@ def describe_spaces(observation: gymnasium.Space[Any], action: gymnasium.Space[A
         raise UnsupportedSpace(error.code, error.reason, where) from error
 
 
-def _describe_observation(space: gymnasium.Space[Any]) -> tuple[ObservationPart, ...]:
-    parts: dict[Any, gymnasium.Space[Any]] = {None: space}
-    if isinstance(space, gymnasium.spaces.Dict):
-        parts = dict(space.spaces)
-        if None in parts:
-            raise UnsupportedSpace("observation-space", "the observation key None, expected a printable text")
-    described = []
-    for key, part in parts.items():
-        if not isinstance(part, Box) or part.dtype is None:
-            under = "" if key is None else f" under '{key}'"
-            raise UnsupportedSpace(
-                "observation-space", f"{type(part).__name__}{under}, expected a Box or a Dict of Boxes"
-            )
-        described.append(ObservationPart(key, part.low.shape, part.dtype.name))
-    return tuple(described)
+def _describe_observation(space: gymnasium.Space[Any], path: tuple[str | int, ...] = ()) -> tuple[ObservationPart, ...]:
+    """Return the arrays of a space in the order of `gymnasium.spaces.flatten_space`."""
+    match space:
+        case Dict():
+            members: list[tuple[Any, gymnasium.Space[Any]]] = list(space.spaces.items())
+        case Tuple():
+            members = list(enumerate(space.spaces))
+        case Box() if space.dtype is not None:
+            return (ObservationPart.at(path, space.low.shape, space.dtype.name),)
+        case _:
+            raise UnsupportedSpace("observation-space", _not_a_box(space, path))
+    for key, _ in members:
+        if isinstance(space, Dict) and not isinstance(key, str):
+            raise UnsupportedSpace("observation-space", f"the observation key {key!r}, expected a printable text")
+    return tuple(part for key, member in members for part in _describe_observation(member, (*path, key)))
+
+
+def _not_a_box(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> str:
+    under = f" under '{ObservationPart.at(path, (), '').key}'" if path else ""
+    wrapper = "; gymnasium.wrappers.FlattenObservation turns the whole observation into a Box"
+    return (
+        f"{type(space).__name__}{under}, expected a Box, or a Dict or Tuple of Boxes"
+        f"{wrapper if space.is_np_flattenable else ''}"
+    )
 
 
 def describe_action(space: gymnasium.Space[Any]) -> ActionSpec:

@@ -32,8 +32,8 @@ KINDS: dict[str, Kind] = {
         "error",
         "the observation space is not supported",
         "training does not start",
-        "use a Box with at least one number, or a Dict of such Boxes with printable texts as keys; one-hot encode "
-        "Discrete observations",
+        "use a Box with at least one number, or a Dict (with printable texts as keys) or Tuple of such Boxes; "
+        "gymnasium.wrappers.FlattenObservation encodes Discrete observations",
     ),
     "action-space": Kind(
         "error",
@@ -61,8 +61,8 @@ KINDS: dict[str, Kind] = {
     ),
     "observation-dict": Kind(
         "info",
-        "the observation is a Dict",
-        "its entries are concatenated into one vector in the order of the keys",
+        "the observation is a Dict or a Tuple",
+        "its arrays are concatenated into one vector in this order",
         "nothing to fix; keep the order when deploying the policy",
     ),
     "observation-pixels": Kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
@@ -158,7 +158,7 @@ class MonitoredEnv:
         try:
             with np.errstate(over="ignore"):
                 flat = self.spaces.flatten(observation)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, LookupError) as error:
             self._unusable("api", f"{call}: {'; '.join(messages) or error}")
         if flat.size != (size := self.spaces.observation_size):
             self._unusable("api", f"{call}: the observation has {flat.size} numbers, its space has {size}")
@@ -168,7 +168,7 @@ class MonitoredEnv:
         if abs(flat[index]) > _LARGE:
             self._findings.add("observation-large", f"entry {index} of the observation of {call} is {flat[index]:g}")
         self._returned = []
-        for name, part, box in _parts(observation, self._gym_spaces[0]):
+        for name, part, box in self._parts(observation):
             array = np.asarray(part)
             if array.dtype.kind not in "fiub":
                 self._unusable("api", f"{call}: {name} has the dtype {array.dtype}, expected real numbers")
@@ -185,12 +185,10 @@ class MonitoredEnv:
                 self._findings.add("observation-outside", observed)
         return flat
 
-
-def _parts(observation: Any, space: gymnasium.Space[Any]) -> Iterator[tuple[str, Any, gymnasium.spaces.Box]]:
-    """Yield name, value and Box of each part of an observation."""
-    if isinstance(space, gymnasium.spaces.Dict) and isinstance(observation, Mapping):
-        for key, part in space.spaces.items():
-            assert isinstance(part, gymnasium.spaces.Box)
-            yield f"observation['{key}']", observation[key], part
-    elif isinstance(space, gymnasium.spaces.Box):
-        yield "observation", observation, space
+    def _parts(self, observation: Any) -> Iterator[tuple[str, Any, gymnasium.spaces.Box]]:
+        """Yield name, value and Box of each part of an observation."""
+        for part in self.spaces.observation:
+            box: Any = self._gym_spaces[0]
+            for step in part.path:
+                box = box[step]
+            yield "observation" + "".join(f"[{step!r}]" for step in part.path), part.of(observation), box

@@ -25,7 +25,7 @@ def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> EnvSpaces 
         space = env.observation_space if error.code == "observation-space" else env.action_space
         findings.add(error.code, f"{space}: {error.reason}")
         return None
-    _check_observation_space(env.observation_space, findings)
+    _check_observation(spaces, findings)
     # The action space of a `TaskEnv` is always [-1, 1].
     _check_bounds(env.spaces.action if isinstance(env, TaskEnv) else spaces.action, findings)
     return spaces
@@ -35,20 +35,20 @@ def short(space: gymnasium.Space[Any]) -> str:
     """Return a space on one line, with scalar bounds."""
     if isinstance(space, gymnasium.spaces.Dict):
         return f"Dict({', '.join(f'{key}: {short(part)}' for key, part in space.spaces.items())})"
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return f"Tuple({', '.join(map(short, space.spaces))})"
     if not isinstance(space, Box) or not space.low.size:
         return " ".join(repr(space).split())
     return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape}, {space.dtype})"
 
 
-def _check_observation_space(space: gymnasium.Space[Any], findings: Findings) -> None:
-    parts = {"observation": space}
-    if isinstance(space, gymnasium.spaces.Dict):
-        parts = dict(space.spaces)
-        sizes = ", ".join(f"{key} [{int(np.prod(part.shape or ()))}]" for key, part in parts.items())
+def _check_observation(spaces: EnvSpaces, findings: Findings) -> None:
+    if spaces.observation_keys is not None:
+        sizes = ", ".join(f"{part.key} [{part.size}]" for part in spaces.observation)
         findings.add("observation-dict", f"in this order: {sizes}")
-    for key, part in parts.items():
-        if part.dtype == np.uint8 and len(part.shape or ()) >= 2:
-            findings.add("observation-pixels", f"{key}: {part}")
+    for part in spaces.observation:
+        if part.dtype == "uint8" and len(part.shape) >= 2:
+            findings.add("observation-pixels", f"{part.key or 'observation'}: {part.dtype} {part.shape}")
 
 
 def _check_bounds(actions: ActionSpec, findings: Findings) -> None:

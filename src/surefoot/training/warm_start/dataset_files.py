@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from surefoot.errors import MissingDependency, UserError
 from surefoot.runs.arrays import check_array_sizes
 from surefoot.runs.atomic import digest_of
 from surefoot.runs.untrusted import why_missing
-from surefoot.spaces import ActionSpec, UnsupportedSpace
+from surefoot.spaces import ActionSpec, ObservationPart, UnsupportedSpace
 from surefoot.tasks.spaces import describe_action
 from surefoot.training.warm_start.dataset import ARRAYS, Dataset
 
@@ -158,8 +158,16 @@ def _episode(episode: Any) -> dict[str, Any]:
 
 def _flat(observations: Any) -> tuple[np.ndarray, tuple[tuple[str, int], ...] | None]:
     """Return observations as [T + 1, O], and keys and sizes of their parts; None for flat ones."""
-    if not isinstance(observations, dict):
-        array = np.asarray(observations)
-        return array.reshape(len(array), -1), None
-    flat = {key: np.reshape(part, (len(part), -1)) for key, part in observations.items()}
-    return np.concatenate(list(flat.values()), axis=1), tuple((key, part.shape[1]) for key, part in flat.items())
+    found = [(path, np.reshape(array, (len(array), -1))) for path, array in _arrays(observations)]
+    keys = [ObservationPart.at(path, (), "").key for path, _ in found]
+    joined = found[0][1] if keys == [None] else np.concatenate([array for _, array in found], axis=1)
+    return joined, tuple((key, array.shape[1]) for key, (_, array) in zip(keys, found, strict=True) if key) or None
+
+
+def _arrays(observations: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield the arrays of nested observations with their paths."""
+    if not isinstance(observations, dict | tuple):
+        yield path, observations
+        return
+    for key, value in observations.items() if isinstance(observations, dict) else enumerate(observations):
+        yield from _arrays(value, (*path, key))
