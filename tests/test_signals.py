@@ -25,6 +25,55 @@ def test_stop_signal_records_a_request(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_delivered_signal_reaches_the_previous_handler(number: signal.Signals) -> None:
+    received: list[int] = []
+    before = signal.signal(number, lambda number, _: received.append(number))
+    try:
+        with StopSignal() as stop:
+            signal.raise_signal(number)
+        assert received == []
+        stop.deliver()
+        assert received == [number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_delivered_interrupt_is_a_keyboard_interrupt_and_ends_a_loop() -> None:
+    done: list[int] = []
+
+    def train_seeds() -> None:
+        for seed in range(3):
+            with StopSignal() as stop:
+                signal.raise_signal(signal.SIGINT)
+                done.append(seed)
+            stop.deliver()
+
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds()
+    assert done == [0]
+    StopSignal().deliver()  # none was received
+
+
+DELIVERED = """
+import signal
+from surefoot.signals import StopSignal
+with StopSignal() as stop:
+    for name in {names}:
+        signal.raise_signal(getattr(signal, name))
+    print("checkpoint", flush=True)
+stop.deliver()
+print("next seed", flush=True)
+"""
+
+
+@pytest.mark.parametrize("names", [["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGTERM"]])
+def test_delivered_signal_ends_the_process(names: list[str]) -> None:
+    code = DELIVERED.format(names=names)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-getattr(signal, names[-1]), "checkpoint\n", "")
+
+
 def test_ignored_hangup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

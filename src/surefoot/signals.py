@@ -21,13 +21,10 @@ class StopSignal:
 
     SIGHUP stays ignored where it was, as under nohup. Does nothing outside of the main thread, where Python delivers
     no signals.
-
-    Attributes:
-        received: Whether a signal has been received.
     """
 
     def __init__(self) -> None:
-        self.received = False
+        self._number: int | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -40,10 +37,24 @@ class StopSignal:
         """Restore the previous handlers."""
         _install(self._previous)
 
+    @property
+    def received(self) -> bool:
+        """Whether a signal has been received."""
+        return self._number is not None
+
+    def deliver(self) -> None:
+        """After the block, have the recorded signal take the effect that it would have had without the block.
+
+        By default, SIGINT raises KeyboardInterrupt, and SIGTERM and SIGHUP end the process. Without this call, a script
+        would go on as if the work within the block had been finished.
+        """
+        if self._number is not None:
+            signal.raise_signal(self._number)
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = True
+        self._number = number
 
 
 def exit_at_interrupts() -> None:

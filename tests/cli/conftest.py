@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import surefoot.training
+from surefoot.training.api import Run
 from surefoot.training.evaluation import EvaluationResult
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 
@@ -26,10 +27,11 @@ class FakeApi:
 
     calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     completed: bool = True
+    signalled: bool = False
     success: bool = False
     error: BaseException | None = None
 
-    def run(self, name: str, target: Any, observer: Any, options: dict[str, Any]) -> None:
+    def run(self, name: str, target: Any, observer: Any, options: dict[str, Any]) -> Run:
         self.calls.append((name, target, options))
         observer.on_start(RunStarted(PATH, "cheetah-run", "crossq-wn", 2, (3, 4), 2000, 0, "CPU, 2 cores", 2**20, 0))
         observer.on_progress(Progress(1000, 500, 1000, 250.0, 130.0, 4.0, (None, 12.0)))
@@ -38,6 +40,9 @@ class FakeApi:
         observer.on_evaluation(EVALUATION)
         observer.on_message("checkpoint 1000 is damaged: the one before it is used")
         observer.on_finish(RunFinished(PATH, 2000, self.completed, 61.0, EVALUATION, 8.25))
+        if self.signalled:
+            raise KeyboardInterrupt
+        return Run(PATH, self.completed)
 
     def evaluate(self, path: Path, *, episodes: int, task: str | None) -> tuple[tuple[int, ...], EvaluationResult]:
         self.calls.append(("evaluate", path, {"episodes": episodes, "task": task}))
@@ -52,7 +57,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     fake = FakeApi()
     module: Any = ModuleType("surefoot.training.api")
 
-    def command(name: str) -> Callable[..., None]:
+    def command(name: str) -> Callable[..., Run]:
         return lambda target, *, observer, **options: fake.run(name, target, observer, options)
 
     module.train, module.resume, module.evaluate = command("train"), command("resume"), fake.evaluate

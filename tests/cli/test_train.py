@@ -124,10 +124,19 @@ def test_plain_output_of_a_run(api: FakeApi, capsys: pytest.CaptureFixture[str])
     ]
 
 
-def test_interrupted_run_prints_how_to_resume(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    api.completed = False
-    assert main(["train", "cheetah-run"]) == 130
-    assert f"surefoot resume {PATH}" in capsys.readouterr().out
+@pytest.mark.parametrize("signalled", [False, True])
+def test_interrupted_run_prints_how_to_resume(
+    signalled: bool, api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.completed, api.signalled = False, signalled
+    for command in ("train", "resume"):
+        assert main([command, "cheetah-run"]) == 130
+        assert f"surefoot resume {PATH}" in capsys.readouterr().out
+
+
+def test_signal_during_the_last_step_leaves_a_completed_run(api: FakeApi) -> None:
+    api.signalled = True
+    assert [main([command, "cheetah-run"]) for command in ("train", "resume")] == [0, 0]
 
 
 @pytest.mark.parametrize(

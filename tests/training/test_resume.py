@@ -111,7 +111,7 @@ def test_sigterm_writes_a_checkpoint_and_resume_equals_uninterrupted_run(uninter
     process = start(out)
     wait_for_rows(out, 1 + 2 * 5, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=100) == 0, out.with_suffix(".log").read_text()
+    assert process.wait(timeout=100) == -signal.SIGTERM, out.with_suffix(".log").read_text()
     stopped_at = RunDirectory.open(out).checkpoints.load().env_steps
     assert 0 < stopped_at < 1400
     finish(out)
@@ -131,19 +131,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("finished") / "run").path
 
 
+class RaiseSignal(surefoot.Callback):
+    def __init__(self, number: signal.Signals, at: int) -> None:
+        self._number, self._at = number, at
+
+    def on_step(self, view: surefoot.StepView) -> None:
+        if view.env_steps == self._at:
+            signal.raise_signal(self._number)
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run, stopped by SIGTERM within an episode."""
-
-    class Terminate(surefoot.Callback):
-        def on_step(self, view: surefoot.StepView) -> None:
-            if view.env_steps == 133:
-                signal.raise_signal(signal.SIGTERM)
-
-    run = train(tmp_path_factory.mktemp("stopped") / "run", callbacks=[Terminate()])
-    assert not run.completed
-    assert RunDirectory.open(run.path).checkpoints.load().env_steps == 133
-    return run.path
+    """The same run, stopped by Ctrl-C within an episode."""
+    path = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(path, callbacks=[RaiseSignal(signal.SIGINT, at=133)])
+    assert RunDirectory.open(path).checkpoints.load().env_steps == 133
+    return path
 
 
 @pytest.fixture
@@ -151,6 +155,19 @@ def out(tmp_path: Path, finished: Path) -> Path:
     """A copy of the finished run."""
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
+
+
+def test_signal_during_the_last_step_takes_effect_after_the_run(out: Path) -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        run = surefoot.resume(out, env_steps=300, observer=Recording(), callbacks=[RaiseSignal(signal.SIGTERM, at=300)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+    assert run.completed
+    with RunDirectory.open(out).lock():
+        pass
 
 
 def test_resume_equals_uninterrupted_run(finished: Path, stopped: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.launchers import PARENT
 from surefoot.errors import RunFailure, UserError
-from surefoot.runs.progress import is_locked
-from surefoot.signals import INTERRUPTED
+from surefoot.runs.progress import RunReader, RunState, is_locked
+from surefoot.signals import INTERRUPTED, raised_as_interrupts
 from surefoot.streams import protect, show_error
 
 _PR_SET_PDEATHSIG = 1
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     _die_with_parent()
     protect(required=False)
     try:
-        return _train(GridFolder.open(Path(folder)), name)
+        with raised_as_interrupts():
+            return _train(GridFolder.open(Path(folder)), name)
     except UserError as error:
         show_error(error)
         return 2
@@ -47,18 +48,27 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(folder: GridFolder, name: str) -> int:
+    path = folder.run_path(name)
+    try:
+        _await_predecessor(path)
+        completed = _start_or_resume(folder, name, path)
+    except KeyboardInterrupt:
+        completed = RunReader(path).read().state is RunState.FINISHED  # the signal came during the last step
+    return 0 if completed else INTERRUPTED
+
+
+def _start_or_resume(folder: GridFolder, name: str, path: Path) -> bool:
+    """Return whether the run reached its last step."""
     from surefoot.training import api
     from surefoot.training.events import Observer
 
-    path = folder.run_path(name)
-    _await_predecessor(path)
     if os.path.lexists(path / "config.json"):
         run = api.resume(path, observer=Observer())
     else:
         config = folder.cell(name).config(path)
         settings = {key: value for key, value in vars(config).items() if key not in ("task", "algorithm")}
         run = api.train(config.task, algorithm=config.algorithm, observer=Observer(), **settings)
-    return 0 if run.completed else INTERRUPTED
+    return run.completed
 
 
 def _await_predecessor(path: Path) -> None:

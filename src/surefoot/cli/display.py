@@ -24,11 +24,11 @@ class PlainDisplay(Observer):
     """Observer that prints a start, evaluations, progress and an end, one line each.
 
     Attributes:
-        completed: Whether the run reached its last step. True until the run ends early.
+        completed: Whether the run has reached its last step.
     """
 
     def __init__(self, console: Console) -> None:
-        self.completed = True
+        self.completed = False
         self._console = console
         self._started: RunStarted | None = None
         self._progress: Progress | None = None

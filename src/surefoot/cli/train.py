@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from surefoot.training.config import settings
 
 if TYPE_CHECKING:
     from surefoot.algorithms import Algorithm
+    from surefoot.cli.display import PlainDisplay
+    from surefoot.training.api import Run
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,10 @@ class _TrainOptions:
         options = {setting.name: getattr(self, setting.name) for setting in settings()}
         algorithm, dashboards = self.make_algorithm(), make_dashboards(self.dashboard)
         with make_display() as display:
-            api.train(self.task, algorithm=algorithm, observer=display, callbacks=dashboards, **options)
-        return 0 if display.completed else INTERRUPTED
+            return _exit_code(
+                display,
+                lambda: api.train(self.task, algorithm=algorithm, observer=display, callbacks=dashboards, **options),
+            )
 
     def make_algorithm(self) -> Algorithm:
         """Return the algorithm that the options describe."""
@@ -87,8 +92,17 @@ class _ResumeOptions:
         given = {name: value for name, value in values.items() if value is not None and value is not False}
         dashboards = make_dashboards(self.dashboard)
         with make_display() as display:
-            api.resume(self.path, observer=display, callbacks=dashboards, **given)
-        return 0 if display.completed else INTERRUPTED
+            return _exit_code(display, lambda: api.resume(self.path, observer=display, callbacks=dashboards, **given))
+
+
+def _exit_code(display: PlainDisplay, run: Callable[[], Run]) -> int:
+    """Start or resume a run with a display, and return the exit code."""
+    try:
+        return 0 if run().completed else INTERRUPTED
+    except KeyboardInterrupt:
+        if not display.completed:
+            raise
+        return 0  # the signal came during the last step
 
 
 def _with_settings(name: str, options: type, *, resume: bool) -> Any:

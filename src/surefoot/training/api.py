@@ -44,7 +44,7 @@ class Run:
 
     Attributes:
         path: Run directory.
-        completed: Whether the run reached its last step.
+        completed: Whether the run reached its last step; False where a callback stopped it.
     """
 
     path: Path
@@ -86,11 +86,13 @@ def train(
         **settings: Settings of the run, such as env_steps=100_000; the reference lists them.
 
     Returns:
-        The run; ``completed`` is False where a signal or a callback stopped it.
+        The run; ``completed`` is False where a callback stopped it.
 
     Raises:
         UserError: The request is invalid; nothing was written.
         RunFailure: The run failed; its last checkpoint is intact.
+        KeyboardInterrupt: Ctrl-C, once the run has written a checkpoint; ``resume`` continues it. A second Ctrl-C does
+            not wait. SIGTERM and SIGHUP likewise have their usual effect after the checkpoint: they end the process.
     """
     check_names(settings)
     reserve_descriptors()
@@ -116,7 +118,9 @@ def train(
             _report_lock(directory, events)
             with events:
                 loop.start(directory)
-                return _run(loop, stop, directory)
+                run = _run(loop, stop, directory)
+    stop.deliver()
+    return run
 
 
 def resume(
@@ -143,6 +147,7 @@ def resume(
         UserError: There is no run or no intact checkpoint, a setting cannot be changed, or the environment has other
             spaces than it was trained with.
         RunFailure: The run failed; its last checkpoint is intact.
+        KeyboardInterrupt: Ctrl-C, as for ``train``.
     """
     reserve_descriptors()
     use_compile_cache()
@@ -167,7 +172,9 @@ def resume(
             loop.prepare(WarmStart.again(config, plan.warm_start))
             loop.start(directory)
         directory.update_config(describe_resumed_run(config, plan, resolved, loop.spaces, directory.config))
-        return _run(loop, stop, directory)
+        run = _run(loop, stop, directory)
+    stop.deliver()
+    return run
 
 
 def evaluate(
