@@ -7,9 +7,11 @@ import json
 import re
 import subprocess
 import sys
+from math import nan
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from surefoot.cli.main import main
@@ -124,6 +126,34 @@ def test_tables_as_csv_latex_and_html() -> None:
     assert to_csv(rows).splitlines() == ["name,IQM,IQM low,IQM high,seeds", "a_b & <c>,0.5,0.25,0.75,3"]
     assert r"a\_b \& <c> & 0.500 [0.250, 0.750] & 3 \\" in to_latex(rows)
     assert "a_b &amp; &lt;c&gt;" in to_html(rows)
+
+
+def test_missing_numbers_are_empty_cells() -> None:
+    rows = [{"name": "a", "IQM": Number(nan), "parameters": None}, {"name": "b", "IQM": Number(0.5, 0.25, 0.75)}]
+    assert to_csv(rows).splitlines() == ["name,IQM,IQM low,IQM high,parameters", "a,,,,", "b,0.5,0.25,0.75,"]
+    assert "a & – & – \\\\" in to_latex(rows).replace("--", "–")
+    assert "<td class='number'>–</td><td class='number'>–</td>" in to_html(rows)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_curves_and_profiles_are_tables_of_numbers(tmp_path: Path) -> None:
+    for task in ("cheetah-run", "walker-run"):
+        make_run(tmp_path / "runs" / task, ((0.0, nan, 0.4), (0.1, nan, 0.5)), task=task)
+    make_report([tmp_path / "runs"], tmp_path / "report", QUICK)
+    tables = tmp_path / "report" / "tables"
+    curves = pd.read_csv(tables / "suite-dmc-curves.csv")
+    assert curves["env steps"].tolist() == [0, 20_000]
+    assert curves["IQM"].tolist() == pytest.approx([0.05, 0.45])
+    assert (curves["IQM low"] <= curves["IQM"]).all()
+    assert curves["runs"].tolist() == [4, 4]
+    profiles = pd.read_csv(tables / "suite-dmc-profiles.csv")
+    assert profiles["fraction of runs above it"].iloc[[0, -1]].tolist() == [1.0, 0.0]
+    assert len(pd.read_csv(tables / "walker-run-curves.csv")) == 2
+    text = {"algorithm", "run", "task", "seeds", "state", "wall-clock", "wall-clock per run", "device", "protocol"}
+    for path in tables.glob("*.csv"):
+        table = pd.read_csv(path)
+        texts = {name for name in table if not pd.api.types.is_numeric_dtype(table[name])}
+        assert texts <= text, path.name
 
 
 def test_invalid_requests_are_reported_and_write_nothing(

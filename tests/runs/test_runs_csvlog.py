@@ -62,7 +62,7 @@ def test_standard_csv_reader_agrees(log):
         (row,) = csv.DictReader(file)
     assert float(row["return"]) == float(np.float32(0.1))
     assert row["success_any"] == "1"
-    assert row["success_last"] == ""
+    assert row["success_last"] == "NaN"  # in the first row
 
 
 def test_invalid_rows_are_rejected_before_writing(log):
@@ -136,6 +136,23 @@ def test_reopening_with_other_columns_is_rejected(tmp_path):
     CsvLog(tmp_path / "training.csv", ["seed", "loss"]).close()
     with pytest.raises(UserError, match="has columns seed,loss, expected seed,entropy"):
         CsvLog(tmp_path / "training.csv", ["seed", "entropy"])
+
+
+def test_types_of_columns_are_in_the_first_row(tmp_path):
+    path = tmp_path / "training.csv"
+    log = CsvLog(path, ["seed", "loss", "entropy"])
+    empty, full = {"seed": 0}, {"seed": 0, "loss": 0.5, "entropy": float("nan")}
+    log.append([empty, empty])
+    offset = log.offset()
+    log.append([full])
+    log.truncate(offset)
+    log.append([empty])
+    assert path.read_text() == "seed,loss,entropy\n0,NaN,NaN\n0,,\n0,,\n"
+    log.clear()
+    log.append([full])
+    log.append([empty])
+    assert path.read_text() == "seed,loss,entropy\n0,0.5,NaN\n0,,\n"
+    log.close()
 
 
 def test_training_columns_are_numbers(tmp_path):

@@ -17,9 +17,10 @@ from surefoot.report.figures import draw_all
 from surefoot.report.labels import label_notes, label_runs
 from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
+from surefoot.report.statistics import Estimate
 from surefoot.report.style import make_styles
 from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
-from surefoot.report.views import View, make_views
+from surefoot.report.views import THRESHOLDS, View, make_views
 from surefoot.runs.atomic import TEMPORARY, check_length
 from surefoot.runs.layout import absolute
 from surefoot.text import printable, readable
@@ -100,7 +101,7 @@ def make_report(
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out.parent) as temporary:
             partial = Path(temporary) / "report"
-            _write(partial, page, tables)
+            _write(partial, page, tables, _series(views))
             draw_all(partial / "figures", views, styles, f"{settings.confidence:.0%} interval")
             _replace(out, partial, Path(temporary) / "earlier")
     if leave_out is not None:
@@ -122,6 +123,33 @@ def _tables(views: Sequence[View], groups: Mapping[str, list[ReportRun]]) -> dic
     return {name: rows for name, rows in tables.items() if rows}
 
 
+def _series(views: Sequence[View]) -> dict[str, list[Row]]:
+    """Return the points of curves and performance profiles by the stem of their files' names."""
+    series: dict[str, list[Row]] = {}
+    for view in views:
+        series[f"{view.name}-curves"] = [
+            {
+                "algorithm": line.label,
+                "env steps": int(step),
+                "wall-clock seconds": Number(float(line.wall_seconds[i])),
+                **{name: _at(found, i) for name, found in line.curves.items()},
+                "runs": int(line.runs[i]),
+            }
+            for line in view.lines
+            for i, step in enumerate(line.env_steps)
+        ]
+        series[f"{view.name}-profiles"] = [
+            {"algorithm": label, "score": float(threshold), "fraction of runs above it": _at(found, i)}
+            for label, found in view.profiles.items()
+            for i, threshold in enumerate(THRESHOLDS)
+        ]
+    return {name: rows for name, rows in series.items() if rows}
+
+
+def _at(found: Estimate, index: int) -> Number:
+    return Number(float(found.value[index]), float(found.low[index]), float(found.high[index]))
+
+
 def _runs_table(groups: Mapping[str, list[ReportRun]]) -> list[Row]:
     return [
         {
@@ -136,7 +164,7 @@ def _runs_table(groups: Mapping[str, list[ReportRun]]) -> list[Row]:
             "state": str(run.state),
             "score": Number(_last_score(run)),
             "wall-clock": duration(run.elapsed_seconds),
-            "parameters": run.parameters or "–",
+            "parameters": run.parameters or None,
             "device": run.device,
             "protocol": str(run.protocol),
         }
@@ -152,12 +180,13 @@ def _last_score(run: ReportRun) -> float:
     return float(np.nanmean(run.scores[:, -1]))
 
 
-def _write(folder: Path, page: str, tables: Mapping[str, list[Row]]) -> None:
+def _write(folder: Path, page: str, tables: Mapping[str, list[Row]], series: Mapping[str, list[Row]]) -> None:
     for new in (folder, folder / "figures", folder / "tables"):
         new.mkdir()
     (folder / PAGE).write_bytes(readable(page).encode())
-    for name, rows in tables.items():
+    for name, rows in {**tables, **series}.items():
         (folder / "tables" / f"{name}.csv").write_bytes(readable(to_csv(rows)).encode())
+    for name, rows in tables.items():
         (folder / "tables" / f"{name}.tex").write_bytes(readable(to_latex(rows)).encode())
 
 

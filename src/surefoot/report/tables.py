@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 type Row = dict[str, Any]
-"""Cells by the names of their columns."""
+"""Cells by the names of their columns; None is a missing number."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -78,10 +78,18 @@ def to_html(rows: Sequence[Row]) -> str:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Return comma-separated values; a number with an interval takes three columns."""
+    """Return comma-separated values; a number with an interval takes three columns, a missing one empty cells."""
     text = io.StringIO()
     flat = [_flat(row) for row in rows]
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
+    with_interval = {
+        name for row in rows for name, value in row.items() if isinstance(value, Number) and value.low is not None
+    }
+    names = [
+        column
+        for name in dict.fromkeys(name for row in rows for name in row)
+        for column in (name, *((f"{name} low", f"{name} high") if name in with_interval else ()))
+    ]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue()
@@ -91,30 +99,34 @@ def to_latex(rows: Sequence[Row]) -> str:
     """Return a tabular in the style of booktabs."""
     if not rows:
         return "% nothing to show\n"
-    columns = "".join("r" if isinstance(value, int | Number) else "l" for value in rows[0].values())
+    columns = "".join("r" if isinstance(value, int | Number | None) else "l" for value in rows[0].values())
     lines = [" & ".join(map(_latex, cells)) + r" \\" for cells in (rows[0], *(row.values() for row in rows))]
     inside = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join(("% needs \\usepackage{booktabs}", *inside, r"\end{tabular}", ""))
 
 
 def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _html_class(value: Any) -> str:
-    return " class='number'" if isinstance(value, int | Number) else ""
+    return " class='number'" if isinstance(value, int | Number | None) else ""
 
 
 def _flat(row: Row) -> Row:
     flat: Row = {}
     for name, value in row.items():
         if isinstance(value, Number):
-            flat[name] = value.value
+            flat[name] = _finite(value.value)
             if value.low is not None:
-                flat |= {f"{name} low": value.low, f"{name} high": value.high}
+                flat |= {f"{name} low": _finite(value.low), f"{name} high": _finite(value.high)}
         else:
             flat[name] = value
     return flat
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _latex(value: Any) -> str:

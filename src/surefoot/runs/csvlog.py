@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,8 +39,11 @@ EVALUATION_COLUMNS = (
 MAX_LOG_BYTES = 1 << 30
 """Largest log that is read; that of a run with 1000 seeds and 10,000 rows each has 400 MB."""
 
+_NAN = "NaN"
+"""A float in every reader; polars takes "nan" for a text."""
+
 Cell = str | bool | int | float | np.generic | None
-"""Content of a cell; None leaves it empty."""
+"""Content of a cell; None is a missing number."""
 
 
 class CsvLog:
@@ -70,17 +74,21 @@ class CsvLog:
             self._stream = self.path.open("r+b", buffering=0)
             self._stream.truncate(content.rfind(b"\n") + 1)
             self._end = self._stream.seek(content.rfind(b"\n") + 1)
+            self._header_bytes = len(header)
 
     def append(self, rows: Sequence[Mapping[str, Cell]]) -> None:
-        """Add all rows or none. A column that a row does not name gets an empty cell.
+        """Add all rows or none. A column that a row does not name gets an empty cell, or NaN in the file's first row.
 
-        Floats are written such that reading returns the same float64; booleans as 1 and 0.
+        Programs that read a table take the type of a column from its first rows, and those may all be empty: critic
+        losses during the warm-up, the first success. Floats are written such that reading returns the same float64;
+        booleans as 1 and 0.
 
         Raises:
             ValueError: A row names an unknown column, or a text contains a line break.
             RunFailure: The write failed; the file is unchanged.
         """
-        data = _encode([self._cells(row) for row in rows])
+        first = self._end == self._header_bytes
+        data = _encode([self._cells(row, _NAN if first and not i else "") for i, row in enumerate(rows)])
         with disk_errors("write", self.path):
             try:
                 written = 0
@@ -121,27 +129,27 @@ class CsvLog:
 
     def clear(self) -> None:
         """Drop every row."""
-        self.truncate(len(_encode([self.columns])))
+        self.truncate(self._header_bytes)
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
 
-    def _cells(self, row: Mapping[str, Cell]) -> list[str]:
+    def _cells(self, row: Mapping[str, Cell], missing: str) -> list[str]:
         if unknown := row.keys() - set(self.columns):
             raise ValueError(f"{self.path.name} has no column {sorted(unknown)[0]!r}")
-        return [_cell(row.get(name)) for name in self.columns]
+        return [_cell(row.get(name), missing) for name in self.columns]
 
 
-def _cell(value: Cell) -> str:
+def _cell(value: Cell, missing: str) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:
-        return ""
+        return missing
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float):
-        return repr(value)
+        return _NAN if math.isnan(value) else repr(value)
     text = str(value)
     if "\n" in text or "\r" in text:
         raise ValueError(f"cells must not contain line breaks, got {text!r}")

@@ -133,7 +133,8 @@ class EnvironmentCamera:
         if view.camera is not None:
             raise UserError(f"task '{name}' has its own renderer without cameras, got camera {view.camera!r}: omit it")
         declared = tuple(_metadata(env).get("render_modes") or ())
-        if _render_mode(env) is None and (_RGB in declared or not declared):
+        self._made_without_mode = _render_mode(env) is None
+        if self._made_without_mode and (_RGB in declared or not declared):
             # Most environments read their mode only in `render`. Others raise there.
             with contextlib.suppress(Exception):
                 env.unwrapped.render_mode = _RGB
@@ -155,7 +156,9 @@ class EnvironmentCamera:
             image: Any = self._env.render()
         except Exception as error:  # the environment is user code
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            hint = gl_hint(error) or "; if its renderer is made with the environment, let the callable take render_mode"
+            hint = gl_hint(error)
+            if self._made_without_mode and not hint:
+                hint = "; if its renderer is made with the environment, let the callable take render_mode"
             raise UserError(f"task '{self._name}' cannot be rendered: {reason}{hint}") from error
         try:
             return self._to_picture(image)
