@@ -36,6 +36,8 @@ class EnvSpec(NamedTuple):
     """O, entries of the flat float32 observation."""
     action_size: int
     """A, entries of the action in [-1, 1]."""
+    stored_dtype: str = "float32"
+    """"float32" or "uint8", in which the replay buffer stores observations; it takes and returns them as float32."""
 
 
 class Transition(NamedTuple):

@@ -207,9 +207,34 @@ def test_batches_are_float32_and_shaped_by_the_spec() -> None:
     assert {leaf.dtype for leaf in batch} == {jnp.dtype("float32")}
 
 
+def test_bytes_are_stored_as_uint8_and_sampled_as_float32() -> None:
+    """The buffer holds and samples the same numbers as one of float32."""
+    states = [
+        replay.init(EnvSpec(2, 1, dtype), CAPACITY, WIDE, jnp.float32([0, 255])) for dtype in ("uint8", "float32")
+    ]
+    for number in range(2 * CAPACITY):
+        following, current = np.float32([number, 255]), np.float32([200 + number, 0])
+        ended = np.bool_(number % 3 == 2)
+        moved = Transition(np.zeros(1), np.float32(number), following, ended, current if ended else following, ended)
+        states = [add(state, moved) for state in states]
+    states = [start_episode(state, jnp.float32([7, 128]), np.bool_(True)) for state in states]
+    assert states[0].frames.dtype == np.uint8
+    np.testing.assert_array_equal(*(state.frames for state in states))
+    batches = [sample(state, jax.random.key(0), 64) for state in states]
+    for byte, float32 in zip(*batches, strict=True):
+        assert byte.dtype == float32.dtype == np.float32
+        np.testing.assert_array_equal(byte, float32)
+
+
+def test_a_million_frames_of_a_racing_car_take_31_gigabytes() -> None:
+    spec, capacity = EnvSpec(96 * 96 * 3, 3, "uint8"), 1_000_000
+    assert 31e9 < replay.nbytes(spec, capacity, replay.frame_capacity(capacity, None)) < 31.2e9
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize(("capacity", "frames"), [(6, 8), (100, 130)])
-def test_nbytes_equals_array_sizes(capacity: int, frames: int) -> None:
-    spec = EnvSpec(17, 6)
+def test_nbytes_equals_array_sizes(capacity: int, frames: int, dtype: str) -> None:
+    spec = EnvSpec(17, 6, dtype)
     state = jax.eval_shape(lambda: replay.init(spec, capacity, frames, jnp.zeros(17)))
     assert replay.nbytes(spec, capacity, frames) == sum(leaf.size * leaf.dtype.itemsize for leaf in state)
 

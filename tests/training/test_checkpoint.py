@@ -26,17 +26,18 @@ SEEDS = 2
 _add = jax.jit(jax.vmap(replay.add))
 
 
-def fresh(capacity: int) -> ReplayState:
-    frames = replay.frame_capacity(capacity, None)
-    return jax.vmap(lambda first: replay.init(SPEC, capacity, frames, first))(jnp.zeros((SEEDS, 3)))
+def fresh(capacity: int, dtype: str = "float32") -> ReplayState:
+    frames, spec = replay.frame_capacity(capacity, None), SPEC._replace(stored_dtype=dtype)
+    return jax.vmap(lambda first: replay.init(spec, capacity, frames, first))(jnp.zeros((SEEDS, 3)))
 
 
 def grow(state: ReplayState, steps: int, random: np.random.Generator) -> ReplayState:
     """Add random transitions; episodes end at different times in different seeds."""
     for _ in range(steps):
         ended = random.random(SEEDS) < 0.2
-        following = random.normal(size=(SEEDS, 3)).astype(np.float32)
-        first = random.normal(size=(SEEDS, 3)).astype(np.float32)
+        following, first = random.normal(size=(2, SEEDS, 3)).astype(np.float32)
+        if state.frames.dtype == np.uint8:
+            following, first = np.abs(following * 50).round(), np.abs(first * 50).round()
         transition = Transition(
             action=random.normal(size=(SEEDS, 2)).astype(np.float32),
             reward=random.normal(size=SEEDS).astype(np.float32),
@@ -79,21 +80,24 @@ def stored(state: ReplayState, seed: int) -> list[tuple]:
     return found
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize("lengths", [[5], [0, 3, 0, 4], [8, 8, 8, 8], [50], [7, 30, 1, 1, 13]])
-def test_log_of_segments_restores_the_ring(lengths: list[int]) -> None:
+def test_log_of_segments_restores_the_ring(lengths: list[int], dtype: str) -> None:
     random = np.random.default_rng(sum(lengths))
-    state, mark, log = fresh(12), NOTHING, []
+    state, mark, log = fresh(12, dtype), NOTHING, []
     for steps in lengths:
         state = grow(state, steps, random)
         if replay_mark(state).transitions == mark.transitions:
             continue
         log.append(replay_since(state, mark))
         assert int(log[-1]["start"]) >= mark.transitions
+        assert log[-1]["frames"].dtype == dtype
         mark = replay_mark(state)
         assert mark == segment_mark(log[-1])
         oldest = oldest_transition(state)
         log = [segment for segment in log if int(segment["stop"]) >= oldest]
-    restored = restore(fresh(12), counters(state), log, newest(state))
+    restored = restore(fresh(12, dtype), counters(state), log, newest(state).astype(np.float32))
+    assert restored.frames.dtype == dtype
     for seed in range(SEEDS):
         assert stored(restored, seed) == stored(state, seed)
     # So are transitions added later.

@@ -12,9 +12,11 @@ import pytest
 import surefoot
 from surefoot.errors import RunFailure
 from surefoot.tasks import episode_seed, get_task
+from surefoot.training.checkpointing.arrays import tree_to_arrays
 from tests import traits
 from tests.training.recording import Recording
 from tests.training.small import small
+from tests.training.test_resume import assert_same_run
 
 SETTINGS: dict[str, Any] = {
     "env_steps": 120,
@@ -48,6 +50,58 @@ def test_policy_plays_the_bare_environment_as_evaluations_do(env_class: Any, tmp
     np.testing.assert_allclose([recorded, evaluated.returns[0, 0]], total, rtol=1e-6)
     parts = json.loads((run.path / "config.json").read_text())["spaces"]["observation"]
     assert [part["key"] for part in parts] == list(policy.observation_keys or [None])
+
+
+@pytest.mark.slow
+def test_resumed_run_with_uint8_observations_equals_uninterrupted_run(tmp_path: Path) -> None:
+    algorithm, task = small(surefoot.sac(), warmup_transitions=50), traits.Picture
+    settings = SETTINGS | {"evaluate_every": 65, "replay_capacity": 110, "num_seeds": 2, "env_steps": 130}
+    whole = surefoot.train(task, algorithm=algorithm, out=tmp_path / "whole", **settings)
+    part = surefoot.train(task, algorithm=algorithm, out=tmp_path / "part", **(settings | {"env_steps": 65}))
+    surefoot.resume(part.path, task=task, env_steps=130, observer=Recording())
+    assert_same_run(whole.path, part.path)
+    for path in (whole.path / "replay").iterdir():
+        assert np.load(path)["frames"].dtype == np.uint8
+
+
+class Fraction(traits.Picture):
+    """Pictures in [0, 1] in spite of the space."""
+
+    def observe(self) -> Any:
+        return super().observe() / 255.0
+
+
+def test_observation_that_uint8_cannot_hold_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        RunFailure, match=r"the observation contains 0\.\d+, expected whole numbers from 0 to 255"
+    ) as error:
+        surefoot.train(Fraction, algorithm=small(surefoot.sac()), out=tmp_path / "run", **SETTINGS)
+    assert "\n" not in str(error.value)
+    agent = surefoot.Agent(Fraction.observation_space, Fraction.action_space, replay_capacity=6_000)
+    with pytest.raises(surefoot.UserError, match=r"^obs contains 0.5, expected whole numbers"):
+        agent.act(np.full((4, 4, 3), 0.5))
+
+
+@pytest.mark.slow
+def test_agent_stores_and_saves_uint8_observations(tmp_path: Path) -> None:
+    env, algorithm = traits.Picture(), small(surefoot.sac(), warmup_transitions=5)
+    agent = surefoot.Agent(env.observation_space, env.action_space, algorithm, replay_capacity=20)
+    obs, _ = env.reset(seed=0)
+    for _ in range(8):
+        action = agent.act(obs)
+        after, reward, terminated, truncated, _ = env.step(action)
+        agent.observe(obs, action, reward, after, terminated, truncated)
+        agent.update()
+        obs = after
+    agent.save(tmp_path / "agent")
+    loaded = surefoot.Agent.load(tmp_path / "agent", env.observation_space, env.action_space)
+    assert loaded._core._state.replay.frames.dtype == np.uint8
+    for one in (agent, loaded):
+        one.observe(obs, one.act(obs), 0.0, obs, False, False)
+        one.update()
+    first, second = (tree_to_arrays(one._core._state) for one in (agent, loaded))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
 def test_missing_part_of_an_observation_is_one_line(tmp_path: Path) -> None:

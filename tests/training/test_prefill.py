@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,9 +17,10 @@ import surefoot
 from surefoot import replay
 from surefoot.algorithms import ObservationNorm
 from surefoot.errors import MissingDependency, UserError
+from surefoot.spaces import EnvSpaces
 from surefoot.training.warm_start.dataset_files import _flat, read_dataset
 from surefoot.types import EnvSpec, Transition
-from tests.flat_spaces import env_spaces
+from tests.flat_spaces import env_spaces, flat_spaces
 from tests.training.recording import Recording
 from tests.training.small import small
 
@@ -59,6 +61,20 @@ def test_shuffled_transitions_are_separate_sequences(tmp_path: Path) -> None:
     first, second = experience.frames[0][experience.frame_of[0]], experience.frames[0][experience.frame_of[0] + 1]
     np.testing.assert_array_equal(first, shuffled["observations"])
     np.testing.assert_array_equal(second, shuffled["next_observations"])
+
+
+def test_recordings_for_uint8_observations_hold_whole_numbers(tmp_path: Path) -> None:
+    spaces = EnvSpaces.from_data(flat_spaces(2, LOW, HIGH, observation_dtype="uint8"))
+    whole = {name: np.abs(array) for name, array in recording().items() if "observations" in name}
+    experience = read_dataset(saved(tmp_path, **whole)).fit(spaces)
+    empty = jax.vmap(lambda o: replay.init(EnvSpec(2, 1, "uint8"), 6, 12, o))(jnp.zeros((1, 2)))
+    filled = experience.fill(empty, np.ones((1, 2), np.float32)).frames
+    assert filled.dtype == np.uint8
+    np.testing.assert_array_equal(filled[0, :8, 0], [0, 1, 2, 3, 10, 11, 12, 1])
+    for wrong in (0.5, -1.0, 256.0):
+        whole["observations"][1, 0] = wrong
+        with pytest.raises(UserError, match=f"an observation contains {wrong:g}, expected whole numbers from 0 to 255"):
+            read_dataset(saved(tmp_path, **whole)).fit(spaces)
 
 
 def test_filled_buffer_equals_added_transitions(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def _arrays(setting: AgentSetting, state: PopulationState) -> dict[str, dict[str
     return {
         "learner": tree_to_arrays(state.learner),
         "replay_counters": counters,
-        "loop": {"observation": np.array(state.replay.frames[:, newest])},
+        "loop": {"observation": np.array(state.replay.frames[:, newest], np.float32)},
         "spaces": setting.spaces.to_arrays(),
     }
 

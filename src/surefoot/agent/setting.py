@@ -43,7 +43,8 @@ class AgentSetting:
     @property
     def env_spec(self) -> EnvSpec:
         """Sizes of flat observations and actions."""
-        return EnvSpec(self.spaces.described.observation_size, self.spaces.described.action.size)
+        spaces = self.spaces.described
+        return EnvSpec(spaces.observation_size, spaces.action.size, spaces.stored_dtype)
 
     @property
     def frames(self) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from surefoot.types import Batch, EnvSpec, Transition
 
@@ -20,7 +21,7 @@ class ReplayState(NamedTuple):
     """One seed's transitions. N is the capacity in transitions, M the capacity in frames (at least N + 2)."""
 
     frames: jax.Array
-    """[M, O] float32. Frame f is at position f modulo M."""
+    """[M, O] float32 or uint8 (``EnvSpec.stored_dtype``). Frame f is at position f modulo M."""
     actions: jax.Array
     """[N, A] float32. Transition t is at position t modulo N, here and below."""
     rewards: jax.Array
@@ -60,7 +61,8 @@ def nbytes(spec: EnvSpec, capacity: int, frames: int) -> int:
         capacity: N, in transitions.
         frames: M, in frames.
     """
-    return 4 * frames * spec.observation_size + capacity * (4 * spec.action_size + 4 + 1 + 4) + 12
+    frame_bytes = np.dtype(spec.stored_dtype).itemsize * spec.observation_size
+    return frame_bytes * frames + capacity * (4 * spec.action_size + 4 + 1 + 4) + 12
 
 
 def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array) -> ReplayState:
@@ -70,13 +72,13 @@ def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array
         spec: Sizes of the environment.
         capacity: N, in transitions.
         frames: M, at least N + 2; see ``frame_capacity``.
-        first_observation: [O].
+        first_observation: [O] float32.
     """
     if frames < capacity + 2:
         raise ValueError(f"frames must be at least capacity + 2 = {capacity + 2}, got {frames}")
-    ring = jnp.zeros((frames, spec.observation_size), jnp.float32)
+    ring = jnp.zeros((frames, spec.observation_size), spec.stored_dtype)
     return ReplayState(
-        frames=ring.at[0].set(first_observation),
+        frames=ring.at[0].set(first_observation.astype(ring.dtype)),
         actions=jnp.zeros((capacity, spec.action_size), jnp.float32),
         rewards=jnp.zeros((capacity,), jnp.float32),
         terminated=jnp.zeros((capacity,), jnp.bool_),
@@ -98,8 +100,9 @@ def add(state: ReplayState, transition: Transition) -> ReplayState:
     position = state.num_transitions % capacity
     ended = transition.ended.astype(jnp.int32)
     # Within an episode both writes store the same observation at the same position; a branch would cost more.
-    ring = state.frames.at[state.num_frames % frames].set(transition.next_observation)
-    ring = ring.at[(state.num_frames + ended) % frames].set(transition.observation)
+    dtype = state.frames.dtype
+    ring = state.frames.at[state.num_frames % frames].set(transition.next_observation.astype(dtype))
+    ring = ring.at[(state.num_frames + ended) % frames].set(transition.observation.astype(dtype))
     added = state._replace(
         frames=ring,
         actions=state.actions.at[position].set(transition.action),
@@ -130,7 +133,8 @@ def start_episode(state: ReplayState, observation: jax.Array, starts: jax.Array)
     """
     number = state.num_frames + starts.astype(jnp.int32)
     current = (number - 1) % state.frames.shape[0]
-    frames = state.frames.at[current].set(jnp.where(starts, observation, state.frames[current]))
+    newest = jnp.where(starts, observation.astype(state.frames.dtype), state.frames[current])
+    frames = state.frames.at[current].set(newest)
     started = state._replace(frames=frames, num_frames=number)
     return started._replace(oldest=_skip_overwritten(started, started.oldest))
 
@@ -147,9 +151,9 @@ def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:
     position = number % state.rewards.shape[0]
     frame = state.frame_of[position]
     return Batch(
-        observation=state.frames[frame % state.frames.shape[0]],
+        observation=state.frames[frame % state.frames.shape[0]].astype(jnp.float32),
         action=state.actions[position],
         reward=state.rewards[position],
-        next_observation=state.frames[(frame + 1) % state.frames.shape[0]],
+        next_observation=state.frames[(frame + 1) % state.frames.shape[0]].astype(jnp.float32),
         terminated=state.terminated[position].astype(jnp.float32),
     )

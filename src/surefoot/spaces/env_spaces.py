@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,6 +64,11 @@ class EnvSpaces:
         keys = tuple(part.key for part in self.observation if part.key is not None)
         return keys or None
 
+    @functools.cached_property
+    def stored_dtype(self) -> Literal["float32", "uint8"]:
+        """Dtype in which a replay buffer stores flat observations: uint8 if every array is of uint8."""
+        return "uint8" if all(part.dtype == "uint8" for part in self.observation) else "float32"
+
     # ---------------------------------------------------------------- observations
 
     def flatten(self, observation: Any) -> np.ndarray:
@@ -71,7 +76,22 @@ class EnvSpaces:
 
         Raises:
             LookupError: A part of a Dict or Tuple observation is missing.
+            ValueError: A number cannot be stored as uint8, which the space declares.
         """
+        flat = self._join(observation)
+        if (reason := self.unstorable(flat)) is not None:
+            raise ValueError(f"the observation {reason}")
+        return flat
+
+    def unstorable(self, rows: np.ndarray) -> str | None:
+        """Return why numbers of flat observations cannot be stored in ``stored_dtype``; None if they can."""
+        if self.stored_dtype == "float32":
+            return None
+        with np.errstate(invalid="ignore"):
+            lost = rows != rows.astype(np.uint8)
+        return f"contains {rows[lost][0]:g}, expected whole numbers from 0 to 255 (uint8)" if lost.any() else None
+
+    def _join(self, observation: Any) -> np.ndarray:
         if self.observation_keys is None:
             return np.array(observation, np.float32).reshape(-1)
         try:
@@ -99,7 +119,8 @@ class EnvSpaces:
             [B, O] float32; B is 1 without a batch.
 
         Raises:
-            UserError: A part is missing, a shape differs, or a value is no number or not finite in float32.
+            UserError: A part is missing, a shape differs, or a value is no number, not finite in float32, or not of
+                uint8 where the space is.
         """
         found = [(part, where, _as_float32(value, where)) for part, where, value in self._find(observation, name)]
         leading = found[0][2].shape[:1] if batched else ()
@@ -115,6 +136,8 @@ class EnvSpaces:
         rows = np.concatenate([array.reshape(count, part.size) for part, _, array in found], 1)
         if not np.isfinite(rows).all():
             raise UserError(f"{name} contains NaN or a number that is infinite in float32")
+        if (reason := self.unstorable(rows)) is not None:
+            raise UserError(f"{name} {reason}")
         return rows
 
     def _find(self, observation: Any, name: str) -> list[tuple[ObservationPart, str, Any]]:

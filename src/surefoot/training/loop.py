@@ -70,7 +70,7 @@ class TrainingLoop:
     ) -> None:
         self._config, self._plan, self._task, self._events = config, plan, task, events
         self._vector, self._evaluator = vector, evaluator
-        self._spec = EnvSpec(vector.observation_size, vector.action_size)
+        self._spec = _spec_of(vector)
         self._population = get_population(
             config.algorithm, self._spec, plan.discount, resolve_precision(config.precision)
         )
@@ -94,7 +94,7 @@ class TrainingLoop:
             vector = opened.enter_context(
                 make_vector(task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers)
             )
-            check_memory(plan, task, EnvSpec(vector.observation_size, vector.action_size))
+            check_memory(plan, task, _spec_of(vector))
             evaluator = opened.enter_context(
                 Evaluator(task, plan.seeds, config.evaluation_episodes, plan.action_repeat, config.env_workers)
             )
@@ -298,6 +298,10 @@ class TrainingLoop:
         )
         self._events.on_finish(finished)
         return finished
+
+
+def _spec_of(vector: VectorEnv) -> EnvSpec:
+    return EnvSpec(vector.observation_size, vector.action_size, vector.spaces.stored_dtype)
 
 
 def _transition(actions: np.ndarray, step: VectorStep) -> Transition:

@@ -101,12 +101,15 @@ class Dataset:
         """Return the transitions for an environment with `spaces`, as those of one seed.
 
         Raises:
-            UserError: Sizes or keys differ, or actions are outside the bounds.
+            UserError: Sizes or keys differ, actions are outside the bounds, or observations are not of uint8 where
+                those of the environment are.
         """
         columns = self._columns(spaces)
         frame_of = number_frames(self._follows())
         frames = np.zeros((int(frame_of[-1]) + 2, spaces.observation_size), np.float32)
         frames[frame_of], frames[frame_of + 1] = self.observations[:, columns], self.next_observations[:, columns]
+        if (reason := spaces.unstorable(frames)) is not None:
+            raise UserError(f"{self.name}: an observation {reason}")
         return Experience(
             actions=self._unit_actions(spaces.action)[None],
             rewards=self.rewards[None],

@@ -23,7 +23,7 @@ class Experience:
         rewards: [S, n] float32.
         terminated: [S, n] bool.
         frame_of: [S, n] int32.
-        frames: [F, O] float32 per seed; F is n plus the seed's number of unbroken sequences.
+        frames: [F, O] float32 or uint8 per seed; F is n plus the seed's number of unbroken sequences.
     """
 
     actions: np.ndarray
@@ -68,7 +68,7 @@ class Experience:
                 "rewards": self.rewards,
                 "terminated": self.terminated,
                 "frame_of": self.frame_of,
-                "frames": np.concatenate(self.frames),
+                "frames": np.concatenate(self.frames).astype(like.frames.dtype, copy=False),
                 "first_frame": np.zeros_like(counts),
                 "frame_count": counts,
             }
@@ -116,7 +116,7 @@ def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, mos
         follows = np.zeros(wanted, bool)
         follows[1:] = first[1:] == first[:-1] + 1
         frame_of[seed] = number_frames(follows)
-        own = np.zeros((int(frame_of[seed, -1]) + 2, rows.shape[1]), np.float32)
+        own = np.zeros((int(frame_of[seed, -1]) + 2, rows.shape[1]), rows.dtype)
         for offset in (0, 1):
             own[frame_of[seed] + offset] = rows[np.searchsorted(numbers, first + offset)]
         frames.append(own)

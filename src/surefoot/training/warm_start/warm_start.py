@@ -128,6 +128,9 @@ class WarmStart:
                 sizes = self._experience.frames[0].shape[1:] + self._experience.actions.shape[2:]
                 if sizes != (vector.observation_size, vector.action_size):
                     raise UserError(f"the replay log of {self._source.path} does not fit its networks")
+                for frames in self._experience.frames:
+                    if (reason := vector.spaces.unstorable(frames)) is not None:
+                        raise UserError(f"the replay log of {self._source.path} does not fit: an observation {reason}")
         if self._dataset is not None:
             if (difference := self._dataset.action_difference(vector.spaces)) is not None:
                 self.messages += (difference,)
