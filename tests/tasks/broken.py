@@ -428,5 +428,33 @@ class IgnoresActions(Healthy):
         return 0.9 * self.place + 0.3 * self.np_random.uniform(-1.0, 1.0, 2)
 
 
+class RaisesAndShares(Raises, StateInClass):
+    """Two faults, as the following ones."""
+
+
+class ArrayRewardAndTimeLimit(ArrayReward, TimeLimitTerminates):
+    pass
+
+
+class NanAndClippedActions(ObservesNan, ClipsEarly):
+    pass
+
+
+class IncompleteResetAndIgnoredActions(Healthy):
+    wear = 0.0
+
+    def move(self, action: np.ndarray) -> np.ndarray:
+        self.wear += 1e-3
+        return self.place * (0.9 - self.wear)
+
+
+class FourValuesAndUnseeded(StepReturnsFour, IgnoresItsSeed):
+    pass
+
+
+class SingleUnseededCopy(SingleCopy, IgnoresItsSeed):
+    pass
+
+
 OBSERVES_A_CHOICE = with_spaces(Tuple([Box(-1, 1, (2,)), Discrete(3)]))
 OBSERVES_NO_NUMBERS = with_spaces(Box(-1, 1, (0,)))

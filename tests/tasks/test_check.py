@@ -1,19 +1,24 @@
 """``check_env``: findings for one fault at a time, and none for healthy environments."""
 
 import json
+import random
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 import surefoot
 from surefoot.cli.main import main
 from surefoot.errors import UserError
+from surefoot.tasks import get_task, make_vector
 from surefoot.tasks.check import KINDS, check_env, checker, random_rollout
+from surefoot.tasks.check.spaces import short
+from tests import traits
 from tests.tasks import broken, zoo
 
 HUGE = float(np.finfo(np.float32).max)
@@ -62,9 +67,9 @@ FAULTS = [
     (broken.ObservesAConstant, {"observation-constant"}, "1 of 2 entries: 1"),
     (broken.ObservesOnlyTheStart, {"observation-frozen"}, "in 300 steps"),
     (broken.SharesItsBuffer, {"observation-aliased"}, "step 1 changed the observation"),
-    (broken.ArrayReward, {"api"}, "step 1: The reward returned by `step()` must be a float"),
-    (broken.NoReward, {"api"}, "actual type: NoneType"),
-    (broken.InfiniteReward, {"reward-not-finite"}, "the reward of step 4"),
+    (broken.ArrayReward, {"api"}, "step 1: a reward of shape (2,), expected one number"),
+    (broken.NoReward, {"api"}, "step 1: a reward of type NoneType"),
+    (broken.InfiniteReward, {"reward-not-finite", "reward-constant"}, "the reward of step 4"),
     (broken.EndsWithNone, {"gymnasium"}, "Expects `truncated` signal to be a boolean, actual type: NoneType"),
     (broken.EndsWithAnArray, {"api"}, "Expects `terminated` signal to be a boolean, actual type: numpy.ndarray"),
     (broken.NeverEnds, {"never-ends"}, "in 300 steps"),
@@ -89,6 +94,16 @@ FAULTS = [
     (broken.ScalesActionInPlace, {"action-changed"}, "at step 1"),
     (broken.ClipsEarly, {"action-clipped"}, "at the lower bounds and halfway to them"),
     (broken.IgnoresActions, {"action-ignored"}, "held at"),
+    # Several faults: none hides another.
+    (traits.SharedUnseeded, {"seed-ignored", "global-random", "shared-state"}, "alongside another copy"),
+    (traits.SharedOwnEntropy, {"seed-ignored", "shared-state"}, "a copy continued from the other's state"),
+    (broken.with_spaces(Discrete(4), Discrete(3)), {"observation-space", "action-space"}, "Discrete(3)"),
+    (broken.RaisesAndShares, {"raises", "shared-state"}, "alongside another copy"),
+    (broken.ArrayRewardAndTimeLimit, {"api", "time-limit-terminates"}, "after exactly 60 steps"),
+    (broken.NanAndClippedActions, {"observation-not-finite", "action-clipped"}, "halfway to them"),
+    (broken.IncompleteResetAndIgnoredActions, {"reset-incomplete", "action-ignored"}, "held at"),
+    (broken.FourValuesAndUnseeded, {"api", "seed-ignored"}, "seed 0 in two copies"),
+    (broken.SingleUnseededCopy, {"second-copy", "seed-ignored"}, "the port is taken"),
 ]
 """Environment, codes of all expected findings, and part of the observed value of one of them."""
 
@@ -151,6 +166,48 @@ def test_process_dependence_and_unpicklable_factory_are_found() -> None:
     assert codes(check_env(broken.HoldsALock().another, steps=STEPS)) == {"not-sendable"}
 
 
+def test_other_findings_do_not_hide_an_unpicklable_factory() -> None:
+    lock = threading.Lock()
+
+    class Fails(broken.Raises):
+        def start(self) -> np.ndarray:
+            with lock:
+                return super().start()
+
+    assert codes(check_env(Fails, steps=STEPS)) == {"raises", "not-sendable"}
+
+
+def test_check_leaves_the_global_generators_alone() -> None:
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    expected = random.random(), np.random.uniform()  # noqa: NPY002
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    check_env(traits.SharedUnseeded, steps=50)
+    assert (random.random(), np.random.uniform()) == expected  # noqa: NPY002
+
+
+def test_shared_state_can_be_avoided_by_processes() -> None:
+    (finding,) = (found for found in check_env(traits.SharedSimulator, steps=50).findings if found.severity == "error")
+    assert "--env-workers 1 for one seed and one evaluation episode" in finding.remedy
+    with make_vector(get_task(traits.SharedSimulator), [0, 1], "evaluate", num_workers=32) as vector:
+        assert vector.num_workers == 2  # a process for each environment
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (Box(-1.0, 1.0, (2,)), "Box(-1, 1, (2,), float32)"),
+        (Box(np.float32([-1, -2]), np.float32([1, 3])), "Box([-1, -2], [1, 3], (2,), float32)"),
+        (Box(0.0, np.float32([[1], [np.inf]])), "Box(0, [1, inf], (2, 1), float32)"),
+        (Box(-1.0, np.arange(10.0, dtype=np.float32)), "Box(-1, [0, 1, 2, 3, 4, 5, 6, 7, ...], (10,), float32)"),
+        (Dict(a=Box(-1.0, 1.0, (1,)), b=Box(0.0, np.float32([1, 2]))), None),
+    ],
+)
+def test_uneven_bounds_are_listed(space: gymnasium.Space, expected: str | None) -> None:
+    assert short(space) == (expected or "Dict(a: Box(-1, 1, (1,), float32), b: Box(0, [1, 2], (2,), float32))")
+
+
 @pytest.mark.usefixtures("_one_process")
 @pytest.mark.parametrize("base", [broken.Healthy, broken.Raises, broken.IgnoresItsSeed, broken.RaisesAtTheBounds])
 def test_copies_are_closed_between_checks(base: type) -> None:
@@ -168,7 +225,7 @@ def test_copies_are_closed_between_checks(base: type) -> None:
 
     check_env(Counted, steps=STEPS)
     assert not living
-    assert max(most) == 4  # the copy of the rollout, and three to measure memory
+    assert max(most) == 3  # to measure memory
 
 
 @pytest.mark.usefixtures("_one_process")

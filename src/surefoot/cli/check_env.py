@@ -107,6 +107,8 @@ def _episodes(measured: Measurements) -> str:
 
 
 def _reward(measured: Measurements) -> str:
+    if measured.reward_mean is None:
+        return "none that can be used"
     return f"{measured.reward_min:.4g} to {measured.reward_max:.4g} per step, mean {measured.reward_mean:.4g}"
 
 

@@ -17,10 +17,13 @@ from surefoot.errors import UserError
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks.check.action_effects import check_action_effects
 from surefoot.tasks.check.findings import CheckReport, Findings, Measurements
+from surefoot.tasks.check.generators import preserve_generators
 from surefoot.tasks.check.gymnasium_messages import check_api
 from surefoot.tasks.check.monitored_env import MonitoredEnv, Unusable
+from surefoot.tasks.check.other_process import check_other_process
 from surefoot.tasks.check.random_rollout import RandomRollout
-from surefoot.tasks.check.repeatability import check_other_process, check_repeatability
+from surefoot.tasks.check.repeatability import Replay, check_repeatability
+from surefoot.tasks.check.sharing import check_shared_state, check_step_after_end
 from surefoot.tasks.check.spaces import check_spaces, short
 from surefoot.tasks.check.wrappers import check_wrappers
 from surefoot.tasks.registry import Task, get_task
@@ -52,7 +55,7 @@ def check_env(target: str | Callable[[], gymnasium.Env[Any, Any]], *, steps: int
     if not 0 <= seed < 2**31 - 2**24:
         raise UserError(f"seed must be between 0 and 2**31 - 2**24 - 1, got {seed}")
     task = get_task(target)
-    with warnings.catch_warnings():
+    with preserve_generators(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # simulators repeat their warnings in every copy
         return _Check(task, seed).run(steps)
 
@@ -64,50 +67,61 @@ class _Check:
         self._task, self._seed, self._findings = task, seed, Findings()
         self._make_env = task.source or (lambda: task.make(action_repeat=1))
         self._open: list[MonitoredEnv] = []
+        self._spaces: EnvSpaces
 
     def run(self, steps: int) -> CheckReport:
         env = self._make_env()
-        horizon = self._task.horizon
-        if horizon is None and env.spec is not None:
-            horizon = env.spec.max_episode_steps
+        observation_space, action_space = short(env.observation_space), short(env.action_space)
+        horizon = declared_horizon(self._task, env)
+        check_wrappers(env, self._findings)
         measurements = Measurements()
-        if (spaces := check_spaces(env, self._findings)) is not None:
-            check_wrappers(env, self._findings)
-            measurements = self._roll_out(env, spaces, steps, horizon)
-        with contextlib.suppress(Exception):
-            env.close()
+        try:
+            if (spaces := check_spaces(env, self._findings)) is not None:
+                self._spaces = spaces
+                rollout = self._roll_out(env, steps, horizon)
+                measurements = rollout.measurements(self._check_copies(steps))
+        finally:
+            self._close()
+            with contextlib.suppress(Exception):
+                env.close()
         return CheckReport(
             task=self._task.name,
             suite=self._task.suite,
-            observation_space=short(env.observation_space),
-            action_space=short(env.action_space),
+            observation_space=observation_space,
+            action_space=action_space,
             horizon=horizon,
             findings=self._findings.sorted(),
             measurements=measurements,
         )
 
-    def _roll_out(
-        self, env: gymnasium.Env[Any, Any], spaces: EnvSpaces, steps: int, horizon: int | None
-    ) -> Measurements:
-        self._spaces, findings, seed = spaces, self._findings, self._seed
-        rollout = RandomRollout(MonitoredEnv(env, spaces, findings), findings)
-        bytes_per_copy: int | None = None
-        is_repeatable = False
+    def _roll_out(self, env: gymnasium.Env[Any, Any], steps: int, horizon: int | None) -> RandomRollout:
+        """Check one copy and close it."""
+        rollout = RandomRollout(MonitoredEnv(env, self._spaces, self._findings), self._findings)
         with self._copies():
-            rollout.play(self._actions(min(steps, 1000), seed), steps, seed)
-            rollout.add_findings(horizon)
-        if not findings.has_error:
-            check_api(env, findings)
+            rollout.play(self._actions(min(steps, 1000), self._seed), steps, self._seed)
+        rollout.add_findings(horizon)
+        check_api(env, self._findings)
+        with contextlib.suppress(Exception):
+            env.close()  # before others are made: it may hold the only robot
+        return rollout
+
+    def _check_copies(self, steps: int) -> int | None:
+        """Check several copies, also in another process; return the memory of one."""
+        findings, seed = self._findings, self._seed
+        bytes_per_copy: int | None = None
+        replay = Replay()
+        actions = self._actions(min(steps, _COMPARED_STEPS), seed + 1)
         with self._copies():
             bytes_per_copy = self._bytes_per_copy()
         with self._copies():
-            actions = self._actions(min(steps, _COMPARED_STEPS), seed + 1)
-            is_repeatable = check_repeatability(self._make, seed, actions, findings)
+            replay = check_repeatability(self._make, seed, actions, findings)
+        for check in (check_shared_state, check_step_after_end):
+            with self._copies():
+                check(self._make, seed, actions, replay, findings)
         with self._copies():
-            check_action_effects(self._make, seed, findings, is_repeatable=is_repeatable)
-        if is_repeatable and not findings.has_error:
-            check_other_process(self._task, seed, findings)
-        return rollout.measurements(bytes_per_copy)
+            check_action_effects(self._make, seed, findings, replay)
+        check_other_process(self._task, seed, findings, replay.repeats and not replay.pinned)
+        return bytes_per_copy
 
     def _actions(self, steps: int, seed: int) -> np.ndarray:
         """Return uniform random actions [steps, A] in [-1, 1], as in a warm-up."""
@@ -118,6 +132,9 @@ class _Check:
         """Close the copies made in the block, and end it early if the environment is unusable."""
         with contextlib.suppress(Unusable):
             yield
+        self._close()
+
+    def _close(self) -> None:
         while self._open:
             self._open.pop().close()
 
@@ -137,6 +154,11 @@ class _Check:
             self._make().reset(self._seed + copy)
         after = _resident_bytes()
         return None if before is None or after is None else max(0, after - before) // _MEMORY_COPIES
+
+
+def declared_horizon(task: Task, env: gymnasium.Env[Any, Any]) -> int | None:
+    """Return the time limit in env steps that the task or the registration declares."""
+    return env.spec.max_episode_steps if task.horizon is None and env.spec is not None else task.horizon
 
 
 def _resident_bytes() -> int | None:

@@ -249,7 +249,9 @@ KINDS: dict[str, Kind] = {
         "error",
         "copies of the environment share state",
         "the training seeds and their evaluations change each other's episodes",
-        "keep state in self, not in class attributes, modules or default arguments; draw from self.np_random",
+        "keep state in self, not in class attributes, modules or default arguments; draw from self.np_random; or give "
+        "every copy its own process: --env-workers 1 for one seed and one evaluation episode, else --env-workers N, N "
+        "being seeds times evaluation episodes (32 is enough, or the number of seeds if that is larger)",
     ),
     "global-random": Kind(
         "warning",

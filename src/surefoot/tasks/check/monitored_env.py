@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from gymnasium.utils.passive_env_checker import env_reset_passive_checker, env_s
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks.check.findings import Findings
 from surefoot.tasks.check.gymnasium_messages import add_messages, collect_messages
+from surefoot.tasks.rewards import UnusableReward, as_reward
 from surefoot.tasks.tracebacks import describe_exception
 
 _LARGE = 1e5
@@ -25,7 +27,11 @@ _AUTORESET_KEYS = ("final_observation", "final_obs", "terminal_observation")
 
 
 class Unusable(Exception):
-    """The check cannot continue; the finding that explains it has been added."""
+    """The environment returned nothing that can be checked; the finding that explains it has been added."""
+
+
+class OutOfTime(Unusable):
+    """The time for the check is over."""
 
 
 class CheckedStep(NamedTuple):
@@ -33,10 +39,12 @@ class CheckedStep(NamedTuple):
 
     Attributes:
         observation: [O] float32.
-        reward: Reward of the step.
+        reward: Reward of the step; NaN if it is not a finite number.
         terminated: Whether the episode terminated.
         truncated: Whether the episode was truncated.
         seconds: Duration of the environment's `step`.
+        failed: Whether the step raised or returned something that training cannot use: the observation is the one
+            before, and the episode cannot go on.
     """
 
     observation: np.ndarray
@@ -44,21 +52,39 @@ class CheckedStep(NamedTuple):
     terminated: bool
     truncated: bool
     seconds: float
+    failed: bool = False
 
     @property
     def ended(self) -> bool:
         """Whether the episode ended."""
-        return self.terminated or self.truncated
+        return self.terminated or self.truncated or self.failed
 
 
 class MonitoredEnv:
-    """One copy of the environment whose return values are checked on every call."""
+    """One copy of the environment whose return values are checked on every call.
 
-    def __init__(self, env: gymnasium.Env[Any, Any], spaces: EnvSpaces, findings: Findings) -> None:
-        """Wrap `env`, whose spaces were described before."""
+    Args:
+        env: The environment, whose spaces were described before.
+        spaces: Their description.
+        findings: Collection that findings are added to.
+        deadline: Time of `time.monotonic` after which no call is made.
+
+    Attributes:
+        env: The argument.
+        spaces: The argument.
+        action_label: Text that follows the number of the step in findings.
+        ends_are_known: Whether every step ended, or did not end, its episode as the environment returned it.
+    """
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], spaces: EnvSpaces, findings: Findings, deadline: float = math.inf
+    ) -> None:
         self.env, self.spaces = env, spaces
         self.action_label = ""
+        self.ends_are_known = True
         self._findings = findings
+        self._deadline = deadline
+        self._last = np.zeros(spaces.observation_size, np.float32)
         self._gym_spaces = (env.observation_space, env.action_space)
         self._returned: list[tuple[np.ndarray, np.ndarray]] = []
         self._step = 0
@@ -68,7 +94,9 @@ class MonitoredEnv:
 
         Raises:
             Unusable: The environment raised or returned something that training cannot use.
+            OutOfTime: The deadline has passed.
         """
+        self._check_time()
         call = f"reset(seed={seed})"
         with self._exceptions_from(call):
             returned: Any = self.env.reset(seed=seed)
@@ -80,16 +108,26 @@ class MonitoredEnv:
             env_reset_passive_checker(stub)
         self._require_tuple(returned, 2, call, messages)
         self._check_spaces()
-        observation = self._convert(returned[0], call, messages)
+        self._last = self._convert(returned[0], call, messages)
         add_messages(messages, self._findings)
-        return observation
+        return self._last
 
     def step(self, unit: np.ndarray) -> CheckedStep:
         """Take one step with an action [A] in [-1, 1], which reaches the environment as in training.
 
         Raises:
-            Unusable: The environment raised or returned something that training cannot use.
+            OutOfTime: The deadline has passed.
         """
+        self._check_time()
+        try:
+            step = self._checked_step(unit)
+        except Unusable:
+            self.ends_are_known = False
+            return CheckedStep(self._last, math.nan, False, False, 0.0, failed=True)
+        self._last = step.observation
+        return step
+
+    def _checked_step(self, unit: np.ndarray) -> CheckedStep:
         self._step += 1
         call, action = f"step {self._step}{self.action_label}", self.spaces.action.from_unit(unit)
         passed = action.copy()
@@ -102,14 +140,17 @@ class MonitoredEnv:
             env_step_passive_checker(stub, action)
         self._require_tuple(returned, 5, call, messages)
         observation, reward, terminated, truncated, info = returned
-        try:
-            reward, terminated, truncated = float(reward), bool(terminated), bool(truncated)
-        except (TypeError, ValueError) as error:
-            self._unusable("api", f"{call}: {'; '.join(messages) or error}")
         flat = self._convert(observation, call, messages)
-        if not np.isfinite(reward):
-            self._unusable("reward-not-finite", f"the reward of {call} is {reward}")
-        add_messages(messages, self._findings)
+        reward, problem = self._reward(reward, call)
+        try:
+            terminated, truncated = bool(terminated), bool(truncated)
+        except (TypeError, ValueError) as error:
+            problem = problem or f"{call}: {'; '.join(messages) or error}"
+            terminated = truncated = self.ends_are_known = False
+        if problem:
+            self._findings.add("api", problem)
+        else:
+            add_messages(messages, self._findings)
         if not np.array_equal(passed, action):
             self._findings.add("action-changed", f"at {call}: {action} became {passed}")
         if terminated or truncated:
@@ -128,6 +169,21 @@ class MonitoredEnv:
         """Close the environment, ignoring exceptions."""
         with contextlib.suppress(Exception):
             self.env.close()
+
+    def _reward(self, reward: Any, call: str) -> tuple[float, str]:
+        """Return a reward, NaN if it is not a finite number, and what is wrong with its type."""
+        try:
+            number = as_reward(reward)
+        except UnusableReward as error:
+            return math.nan, f"{call}: {error}"
+        if not np.isfinite(number):
+            self._findings.add("reward-not-finite", f"the reward of {call} is {number}")
+            return math.nan, ""
+        return number, ""
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise OutOfTime
 
     @contextlib.contextmanager
     def _exceptions_from(self, call: str) -> Iterator[None]:
@@ -149,7 +205,7 @@ class MonitoredEnv:
     def _check_spaces(self) -> None:
         for before, after in zip(self._gym_spaces, (self.env.observation_space, self.env.action_space), strict=True):
             if before is not after and before != after:
-                self._unusable("spaces-change", f"{before} has become {after}")
+                self._findings.add("spaces-change", f"{before} has become {after}")
 
     def _convert(self, observation: Any, call: str, messages: list[str]) -> np.ndarray:
         for array, copy in self._returned:
@@ -162,10 +218,13 @@ class MonitoredEnv:
             self._unusable("api", f"{call}: {'; '.join(messages) or error}")
         if flat.size != (size := self.spaces.observation_size):
             self._unusable("api", f"{call}: the observation has {flat.size} numbers, its space has {size}")
-        index = int(np.argmax(np.where(np.isnan(flat), np.inf, np.abs(flat))))
-        if not np.isfinite(flat[index]):
-            self._unusable("observation-not-finite", f"entry {index} of the observation of {call} is {flat[index]}")
-        if abs(flat[index]) > _LARGE:
+        finite = np.isfinite(flat)
+        if not finite.all():
+            index = int(np.argmin(finite))
+            observed = f"entry {index} of the observation of {call} is {flat[index]}"
+            self._findings.add("observation-not-finite", observed)
+        index = int(np.argmax(np.abs(np.where(finite, flat, 0.0))))
+        if finite[index] and abs(flat[index]) > _LARGE:
             self._findings.add("observation-large", f"entry {index} of the observation of {call} is {flat[index]:g}")
         self._returned = []
         for name, part, box in self._parts(observation):

@@ -34,6 +34,7 @@ class RandomRollout:
         self._lengths: list[int] = []
         self._ends: list[CheckedStep] = []
         self._rewards: list[float] = []
+        self._steps = self._taken = 0
         self._reset_seconds: list[float] = []
         self._step_seconds = 0.0
         self._low = self._high = np.zeros(0, np.float32)
@@ -45,19 +46,24 @@ class RandomRollout:
         """Take `steps` steps, cycling through `actions` [N, A] in [-1, 1]; episode k has the seed `seed` + k.
 
         Raises:
-            Unusable: The environment failed.
+            Unusable: A reset failed, or the time is over.
         """
         cycle = itertools.cycle(actions)
         for episode in itertools.count():
-            if len(self._rewards) >= steps:
+            if self._steps >= steps:
                 return
             started = time.perf_counter()
             observation = self._env.reset(seed + episode)
             self._reset_seconds.append(time.perf_counter() - started)
             self._record_observation(observation, 0, episode)
-            for length in range(1, steps - len(self._rewards) + 1):
+            for length in range(1, steps - self._steps + 1):
                 step = self._env.step(next(cycle))
-                self._rewards.append(step.reward)
+                self._steps += 1
+                if step.failed:
+                    break
+                self._taken += 1
+                if np.isfinite(step.reward):
+                    self._rewards.append(step.reward)
                 self._step_seconds += step.seconds
                 self._moves = self._moves or not np.array_equal(observation, step.observation)
                 self._record_observation(step.observation, length, episode)
@@ -66,17 +72,31 @@ class RandomRollout:
                     self._ends.append(step)
                     break
 
-    def add_findings(self, horizon: int | None) -> None:
-        """Add the findings of the rollout; `horizon` is the declared time limit in env steps, or None."""
-        self._check_ends(horizon)
-        self._check_rewards()
-        constant = self._low == self._high
+    @property
+    def steps(self) -> int:
+        """Number of steps that succeeded."""
+        return self._taken
+
+    def add_findings(self, horizon: int | None, *, complete: bool = True) -> None:
+        """Add the findings of the rollout, also if the environment failed on the way.
+
+        Args:
+            horizon: Declared time limit in env steps, or None.
+            complete: Whether there was time for all steps. If not, no conclusion is drawn from what did not happen.
+        """
+        if not self._taken:
+            return
+        self._check_ends(horizon, complete)
+        self._check_rewards(complete)
+        is_finite = np.isfinite(self._low) & np.isfinite(self._high)
+        constant = (self._low == self._high) & is_finite
         if not self._moves:
-            self._findings.add("observation-frozen", f"in {len(self._rewards)} steps, apart from resets")
-        elif constant.any():
+            if is_finite.all():
+                self._findings.add("observation-frozen", f"in {self._taken} steps, apart from resets")
+        elif constant.any() and (complete or len(self._reset_seconds) > 1):
             entries = ", ".join(map(str, np.flatnonzero(constant)[:8])) + (", ..." if constant.sum() > 8 else "")
             self._findings.add("observation-constant", f"{constant.sum()} of {constant.size} entries: {entries}")
-        speed = len(self._rewards) / self._step_seconds
+        speed = self._taken / self._step_seconds
         if speed < _SLOW:
             hours = 1e6 / speed / 3600
             self._findings.add("slow", f"{speed:.3g} steps per second, {hours:.3g} hours for a million steps")
@@ -85,14 +105,14 @@ class RandomRollout:
         """Return the statistics of the rollout, also if the environment failed on the way."""
         rewards = self._rewards
         return Measurements(
-            env_steps=len(rewards),
+            env_steps=self._taken,
             episode_lengths=tuple(self._lengths),
             terminated=sum(end.terminated for end in self._ends),
             truncated=sum(not end.terminated for end in self._ends),
             reward_min=min(rewards) if rewards else None,
             reward_mean=float(np.mean(rewards)) if rewards else None,
             reward_max=max(rewards) if rewards else None,
-            steps_per_second=len(rewards) / self._step_seconds if rewards else None,
+            steps_per_second=self._taken / self._step_seconds if self._taken else None,
             reset_seconds=float(np.mean(self._reset_seconds)) if self._reset_seconds else None,
             bytes_per_copy=bytes_per_copy,
         )
@@ -120,9 +140,11 @@ class RandomRollout:
             return False
         return any(len(np.unique(column)) == len(column) for column in np.stack(decided)[:, self._repeated].T)
 
-    def _check_ends(self, horizon: int | None) -> None:
-        steps, lengths, ends = len(self._rewards), self._lengths, self._ends
+    def _check_ends(self, horizon: int | None, complete: bool) -> None:
+        steps, lengths, ends = self._taken, self._lengths, self._ends
         if not lengths:
+            if not self._env.ends_are_known or not (complete or (horizon is not None and steps > horizon)):
+                return
             if horizon is not None and steps <= horizon:
                 self._findings.add("ends-unchecked", f"{steps:,} steps, and a declared time limit of {horizon:,}")
             else:
@@ -145,10 +167,14 @@ class RandomRollout:
             observed += ", the others before" if count < total else ""
             self._findings.add("time-limit-terminates", observed, None if certain else "warning")
 
-    def _check_rewards(self) -> None:
+    def _check_rewards(self, complete: bool) -> None:
+        if not self._rewards:
+            return
         steps, lowest, highest = len(self._rewards), min(self._rewards), max(self._rewards)
         largest, typical = max(abs(lowest), abs(highest)), float(np.sqrt(np.mean(np.square(self._rewards))))
         if steps > 1 and highest - lowest < _EQUAL_REWARDS:
+            if not complete and not self._lengths:
+                return
             # Staying alive for a constant reward is a task if episodes can terminate.
             can_end = any(end.terminated for end in self._ends) and largest > _EQUAL_REWARDS
             values = f"{lowest:g}" if lowest == highest else f"{lowest:.2g} to {highest:.2g}"

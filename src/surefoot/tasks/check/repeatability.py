@@ -1,22 +1,19 @@
-"""Repeatability of episodes: after others, alongside other copies and in other processes."""
+"""Repeatability of episodes: in other copies and after other episodes."""
 
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.tasks.check.findings import Findings
-from surefoot.tasks.check.monitored_env import CheckedStep, MonitoredEnv
-from surefoot.tasks.registry import Task
-from surefoot.tasks.vector import make_vector
+from surefoot.tasks.check.generators import OwnGenerators, watch_generators
+from surefoot.tasks.check.monitored_env import CheckedStep, MonitoredEnv, Unusable
 
-_PROCESS_STEPS = 50
-"""Steps compared between processes; differing simulations diverge much earlier."""
+OTHER_SEED = 1000
+"""Distance of the seeds of episodes that should differ."""
 
 
 class Episodes(NamedTuple):
@@ -31,126 +28,112 @@ class Episodes(NamedTuple):
     steps: list[tuple[int, CheckedStep]]
 
 
-def play(env: MonitoredEnv, seed: int, actions: np.ndarray) -> Episodes:
-    """Play `actions` [T, A] in [-1, 1]; episode k has the seed `seed` + k.
+class Replay(NamedTuple):
+    """How episodes repeat.
+
+    Attributes:
+        repeats: Whether fresh copies play equal episodes from equal seeds and actions.
+        pinned: Whether that requires equal states of the global random generators.
+        outlasts_reset: Whether a copy that has played before repeats them too.
+    """
+
+    repeats: bool = False
+    pinned: bool = False
+    outlasts_reset: bool = False
+
+
+def play(env: MonitoredEnv, seed: int, actions: np.ndarray, *, pinned: bool = False) -> Episodes:
+    """Play `actions` [T, A] in [-1, 1]; episode k has the seed `seed` + k, and a step that fails ends its episode.
+
+    Args:
+        env: Copy of the environment.
+        seed: Seed of the first episode.
+        actions: The actions.
+        pinned: Whether the global random generators start from a state that follows from the seed.
 
     Raises:
-        Unusable: The environment failed.
+        Unusable: A reset failed.
     """
     episodes = Episodes([], [])
-    for _ in _steps(env, seed, actions, episodes):
+    for _ in steps_of(env, seed, actions, episodes, pinned=pinned):
         pass
     return episodes
 
 
-def difference(one: Episodes, other: Episodes) -> str | None:
-    """Describe the first difference between two sequences of episodes; None if they are bit-identical."""
-    for episode, (left, right) in enumerate(zip(one.first, other.first, strict=False)):
-        if not np.array_equal(left, right):
-            return f"in the first observation of episode {episode}: {_first_entry(left, right)}"
-    for number, ((episode, a), (_, b)) in enumerate(zip(one.steps, other.steps, strict=True), start=1):
-        place = f"at step {number} (episode {episode})"
-        if not np.array_equal(a.observation, b.observation):
-            return f"{place}: {_first_entry(a.observation, b.observation)}"
-        for name in ("reward", "terminated", "truncated"):
-            if getattr(a, name) != getattr(b, name):
-                return f"{place}: {name} is {getattr(a, name)}, then {getattr(b, name)}"
-    return None
-
-
-def check_repeatability(make: Callable[[], MonitoredEnv], seed: int, actions: np.ndarray, findings: Findings) -> bool:
-    """Play the same seeds and actions in several ways; return whether the episodes were always equal.
-
-    Raises:
-        Unusable: The environment failed.
-    """
-    with _watch_global_generators(findings):
-        env, other = make(), make()
-        reference = play(env, seed, actions)
-        again = play(other, seed, actions)
-    if difference(reference, play(other, seed + 1000, actions)) is None:
-        findings.add("seed-no-effect", f"seeds {seed} and {seed + 1000} agree in every bit of {len(actions)} steps")
-    if not np.array_equal(reference.first[0], again.first[0]):
-        findings.add("seed-ignored", f"seed {seed} in two copies: {_first_entry(reference.first[0], again.first[0])}")
-        return False
-    if found := difference(reference, again):
-        findings.add("replay-differs", f"two copies differ {found}")
-        return False
-    if found := difference(reference, play(other, seed, actions)):
-        findings.add("reset-incomplete", f"a copy that has played before differs from a fresh one {found}")
-        return False
-    interleaved = Episodes([], [])
-    turns = _steps(env, seed, actions, interleaved), _steps(other, seed + 1000, actions, Episodes([], []))
-    for _ in zip(*turns, strict=True):
-        pass
-    if found := difference(reference, interleaved):
-        findings.add("shared-state", f"stepped alongside another copy, the same episodes differ {found}")
-        return False
-    end = next((number for number, (_, step) in enumerate(reference.steps) if step.ended), None)
-    if end is not None:
-        play(other, seed, actions[: end + 1])
-        other.step_past_the_end(actions[0])
-        if found := difference(reference, play(other, seed, actions)):
-            findings.add("step-after-end", f"the episodes after it differ {found}")
-    return True
-
-
-def check_other_process(task: Task, seed: int, findings: Findings) -> None:
-    """Compare an episode in this process with the same episode in a worker process."""
-    episodes = []
-    for num_workers in (0, 1):
-        try:
-            with make_vector(task, [seed], "train", action_repeat=1, num_workers=num_workers) as vector:
-                rng = np.random.default_rng(seed)
-                observations = [vector.reset([0])]
-                for _ in range(_PROCESS_STEPS):
-                    action = rng.uniform(-1.0, 1.0, (1, vector.action_size)).astype(np.float32)
-                    step = vector.step(action)
-                    observations.append(np.column_stack([step.next_observation, step.reward]))
-                episodes.append(observations)
-        except UserError as error:
-            findings.add("not-sendable", str(error))
-            return
-        except EnvironmentFailure as error:
-            findings.add("raises", f"{'in a worker process: ' if num_workers else ''}{error.detail}")
-            return
-    for number, (left, right) in enumerate(zip(*episodes, strict=True)):
-        if not np.array_equal(left, right):
-            place = f"at step {number}" if number else "in the first observation"
-            findings.add("process-differs", f"{place}: {_first_entry(left[0], right[0])}")
-            return
-
-
-def _steps(env: MonitoredEnv, seed: int, actions: np.ndarray, episodes: Episodes) -> Iterator[None]:
+def steps_of(
+    env: MonitoredEnv, seed: int, actions: np.ndarray, episodes: Episodes, *, pinned: bool = False
+) -> Iterator[None]:
+    """Play as `play` does, adding to `episodes`, and pause after every step."""
+    generators = OwnGenerators(seed) if pinned else contextlib.nullcontext()
     ended = True
     for action in actions:
-        if ended:
-            episodes.first.append(env.reset(seed + len(episodes.first)))
-        step = env.step(action)
+        with generators:
+            if ended:
+                episodes.first.append(env.reset(seed + len(episodes.first)))
+            step = env.step(action)
         episodes.steps.append((len(episodes.first) - 1, step))
         ended = step.ended
         yield
 
 
-@contextlib.contextmanager
-def _watch_global_generators(findings: Findings) -> Iterator[None]:
-    """Add a finding if the block uses the global random generators of NumPy or Python."""
-    before = _numpy_state(), random.getstate()
-    yield
-    for name, was, now in zip(
-        ("np.random", "Python's random"), before, (_numpy_state(), random.getstate()), strict=True
-    ):
-        if was != now:
-            findings.add("global-random", f"{name} was drawn from or seeded")
+def difference(one: Episodes, other: Episodes) -> str | None:
+    """Describe the first difference between two sequences of episodes; None if they are bit-identical."""
+    for episode, (left, right) in enumerate(zip(one.first, other.first, strict=False)):
+        if not np.array_equal(left, right, equal_nan=True):
+            return f"in the first observation of episode {episode}: {first_entry(left, right)}"
+    for number, ((episode, a), (_, b)) in enumerate(zip(one.steps, other.steps, strict=True), start=1):
+        place = f"at step {number} (episode {episode})"
+        if not np.array_equal(a.observation, b.observation, equal_nan=True):
+            return f"{place}: {first_entry(a.observation, b.observation)}"
+        for name in ("reward", "terminated", "truncated", "failed"):
+            left, right = getattr(a, name), getattr(b, name)
+            if not np.array_equal(left, right, equal_nan=True):
+                return f"{place}: {name} is {left}, then {right}"
+    return None
 
 
-def _numpy_state() -> tuple[bytes, int, int, float]:
-    _, keys, position, has_normal, normal = np.random.get_state(legacy=True)  # noqa: NPY002
-    return np.asarray(keys).tobytes(), position, has_normal, normal
+def check_repeatability(make: Callable[[], MonitoredEnv], seed: int, actions: np.ndarray, findings: Findings) -> Replay:
+    """Play the same seeds and actions in two copies, and again in one of them.
+
+    Episodes that draw from the global generators are compared again with equal states of those, so that the checks that
+    need equal episodes are not left out.
+
+    Raises:
+        Unusable: A reset failed.
+    """
+    with watch_generators(findings):
+        env = make()
+        try:
+            other = make()
+        except Unusable:
+            other = env  # the finding about a second copy has been added
+        reference = play(env, seed, actions)
+        again = play(other, seed, actions)
+    another = play(other, seed + OTHER_SEED, actions)
+    if difference(reference, another) is None:
+        observed = f"seeds {seed} and {seed + OTHER_SEED} agree in every bit of {len(actions)} steps"
+        findings.add("seed-no-effect", observed)
+    pinned = False
+    if not np.array_equal(reference.first[0], again.first[0], equal_nan=True):
+        findings.add("seed-ignored", f"seed {seed} in two copies: {first_entry(reference.first[0], again.first[0])}")
+        pinned = True
+    elif found := difference(reference, again):
+        findings.add("replay-differs", f"two copies differ {found}")
+        pinned = True
+    if pinned:
+        reference, again = (play(copy, seed, actions, pinned=True) for copy in (env, other))
+        if difference(reference, again) is not None:
+            return Replay()
+    found = difference(reference, play(other, seed, actions, pinned=pinned))
+    if found:
+        findings.add("reset-incomplete", f"a copy that has played before differs from a fresh one {found}")
+    return Replay(True, pinned, outlasts_reset=not found)
 
 
-def _first_entry(left: np.ndarray, right: np.ndarray) -> str:
+def first_entry(left: np.ndarray, right: np.ndarray) -> str:
     """Describe the first entry in which two observations differ, and the largest difference."""
-    index = int(np.argmax(left != right))
-    largest = float(np.max(np.abs(left.astype(np.float64) - right)))
+    index = int(np.argmax((left != right) & ~(np.isnan(left) & np.isnan(right))))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(left.astype(np.float64) - right)
+    largest = float(np.max(apart[np.isfinite(apart)], initial=0.0))
     return f"entry {index} is {left[index]:.9g}, then {right[index]:.9g} (largest difference {largest:.2g})"

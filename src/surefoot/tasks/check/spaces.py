@@ -10,11 +10,14 @@ from gymnasium.spaces import Box
 
 from surefoot.spaces import ActionSpec, EnvSpaces, UnsupportedSpace
 from surefoot.tasks.check.findings import Findings
-from surefoot.tasks.spaces import describe_spaces
+from surefoot.tasks.spaces import describe_action, describe_spaces
 from surefoot.tasks.wrappers import TaskEnv
 
 _WIDE = 1e4
 """Half ranges above this look like placeholders; the widest of common simulators (motor torques in Nm) are smaller."""
+
+_SHOWN_BOUNDS = 8
+"""Number of bounds that are listed where they differ."""
 
 
 def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> EnvSpaces | None:
@@ -24,6 +27,8 @@ def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> EnvSpaces 
     except UnsupportedSpace as error:
         space = env.observation_space if error.code == "observation-space" else env.action_space
         findings.add(error.code, f"{space}: {error.reason}")
+        if error.code == "observation-space":
+            _check_action_space(env.action_space, findings)
         return None
     _check_observation(spaces, findings)
     # The action space of a `TaskEnv` is always [-1, 1].
@@ -32,14 +37,31 @@ def check_spaces(env: gymnasium.Env[Any, Any], findings: Findings) -> EnvSpaces 
 
 
 def short(space: gymnasium.Space[Any]) -> str:
-    """Return a space on one line, with scalar bounds."""
+    """Return a space on one line."""
     if isinstance(space, gymnasium.spaces.Dict):
         return f"Dict({', '.join(f'{key}: {short(part)}' for key, part in space.spaces.items())})"
     if isinstance(space, gymnasium.spaces.Tuple):
         return f"Tuple({', '.join(map(short, space.spaces))})"
     if not isinstance(space, Box) or not space.low.size:
         return " ".join(repr(space).split())
-    return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape}, {space.dtype})"
+    return f"Box({_bound(space.low)}, {_bound(space.high)}, {space.shape}, {space.dtype})"
+
+
+def _bound(bound: np.ndarray) -> str:
+    """Return one number if all entries are equal, else a list of the first ones."""
+    entries = bound.reshape(-1).tolist()
+    if len(set(entries)) == 1:
+        return f"{entries[0]:g}"
+    shown = [f"{entry:g}" for entry in entries[:_SHOWN_BOUNDS]]
+    return f"[{', '.join([*shown, '...'] if len(entries) > _SHOWN_BOUNDS else shown)}]"
+
+
+def _check_action_space(space: gymnasium.Space[Any], findings: Findings) -> None:
+    """Check the action space alone, where the observation space is not supported."""
+    try:
+        _check_bounds(describe_action(space), findings)
+    except UnsupportedSpace as error:
+        findings.add(error.code, f"{space}: {error.reason}")
 
 
 def _check_observation(spaces: EnvSpaces, findings: Findings) -> None:
