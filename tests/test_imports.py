@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 MAY_IMPORT: dict[str, set[str]] = {
     "text": {"streams"},
     "errors": {"text"},
+    "keywords": {"errors"},
     "processes": set(),
     "spaces": {"errors"},
     "control_groups": set(),

@@ -174,7 +174,7 @@ def test_passed_callable_is_validated() -> None:
     with pytest.raises(UserError, match="needs the argument 'size'"):
         get_task(needs)
     get_task(functools.partial(needs, 3))
-    require_callable(dict, "a builtin")
+    require_callable(dict, "a builtin", {})
 
 
 @pytest.mark.slow

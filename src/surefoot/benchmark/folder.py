@@ -10,6 +10,7 @@ from typing import Any
 from surefoot.benchmark.attempts import ATTEMPTS
 from surefoot.benchmark.grid import MAX_NAME, Cell, Grid, file_name
 from surefoot.errors import UserError
+from surefoot.keywords import may_name_code
 from surefoot.runs.atomic import TEMPORARY, check_length, disk_errors, write_file
 from surefoot.runs.layout import LONGEST, absolute
 from surefoot.runs.lock import RunLock, is_held, is_lock_file
@@ -168,6 +169,8 @@ def _cell(data: dict[str, Any]) -> Cell:
         raise ValueError(f"the task {cell.task!r} is code")
     if not isinstance(cell.overrides, dict) or not isinstance(cell.settings, dict):
         raise TypeError(f"cell {cell.name} lacks overrides or settings")
+    if may_name_code(cell.settings.get("env_set")):
+        raise ValueError(f"env_set of cell {cell.name} has a colon, which may name code")
     return cell
 
 

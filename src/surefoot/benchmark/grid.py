@@ -14,6 +14,7 @@
     name = "crossq-wn-code-no-wn"
     weight_constraint = "none"
 
+A task may be a table with keywords of its environment, ``{name = "LunarLander-v3", env_set = {continuous = true}}``.
 Other keys at the top are fields of ``TrainConfig``. Other keys of an algorithm are dotted paths of its settings, such
 as ``critic.norm = "none"``, with values as for ``--set`` on the command line.
 """
@@ -33,8 +34,9 @@ from surefoot.algorithms import Algorithm
 from surefoot.algorithms.part_text import with_settings
 from surefoot.algorithms.presets import get_preset
 from surefoot.errors import UserError, suggest
+from surefoot.keywords import check_keywords, may_name_code
 from surefoot.runs.untrusted import read_small, why_missing
-from surefoot.tasks import get_task, list_tasks
+from surefoot.tasks import Task, get_task, list_tasks
 from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
@@ -87,6 +89,14 @@ class Cell:
             algorithm = with_settings(get_preset(self.preset, **own), paths)
             _algorithms_built[key] = algorithm.replace(name=self.label)
         return _algorithms_built[key]
+
+    def find_task(self) -> Task:
+        """Return the task, with the keywords of its environment.
+
+        Raises:
+            UserError: There is none, or it does not take these keywords.
+        """
+        return get_task(self.task, self.settings.get("env_set"))
 
     def config(self, out: Path) -> TrainConfig:
         """Return the configuration of the training run, with the run directory ``out``.
@@ -171,19 +181,19 @@ def parse_grid(name: str, text: str) -> Grid:
 
 def _cells(data: dict[str, Any]) -> list[Cell]:
     _check_keys(data, (*_OWN_KEYS, *_SETTINGS), "a grid has no key")
-    tasks, algorithms = _tasks(data), _algorithms(data)
     settings = {key: value for key, value in data.items() if key in _SETTINGS}
+    tasks, algorithms = _tasks(data, settings.pop("env_set", {})), _algorithms(data)
     num_seeds, first = _count(data, "num_seeds", 1, least=1), _count(data, "seed", 0, least=0)
     group = _count(data, "seeds_per_cell", num_seeds, least=1)
     cells = []
     for start in range(0, num_seeds, group):
         seeds = {"num_seeds": min(group, num_seeds - start), "seed": first + start}
-        for task in tasks:
+        for task, own in tasks:
             for preset, label, overrides in algorithms:
-                algorithm = Cell("", task, preset, label, overrides, {**settings, **seeds}).algorithm()
+                cell = Cell("", task, preset, label, overrides, {**settings, **own, **seeds})
                 last = seeds["seed"] + seeds["num_seeds"] - 1
-                name = file_name(f"{task}--{label}--utd{algorithm.utd}--s{seeds['seed']}-{last}")
-                cells.append(Cell(name, task, preset, label, overrides, {**settings, **seeds}))
+                name = f"{cell.find_task().name}--{label}--utd{cell.algorithm().utd}--s{seeds['seed']}-{last}"
+                cells.append(dataclasses.replace(cell, name=file_name(name)))
     _check(cells)
     return cells
 
@@ -204,7 +214,7 @@ def _check(cells: list[Cell]) -> None:
             )
         names.add(cell.name)
         config = cell.config(Path(cell.name))
-        task = get_task(cell.task)
+        task = cell.find_task()
         repeat = config.algorithm.action_repeat or task.action_repeat
         if config.env_steps // repeat <= config.algorithm.warmup_transitions:
             raise UserError(
@@ -213,19 +223,33 @@ def _check(cells: list[Cell]) -> None:
             )
 
 
-def _tasks(data: dict[str, Any]) -> list[str]:
+def _tasks(data: dict[str, Any], shared: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the name of every task, with the setting ``env_set`` if there are keywords.
+
+    Args:
+        data: Content of the file.
+        shared: Keywords of the environments of all tasks.
+    """
     entries = data.get("tasks")
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str | dict) for entry in entries):
         raise UserError(f"tasks must be a list of one or more names, got {entries!r}")
-    names = []
+    found = []
     for entry in entries:
-        if (suite := _SUITES.get(entry)) is not None:
-            names += [task.name for task in list_tasks() if task.suite == suite and task.benchmark]
-        elif ":" in entry:
-            raise UserError(f"task {entry!r} is code, which a grid cannot run: expected the name of a task")
+        table = entry if isinstance(entry, dict) else {"name": entry}
+        _check_keys(table, ("name", "env_set"), "unknown key of a task")
+        if not isinstance(name := table.get("name"), str):
+            raise UserError(f"the name of a task must be a text, got {name!r}")
+        keywords = check_keywords(shared) | check_keywords(table.get("env_set", {}))
+        if may_name_code(keywords):
+            raise UserError(f"env_set of task {name!r} has a colon, which may name code, which a grid cannot run")
+        own = {"env_set": keywords} if keywords else {}
+        if (suite := _SUITES.get(name)) is not None:
+            found += [(task.name, own) for task in list_tasks() if task.suite == suite and task.benchmark]
+        elif ":" in name:
+            raise UserError(f"task {name!r} is code, which a grid cannot run: expected the name of a task")
         else:
-            names.append(get_task(entry).name)
-    return names
+            found.append((get_task(name).name, own))
+    return found
 
 
 def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

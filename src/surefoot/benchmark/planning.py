@@ -24,7 +24,7 @@ from surefoot.errors import RunFailure, UserError
 from surefoot.machine import resolve_precision
 from surefoot.processes import python_command, run_program
 from surefoot.streams import emit, protect, separate_foreign_output, stdout
-from surefoot.tasks import Task, get_task, make_vector
+from surefoot.tasks import Task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
 from surefoot.training.memory import replay_bytes
@@ -75,7 +75,7 @@ def cell_cost(cell: Cell) -> CellCost:
     Raises:
         UserError: The cell is invalid.
     """
-    config, task = cell.config(Path(cell.name)), get_task(cell.task)
+    config, task = cell.config(Path(cell.name)), cell.find_task()
     plan, spec = make_plan(config, task), _sizes(task)
     size = _size(config.algorithm.replace(name="custom", utd=1), spec)
     seeds, replay = len(plan.seeds), replay_bytes(plan, task, spec)
@@ -160,7 +160,7 @@ class Calibration:
             cores: Cores of the cell, which decide its number of environment workers.
         """
         rate = self.flop_per_second.get(shape_of(cell), min(self.flop_per_second.values()))
-        steps = self.env_steps_per_second.get(cell.task, min(self.env_steps_per_second.values()))
+        steps = self.env_steps_per_second.get(cell.find_task().name, min(self.env_steps_per_second.values()))
         config = cell.config(Path(cell.name))
         workers = choose_workers(config.num_seeds, cores) if config.env_workers is None else config.env_workers
         return cost.flop / rate + cost.env_steps / steps / max(1, min(workers, config.num_seeds))
@@ -188,11 +188,13 @@ def calibrate(
     shapes: dict[str, Cell] = {}
     for cell, _ in sorted(zip(cells, costs, strict=True), key=lambda pair: -pair[1].flop):
         shapes.setdefault(shape_of(cell), cell)
-    busiest = sorted(zip(cells, costs, strict=True), key=lambda pair: -pair[1].env_steps)
+    tasks: dict[str, Cell] = {}
+    for cell, _ in sorted(zip(cells, costs, strict=True), key=lambda pair: -pair[1].env_steps):
+        tasks.setdefault(cell.find_task().name, cell)
     request = json.dumps(
         {
             "cells": [cell.to_data() for cell in shapes.values()],
-            "tasks": list(dict.fromkeys(cell.task for cell, _ in busiest)),
+            "tasks": [cell.to_data() for cell in tasks.values()],
             "seconds": seconds,
             "cores": cores,
         }
@@ -203,22 +205,29 @@ def calibrate(
     return Calibration(**json.loads(done.output))
 
 
-def _measure(cells: Sequence[Cell], tasks: Sequence[str], seconds: float) -> Calibration:
-    """Measure updates for two thirds of the time, then tasks, in the given order; at least one of each."""
+def _measure(cells: Sequence[Cell], of_tasks: Sequence[Cell], seconds: float) -> Calibration:
+    """Measure updates for two thirds of the time, then tasks, in the given order; at least one of each.
+
+    Args:
+        cells: A cell of each shape.
+        of_tasks: A cell of each task.
+        seconds: Approximate duration.
+    """
     start = time.monotonic()
     updates: dict[str, float] = {}
     for cell in cells:
         if not updates or time.monotonic() - start < 0.67 * seconds:
             updates[shape_of(cell)] = _flop_rate(cell)
     steps: dict[str, float] = {}
-    for task in tasks:
+    for cell in of_tasks:
         if not steps or time.monotonic() - start < seconds:
-            steps[task] = _step_rate(get_task(task))
+            task = cell.find_task()
+            steps[task.name] = _step_rate(task)
     return Calibration(updates, steps)
 
 
 def _flop_rate(cell: Cell) -> float:
-    config, task = cell.config(Path(cell.name)), get_task(cell.task)
+    config, task = cell.config(Path(cell.name)), cell.find_task()
     step = TrainStep(config.algorithm, _sizes(task), config.num_seeds, resolve_precision(config.precision))
     return step.updates_per_second(_SECONDS_PER_SHAPE) * flop_per_update(step.population.learner)
 
@@ -247,6 +256,7 @@ def _answer() -> None:
     request = json.load(sys.stdin)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cores"]])
-    found = _measure([Cell(**cell) for cell in request["cells"]], request["tasks"], request["seconds"])
+    cells, of_tasks = ([Cell(**cell) for cell in request[key]] for key in ("cells", "tasks"))
+    found = _measure(cells, of_tasks, request["seconds"])
     emit(json.dumps(vars(found)))
     stdout().flush()

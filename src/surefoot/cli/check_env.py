@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from surefoot.cli.options import Int, TaskName
+from surefoot.cli.options import Int, Keywords, TaskName
 from surefoot.streams import emit, stdout
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class CheckEnv:
 
     task: TaskName
     """Task name, registered Gymnasium id, or module:callable, as for `surefoot train`."""
+    env_set: Keywords = ()
+    """Keywords with which the environment is made, as for `surefoot train`."""
     steps: Int = 5_000
     """Env steps with random actions; should be several times the environment's time limit."""
     seed: Int = 0
@@ -45,7 +47,7 @@ class CheckEnv:
         progress = Console(stderr=True)
         shown = progress.is_terminal
         with progress.status(f"checking {self.task}", spinner="line") if shown else contextlib.nullcontext():
-            report = check_env(self.task, steps=self.steps, seed=self.seed)
+            report = check_env(self.task, env_set=dict(self.env_set), steps=self.steps, seed=self.seed)
         if self.json:
             emit(json_format.dumps({"ok": report.ok, **asdict(report)}, indent=2))
         else:

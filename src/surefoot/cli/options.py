@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import tyro
 
+from surefoot.keywords import parse_keyword
 from surefoot.training.config import Setting
 
 
@@ -40,6 +41,12 @@ _WHOLE_NUMBER = "a whole number such as 1_000_000"
 _WHOLE = _option(int, "N", _WHOLE_NUMBER)
 _NAME = _option(str, "NAME", "a name")
 _PATH = _option(Path, "PATH", "a path")
+_KEYWORD = _option(
+    parse_keyword, "KEY=VALUE", "KEY=VALUE with a value as in TOML, such as continuous=true or size='[3, 4]'"
+)
+Keywords = Annotated[
+    tuple[Annotated[tuple[str, Any], _KEYWORD], ...], tyro.conf.UseAppendAction, _hint("none; repeatable")
+]
 
 
 def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
@@ -60,6 +67,8 @@ def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
         marks.append(_hint(hint))
     if kind is int:
         marks.append(_option(int, setting.unit, _WHOLE_NUMBER))
+    elif get_origin(kind) is dict:
+        return setting.name, Annotated[Keywords, *marks], dataclasses.field(default=())
     elif kind is Path or kind is str:
         marks.append(_option(kind, setting.unit, "a path or a name"))
     if default is None:

@@ -38,6 +38,10 @@ class _TrainOptions:
 
     imports = ("surefoot.cli.display", "surefoot.dashboards", "surefoot.training.api")
 
+    def __post_init__(self) -> None:
+        """Make a dictionary of the keywords, of which the last of a name applies."""
+        object.__setattr__(self, "env_set", dict(getattr(self, "env_set", ())) or None)
+
     def run(self) -> int:
         """Train with a progress display; return the exit code."""
         from surefoot.cli.display import make_display

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -16,7 +18,7 @@ from surefoot.tasks.rendering import Camera, View, environment_camera, make_for_
 from surefoot.tasks.rewards import as_reward
 from surefoot.tasks.spaces import describe_spaces
 from surefoot.tasks.success import reported_success
-from surefoot.tasks.targets import load_callable
+from surefoot.tasks.targets import HOW_TO_SET, load_callable, no_such_keyword
 from surefoot.tasks.tracebacks import describe_exception
 from surefoot.tasks.wrappers import Advance
 
@@ -68,47 +70,78 @@ class GymnasiumSimulation:
         self._env.close()
 
 
-def make_registered(spec: gymnasium.envs.registration.EnvSpec, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
+def make_registered(
+    spec: gymnasium.envs.registration.EnvSpec, keywords: Mapping[str, Any], *, rendered: bool = False
+) -> gymnasium.Env[Any, Any]:
     """Make a registered environment.
 
     Worker processes get the specification, not the id: they have not run the code that registered it.
 
     Args:
         spec: Its specification.
+        keywords: Keywords of its constructor.
         rendered: Whether to make it for `render`.
 
     Raises:
-        UserError: Gymnasium cannot make it, for example because a package is missing, or it has no spaces.
+        UserError: Gymnasium cannot make it, for example because a package is missing or it has no such keyword, or it
+            has no spaces.
     """
     try:
-        make = functools.partial(gymnasium.make, _without_null_metadata(spec), disable_env_checker=True)
+        make = _with_keywords(gymnasium.make, keywords, _without_null_metadata(spec), disable_env_checker=True)
         env = make_for_render(make) if rendered else make()
     except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}{gl_hint(error)}") from error
     except Exception as error:  # the constructor is user code
+        if isinstance(error, TypeError) and (mistake := _keyword_mistake(spec, keywords, error)) is not None:
+            raise UserError(f"task '{spec.id}' {mistake}") from error
         raise UserError(f"task '{spec.id}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
     _require_spaces(env, spec.id)
     return env
 
 
+def _with_keywords(
+    factory: Callable[..., Any], keywords: Mapping[str, Any], *arguments: Any, **others: Any
+) -> Callable[..., Any]:
+    """Return a callable that passes copies of these keywords: environments may change them."""
+    return functools.partial(factory, *arguments, **others, **copy.deepcopy(dict(keywords)))
+
+
 def _without_null_metadata(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.envs.registration.EnvSpec:
     """Return a specification of which Gymnasium does not examine the metadata if they are None."""
-    found: Any = spec.entry_point
-    creator: Any = gymnasium.envs.registration.load_env_creator(found) if isinstance(found, str) else found
+    creator: Any = _creator(spec)
     if getattr(creator, "metadata", ()) is not None:
         return spec
     return dataclasses.replace(spec, entry_point=functools.partial(creator))  # which has no attribute metadata
 
 
-def make_mujoco(env_id: str, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
+def _creator(spec: gymnasium.envs.registration.EnvSpec) -> Any:
+    found: Any = spec.entry_point
+    return gymnasium.envs.registration.load_env_creator(found) if isinstance(found, str) else found
+
+
+def _keyword_mistake(
+    spec: gymnasium.envs.registration.EnvSpec, keywords: Mapping[str, Any], error: TypeError
+) -> str | None:
+    """Return which keyword of an environment is unknown or missing; None if the error has another cause."""
+    unknown = re.search(r"(?:unexpected keyword argument|multiple values for.* argument) '(\w+)'", str(error))
+    if unknown and unknown[1] in keywords:
+        return no_such_keyword(unknown[1], _creator(spec))
+    if missing := re.match(r"[\w.<>]+\(\) missing .* required .* arguments?: '(\w+)'", str(error)):
+        return f"needs the keyword '{missing[1]}': {HOW_TO_SET.format(missing[1])}"
+    return None
+
+
+def make_mujoco(env_id: str, keywords: Mapping[str, Any], *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
     """Make one of Gymnasium's own MuJoCo environments, for example "HalfCheetah-v5".
 
     Args:
         env_id: Its id.
+        keywords: Keywords of its constructor.
         rendered: As for `make_registered`.
 
     Raises:
         MissingDependency: A required package is not installed.
+        UserError: It cannot be made; see ``make_registered``.
     """
     try:
         import imageio  # noqa: F401  (Gymnasium imports it even without rendering)
@@ -117,22 +150,26 @@ def make_mujoco(env_id: str, *, rendered: bool = False) -> gymnasium.Env[Any, An
         if error.name in ("imageio", "mujoco"):
             raise MissingDependency(error.name, "mujoco", f"Gymnasium's {env_id}") from error
         raise
-    return make_registered(gymnasium.spec(env_id), rendered=rendered)
+    return make_registered(gymnasium.spec(env_id), keywords, rendered=rendered)
 
 
-def make_from_callable(factory: Callable[..., Any], name: str, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
+def make_from_callable(
+    factory: Callable[..., Any], name: str, keywords: Mapping[str, Any], *, rendered: bool = False
+) -> gymnasium.Env[Any, Any]:
     """Make an environment with a user's callable.
 
     Args:
         factory: The callable.
         name: Name of the task, for error messages.
+        keywords: Keywords of the call.
         rendered: Whether to make it for `render`.
 
     Raises:
         UserError: It raised, or did not return a `gymnasium.Env` with both spaces.
     """
     try:
-        env = make_for_render(factory) if rendered else factory()
+        make = _with_keywords(factory, keywords) if keywords else factory
+        env = make_for_render(make) if rendered else make()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # user code
@@ -143,17 +180,18 @@ def make_from_callable(factory: Callable[..., Any], name: str, *, rendered: bool
     return env
 
 
-def make_from_target(target: str, *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
+def make_from_target(target: str, keywords: Mapping[str, Any], *, rendered: bool = False) -> gymnasium.Env[Any, Any]:
     """Make an environment with the callable named by "module:callable".
 
     Args:
         target: Its name.
+        keywords: Keywords of the call.
         rendered: Whether to make it for `render`.
 
     Raises:
         UserError: There is no such callable, it raised, or it did not return a `gymnasium.Env`.
     """
-    return make_from_callable(load_callable(target), target, rendered=rendered)
+    return make_from_callable(load_callable(target, keywords), target, keywords, rendered=rendered)
 
 
 def _require_spaces(env: gymnasium.Env[Any, Any], name: str) -> None:

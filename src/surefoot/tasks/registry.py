@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gymnasium
 
 from surefoot.errors import UserError, suggest
+from surefoot.keywords import check_keywords
 from surefoot.tasks import tables
 from surefoot.tasks.gymnasium import (
     GymnasiumSimulation,
@@ -19,8 +20,11 @@ from surefoot.tasks.gymnasium import (
     make_mujoco,
     make_registered,
 )
+from surefoot.tasks.naming import arguments_text, callable_name
+from surefoot.tasks.partials import split_gymnasium_make, split_partial
 from surefoot.tasks.probes import PROBES
 from surefoot.tasks.targets import import_target, load_callable, require_callable
+from surefoot.tasks.third_party import how_to_register
 from surefoot.tasks.wrappers import Simulation, TaskEnv
 
 Suite = Literal["dmc", "myosuite", "gymnasium", "probe", "module", "callable"]
@@ -32,7 +36,8 @@ class Task:
 
     Attributes:
         name: "cheetah-run", "myo-key-turn-hard", "HalfCheetah-v5", "probe-action", "module:callable" as it was given,
-            or the "module:qualname" of a callable.
+            or that of a callable (`tasks.naming`), followed by `env_set` in parentheses: "Ant-v5(xml_file='ant.xml')".
+            Tasks with one name are the same task.
         suite: Source of the environment: "module" for a callable given by name, which other processes can find again,
             and "callable" for one that was passed.
         action_repeat: Control steps per decision.
@@ -43,6 +48,7 @@ class Task:
         observation_size: O, or None if it is unknown before the environment is made.
         action_size: A, or None likewise.
         benchmark: Whether it is one of the 15 DM Control or 10 MyoSuite tasks of the CrossQ + WN paper.
+        env_set: Keywords with which the environment is made.
         source: Factory of the author's `gymnasium.Env`, which takes `rendered` as `simulate` does; None for suites with
             another interface.
         simulate: Factory of the simulation behind `make`; with `rendered=True`, of one whose `camera` will be used.
@@ -58,6 +64,7 @@ class Task:
     observation_size: int | None = None
     action_size: int | None = None
     benchmark: bool = False
+    env_set: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
     source: Callable[..., gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
     simulate: Callable[..., Simulation] = field(kw_only=True, repr=False, compare=False)
 
@@ -78,24 +85,28 @@ class Task:
         return TaskEnv(self.simulate(), repeat)
 
 
-def get_task(target: str | Callable[[], gymnasium.Env[Any, Any]]) -> Task:
+def get_task(target: str | Callable[..., gymnasium.Env[Any, Any]], env_set: Mapping[str, Any] | None = None) -> Task:
     """Return a task without starting a simulator.
 
     Args:
         target: A name from `list_tasks` (ignoring case and the difference between - and _); a registered Gymnasium id;
             "module:callable" or "module:id", which import the module, also from the current directory; or a callable
-            without arguments that returns a `gymnasium.Env`.
+            that returns a `gymnasium.Env`, whose arguments `functools.partial` or `env_set` supply.
+            `functools.partial(gymnasium.make, id)` is the task of the id.
+        env_set: Keywords with which the environment is made: values that JSON can hold.
 
     Raises:
-        UserError: There is no such task, its module cannot be imported, or the callable needs arguments.
+        UserError: There is no such task, its module cannot be imported, it does not take these keywords, or the
+            callable needs others.
     """
+    keywords = {} if env_set is None else check_keywords(env_set)
     if not isinstance(target, str):
-        return _callable_task(target)
+        return _callable_task(target, keywords)
     if (task := _by_spelling().get(_spelling(target))) is not None:
-        return task
+        return _with_keywords(task, keywords)
     if ":" in target:
-        return _module_task(target)
-    return _registered_task(target, target)
+        return _module_task(target, keywords)
+    return _registered_task(target, target, keywords)
 
 
 @functools.cache
@@ -149,7 +160,7 @@ def _mujoco_tasks() -> list[Task]:
         _env_task(
             env_id,
             "gymnasium",
-            functools.partial(make_mujoco, env_id),
+            functools.partial(make_mujoco, env_id, {}),
             horizon=1000,
             observation_size=observation_size,
             action_size=action_size,
@@ -163,7 +174,7 @@ def _probe_tasks() -> list[Task]:
         _env_task(
             name,
             "probe",
-            functools.partial(make_from_callable, probe, name),
+            functools.partial(make_from_callable, probe, name, {}),
             discount=0.9,
             horizon=probe.episode_steps,
             observation_size=2,
@@ -173,37 +184,88 @@ def _probe_tasks() -> list[Task]:
     ]
 
 
-def _callable_task(factory: Callable[[], Any]) -> Task:
-    if not callable(factory):
-        raise UserError(f"a task is a name or a callable that returns a gymnasium.Env, got {factory!r}")
-    named = factory.func if isinstance(factory, functools.partial) else factory
-    qualname = getattr(named, "__qualname__", type(named).__qualname__)
-    name = f"{named.__module__}:{qualname}"
-    require_callable(factory, name)
-    return _env_task(name, "callable", functools.partial(make_from_callable, factory, name))
+def _with_keywords(task: Task, keywords: dict[str, Any]) -> Task:
+    """Return a task of the static table with keywords, which may change its sizes."""
+    if not keywords:
+        return task
+    if task.suite != "gymnasium":
+        raise UserError(
+            f"task '{task.name}' takes no keywords, got '{next(iter(keywords))}': registered Gymnasium ids and "
+            "module:callable do"
+        )
+    source = functools.partial(make_mujoco, task.name, keywords)
+    return _env_task(task.name, task.suite, source, keywords=keywords, horizon=_horizon(keywords, task.horizon))
 
 
-def _module_task(target: str) -> Task:
-    import_target(target)
+def _callable_task(given: Callable[..., Any], keywords: dict[str, Any]) -> Task:
+    if not callable(given):
+        raise UserError(f"a task is a name or a callable that returns a gymnasium.Env, got {given!r}")
+    if (registered := split_gymnasium_make(given)) is not None:
+        env_id, own = registered
+        return get_task(env_id, _merged(own, keywords, env_id))
+    factory, own = split_partial(given)
+    name = callable_name(factory)
+    keywords = _merged(own, keywords, name)
+    require_callable(factory, name, keywords)
+    return _env_task(
+        name, "callable", functools.partial(make_from_callable, factory, name, keywords), keywords=keywords
+    )
+
+
+def _merged(own: dict[str, Any], keywords: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the keywords of a partial and of ``env_set``.
+
+    Raises:
+        UserError: They give one keyword two values.
+    """
+    for key in own.keys() & keywords.keys():
+        if own[key] != keywords[key]:
+            raise UserError(
+                f"task '{name}' has two values of the keyword '{key}': {own[key]!r} in the callable, {keywords[key]!r} "
+                "in env_set"
+            )
+    return own | keywords
+
+
+def _module_task(target: str, keywords: dict[str, Any]) -> Task:
+    module = import_target(target)
     name = target.rpartition(":")[2]
+    if name not in gymnasium.registry and callable(register := getattr(module, "register_envs", None)):
+        with contextlib.suppress(Exception):  # a convention of packages that do not register ids on import
+            register()
     # A Python name may also be an id that the module has registered.
     if name in gymnasium.registry or "-" in name or "/" in name:
-        return _registered_task(name, target)
-    load_callable(target)  # errors show here instead of in every worker
-    return _env_task(target, "module", functools.partial(make_from_target, target))
+        return _registered_task(name, target, keywords)
+    load_callable(target, keywords)  # errors show here instead of in every worker
+    return _env_task(target, "module", functools.partial(make_from_target, target, keywords), keywords=keywords)
 
 
-def _registered_task(env_id: str, name: str) -> Task:
+def _registered_task(env_id: str, name: str, keywords: dict[str, Any]) -> Task:
     try:
         spec = gymnasium.spec(env_id)
     except gymnasium.error.Error as error:
-        reason = "" if isinstance(error, gymnasium.error.NameNotFound) else f" ({' '.join(str(error).split())})"
-        near = _with_colon(name) or suggest(env_id, [task.name for task in list_tasks()] + list(gymnasium.registry))
-        raise UserError(
-            f"unknown task '{name}'{near}{reason}; `surefoot tasks` lists the known names, any registered Gymnasium id "
-            "works too, and so does module:callable"
-        ) from error
-    return _env_task(name, "gymnasium", functools.partial(make_registered, spec), horizon=spec.max_episode_steps)
+        raise _unknown(env_id, name, error) from error
+    source = functools.partial(make_registered, spec, keywords)
+    return _env_task(name, "gymnasium", source, keywords=keywords, horizon=_horizon(keywords, spec.max_episode_steps))
+
+
+def _unknown(env_id: str, name: str, error: Exception) -> UserError:
+    if ":" not in name and (known := how_to_register(env_id)) is not None:
+        return UserError(f"unknown task '{name}': {known}")
+    reason = "" if isinstance(error, gymnasium.error.NameNotFound) else f" ({' '.join(str(error).split())})"
+    near = _with_colon(name) or suggest(env_id, [task.name for task in list_tasks()] + list(gymnasium.registry))
+    return UserError(
+        f"unknown task '{name}'{near}{reason}; `surefoot tasks` lists the known names, any registered Gymnasium id "
+        "works too, and so does module:callable"
+    )
+
+
+def _horizon(keywords: dict[str, Any], registered: int | None) -> int | None:
+    """Return the time limit of a registered environment; `gymnasium.make` has a keyword for it, -1 for none."""
+    steps = keywords.get("max_episode_steps")
+    if steps is None:
+        return registered
+    return steps if isinstance(steps, int) and steps > 0 else None
 
 
 def _with_colon(name: str) -> str:
@@ -218,12 +280,15 @@ def _env_task(
     suite: Suite,
     source: Callable[..., gymnasium.Env[Any, Any]],
     *,
+    keywords: Mapping[str, Any] | None = None,
     discount: float = 0.99,
     horizon: int | None = None,
     observation_size: int | None = None,
     action_size: int | None = None,
 ) -> Task:
     """Return the task of a `gymnasium.Env`, without action repeat."""
+    keywords = keywords or {}
+    name += arguments_text((), keywords)
     return Task(
         name=name,
         suite=suite,
@@ -232,6 +297,7 @@ def _env_task(
         horizon=horizon,
         observation_size=observation_size,
         action_size=action_size,
+        env_set=keywords,
         source=source,
         simulate=functools.partial(_simulate_env, source, name),
     )

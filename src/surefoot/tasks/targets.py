@@ -8,13 +8,14 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
 
 from surefoot.errors import UserError, suggest
 from surefoot.processes import import_path
+from surefoot.tasks.third_party import how_to_install
 from surefoot.tasks.tracebacks import describe_exception
 
 _EXPECTED = "expected module:callable or module:id, such as my_package.envs:make_env or my_package:MyEnv-v0"
@@ -48,11 +49,15 @@ def import_target(target: str) -> Any:
         ) from error
 
 
-def load_callable(target: str) -> Callable[[], Any]:
+def load_callable(target: str, keywords: Mapping[str, Any]) -> Callable[..., Any]:
     """Return the callable that "module:callable" names; the part after the colon may be a path of attributes.
 
+    Args:
+        target: "module:callable".
+        keywords: Keywords of the call.
+
     Raises:
-        UserError: There is no such module or attribute, or it cannot be called without arguments.
+        UserError: There is no such module or attribute, or it cannot be called with these keywords alone.
     """
     found = import_target(target)
     path = target.rpartition(":")[2]
@@ -67,19 +72,20 @@ def load_callable(target: str) -> Callable[[], Any]:
                 f"task '{target}': {where} has no attribute '{part}'{suggest(part, _choices(found))}; {_EXPECTED}"
             ) from None
         found, where = value, f"'{part}'"
-    require_callable(found, target)
+    require_callable(found, target, keywords)
     return found
 
 
-def require_callable(factory: object, name: str) -> None:
-    """Validate that an environment factory can be called without arguments.
+def require_callable(factory: object, name: str, keywords: Mapping[str, Any]) -> None:
+    """Validate that an environment factory can be called with these keywords.
 
     Args:
         factory: Object to validate.
         name: Name of the task, for the error message.
+        keywords: Keywords of the call.
 
     Raises:
-        UserError: It cannot be called, or needs arguments.
+        UserError: It cannot be called, needs other arguments, or has no such keyword.
     """
     if isinstance(factory, gymnasium.Env):
         raise UserError(
@@ -87,21 +93,52 @@ def require_callable(factory: object, name: str) -> None:
         )
     if not callable(factory):
         raise UserError(f"task '{name}' is {factory!r}, expected a callable that returns a gymnasium.Env")
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):
-        return  # some builtins have no signature
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if (parameters := _parameters(factory)) is None:
+        return
+    taken = _keywords_of(parameters)
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        for key in keywords:
+            if key not in taken:
+                raise UserError(f"task '{name}' {no_such_keyword(key, factory)}")
     needed = [
         parameter.name
         for parameter in parameters
-        if parameter.default is parameter.empty and parameter.kind not in variadic
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and (parameter.name not in keywords or parameter.kind is parameter.POSITIONAL_ONLY)
     ]
     if needed:
         raise UserError(
             f"task '{name}' needs the argument {needed[0]!r}, expected a callable that takes none: give it a default, "
-            "or write a function that passes it"
+            f"{HOW_TO_SET.format(needed[0])}, or write a function that passes it"
         )
+
+
+HOW_TO_SET = "pass --env-set {0}=VALUE (in Python, env_set={{{0!r}: VALUE}} or functools.partial)"
+"""How to give an environment a keyword."""
+
+
+def no_such_keyword(key: str, factory: object) -> str:
+    """Return the error about a keyword that a callable does not take, without the task's name."""
+    parameters = _parameters(factory)
+    if parameters is None:
+        return f"has no keyword '{key}'"
+    taken = _keywords_of(parameters)
+    expected = f", expected one of {', '.join(taken)}" if taken else ": it takes none"
+    return f"has no keyword '{key}'{suggest(key, taken) or expected}"
+
+
+def _parameters(factory: object) -> list[inspect.Parameter] | None:
+    """Return the parameters of a callable, or None if they are unknown."""
+    try:
+        return list(inspect.signature(factory).parameters.values())  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None  # some builtins have no signature
+
+
+def _keywords_of(parameters: list[inspect.Parameter]) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
 def _top_level_modules() -> frozenset[str]:
@@ -115,7 +152,7 @@ def _missing(module: str, missing: str | None) -> str:
         return f"the module '{module}' imports '{missing}', which is not installed"
     package, _, name = missing.rpartition(".")
     if not package:
-        near = suggest(name, _top_level_modules())
+        near = f"; {how}" if (how := how_to_install(name)) else suggest(name, _top_level_modules())
         return f"no module named '{missing}' here or among the installed packages{near}"
     path = getattr(sys.modules[package], "__path__", None)
     if path is None:

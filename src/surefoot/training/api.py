@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,9 @@ def train(
     """Train, save and evaluate.
 
     Args:
-        task: Task name (``surefoot tasks``), registered Gymnasium id, or zero-argument callable that returns a
-            gymnasium.Env with Box (or Dict of Box) observations and Box actions.
+        task: Task name (``surefoot tasks``), registered Gymnasium id, or callable that returns a gymnasium.Env with Box
+            (or Dict of Box) observations and Box actions; ``functools.partial`` or the setting ``env_set`` gives it
+            arguments.
         algorithm: Algorithm to train, by default CrossQ + WN as released (``crossq_wn_code()``).
         observer: Receiver of the run's events; by default one line is printed per evaluation.
         callbacks: Callbacks called during the run.
@@ -101,7 +103,7 @@ def train(
     config = TrainConfig(task=task, algorithm=algorithm or crossq_wn_code(), **settings)
     start_jax()
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
-    resolved = get_task(task)
+    resolved = get_task(task, config.env_set)
     check_free(absolute(config.out or next(_free_paths(resolved, config.algorithm))), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)
@@ -224,8 +226,7 @@ def _run(loop: TrainingLoop, stop: StopSignal, directory: RunDirectory) -> Run:
 
 def _free_paths(task: Task, algorithm: Algorithm) -> Iterator[Path]:
     """Yield runs/TASK-ALGORITHM-1 and so on, without existing ones."""
-    stem = f"{task.name}-{algorithm.name}".replace("/", "-").replace(":", "-").replace("<", "").replace(">", "")
-    stem = printable(stem)[:100]  # a name is limited to 255 bytes
+    stem = re.sub(r"[^\w.]+", "-", printable(f"{task.name}-{algorithm.name}"))[:100]  # a name is limited to 255 bytes
     paths = (Path("runs") / f"{stem}-{number}" for number in itertools.count(1))
     return (path for path in paths if not os.path.lexists(path))
 

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from surefoot.errors import UserError, suggest
+from surefoot.keywords import check_keywords
 from surefoot.machine import PrecisionChoice
 from surefoot.runs.layout import absolute
 
@@ -28,7 +29,7 @@ class Setting:
 
     Attributes:
         name: Field of ``TrainConfig``.
-        kind: Type of its values: int, bool, str, Path or ``PrecisionChoice``.
+        kind: Type of its values: int, bool, str, Path, ``PrecisionChoice`` or dict.
         default: Value of a run that does not set it.
         optional: Whether None is allowed.
         meaning: Meaning, as one phrase or sentence.
@@ -66,6 +67,8 @@ class Setting:
             raise UserError(f"{self.name} must be True or False, got {value!r:.200}")
         elif self.kind is PrecisionChoice and value not in (choices := get_args(PrecisionChoice)):
             raise UserError(f"{self.name} must be one of {', '.join(choices)}, got {value!r:.200}")
+        elif get_origin(self.kind) is dict:
+            return check_keywords(value, self.name) or None
         elif self.kind in (Path, str):
             try:
                 text = os.fspath(value)
@@ -186,6 +189,13 @@ class TrainConfig:
         None, "Run directory to create.", unit="PATH", hint="runs/TASK-ALGORITHM-NUMBER", recorded=False
     )
     overwrite: bool = _setting(False, "Replace a run that exists in the run directory.", recorded=False)
+    env_set: dict[str, Any] | None = _setting(
+        None,
+        "Keywords with which the environment is made, such as continuous=true: values as in TOML, or texts without "
+        "quotes. They are part of the task's name.",
+        unit="KEY=VALUE",
+        hint="none",
+    )
     init_from: Path | None = _setting(
         None,
         "Run directory whose networks and temperature the agents start with.",

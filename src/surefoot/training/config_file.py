@@ -31,6 +31,7 @@ def describe_run(config: TrainConfig, plan: Plan, task: Task, spaces: EnvSpaces)
         "suite": task.suite,
         "algorithm": to_data(config.algorithm),
         **{setting.name: getattr(config, setting.name) for setting in settings() if setting.recorded},
+        "env_set": dict(task.env_set) or None,  # also those of a callable's functools.partial
         "seeds": list(plan.seeds),
         "warm_start": plan.warm_start.to_data(),
         "spaces": spaces.to_data(),
@@ -69,7 +70,7 @@ def read_run(
         UserError: config.json is damaged, the task's own settings have changed since, or a change is not allowed.
     """
     check_names(changes, resume=True)
-    resolved = get_run_task(_entry(directory, "task", str), task)
+    resolved = get_run_task(_entry(directory, "task", str), task, directory.config.get("env_set"))
     stored = _read_config(directory, task or resolved.name)
     config = dataclasses.replace(stored, **changes)
     if config.env_steps < stored.env_steps:

@@ -239,7 +239,7 @@ def _task_of(directory: RunDirectory, task: str | Callable[[], Any] | None) -> t
         raise UserError(f"{where}: task is {name!r}, expected a name")
     if not isinstance(repeat, int) or isinstance(repeat, bool):
         raise UserError(f"{where}: resolved.action_repeat is {repeat!r}, expected a whole number")
-    return get_run_task(name, task), repeat
+    return get_run_task(name, task, config.get("env_set")), repeat
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,13 @@ _COMPARED_STEPS = 200
 _MEMORY_COPIES = 3
 
 
-def check_env(target: str | Callable[[], gymnasium.Env[Any, Any]], *, steps: int = 5_000, seed: int = 0) -> CheckReport:
+def check_env(
+    target: str | Callable[..., gymnasium.Env[Any, Any]],
+    *,
+    env_set: Mapping[str, Any] | None = None,
+    steps: int = 5_000,
+    seed: int = 0,
+) -> CheckReport:
     """Check with random actions that an environment has the properties training relies on.
 
     Runs `gymnasium.utils.env_checker.check_env`, `steps` env steps of random actions, about 1,500 more to compare
@@ -40,6 +46,7 @@ def check_env(target: str | Callable[[], gymnasium.Env[Any, Any]], *, steps: int
 
     Args:
         target: Argument of `get_task`: a name, a registered id, "module:callable", or a callable.
+        env_set: Keywords with which the environment is made, likewise.
         steps: Env steps of random actions; several times the time limit, so that the end of episodes is checked.
         seed: Seed of the first episode and of the actions.
 
@@ -54,7 +61,7 @@ def check_env(target: str | Callable[[], gymnasium.Env[Any, Any]], *, steps: int
         raise UserError(f"steps must be at least 1, got {steps}")
     if not 0 <= seed < 2**31 - 2**24:
         raise UserError(f"seed must be between 0 and 2**31 - 2**24 - 1, got {seed}")
-    task = get_task(target)
+    task = get_task(target, env_set)
     with preserve_generators(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # simulators repeat their warnings in every copy
         return _Check(task, seed).run(steps)

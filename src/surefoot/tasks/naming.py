@@ -1,0 +1,285 @@
+"""Names of callables that make environments, by function, code and arguments.
+
+A name is the same in every process that makes the same environment, since the seeds of episodes depend on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copyreg
+import dis
+import functools
+import hashlib
+import itertools
+import os
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.keywords import is_plain
+from surefoot.text import printable
+
+_MAX_ARGUMENTS = 80
+_MAX_NAME = 200
+_SCALARS = (type(None), bool, int, float, complex, str, bytes, types.EllipsisType, types.NotImplementedType)
+_NO_MEMBERS = frozenset(
+    {"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"}
+)
+"""Entries of a class that do not define what it does."""
+_RANDOM = "_np_random"
+"""Attribute of Gymnasium's spaces: a generator that is made, and changes, when they are sampled."""
+
+
+class _Unnameable(Exception):
+    """An object without a name that is the same in every process."""
+
+
+def callable_name(factory: Any) -> str:
+    """Return the name of a callable.
+
+    A function or class that its module holds under its own name is "module:name"; where the module is the main script,
+    the script's name stands for it. Others (lambdas, local functions, functions of interactive sessions) have a digest
+    of their code in addition. Arguments of a `functools.partial`, variables that a function captures and the state of
+    an object that is called follow in parentheses, those that are long with a digest instead of their end.
+
+    Raises:
+        UserError: An argument or a captured variable cannot be described.
+    """
+    try:
+        return _bounded(printable(_describe(factory, ())), _MAX_NAME)
+    except _Unnameable as error:
+        raise UserError(
+            f"the task cannot be named: {error}, so different environments could not be told apart: pass a function "
+            "defined at the top of a module, which makes what it needs"
+        ) from None
+
+
+def arguments_text(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:
+    """Return arguments in parentheses, as part of a task's name; an empty text if there are none."""
+    return _arguments(arguments, keywords, ())
+
+
+def _arguments(arguments: tuple[Any, ...], keywords: Mapping[str, Any], seen: tuple[int, ...]) -> str:
+    texts = [_describe(value, seen) for value in arguments]
+    texts += [f"{key}={_describe(keywords[key], seen)}" for key in sorted(keywords)]
+    return f"({_bounded(', '.join(texts), _MAX_ARGUMENTS)})" if texts else ""
+
+
+def _bounded(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 20]}...#{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:10]
+
+
+# ---------------------------------------------------------------- values
+
+
+def _describe(value: Any, seen: tuple[int, ...]) -> str:
+    """Return the text of a value; ``seen`` are the ids of the objects around it, which may contain themselves."""
+    if isinstance(value, _SCALARS) and type(value) in _SCALARS:
+        return repr(value)
+    if id(value) in seen:
+        return "..."
+    seen = (*seen, id(value))
+    match value:
+        case functools.partial():
+            return _describe(value.func, seen) + _arguments(value.args, value.keywords, seen)
+        case types.ModuleType():
+            return _module_name(value.__name__)
+        case types.FunctionType():
+            return _function(value, seen)
+        case types.MethodType():
+            return _method(value, seen)
+        case type():
+            return _class(value, seen)
+        case list() | tuple() | set() | frozenset() | dict() if type(value) in (list, tuple, set, frozenset, dict):
+            return _collection(value, seen)
+        case np.ndarray() if value.dtype.kind != "O":
+            content = np.ascontiguousarray(value).tobytes().hex()
+            return f"array({value.shape} {value.dtype} #{_digest(content)})"
+        case np.generic():
+            return f"{value.dtype}({value.item()!r})"
+        case os.PathLike():
+            return f"Path({os.fspath(value)!r})"
+    return _object(value, seen)
+
+
+def _collection(value: Any, seen: tuple[int, ...]) -> str:
+    if isinstance(value, dict):
+        entries = sorted(f"{_describe(key, seen)}: {_describe(entry, seen)}" for key, entry in value.items())
+        return f"{{{', '.join(entries)}}}"
+    texts = [_describe(entry, seen) for entry in value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(texts)}]" if isinstance(value, list) else f"({', '.join(texts)},)"
+    return f"{type(value).__name__}({', '.join(sorted(texts))})"  # the order of a set differs between processes
+
+
+def _object(value: Any, seen: tuple[int, ...]) -> str:
+    """Describe an object by its class and what pickle would store of it."""
+    name = getattr(value, "__qualname__", None)
+    if isinstance(name, str) and _is_found(value, name):  # a built-in function, or a decorated one
+        return f"{_module_name(value.__module__)}:{name}"
+    try:
+        reduced = value.__reduce_ex__(4)
+    except Exception as error:  # objects may raise anything
+        kind = type(value)
+        raise _Unnameable(
+            f"it holds a {kind.__module__}.{kind.__qualname__} ({' '.join(str(error).split())})"
+        ) from None
+    if isinstance(reduced, str):
+        return f"{_module_name(getattr(value, '__module__', ''))}:{reduced}"
+    make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+    if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+        make, *arguments = arguments
+    keywords = {}
+    if isinstance(state, dict) and all(isinstance(key, str) for key in state):
+        keywords = {key: entry for key, entry in state.items() if key != _RANDOM}
+    elif state is not None:
+        arguments = (*arguments, state)
+    arguments = (*arguments, *([list(items)] if items else []), *([dict(pairs)] if pairs else []))
+    return _describe(make, seen) + _arguments(tuple(arguments), keywords, seen)
+
+
+# ---------------------------------------------------------------- functions and classes
+
+
+def _function(function: types.FunctionType, seen: tuple[int, ...]) -> str:
+    name = f"{_module_name(function.__module__)}:{function.__qualname__}"
+    captured = _captured(function)
+    if _is_found(function, function.__qualname__):
+        if function.__module__ != "__main__":
+            return name
+        # A script may call one function with several values of a global variable.
+        captured = {key: value for key, value in captured.items() if is_plain(value)}
+        code = "" if _has_file() else f"#{_digest(_code(function.__code__, seen))}"
+        return name + code + _arguments((), captured, seen)
+    captured |= _defaults(function)
+    fixed = {key: value for key, value in captured.items() if isinstance(value, _FIXED)}
+    content = _code(function.__code__, seen) + _describe(fixed, seen)
+    varying = {key: value for key, value in captured.items() if key not in fixed}
+    return f"{name}#{_digest(content)}{_arguments((), varying, seen)}"
+
+
+_FIXED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+"""Kinds of captured values that are part of the code rather than arguments."""
+
+
+def _method(method: types.MethodType, seen: tuple[int, ...]) -> str:
+    owner = _describe(method.__self__, seen)
+    name = getattr(method.__func__, "__name__", "")
+    if getattr(method.__self__, name, None) == method:
+        return f"{owner}.{name}"
+    return f"{owner}.{_describe(method.__func__, seen)}"
+
+
+def _class(kind: type, seen: tuple[int, ...]) -> str:
+    name = f"{_module_name(kind.__module__)}:{kind.__qualname__}"
+    is_found = _is_found(kind, kind.__qualname__)
+    if is_found and (kind.__module__ != "__main__" or _has_file()):
+        return name
+    bases = [_describe(base, seen) for base in kind.__bases__]
+    members = {key: _member(value) for key, value in vars(kind).items() if key not in _NO_MEMBERS}
+    if is_found:  # of an interactive session: its code, without attributes, which may change
+        members = {key: value for key, value in members.items() if isinstance(value, types.FunctionType)}
+        content = [f"{key}: {_code(value.__code__, seen)}" for key, value in sorted(members.items())]
+    else:
+        slots = (types.GetSetDescriptorType, types.MemberDescriptorType)
+        content = [
+            f"{key}: {_describe(value, seen)}" for key, value in sorted(members.items()) if not isinstance(value, slots)
+        ]
+    return f"{name}#{_digest(repr((bases, content)))}"
+
+
+def _member(value: Any) -> Any:
+    if isinstance(value, staticmethod | classmethod):
+        return value.__func__
+    return (value.fget, value.fset, value.fdel) if isinstance(value, property) else value
+
+
+def _closure(function: types.FunctionType) -> dict[str, Any]:
+    captured = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            captured[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    return captured
+
+
+def _defaults(function: types.FunctionType) -> dict[str, Any]:
+    positional, code = function.__defaults__ or (), function.__code__
+    names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
+    return dict(zip(names, positional, strict=True)) | (function.__kwdefaults__ or {})
+
+
+_READ_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+_READ_CELL = ("LOAD_DEREF", "LOAD_FROM_DICT_OR_DEREF")
+"""Instructions of Python 3.12 and 3.13 that read a variable from outside a function."""
+
+
+def _captured(function: types.FunctionType) -> dict[str, Any]:
+    """Return the variables that a function reads from outside: "size", and "args.size" where it reads an attribute."""
+    names, cells = function.__globals__, _closure(function)
+    found: dict[str, Any] = {}
+    for code in _codes(function.__code__):
+        for read, following in itertools.pairwise((*dis.get_instructions(code), None)):
+            assert read is not None
+            variables = names if read.opname in _READ_GLOBAL else cells if read.opname in _READ_CELL else {}
+            if read.argval not in variables:
+                continue
+            key, value = read.argval, variables[read.argval]
+            if following is not None and following.opname == "LOAD_ATTR":
+                with contextlib.suppress(Exception):  # user code; the whole variable is captured
+                    key, value = f"{key}.{following.argval}", getattr(value, following.argval)
+            found[key] = value
+    return found
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def _code(code: types.CodeType, seen: tuple[int, ...]) -> str:
+    """Return what a function does, without its place in a file."""
+    constants = [
+        _code(constant, seen) if isinstance(constant, types.CodeType) else _describe(constant, seen)
+        for constant in code.co_consts
+    ]
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return repr((code.co_code.hex(), code.co_exceptiontable.hex(), counts, names, constants))
+
+
+# ---------------------------------------------------------------- modules
+
+
+def _is_found(value: Any, qualname: str) -> bool:
+    """Return whether a module holds this very object under its own name."""
+    found: Any = sys.modules.get(getattr(value, "__module__", None) or "")
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found is value and found is not None
+
+
+def _has_file() -> bool:
+    """Return whether this process runs a script or module, rather than an interactive session."""
+    return getattr(sys.modules["__main__"], "__file__", None) is not None
+
+
+def _module_name(name: str | None) -> str:
+    """Return the name of a module, and the one under which the main script could be imported."""
+    if name != "__main__" or not _has_file():
+        return name or "builtins"
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return spec.name if spec is not None else Path(str(main.__file__)).stem
