@@ -24,13 +24,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams": set(),
     "runs": {"text", "errors"},
     "policy": {"spaces", "runs", "errors"},
-    "tasks": {"streams", "signals", "spaces", "machine", "processes", "runs", "errors"},
+    "tasks": {"keywords", "text", "streams", "signals", "spaces", "machine", "processes", "runs", "errors"},
     "output": {"runs", "errors"},
     "model_card": {"text", "output", "policy", "runs", "errors"},
     "networks": {"machine", "types", "runs", "errors"},
     "replay": {"types", "runs", "errors"},
     "algorithms": {"machine", "networks", "replay", "types", "runs", "errors"},
     "training": {
+        "keywords",
         "text",
         "spaces",
         "streams",
@@ -76,6 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {
+        "keywords",
         "text",
         "control_groups",
         "streams",
@@ -94,6 +96,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"text", "output", "machine", "processes", "runs", "errors"},
     "video": {"spaces", "output", "machine", "processes", "tasks", "policy", "runs", "errors"},
     "cli": {
+        "keywords",
         "text",
         "streams",
         "signals",

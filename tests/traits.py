@@ -144,3 +144,13 @@ class Picture(Reach):
         picture = np.full((4, 4, 3), self.t, np.uint8)
         picture[0, :, 0] = np.clip(100.0 * np.array([self.x, -self.x, self.goal, -self.goal]), 0, 255)
         return picture
+
+
+class NeedsKeyword(Reach):
+    """Cannot be made without a keyword, which is the goal."""
+
+    def __init__(self, goal_scale: float) -> None:
+        self.goal_scale = goal_scale
+
+    def observe(self) -> Any:
+        return np.array([self.x, self.goal_scale], np.float32)

@@ -37,7 +37,7 @@ def test_train_passes_every_option(api: FakeApi) -> None:
         "train dog-run --algorithm sac --utd 5 --set batch-size=64 --num-seeds 10 --env-steps 1_000_000 --seed 7 "
         "--evaluate-every 10 --evaluation-episodes 2 --checkpoint-every 20 --log-every 30 --diagnose-every 40 "
         "--precision bf16 --overlap --curvature --replay-capacity 9_000 --env-workers 0 --out runs/dog --overwrite "
-        "--init-from runs/cat --init-replay --prefill D4RL/dog/human-v0"
+        "--init-from runs/cat --init-replay --prefill D4RL/dog/human-v0 --env-set size=[3,4] --env-set kind=a"
     )
     assert main(line.split()) == 0
     ((_, task, options),) = api.calls
@@ -62,6 +62,7 @@ def test_train_passes_every_option(api: FakeApi) -> None:
         "init_from": Path("runs/cat"),
         "init_replay": True,
         "prefill": "D4RL/dog/human-v0",
+        "env_set": {"size": [3, 4], "kind": "a"},
         "callbacks": [],
     }
 
@@ -69,10 +70,11 @@ def test_train_passes_every_option(api: FakeApi) -> None:
 def test_last_of_repeated_options_applies(api: FakeApi) -> None:
     """`make train ARGS=...` appends to its own defaults and relies on this."""
     arguments = "--utd 2 --env-steps 44_000 --set discount=0.5 --utd=3 --env_steps 5 --set discount=0.9"
+    arguments += " --env-set a=1 --env_set a=2"
     assert main(["train", "cheetah-run", *arguments.split()]) == 0
     ((_, _, options),) = api.calls
     algorithm = options["algorithm"]
-    assert (algorithm.utd, algorithm.discount, options["env_steps"]) == (3, 0.9, 5)
+    assert (algorithm.utd, algorithm.discount, options["env_steps"], options["env_set"]) == (3, 0.9, 5, {"a": 2})
 
 
 def test_set_replaces_parts_and_their_values(api: FakeApi) -> None:

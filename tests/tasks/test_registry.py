@@ -119,7 +119,7 @@ def test_registered_ids_and_callables():
     task = get_task(zoo.terminating)
     assert (task.name, task.suite) == ("tests.tasks.zoo:terminating", "callable")
     assert (task.action_repeat, task.discount, task.score_metric) == (1, 0.99, "return")
-    assert get_task(zoo.failing(zoo.raises)).name == "tests.tasks.zoo:Counter"
+    assert get_task(zoo.failing(zoo.raises)).name == "tests.tasks.zoo:Counter(False, tests.tasks.zoo:raises)"
 
 
 def test_invalid_task_types():

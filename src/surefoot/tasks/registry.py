@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Task:
         action_size: A, or None likewise.
         benchmark: Whether it is one of the 15 DM Control or 10 MyoSuite tasks of the CrossQ + WN paper.
         env_set: Keywords with which the environment is made.
+        note: Line for the user about what the name does not tell apart, or None.
         source: Factory of the author's `gymnasium.Env`, which takes `rendered` as `simulate` does; None for suites with
             another interface.
         simulate: Factory of the simulation behind `make`; with `rendered=True`, of one whose `camera` will be used.
@@ -65,6 +67,7 @@ class Task:
     action_size: int | None = None
     benchmark: bool = False
     env_set: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
+    note: str | None = field(default=None, kw_only=True, repr=False, compare=False)
     source: Callable[..., gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
     simulate: Callable[..., Simulation] = field(kw_only=True, repr=False, compare=False)
 
@@ -204,12 +207,11 @@ def _callable_task(given: Callable[..., Any], keywords: dict[str, Any]) -> Task:
         env_id, own = registered
         return get_task(env_id, _merged(own, keywords, env_id))
     factory, own = split_partial(given)
-    name = callable_name(factory)
+    name, note = callable_name(factory)
     keywords = _merged(own, keywords, name)
     require_callable(factory, name, keywords)
-    return _env_task(
-        name, "callable", functools.partial(make_from_callable, factory, name, keywords), keywords=keywords
-    )
+    source = functools.partial(make_from_callable, factory, name, keywords)
+    return dataclasses.replace(_env_task(name, "callable", source, keywords=keywords), note=note)
 
 
 def _merged(own: dict[str, Any], keywords: dict[str, Any], name: str) -> dict[str, Any]:

@@ -189,7 +189,8 @@ class TrainingLoop:
             precision=self._config.precision,
         )
         self._events.on_start(started)
-        for line in (f(self._config.algorithm, self._plan) for f in (unreached_resets, slow_temperature)):
+        notes = (f(self._config.algorithm, self._plan) for f in (unreached_resets, slow_temperature))
+        for line in (self._task.note, *notes):
             if line is not None:
                 self._events.on_message(line)
 
