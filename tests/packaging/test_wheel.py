@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import textwrap
+import venv
 import zipfile
 from pathlib import Path
 
@@ -140,6 +142,32 @@ def test_wheel_resumes_evaluates_and_acts(alone: Path, trained: Path) -> None:
     """
     done = python(alone, trained, code)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_numpy_and_the_wheel_alone_play_a_policy(built: Path, trained: Path, tmp_path: Path) -> None:
+    """As docs/deploy.md installs it."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    own = tmp_path / "venv" / "bin" / "python"
+    (wheel,) = built.glob("*.whl")
+    for arguments in (["numpy>=2.1"], ["--no-deps", str(wheel)]):
+        command = [str(own), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        if done.returncode and "numpy>=2.1" in arguments:
+            pytest.skip(f"NumPy cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, done.stderr[-2000:]
+    shutil.copytree(trained / "run" / "policy", tmp_path / "policy")
+    code = """
+        import importlib.metadata
+        import surefoot
+        assert {one.name.lower() for one in importlib.metadata.distributions()} == {"numpy", "pip", "surefoot"}
+        policy = surefoot.load_policy("policy")
+        assert policy([0.5, 1.0]).shape == (1,)
+        print(policy)
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(own), "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("Policy(task='probe-action', algorithm="), done.stderr[-2000:]
 
 
 def test_missing_extra_error_is_one_line_and_nothing_is_written(alone: Path, trained: Path) -> None:

@@ -17,6 +17,7 @@ from surefoot.policy import PolicySpec, load_policy, save_policy
 from surefoot.runs import RunDirectory
 from surefoot.runs.arrays import read_arrays, write_arrays
 from surefoot.runs.atomic import digest_of
+from tests.flat_spaces import flat_spaces
 
 
 @pytest.fixture
@@ -58,6 +59,18 @@ def test_policy_loads_from_a_run_directory(tmp_path, spec, arrays):
         load_policy(tmp_path / "absent")
 
 
+def test_repr_names_task_sizes_and_seeds(folder, spec, arrays, tmp_path):
+    assert repr(load_policy(folder)) == (
+        "Policy(task='cheetah-run', algorithm='crossq-wn', seed=8 of (7, 8, 9), env_steps=1,000, score=0.75, "
+        "observation=(5,) float32, action=(2,) float32, layers=5-6-6-2, parameters=122)"
+    )
+    parts = {f"part {number}": [1] for number in range(3)} | {"camera": [2, 1]}
+    changed = spec | {"spaces": flat_spaces(parts, [-2.0, 0.1], [1.0, 0.7]), "scores": [None] * 3}
+    save_policy(tmp_path / "other", changed, arrays)
+    shown = repr(load_policy(tmp_path / "other"))
+    assert "seed=7 of (7, 8, 9), env_steps=1,000, observation={part 0: (1,) float32, part 1:" in shown
+
+
 def test_policy_loads_and_acts_with_only_numpy(folder):
     script = """
         import importlib.metadata, json, sys
@@ -65,7 +78,9 @@ def test_policy_loads_and_acts_with_only_numpy(folder):
         installed = importlib.metadata.packages_distributions()
         sys.modules.update({name: None for name in installed if name not in allowed})
         import surefoot
-        print(json.dumps(surefoot.load_policy(sys.argv[1])([1.0] * 5).tolist()))
+        policy = surefoot.load_policy(sys.argv[1])
+        assert repr(policy).startswith("Policy(task=") and policy.batch([[1.0] * 5] * 3).shape == (3, 2)
+        print(json.dumps(policy([1.0] * 5).tolist()))
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

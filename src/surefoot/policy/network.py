@@ -84,6 +84,17 @@ def finite_seeds(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.all([(np.abs(a) <= largest).reshape(len(a), -1).all(axis=1) for a in arrays.values()], axis=0)
 
 
+def layer_widths(layers: Sequence[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> list[int]:
+    """Return the number of outputs of every dense layer in order, given the arrays of one seed."""
+    widths: list[int] = []
+    for layer in layers:
+        if layer["op"] == "dense":
+            widths.append(arrays[f"{layer['name']}/kernel"].shape[1])
+        elif layer["op"] == "residual":
+            widths += layer_widths(layer["layers"], arrays)
+    return widths
+
+
 def build(layers: Sequence[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> Layer:
     """Return the layers as one function, given the float32 arrays of one seed."""
     steps = [_build_one(layer, arrays) for layer in layers]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.errors import UserError
-from surefoot.policy.network import build, build_dense, build_std
+from surefoot.policy.network import build, build_dense, build_std, layer_widths
 from surefoot.policy.spec import PolicySpec
 
 type Observation = ArrayLike | Mapping[str, Any] | tuple[Any, ...]
@@ -47,10 +47,24 @@ class Policy:
         self.score = spec.scores[index]
         own = {name: array[index].astype(np.float32) for name, array in arrays.items()}
         head = spec.layers[-1]
+        self._seeds = spec.seeds
+        widths = [self.observation_size, *layer_widths(spec.layers[:-1], own), self.action_size]
+        self._layers = "-".join(map(str, widths))
+        self._num_parameters = sum(a.size for name, a in own.items() if not name.endswith(("/mean", "/var")))
         self._body = build(spec.layers[:-1], own)
         self._mean = build_dense(head["mean"], own)
         self._std = build_std(head, own)
         self.reseed(self.seed)
+
+    def __repr__(self) -> str:
+        others = f" of {self._seeds}" if len(self._seeds) > 1 else ""
+        score = "" if self.score is None else f", score={self.score:.4g}"
+        action = self.spaces.action
+        return (
+            f"Policy(task={self.task!r}, algorithm={self.algorithm!r}, seed={self.seed}{others}, "
+            f"env_steps={self.env_steps:,}{score}, observation={self.spaces.observation_text}, "
+            f"action={action.shape} {action.dtype}, layers={self._layers}, parameters={self._num_parameters:,})"
+        )
 
     def reseed(self, seed: int) -> None:
         """Reset the generator of stochastic actions; a loaded policy starts with its training seed."""

@@ -16,6 +16,8 @@ from surefoot.spaces.parts import ObservationPart
 from surefoot.spaces.validation import MAX_SIZE, UnsupportedSpace, as_numbers, invalid, require_fields
 
 _MAX_KEY = 500
+_SHOWN = 6
+"""Arrays of an observation that its text names."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class EnvSpaces:
         """Keys of a Dict or Tuple observation in the order of concatenation; None for one array."""
         keys = tuple(part.key for part in self.observation if part.key is not None)
         return keys or None
+
+    @property
+    def observation_text(self) -> str:
+        """Keys, shapes and dtypes of an observation on one line."""
+        if self.observation_keys is None:
+            return f"{self.observation[0].shape} {self.observation[0].dtype}"
+        shown = [f"{part.key}: {part.shape} {part.dtype}" for part in self.observation[:_SHOWN]]
+        more = len(self.observation) - _SHOWN
+        return f"{{{', '.join(shown)}{f' and {more} more' if more > 0 else ''}}}"
 
     @functools.cached_property
     def stored_dtype(self) -> Literal["float32", "uint8"]:
