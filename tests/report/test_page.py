@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,14 +176,64 @@ def test_print_layout_is_light_and_fits_the_paper(opened: webdriver.Chrome) -> N
     assert not opened.find_element(By.CSS_SELECTOR, ".controls").is_displayed()
 
 
-def test_plots_fit_a_narrow_window(opened: webdriver.Chrome) -> None:
-    size = opened.get_window_size()
-    opened.set_window_size(600, 1200)
+def test_page_offers_no_upload(opened: webdriver.Chrome) -> None:
+    buttons = opened.execute_script("return [...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)")
+    assert "Zoom in" in buttons
+    assert [button for button in buttons if re.search("share|cloud|studio|edit|plotly", button, re.IGNORECASE)] == []
+    assert plot(opened, "curves", "_context.plotlyServerURL") == ""
+    assert not opened.execute_script(
+        "return [...document.querySelectorAll('a')].some((a) => a.href.startsWith('http'))"
+    )
+
+
+BOXES = """
+const figure = document.getElementById(arguments[0]);
+const box = (e) => (({ left, top, right, bottom }) => [left, top, right, bottom])(e.getBoundingClientRect());
+const boxes = (selector) => [...figure.querySelectorAll(selector)].map(box).filter((b) => b[2] > b[0]);
+return [box(figure), ...[".legendtext", ".xtick", ".ytick", ".infolayer text[class$=title]"].map(boxes)];
+"""
+
+
+@pytest.mark.parametrize("view", ["DM Control, 2 tasks", "cheetah-run"])
+def test_plots_are_readable_in_a_narrow_window(view: str, opened: webdriver.Chrome) -> None:
+    size = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
-        WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") < 600)
+        choose(opened, "view", view)
+        WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") < 400)
         assert opened.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        for name in ("curves", "utd", "clock", "diagnostics", *(["profile"] if view.endswith("tasks") else [])):
+            figure, legend, x_ticks, y_ticks, titles = opened.execute_script(BOXES, name)
+            texts = x_ticks + y_ticks + titles
+            lowest = max(box[3] for box in x_ticks + titles)
+            assert legend, name
+            assert all(box[1] >= lowest and box[3] <= figure[3] for box in legend), name
+            assert all(figure[0] <= box[0] and box[2] <= figure[2] + 1 for box in texts), name
+            assert [(a, b) for a, b in itertools.combinations(texts, 2) if overlap(a, b)] == [], name
+            assert plot(opened, name, "_fullLayout._size.w") > 220, name
     finally:
-        opened.set_window_size(size["width"], size["height"])
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def overlap(a: list[float], b: list[float]) -> bool:
+    """Whether two boxes (left, top, right, bottom) overlap by more than a pixel."""
+    return min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 1
+
+
+def test_no_printed_figure_is_higher_than_a_page(opened: webdriver.Chrome) -> None:
+    choose(opened, "view", "walker-run")
+    opened.execute_script(
+        "const view = data.views[byId('view').value];"
+        "view.diagnostics = Array.from({ length: 14 }, () => view.diagnostics[0]);"
+    )
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
+    WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") == 690)
+    script = "return [...document.querySelectorAll('.figure')].map((e) => [e.id, e.clientHeight])"
+    drawn = dict(opened.execute_script(script))
+    assert max(drawn.values()) <= 960
+    assert [name for name in drawn if name.startswith("diagnostics")] == ["diagnostics", "diagnostics-9"]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    WebDriverWait(opened, 10).until(lambda b: not b.find_elements(By.ID, "diagnostics-9"))
 
 
 def test_page_prints_to_pdf(opened: webdriver.Chrome) -> None:

@@ -10,7 +10,10 @@ const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i,
 const seeds = (count) => `${count} seed${String(count) === "1" ? "" : "s"}`;
 const seedCounts = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)}${own.length > 1 ? " each" : ""}` :
   own.map((one) => `${one.label} ${seeds(one.seeds)}`).join(", ");
-const options = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// Nothing on the page leads to a server: Plotly would offer to upload a chart.
+const options = { displaylogo: false, showSendToCloud: false, showEditInChartStudio: false, showLink: false, plotlyServerURL: "",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud", "sendDataToCloud", "editInChartStudio"] };
+const narrowest = 700, letter = 6.4, legendRow = 17, paperHeight = 960;
 
 function look() {
   const night = dark.matches && !onPaper;
@@ -33,11 +36,50 @@ function layout(x, y, more) {
     xaxis: axis(x), yaxis: axis(y) }, more);
 }
 
+// Before printing, only the window can be measured; an A4 or letter page has 690 pixels between its margins.
+const widthOf = (id) => !onPaper ? byId(id).clientWidth : byId(id).closest(".pair") ? 335 : 690;
+const isNarrow = (id) => onPaper || widthOf(id) < narrowest;
+
+function wrapped(text, letters) {
+  const lines = [""];
+  for (const word of String(text).split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + word.length >= letters) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines.map(plain).join("<br>");
+}
+
+// Puts the legend in columns below a figure whose axes are `plot` pixels high, and returns the figure's height.
+function legendBelow(id, drawn, shape, plot) {
+  const own = drawn.filter((trace) => trace.showlegend !== false);
+  const room = widthOf(id) - 45;
+  own.forEach((trace) => { trace.name = wrapped(trace.label, room / letter); });
+  const lines = own.map((trace) => trace.name.split("<br>"));
+  const longest = letter * Math.max(1, ...lines.flat().map((line) => line.length));
+  const columns = Math.max(1, Math.min(own.length, Math.floor(widthOf(id) / (longest + 45))));
+  let rows = 0;
+  for (let i = 0; i < own.length; i += columns) rows += Math.max(...lines.slice(i, i + columns).map((line) => line.length));
+  const below = 58, top = shape.margin.t;
+  Object.assign(shape.margin, { b: below + 12 + legendRow * rows });
+  Object.assign(shape, { showlegend: true, legend: { orientation: "h", x: -shape.margin.l / (widthOf(id) - shape.margin.l - shape.margin.r), xanchor: "left",
+    y: -below / plot, yanchor: "top", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0, entrywidth: widthOf(id) / columns - 45, maxheight: 9999 } });
+  return top + plot + shape.margin.b;
+}
+
+// Labels of algorithms on a vertical axis, and the height of all of them.
+function rowLabels(id, labels) {
+  const narrow = isNarrow(id);
+  const texts = labels.map((label) => wrapped(label, narrow ? 24 : 40));
+  const lines = Math.max(1, ...texts.map((text) => text.split("<br>").length));
+  return { texts: texts, size: narrow ? 9 : 12, height: labels.length * (narrow ? Math.max(26, 8 + 12 * lines) : 11 + 15 * lines) };
+}
+
 // A curve and its interval toggle together, by the name in the legend.
 function traces(label, x, band, custom, hover, more) {
   const style = data.styles[label];
   const edge = { x: x, legendgroup: label, hoverinfo: "skip", line: { width: 0 }, mode: "lines", showlegend: false };
-  const curve = { x: x, y: band.value, name: plain(label), legendgroup: label, mode: "lines+markers",
+  const curve = { x: x, y: band.value, name: plain(label), label: label, legendgroup: label, mode: "lines+markers",
     line: { color: style.colour, dash: style.dash, width: 2 },
     marker: { symbol: style.marker, size: 6, color: style.colour, maxdisplayed: 12 },
     customdata: custom, hovertemplate: hover };
@@ -46,12 +88,11 @@ function traces(label, x, band, custom, hover, more) {
     Object.assign(curve, more)];
 }
 
-// Sizes are explicit, since an existing plot would keep its own. Before printing, only the window can be measured; an A4
-// or letter page has 690 pixels between its margins.
+// Sizes are explicit, since an existing plot would keep its own.
 function draw(id, drawn, shape, height) {
-  const paper = byId(id).closest(".pair") ? 335 : 690;
-  byId(id).style.height = `${height}px`;
-  Plotly.react(id, drawn, Object.assign(shape, { height: height, width: onPaper ? paper : byId(id).clientWidth }), options);
+  const high = onPaper ? Math.min(height, paperHeight) : height;
+  byId(id).style.height = `${high}px`;
+  Plotly.react(id, drawn, Object.assign(shape, { height: high, width: widthOf(id) }), options);
 }
 
 function drawCurves(view) {
@@ -68,18 +109,20 @@ function drawCurves(view) {
   const dashes = ["dot", "dash", "dashdot", "longdash", "longdashdot"];
   shown.forEach((curve, i) => {
     const near = curve.env_steps.filter((step) => step <= last * 1.001).length;
-    drawn.push({ x: curve.env_steps.slice(0, near), y: curve.score.slice(0, near), name: plain(curve.label),
+    drawn.push({ x: curve.env_steps.slice(0, near), y: curve.score.slice(0, near), name: plain(curve.label), label: curve.label,
       mode: "lines+markers", line: { color: look().grey, width: 1, dash: dashes[i % 5] },
-      marker: { size: 4, symbol: i, color: look().grey, maxdisplayed: 8 }, opacity: 0.8, legend: "legend2",
+      marker: { size: 4, symbol: i, color: look().grey, maxdisplayed: 8 }, opacity: 0.8, legend: isNarrow("curves") ? "legend" : "legend2",
       hovertemplate: `%{y:.3f} at %{x:,}<br>${seeds(curve.num_seeds)}, ${plain(curve.source)}<extra>%{fullData.name}</extra>` });
   });
   const style = look();
   const shape = layout(wall ? "wall-clock of a run, minutes" : "env steps", `score, ${name}`, { showlegend: true });
+  let height = Math.max(460, 110 + 19 * (view.lines.length + shown.length + 2));
   const legend = { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0 };
   shape.legend = Object.assign({ y: 1, yanchor: "top" }, legend);
   shape.legend2 = Object.assign({ y: 0, yanchor: "bottom", title: { text: "published; protocols differ", font: { color: style.grey, size: 11 } } },
     legend, { font: { size: 10, color: style.grey } });
-  draw("curves", drawn, shape, Math.max(460, 110 + 19 * (view.lines.length + shown.length + 2)));
+  if (isNarrow("curves")) height = legendBelow("curves", drawn, shape, 320);
+  draw("curves", drawn, shape, height);
   byId("curves-caption").textContent = `${view.title}. ${name === "IQM" ? "IQM" : "Mean"} over all runs, ${data.interval}. ` +
     `${seedCounts(view.lines)}${view.suite ? " per task" : ""}.` +
     (shown.length ? ` Thin and grey: IQM of published curves. ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
@@ -99,17 +142,19 @@ function drawFinals(view) {
   byId("profile-box").hidden = !view.profiles.length;
   byId("improvement-box").hidden = !view.improvement.labels.length;
   const rows = view.finals.slice().reverse();
-  const bars = { type: "bar", orientation: "h", y: rows.map((r) => plain(r.label)), x: rows.map((r) => r.score.value),
+  const labels = rowLabels("bars", rows.map((r) => r.label));
+  const bars = { type: "bar", orientation: "h", y: labels.texts, x: rows.map((r) => r.score.value),
     error_x: errors(rows, { color: look().ink }), marker: { color: rows.map((r) => data.styles[r.label].colour), opacity: 0.85 },
     customdata: custom(rows), hovertemplate: `${scoreOf}<extra>%{y}</extra>` };
   const shape = layout("score, IQM", "", { bargap: 0.35 });
-  Object.assign(shape.yaxis, { ticks: "", showgrid: false });
-  draw("bars", [bars], shape, Math.max(220, 90 + 26 * rows.length));
+  Object.assign(shape.yaxis, { ticks: "", showgrid: false, tickfont: { size: labels.size } });
+  draw("bars", [bars], shape, Math.max(220, 90 + labels.height));
   if (view.utd) drawUtd(view);
   const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>";
   if (view.profiles.length) {
     const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
-    draw("profile", drawn, layout("score", "fraction of runs above it"), 340);
+    const shape = layout("score", "fraction of runs above it");
+    draw("profile", drawn, shape, legendBelow("profile", drawn, shape, 250));
   }
   if (view.improvement.labels.length) drawImprovement(view.improvement);
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
@@ -122,44 +167,50 @@ function drawUtd(view) {
   const drawn = families.map((family) => {
     const rows = view.finals.filter((final) => final.family === family).sort((a, b) => a.utd - b.utd);
     const style = data.styles[rows[0].label];
-    return { x: rows.map((r) => r.utd), y: rows.map((r) => r.score.value), name: plain(family), mode: "lines+markers",
+    return { x: rows.map((r) => r.utd), y: rows.map((r) => r.score.value), name: plain(family), label: family, mode: "lines+markers",
       error_y: errors(rows, { color: style.colour }), line: { color: style.colour, dash: style.dash, width: 2 },
       marker: { symbol: style.marker, size: 9, color: style.colour }, customdata: custom(rows),
       hovertemplate: `${scoreOf} at UTD %{x}<extra>%{fullData.name}</extra>` };
   });
   const ticks = [...new Set(view.finals.map((final) => final.utd))].sort((a, b) => a - b);
-  const shape = layout("", "score, IQM", { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 11 } } });
+  const shape = layout("", "score, IQM");
   shape.xaxis = axis("updates per agent step (UTD)", { type: "log", tickvals: ticks, ticktext: ticks.map(String) });
-  draw("utd", drawn, shape, 340);
+  draw("utd", drawn, shape, legendBelow("utd", drawn, shape, 250));
 }
 
 function drawImprovement(own) {
-  const names = own.labels.map(plain);
+  const rows = rowLabels("improvement", own.labels);
+  const names = rows.texts;
+  const short = own.labels.map((label) => plain(label.length > 16 ? `${label.slice(0, 15)}…` : label));
+  const cell = (widthOf("improvement") - 140) / names.length;
   const value = own.matrix.map((row) => row.map((cell) => cell[0]));
   const shown = value.map((row) => row.map((v) => (v === null ? "" : v.toFixed(2))));
-  const drawn = { type: "heatmap", x: names, y: names, z: value, zmin: 0, zmax: 1, text: shown, texttemplate: "%{text}",
+  const drawn = { type: "heatmap", x: names, y: names, z: value, zmin: 0, zmax: 1, text: shown, texttemplate: cell < 20 ? "" : "%{text}", textfont: { size: cell < 32 ? 9 : 12 },
     customdata: own.matrix, colorscale: [[0, "#d55e00"], [0.5, dark.matches && !onPaper ? "#30363d" : "#f6f8fa"], [1, "#0072b2"]],
     showscale: false, xgap: 1, ygap: 1, hoverongaps: false,
     hovertemplate: "P(%{y} > %{x}) = %{z:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>" };
   const shape = layout("", "");
-  Object.assign(shape.xaxis, { showgrid: false, tickangle: -35, ticks: "" });
-  Object.assign(shape.yaxis, { showgrid: false, autorange: "reversed", ticks: "" });
-  draw("improvement", [drawn], shape, Math.max(260, 120 + 26 * names.length));
+  Object.assign(shape.xaxis, { showgrid: false, tickangle: rows.size < 12 ? -90 : -35, ticks: "", tickvals: names, ticktext: short, tickfont: { size: rows.size } });
+  Object.assign(shape.yaxis, { showgrid: false, autorange: "reversed", ticks: "", tickfont: { size: rows.size } });
+  draw("improvement", [drawn], shape, Math.max(260, 120 + rows.height));
 }
 
 function drawClock(view) {
-  const one = (key, unit, at) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(final.label),
+  const one = (key, unit, at) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(final.label), label: final.label,
     error_y: errors([final], { color: data.styles[final.label].colour }), mode: "markers", customdata: custom([final]),
     legendgroup: final.label, showlegend: !at, xaxis: `x${at}`, yaxis: `y${at}`,
     marker: { color: data.styles[final.label].colour, symbol: data.styles[final.label].marker, size: 11 },
     hovertemplate: `${scoreOf}<br>%{x:,.4~g} ${unit}<extra>%{fullData.name}</extra>` }));
-  const shape = layout("", "score, IQM", { showlegend: true, grid: { rows: 1, columns: 2, pattern: "independent", xgap: 0.14 },
+  const stacked = widthOf("clock") < narrowest - 100;
+  const shape = layout("", "score, IQM", { showlegend: true,
+    grid: Object.assign({ pattern: "independent" }, stacked ? { rows: 2, columns: 1, ygap: 0.3 } : { rows: 1, columns: 2, xgap: 0.14 }),
     legend: { x: 1.01, xanchor: "left", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0 } });
   shape.xaxis = axis("wall-clock of a run, minutes", { rangemode: "tozero" });
   shape.xaxis2 = axis("env steps per second, all seeds of a run", { rangemode: "tozero" });
-  shape.yaxis2 = axis("", { matches: "y" });
+  shape.yaxis2 = axis(stacked ? "score, IQM" : "", { matches: "y" });
   const drawn = one((f) => f.wall_seconds / 60, "min", "").concat(one((f) => f.env_steps_per_second, "env steps/s", "2"));
-  draw("clock", drawn, shape, Math.max(340, 90 + 20 * view.finals.length));
+  const height = Math.max(340, 90 + 20 * view.finals.length);
+  draw("clock", drawn, shape, isNarrow("clock") ? legendBelow("clock", drawn, shape, stacked ? 480 : 250) : height);
   byId("clock-caption").textContent = `${view.title}: one point for each algorithm, with its ${data.interval}; ` +
     `${seedCounts(view.finals)}${view.suite ? " per task" : ""}. Means over runs, evaluations included; ` +
     "a run trains its seeds together. Machines differ: see the device in the tables.";
@@ -177,19 +228,33 @@ function drawDiagnostics(view) {
     `seed; ${seedCounts(counts)}${view.suite ? " per task" : ""}.`;
 }
 
+// On paper, a figure has the panels of at most one page.
 function drawPanels(id, own) {
-  const columns = Math.min(own.length, !onPaper && byId(id).clientWidth < 700 ? 1 : 3);
+  const size = onPaper ? 9 : own.length;
+  document.querySelectorAll(`[data-continues="${id}"]`).forEach((part) => { Plotly.purge(part); part.remove(); });
+  for (let start = 0; start < own.length; start += size) {
+    if (start) {
+      const part = document.createElement("div");
+      Object.assign(part, { id: `${id}-${start}`, className: "figure" });
+      part.dataset.continues = id;
+      (document.querySelector(`[data-continues="${id}"]:last-of-type`) || byId(id)).after(part);
+    }
+    drawPanel(start ? `${id}-${start}` : id, own.slice(start, start + size));
+  }
+}
+
+function drawPanel(id, own) {
+  const columns = Math.min(own.length, !onPaper && widthOf(id) < narrowest ? 1 : 3);
   const rows = Math.ceil(own.length / columns);
-  const shape = layout("", "", { showlegend: true, annotations: [], margin: { l: 45, r: 15, t: 40, b: 40 },
-    grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 },
-    legend: { orientation: "h", y: 1 + 0.16 / rows, yanchor: "bottom", font: { size: 11 } } });
+  const shape = layout("", "", { annotations: [], margin: { l: 45, r: 15, t: 48, b: 40 },
+    grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 } });
   const seen = new Set();
   const hover = "%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]<br>%{x:,}<extra>%{fullData.name}</extra>";
   const drawn = own.flatMap((panel, i) => {
     const at = i ? String(i + 1) : "";
     shape[`xaxis${at}`] = axis("", {});
     shape[`yaxis${at}`] = axis("", { type: panel.logarithmic ? "log" : "linear", exponentformat: "power", nticks: 5 });
-    shape.annotations.push({ text: `<b>${panel.title}</b>`, xref: `x${at} domain`, yref: `y${at} domain`, x: 0, y: 1.03, yanchor: "bottom",
+    shape.annotations.push({ text: `<b>${plain(panel.title)}</b>`, xref: `x${at} domain`, yref: `y${at} domain`, x: 0, y: 1.03, yanchor: "bottom",
       xanchor: "left", showarrow: false, font: { size: onPaper ? 10 : 12 } });
     return panel.lines.flatMap((line) => {
       const first = !seen.has(line.label);
@@ -200,7 +265,7 @@ function drawPanels(id, own) {
       return made;
     });
   });
-  draw(id, drawn, shape, 110 + 230 * rows);
+  draw(id, drawn, shape, legendBelow(id, drawn, shape, 230 * rows));
 }
 
 function drawAll() {
