@@ -24,7 +24,8 @@ def test_public_names_resolve_and_have_docstrings() -> None:
 
 def test_lists_of_public_names_agree() -> None:
     tree = ast.parse(Path(surefoot.__file__).read_text())
-    (for_checkers,) = (node for node in tree.body if isinstance(node, ast.If))
+    for_checkers, at_run_time = (node for node in tree.body if isinstance(node, ast.If))
+    assert [ast.unparse(node.test) for node in (for_checkers, at_run_time)] == ["TYPE_CHECKING", "not TYPE_CHECKING"]
     imported = {
         alias.name: node.module
         for node in for_checkers.body
@@ -37,7 +38,7 @@ def test_lists_of_public_names_agree() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        _ = surefoot.trian
+        _ = surefoot.trian  # type: ignore[attr-defined]
 
 
 def test_versions_agree() -> None:

@@ -126,18 +126,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> typing.Any:
-    """Import a public name from its module on first use."""
-    if name == "__version__":
-        from importlib import metadata  # takes longer to import than the rest of this file
+if not TYPE_CHECKING:  # type checkers would accept every name
 
-        value: typing.Any = metadata.version("surefoot")
-    elif name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
-    else:
-        raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> typing.Any:
+        """Import a public name from its module on first use."""
+        if name == "__version__":
+            from importlib import metadata  # takes longer to import than the rest of this file
+
+            value: typing.Any = metadata.version("surefoot")
+        elif name in _HOME:
+            value = getattr(import_module(_HOME[name]), name)
+        else:
+            raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -255,7 +255,7 @@ def test_invalid_dict_observation_is_reported(obs: Any, message: str) -> None:
         ),
         ({"action_space": gymnasium.spaces.Discrete(3)}, "action space Discrete"),
         ({"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (2,))}, "finite bounds"),
-        ({"algorithm": "crossq"}, "algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn"),
+        ({"algorithm": 3}, "algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn"),
         ({"seed": -1}, "seed must be between 0 and"),
         ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
         ({"replay_capacity": 20}, "replay_capacity must be more than the warm-up of 20 transitions, got 20"),

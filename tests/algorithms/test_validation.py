@@ -160,7 +160,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (Algorithm, {"name": 3}),
     (Algorithm, {"utd": "2"}),
     (Algorithm, {"utd": None}),
-    (Algorithm, {"num_critics": 2.0}),
+    (Algorithm, {"num_critics": 2.5}),
     (Algorithm, {"action_repeat": 1.5}),
     (Algorithm, {"action_repeat": True}),
     (Algorithm, {"discount": "x"}),
@@ -371,7 +371,9 @@ def test_valid_compositions_are_accepted() -> None:
 
 def test_replace_validates_fields() -> None:
     with pytest.raises(UserError, match="no field 'critics'; did you mean 'critic'"):
-        sac().replace(critics=3)
+        sac().replace(critics=3)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match=r"no field 'seed', which is a setting of a run, as in .*train\(task, seed=3\)"):
+        sac().replace(seed=3)  # type: ignore[call-arg]
     with pytest.raises(UserError, match="utd"):
         sac().replace(utd=0)
     assert sac().replace(utd=3) == sac(utd=3)

@@ -22,7 +22,11 @@ MISTAKES = [
     (["train", "x", "--utd"], ["--utd needs a value"]),
     (["train", "x", "--utd", "--seed", "1"], ["--utd needs a value"]),
     (["train", "x", "--utd", "2.5"], ["--utd", "expected a whole number", "'2.5'"]),
-    (["train", "x", "--env-steps=1e6"], ["--env-steps", "expected a whole number such as 1_000_000", "'1e6'"]),
+    (["train", "x", "--env-steps=1e-6"], ["--env-steps", "expected a whole number such as 1_000_000", "'1e-6'"]),
+    (["train", "x", "--env-steps", "1e999"], ["--env-steps", "expected a whole number", "'1e999'"]),
+    (["train", "x", "--batch-size", "64"], ["--batch-size", "belongs to the algorithm: --set batch_size=VALUE"]),
+    (["resume", "x", "--utd", "4"], ["--utd", "belongs to the algorithm"]),
+    (["train", "x", "--set", "env-steps=5"], ["env_steps", "a setting of the run: --env-steps"]),
     (["tasks", "--jsn"], ["unknown option '--jsn'", "did you mean '--json'"]),
     (["train", "x", "--algorithm", "crossq-nw"], ["unknown algorithm 'crossq-nw'", "did you mean 'crossq-wn'"]),
     (["train", "x", "--utd", "0"], ["utd", "at least 1", "got 0"]),
@@ -64,6 +68,6 @@ def test_line_does_not_depend_on_the_terminal(
         monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     assert main(["train", "x", "--env-steps", "many"]) == 2
     assert capsys.readouterr().err == (
-        "surefoot: error: train: --env-steps: expected a whole number such as 1_000_000, got 'many'; "
+        "surefoot: error: train: --env-steps: expected a whole number such as 1_000_000 or 1e6, got 'many'; "
         "see surefoot train --help\n"
     )

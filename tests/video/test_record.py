@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import surefoot
+import surefoot.video
 from surefoot.cli.main import main
 from surefoot.policy import load_policy
 from surefoot.tasks import episode_seed, get_task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 import gymnasium
 import numpy as np
@@ -13,6 +13,7 @@ from surefoot.agent.setting import make_setting, update_count
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.errors import UserError
+from surefoot.misplaced import explains_keywords
 from surefoot.policy import Policy, save_policy
 from surefoot.spaces import require_same
 from surefoot.tasks.spaces import describe_spaces
@@ -28,7 +29,7 @@ class Agent:
     Args:
         observation_space: A Box, or a Dict or Tuple of such, which are concatenated in the order of keys and indices.
         action_space: A Box of real numbers with finite bounds.
-        algorithm: Algorithm and its hyperparameters; CrossQ + WN by default.
+        algorithm: Algorithm and its hyperparameters, or its name; CrossQ + WN as released by default.
         seed: Seed of all random numbers, 0 to 2**31 - 1.
         replay_capacity: Number of transitions kept, more than the algorithm's warm-up. The memory is allocated at once.
         discount: Discount factor per decision; by default the algorithm's own, or 0.99 if it has none.
@@ -38,13 +39,14 @@ class Agent:
         UserError: A space or a value is invalid, or the buffer does not fit into memory.
     """
 
+    @explains_keywords
     def __init__(
         self,
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
-        algorithm: Algorithm | None = None,
-        seed: int = 0,
-        replay_capacity: int = 1_000_000,
+        algorithm: Algorithm | str | None = None,
+        seed: SupportsIndex | float = 0,
+        replay_capacity: SupportsIndex | float = 1_000_000,
         discount: float | None = None,
         task: str = "own-loop",
     ) -> None:

@@ -21,6 +21,7 @@ from surefoot.agent.priority import RealtimePriority
 from surefoot.agent.setting import update_count
 from surefoot.algorithms import TanhGaussian
 from surefoot.errors import RunFailure, UserError
+from surefoot.misplaced import explains_keywords
 from surefoot.policy import Policy
 
 
@@ -94,6 +95,7 @@ class AsyncLearner:
             noise of the policy.
     """
 
+    @explains_keywords
     def __init__(self, agent: Agent, publish_every: int | None = None, realtime: bool = False) -> None:
         algorithm = agent.algorithm
         fresh_noise = algorithm.optimism is None and algorithm.held_noise is None

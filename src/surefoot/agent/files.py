@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.agent.setting import AgentProgress, AgentSetting, make_setting, whole_number
+from surefoot.agent.setting import AgentProgress, AgentSetting, make_setting
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import algorithm_from_data, to_data
 from surefoot.errors import UserError
@@ -28,6 +28,7 @@ from surefoot.training.checkpointing.arrays import arrays_to_tree, tree_to_array
 from surefoot.training.checkpointing.replay_log import NOTHING, ReplayRings, replay_since
 from surefoot.training.policy_arrays import policy_arrays
 from surefoot.training.population import PopulationState
+from surefoot.whole_numbers import whole_number
 
 _FOLDERS = {"checkpoints", "replay", "policy"}
 _COUNTERS = ("num_frames", "num_transitions", "oldest")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 from surefoot import replay
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
-from surefoot.algorithms.presets import crossq_wn_code
+from surefoot.algorithms.presets import as_algorithm
 from surefoot.errors import UserError
 from surefoot.machine import device_name, free_device_memory, start_jax
 from surefoot.types import EnvSpec
+from surefoot.whole_numbers import whole_number
 
 _DISCOUNT = 0.99
 _MAX_TRANSITIONS = 2**30
@@ -82,16 +82,19 @@ class AgentProgress:
 
 
 def make_setting(
-    spaces: Spaces, algorithm: Algorithm | None, seed: int, replay_capacity: int, discount: float | None, task: str
+    spaces: Spaces,
+    algorithm: Algorithm | str | None,
+    seed: SupportsIndex | float,
+    replay_capacity: SupportsIndex | float,
+    discount: float | None,
+    task: str,
 ) -> AgentSetting:
     """Validate settings given by a user or a file; see ``Agent``.
 
     Raises:
         UserError: A value is invalid.
     """
-    algorithm = crossq_wn_code() if algorithm is None else algorithm
-    if not isinstance(algorithm, Algorithm):
-        raise UserError(f"algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn_code(), got {algorithm!r}")
+    algorithm = as_algorithm(algorithm)
     if algorithm.resets is not None:
         raise UserError(
             f"Agent does not support resets, which {algorithm.name} has: use .replace(resets=None), or make a new "
@@ -111,21 +114,6 @@ def make_setting(
         discount=_choose_discount(discount, algorithm),
         task=task,
     )
-
-
-def whole_number(name: str, value: Any, low: int, high: int) -> int:
-    """Return ``value`` as an int within ``low`` and ``high``.
-
-    Raises:
-        UserError: It is not a whole number, or out of range.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise UserError(f"{name} must be a whole number, got {value!r}") from None
-    if not low <= number <= high:
-        raise UserError(f"{name} must be between {low:,} and {high:,}, got {number:,}")
-    return number
 
 
 def update_count(name: str, value: Any, algorithm: Algorithm) -> int:

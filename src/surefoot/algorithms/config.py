@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from surefoot.algorithms.critic_losses import CriticLoss, SquaredError
 from surefoot.algorithms.parts import (
@@ -28,9 +28,13 @@ from surefoot.algorithms.parts import (
 )
 from surefoot.algorithms.policies import Policy, TanhGaussian
 from surefoot.algorithms.reductions import Min, RandomSubsetMin, Reduction
-from surefoot.errors import UserError, suggest
+from surefoot.errors import UserError
+from surefoot.misplaced import FIELDS, explanation
 from surefoot.networks import MLP, TorsoConfig, norm_layers, unnormalized_layer
 from surefoot.networks.validation import check_types
+
+if TYPE_CHECKING:
+    from surefoot.typed_settings import AlgorithmFields
 
 
 @dataclass(frozen=True)
@@ -170,10 +174,10 @@ class Algorithm:
         if self.held_noise is not None and (self.optimism is not None or not isinstance(self.policy, TanhGaussian)):
             raise UserError("held_noise holds a Gaussian policy's noise: policy must be TanhGaussian, optimism None")
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[AlgorithmFields]) -> Self:
         """Return a copy with some fields replaced; an unknown field is a UserError."""
-        names = [f.name for f in dataclasses.fields(self)]
-        for name in changes:
-            if name not in names:
-                raise UserError(f"an algorithm has no field {name!r}{suggest(name, names)}")
-        return dataclasses.replace(self, **changes)
+        given: dict[str, Any] = {**changes}
+        for name, value in given.items():
+            if name not in FIELDS:
+                raise UserError(f"an algorithm has no field {name!r}{explanation('replace', name, value, FIELDS)}")
+        return dataclasses.replace(self, **given)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError, suggest
+from surefoot.misplaced import SETTINGS
 
 _DASH = re.compile(r"""('[^']*'|"[^"]*")|(?<=[a-zA-Z])-(?=[a-zA-Z])""")
 """A quoted word, or a dash between letters: outside of quotes it belongs to a name, where Python would subtract."""
@@ -62,6 +63,8 @@ def _changed_field(part: Any, values: dict[str, Any], rest: str, path: str, text
     owner = "an algorithm" if isinstance(part, Algorithm) else type(part).__name__
     if name not in fields:
         valid = suggest(name, fields) or f", expected one of {', '.join(fields)}"
+        if name in SETTINGS and isinstance(part, Algorithm):
+            valid = f", which is a setting of the run: --{name.replace('_', '-')}"
         raise UserError(f"setting {path!r}: {owner} has no field {name!r}{valid}")
     if not dot:
         return name, _parse(path, get_type_hints(type(part))[name], text)

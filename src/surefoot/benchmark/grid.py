@@ -40,6 +40,7 @@ from surefoot.tasks import Task, get_task, list_tasks
 from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
+from surefoot.whole_numbers import whole_number
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
 """Name of the paper's tasks of a suite -> suite."""
@@ -269,7 +270,7 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         utds = entry.get("utd", [None])
         overrides = dict(_flattened({key: entry[key] for key in entry if key not in ("preset", "name", "utd")}))
         found += [
-            (preset, label, overrides if utd is None else {"utd": _whole("utd", utd), **overrides})
+            (preset, label, overrides if utd is None else {"utd": whole_number("utd", utd), **overrides})
             for utd in (utds if isinstance(utds, list) else [utds])
         ]
     _check_labels(found)
@@ -311,16 +312,7 @@ def _text(data: dict[str, Any], key: str, default: str | None) -> str:
 
 
 def _count(data: dict[str, Any], key: str, default: int, least: int) -> int:
-    value = _whole(key, data.get(key, default))
-    if value < least:
-        raise UserError(f"{key} must be at least {least}, got {value}")
-    return value
-
-
-def _whole(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{key} must be a whole number, got {value!r}")
-    return value
+    return whole_number(key, data.get(key, default), least)
 
 
 def _check_keys(data: dict[str, Any], valid: tuple[str, ...], what: str) -> None:

@@ -11,6 +11,7 @@ import tyro
 
 from surefoot.keywords import parse_keyword
 from surefoot.training.config import Setting
+from surefoot.whole_numbers import whole_from_text
 
 
 def _show(value: Any) -> list[str]:
@@ -37,8 +38,8 @@ def _hint(text: str) -> object:
     return tyro.conf.arg(help_behavior_hint=f"(default: {text})")
 
 
-_WHOLE_NUMBER = "a whole number such as 1_000_000"
-_WHOLE = _option(int, "N", _WHOLE_NUMBER)
+_WHOLE_NUMBER = "a whole number such as 1_000_000 or 1e6"
+_WHOLE = _option(whole_from_text, "N", _WHOLE_NUMBER)
 _NAME = _option(str, "NAME", "a name")
 _PATH = _option(Path, "PATH", "a path")
 _KEYWORD = _option(
@@ -66,7 +67,7 @@ def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
     if hint:
         marks.append(_hint(hint))
     if kind is int:
-        marks.append(_option(int, setting.unit, _WHOLE_NUMBER))
+        marks.append(_option(whole_from_text, setting.unit, _WHOLE_NUMBER))
     elif get_origin(kind) is dict:
         return setting.name, Annotated[Keywords, *marks], dataclasses.field(default=())
     elif kind is Path or kind is str:

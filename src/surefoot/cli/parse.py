@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from surefoot.errors import UserError, suggest
+from surefoot.misplaced import FIELDS
 from surefoot.streams import emit
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -96,7 +97,16 @@ def _check_options(name: str, command: type, arguments: Sequence[str]) -> None:
     for argument in arguments:
         option = argument.partition("=")[0]
         if option.startswith("--") and option.replace("_", "-") not in (*valid, *_HELP):
-            raise UserError(f"{name}: unknown option {option!r}{suggest(option, valid)}; see surefoot {name} --help")
+            hint = _algorithm_setting(option, "--set" in valid) or suggest(option, valid)
+            raise UserError(f"{name}: unknown option {option!r}{hint}; see surefoot {name} --help")
+
+
+def _algorithm_setting(option: str, can_set: bool) -> str:
+    """Return how to set a field of the algorithm that was given as an option; empty if it is none."""
+    field = option.removeprefix("--").replace("-", "_")
+    if field not in FIELDS or field == "name":
+        return ""
+    return f", which belongs to the algorithm: --set {field}=VALUE" if can_set else ", which belongs to the algorithm"
 
 
 def _message(box: str) -> str:

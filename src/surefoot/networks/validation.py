@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import operator
 from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
 from surefoot.errors import UserError
+from surefoot.whole_numbers import as_whole
 
 _NAMES = {bool: "True or False", int: "an integer", float: "a number", str: "a string", NoneType: "None"}
 
@@ -17,7 +17,7 @@ _NAMES = {bool: "True or False", int: "an integer", float: "a number", str: "a s
 def check_types(part: Any) -> None:
     """Validate every field of a frozen dataclass against its annotation, and convert it to exactly that type.
 
-    Whole numbers of any kind, NumPy's too, become ``int``; real numbers ``float``; lists ``tuple``. Annotations may be
+    Whole numbers of any kind, also 1e6, become ``int``; real numbers ``float``; lists ``tuple``. Annotations may be
     int, float, str, None, classes, Literal strings, ``tuple[X, ...]`` and unions of these.
 
     Raises:
@@ -65,7 +65,7 @@ def _convert(value: Any, hint: Any) -> Any:
         if isinstance(value, bool) and hint is bool:  # a bool is an int in Python, but not for these fields
             return value
     elif hint is int:
-        return operator.index(value)
+        return as_whole(value)
     elif hint is float and isinstance(value, Real):
         return float(value)
     elif isinstance(value, hint):

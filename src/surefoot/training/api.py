@@ -10,14 +10,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, Unpack
 
 import numpy as np
 
 from surefoot.algorithms import Algorithm
-from surefoot.algorithms.presets import crossq_wn_code
+from surefoot.algorithms.presets import as_algorithm
 from surefoot.errors import UserError
 from surefoot.machine import resolve_precision, start_jax
+from surefoot.misplaced import explains_keywords
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
@@ -37,6 +38,10 @@ from surefoot.training.plan import make_plan
 from surefoot.training.runtime.compile_cache import use_compile_cache
 from surefoot.training.runtime.failures import explain_start_failures
 from surefoot.training.warm_start.warm_start import WarmStart
+from surefoot.whole_numbers import whole_number
+
+if TYPE_CHECKING:
+    from surefoot.typed_settings import ResumeSettings, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,10 @@ class Run:
 def train(
     task: str | Callable[[], Any],
     *,
-    algorithm: Algorithm | None = None,
+    algorithm: Algorithm | str | None = None,
     observer: Observer | None = None,
     callbacks: Sequence[Callback] = (),
-    **settings: Any,
+    **settings: Unpack[TrainSettings],
 ) -> Run:
     """Train, save and evaluate.
 
@@ -82,7 +87,8 @@ def train(
         task: Task name (``surefoot tasks``), registered Gymnasium id, or callable that returns a gymnasium.Env with Box
             (or Dict of Box) observations and Box actions; ``functools.partial`` or the setting ``env_set`` gives it
             arguments.
-        algorithm: Algorithm to train, by default CrossQ + WN as released (``crossq_wn_code()``).
+        algorithm: Algorithm to train, or its name (``surefoot algorithms``); by default CrossQ + WN as released
+            (``crossq_wn_code()``).
         observer: Receiver of the run's events; by default one line is printed per evaluation.
         callbacks: Callbacks called during the run.
         **settings: Settings of the run, such as env_steps=100_000; the reference lists them.
@@ -96,11 +102,12 @@ def train(
         KeyboardInterrupt: Ctrl-C, once the run has written a checkpoint; ``resume`` continues it. A second Ctrl-C does
             not wait. SIGTERM and SIGHUP likewise have their usual effect after the checkpoint: they end the process.
     """
-    check_names(settings)
+    given: dict[str, Any] = {**settings}
+    check_names(given)
     reserve_descriptors()
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
-    config = TrainConfig(task=task, algorithm=algorithm or crossq_wn_code(), **settings)
+    config = TrainConfig(task=task, algorithm=as_algorithm(algorithm), **given)
     start_jax()
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = get_task(task, config.env_set)
@@ -131,7 +138,7 @@ def resume(
     task: str | Callable[[], Any] | None = None,
     observer: Observer | None = None,
     callbacks: Sequence[Callback] = (),
-    **changes: Any,
+    **changes: Unpack[ResumeSettings],
 ) -> Run:
     """Resume a run from its last intact checkpoint.
 
@@ -155,7 +162,7 @@ def resume(
     use_compile_cache()
     events = EventDispatcher(observer or Observer(), callbacks)
     directory = RunDirectory.open(path)
-    config, resolved, plan = read_run(directory, task, changes)
+    config, resolved, plan = read_run(directory, task, {**changes})
     trained = read_spaces(directory)
     start_jax()
     with (
@@ -179,8 +186,13 @@ def resume(
     return run
 
 
+@explains_keywords
 def evaluate(
-    path: str | Path, *, episodes: int = 5, task: str | Callable[[], Any] | None = None, env_workers: int | None = None
+    path: str | Path,
+    *,
+    episodes: SupportsIndex | float = 5,
+    task: str | Callable[[], Any] | None = None,
+    env_workers: SupportsIndex | float | None = None,
 ) -> tuple[tuple[int, ...], EvaluationResult]:
     """Evaluate the saved policies of a run with deterministic actions.
 
@@ -198,8 +210,8 @@ def evaluate(
     Raises:
         UserError: There is no run or no policy, or the environment has other spaces than it was trained with.
     """
-    if episodes < 1:
-        raise UserError(f"episodes must be at least 1, got {episodes}")
+    episodes = whole_number("episodes", episodes, 1)
+    env_workers = None if env_workers is None else whole_number("env_workers", env_workers, 0)
     directory = RunDirectory.open(path)
     _, resolved, plan = read_run(directory, task, {})
     policies = [load_policy(directory.path, seed) for seed in plan.seeds]

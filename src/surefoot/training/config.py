@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords
 from surefoot.machine import PrecisionChoice
+from surefoot.misplaced import FIELDS, SETTINGS, explanation
 from surefoot.runs.layout import absolute
+from surefoot.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     from surefoot.algorithms.config import Algorithm
@@ -60,10 +61,8 @@ class Setting:
         if value is None and self.optional:
             return None
         if self.kind is int:
-            value = self._whole_number(value)
-            if self.minimum is not None and value < self.minimum:
-                raise UserError(f"{self.name} must be at least {self.minimum}, got {value}")
-        elif self.kind is bool and not isinstance(value, bool):
+            return whole_number(self.name, value, self.minimum)
+        if self.kind is bool and not isinstance(value, bool):
             raise UserError(f"{self.name} must be True or False, got {value!r:.200}")
         elif self.kind is PrecisionChoice and value not in (choices := get_args(PrecisionChoice)):
             raise UserError(f"{self.name} must be one of {', '.join(choices)}, got {value!r:.200}")
@@ -78,17 +77,6 @@ class Setting:
                 pass
             raise UserError(f"{self.name} must be a path, got {value!r:.200}")
         return value
-
-    def _whole_number(self, value: Any) -> int:
-        """Return NumPy's integers and floats such as 2e5 as int."""
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        try:
-            if not isinstance(value, bool):
-                return operator.index(value)
-        except TypeError:
-            pass
-        raise UserError(f"{self.name} must be a whole number, got {value!r:.200}")
 
 
 def _setting(
@@ -241,17 +229,23 @@ class TrainConfig:
             raise UserError(f"init_from {self.init_from} is the run that overwrite would replace: choose another out")
 
 
-def check_names(given: Iterable[str], *, resume: bool = False) -> None:
+def check_names(given: Mapping[str, Any], *, resume: bool = False) -> None:
     """Validate the names of settings given to ``train`` or ``resume``.
 
     Raises:
         UserError: One is not a setting, or not one that a resumed run may change.
     """
     names = [setting.name for setting in settings() if setting.resume or not resume]
-    if unknown := sorted(set(given) - set(names)):
-        problem = "resume cannot change" if resume else "train has no setting"
-        expected = f"expected one of {', '.join(names)}"
-        raise UserError(f"{problem} {unknown[0]!r}, {expected}{suggest(unknown[0], names)}")
+    for name in sorted(set(given) - set(names)):
+        if not resume:
+            end = explanation("train", name, given[name], ["task", "algorithm", "observer", "callbacks", *names])
+            raise UserError(f"train has no setting {name!r}{end}")
+        if name in (*FIELDS, *SETTINGS, "algorithm"):
+            raise UserError(
+                f"resume cannot change {name!r}: a run keeps the algorithm and the settings that it was started with, "
+                f"except {', '.join(names)}"
+            )
+        raise UserError(f"resume cannot change {name!r}, expected one of {', '.join(names)}{suggest(name, names)}")
 
 
 @functools.cache

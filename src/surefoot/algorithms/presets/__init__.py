@@ -14,9 +14,11 @@ from surefoot.algorithms.presets.sac import droq, redq, sac, sr_sac
 from surefoot.algorithms.presets.simba import simba
 from surefoot.algorithms.presets.xqc import xqc
 from surefoot.errors import UserError, suggest
+from surefoot.networks.validation import one_line
 
 __all__ = [
     "PresetInfo",
+    "as_algorithm",
     "bro",
     "crossq",
     "crossq_2024",
@@ -51,14 +53,41 @@ def find_preset(name: str) -> PresetInfo:
     """Return a named algorithm.
 
     Args:
-        name: Name of one of ``list_presets()``.
+        name: Name of one of ``list_presets()``, or of its function.
 
     Raises:
         UserError: The name is unknown.
     """
-    if name not in PRESETS:
+    found = PRESETS.get(name.lower().replace("_", "-"))
+    if found is None:
         raise UserError(f"unknown algorithm {name!r}{suggest(name, _ORDER)} (`surefoot algorithms` lists all)")
-    return PRESETS[name]
+    return found
+
+
+def as_algorithm(algorithm: Algorithm | str | None) -> Algorithm:
+    """Return an algorithm that may be given by name.
+
+    Args:
+        algorithm: Composition, name of one of ``list_presets()``, or None for CrossQ + WN as released.
+
+    Raises:
+        UserError: The name is unknown, or it is neither.
+    """
+    if algorithm is None:
+        return crossq_wn_code()
+    if isinstance(algorithm, str):
+        return find_preset(algorithm).build()
+    if not isinstance(algorithm, Algorithm):
+        raise UserError(
+            "algorithm must be a surefoot.Algorithm such as surefoot.crossq_wn_code(), or a name such as "
+            f"'crossq-wn-code', got {_described(algorithm)}"
+        )
+    return algorithm
+
+
+def _described(value: Any) -> str:
+    name = getattr(value, "__name__", None)
+    return one_line(value) if name is None else f"the function {name}: call it, {name}()"
 
 
 def get_preset(name: str, *, utd: int | None = None, learning_rate: float | None = None, **overrides: Any) -> Algorithm:

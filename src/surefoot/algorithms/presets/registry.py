@@ -13,6 +13,7 @@ import jax
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.learner import Learner
 from surefoot.algorithms.learner_state import parameter_count
+from surefoot.misplaced import FUNCTIONS, explains_keywords
 from surefoot.types import EnvSpec
 
 NEUTRAL = "neutral"
@@ -71,10 +72,12 @@ def preset[**P](
     def register(function: Callable[P, Algorithm]) -> Callable[P, Algorithm]:
         name = function.__name__.replace("_", "-")
 
+        @explains_keywords
         @functools.wraps(function)
         def build(*args: P.args, **kwargs: P.kwargs) -> Algorithm:
             return function(*args, **kwargs).replace(name=name)
 
+        FUNCTIONS.add(function.__name__)
         PRESETS[name] = PresetInfo(name, summary, paper, url, build, sources)
         return build
 

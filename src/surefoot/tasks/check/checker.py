@@ -27,6 +27,7 @@ from surefoot.tasks.check.sharing import check_shared_state, check_step_after_en
 from surefoot.tasks.check.spaces import check_spaces, short
 from surefoot.tasks.check.wrappers import check_wrappers
 from surefoot.tasks.registry import Task, get_task
+from surefoot.whole_numbers import whole_number
 
 _COMPARED_STEPS = 200
 _MEMORY_COPIES = 3
@@ -57,8 +58,7 @@ def check_env(
     Raises:
         UserError: There is no such task, it cannot be made at all, or `steps` or `seed` is out of range.
     """
-    if steps < 1:
-        raise UserError(f"steps must be at least 1, got {steps}")
+    steps, seed = whole_number("steps", steps, 1), whole_number("seed", seed)
     if not 0 <= seed < 2**31 - 2**24:
         raise UserError(f"seed must be between 0 and 2**31 - 2**24 - 1, got {seed}")
     task = get_task(target, env_set)
