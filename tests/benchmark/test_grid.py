@@ -84,6 +84,19 @@ def test_settings_of_parts_have_dotted_paths() -> None:
     assert cell.overrides["critic.widths"] == [16, 8]
 
 
+def test_keywords_of_environments_are_those_of_the_grid_and_of_the_task() -> None:
+    tasks = 'tasks = ["Pendulum-v1", {name = "Ant-v5", env_set = {frame_skip = 2, max_episode_steps = 7}}]'
+    cells = grid(f"{tasks}{HEAD}env_set = {{max_episode_steps = 9}}\n{ALGORITHM}").cells
+    assert [cell.name for cell in cells] == [
+        "Pendulum-v1-max_episode_steps-9---small-sac--utd1--s0-0",
+        "Ant-v5-frame_skip-2-max_episode_steps-7---small-sac--utd1--s0-0",
+    ]
+    names = ["Pendulum-v1(max_episode_steps=9)", "Ant-v5(frame_skip=2, max_episode_steps=7)"]
+    assert [cell.find_task().name for cell in cells] == names
+    assert cells[0].config(Path("x")).env_set == {"max_episode_steps": 9}
+    assert Cell(**json.loads(json.dumps(cells[1].to_data()))) == cells[1]
+
+
 VALID = f'tasks = ["probe-action"]{HEAD}'
 
 
@@ -97,6 +110,14 @@ VALID = f'tasks = ["probe-action"]{HEAD}'
         (f'tasks = ["mymodule:make"]{HEAD}{ALGORITHM}', "task 'mymodule:make' is code"),
         (f'{VALID}[[algorithms]]\npreset = "sacc"', r"unknown algorithm 'sacc'; did you mean 'sac'"),
         (f'{VALID}[[algorithms]]\nname = "x"', "an algorithm lacks its preset"),
+        (f"{VALID}env_set = {{x = 3}}\n{ALGORITHM}", "task 'probe-action' takes no keywords, got 'x'"),
+        (f"{VALID}env_set = 3\n{ALGORITHM}", "env_set must be a dict"),
+        (
+            f'tasks = [{{name = "Ant-v5", env_st = {{}}}}]{HEAD}{ALGORITHM}',
+            "key of a task 'env_st'; did you mean 'env_set'",
+        ),
+        (f"tasks = [{{env_set = {{}}}}]{HEAD}{ALGORITHM}", "the name of a task must be a text, got None"),
+        (f'tasks = ["Ant-v5"]{HEAD}env_set = {{a = "m:E-v0"}}\n{ALGORITHM}', "has a colon, which may name code"),
         (f"tasks = []{HEAD}{ALGORITHM}", "tasks must be a list of one or more names"),
         (VALID, "algorithms must be one or more tables"),
         (f'{VALID}[[algorithms]]\npreset = "sac"\nutd = []', "no algorithms: every utd is an empty list"),

@@ -121,12 +121,21 @@ def test_log_display_prints_progress_from_the_start_and_stops_at_the_end() -> No
 
 
 def test_closing_lines_without_random_episodes_or_evaluation() -> None:
-    lines = closing_lines(RunFinished(Path("runs/a b"), 10, True, 3.0, None, math.nan), "cheetah-run")
+    lines = closing_lines(RunFinished(Path("runs/a b"), 10, True, 3.0, None, math.nan), None)
     assert lines[0] == "done: 10 env steps in 3s"
     assert not any("random" in line or "final" in line for line in lines)
     assert "  evaluate it    surefoot evaluate 'runs/a b'" in lines
     stopped = closing_lines(RunFinished(Path("runs/a"), 10, False, 3.0, None, math.nan), "my.envs:arm")
     assert stopped[-1] == "  continue with  surefoot resume runs/a --task my.envs:arm"
+
+
+def test_closing_lines_about_a_callable_without_a_name_are_python() -> None:
+    lines = closing_lines(RunFinished(Path("runs/a"), 10, True, 3.0, None, math.nan), "")
+    assert lines[-3:] == [
+        '  evaluate it    surefoot.evaluate("runs/a", task=...)',
+        '  train longer   surefoot.resume("runs/a", task=..., env_steps=20)',
+        '  in Python      surefoot.load_policy("runs/a")',
+    ]
 
 
 def test_resumed_run_prints_its_start(capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,3 +227,23 @@ def test_keywords_of_an_untrusted_run_name_no_code() -> None:
     keywords = {"env_id": "untrusted_module:Env-v0"}
     with pytest.raises(UserError, match="does not run code"):
         get_run_task("Pendulum-v1(env_id='untrusted_module:Env-v0')", env_set=keywords)
+
+
+@pytest.mark.parametrize(
+    ("target", "keywords", "argument"),
+    [
+        ("cheetah-run", {}, None),
+        ("Pendulum-v1", {"g": 9.8}, None),
+        ("Pendulum-v1", {"env_id": "module:Env-v0"}, "Pendulum-v1"),
+        (KEYWORD_ID, {"goal_scale": 3}, KEYWORD_ID),
+        (f"{__name__}:make_env", {"goal_scale": 3}, f"{__name__}:make_env"),
+        (make_env, {"goal_scale": 3}, f"{__name__}:make_env"),
+        (functools.partial(make_env, 3), {}, ""),
+        (lambda: make_env(), {}, ""),
+    ],
+)
+def test_later_commands_name_a_task_that_is_code(target: Any, keywords: dict[str, Any], argument: str | None) -> None:
+    task = get_task(target, keywords)
+    assert task.command_argument == argument
+    if argument:
+        assert get_run_task(task.name, argument, task.env_set).name == task.name

@@ -197,4 +197,4 @@ def test_names_in_a_script_are_the_same_in_every_process(tmp_path: Path) -> None
     assert outputs[0] == outputs[2]
     assert outputs[1] == outputs[0].replace("arms:", "legs:")
     assert len(set(outputs[0].splitlines())) == 5
-    assert outputs[0].startswith("arms:make(CHOICES=('a', 'b',), KIND='a')\narms:<lambda>#")
+    assert outputs[0].startswith("arms:make(CHOICES=('a', 'b'), KIND='a')\narms:<lambda>#")

@@ -20,7 +20,7 @@ from surefoot.spaces import EnvSpaces
 from surefoot.tasks import get_task
 from surefoot.tasks.spaces import describe_spaces
 from surefoot.training.config import TrainConfig
-from surefoot.training.config_file import describe_run
+from surefoot.training.config_file import describe_run, read_run
 from surefoot.training.plan import make_plan
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -51,6 +51,7 @@ class Arm(gymnasium.Env[Any, Any]):
         return np.zeros((64, 64, 3), np.uint8)
 
 
+DEFAULTS = {"joints": 3, "low": -1.0, "keys": ("joints", "goal")}
 CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"joints": 4}, r"observation\['joints'\] shape \(3,\), but the environment of '.*:Arm' now has \(4,\)"),
     ({"low": -2.0}, r"action low\[0\] -1.0, but the environment of '.*:Arm' now has -2.0"),
@@ -86,13 +87,48 @@ def test_spaces_are_stored_with_run_and_policy(run: Path) -> None:
 @pytest.mark.parametrize(("change", "message"), CHANGES, ids=lambda value: next(iter(value), ""))
 @pytest.mark.parametrize("use", USES)
 def test_changed_environment_is_one_line_with_both_sides(
-    use: str, change: dict[str, Any], message: str, run: Path, tmp_path: Path
+    use: str, change: dict[str, Any], message: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Arm.__init__, "__defaults__", tuple((DEFAULTS | change).values()))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(surefoot.UserError, match=message) as error:
-        USES[use](run, task=functools.partial(Arm, **change))
+        USES[use](run, task=Arm)
     assert "\n" not in str(error.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+OTHERS: list[Callable[[], Any] | str] = [
+    functools.partial(Arm, joints=3),
+    functools.partial(Arm, 3),
+    lambda: Arm(),
+    functools.partial(gymnasium.make, "Pendulum-v1"),
+    "Pendulum-v1",
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_another_task_is_refused_also_where_its_spaces_are_equal(use: str, run: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    for other in OTHERS:
+        with pytest.raises(surefoot.UserError, match=r"trained on '.*:Arm', not on ") as error:
+            USES[use](run, task=other)
+        assert "\n" not in str(error.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_keywords_of_a_run_are_stored_and_used(tmp_path: Path) -> None:
+    task = get_task(Arm, {"joints": 2})
+    config = TrainConfig(Arm, small(surefoot.sac()), env_steps=200, env_set={"joints": 2})
+    spaces = task.make().spaces
+    run = RunDirectory.create(tmp_path / "run", describe_run(config, make_plan(config, task), task, spaces))
+    assert (run.config["task"], run.config["env_set"]) == (f"{__name__}:Arm(joints=2)", {"joints": 2})
+    for given in (Arm, functools.partial(Arm, joints=2)):
+        read, found, _ = read_run(run, given, {})
+        assert (found.name, found.make().spaces, read.env_set) == (task.name, spaces, {"joints": 2})
+    for edited in (3, {"joints": 3}, {"a b": 3}):
+        run.update_config({"env_set": edited})
+        with pytest.raises(surefoot.UserError, match=r"config\.json"):
+            read_run(RunDirectory.open(run.path), Arm, {})
 
 
 def test_unchanged_environment_is_evaluated_within_its_bounds(run: Path) -> None:

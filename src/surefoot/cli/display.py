@@ -68,7 +68,7 @@ class PlainDisplay(Observer):
     def on_finish(self, event: RunFinished) -> None:
         """Print the end of the run, its directory, and commands that use it."""
         self.completed = event.completed
-        for line in closing_lines(event, self._started.task if self._started else ""):
+        for line in closing_lines(event, self._started.task_argument if self._started else None):
             self.print(line)
 
     def evaluation_parts(self, event: EvaluationDone) -> list[str]:
@@ -152,14 +152,27 @@ def progress_text(started: RunStarted | None, progress: Progress | None, seconds
     return f"env steps {progress.env_steps:,}/{started.env_steps:,}  {speed_text(progress)}"
 
 
-def closing_lines(event: RunFinished, task: str) -> list[str]:
-    """Return the lines to print at the end of a run. A task module:callable must be repeated in later commands."""
-    path = shell_path(_relative(event.path)) + (f" --task {shell_command(task)}" if ":" in task else "")
+def closing_lines(event: RunFinished, task: str | None) -> list[str]:
+    """Return the lines to print at the end of a run.
+
+    Args:
+        event: End of the run.
+        task: Value of ``--task`` in later commands; None if they need none, empty if only Python can name the task.
+    """
+    path, literal = shell_path(_relative(event.path)), python_literal(_relative(event.path))
+    path += f" --task {shell_command(task)}" if task else ""
+    longer = 2 * event.env_steps
+    evaluate, resume = f"surefoot evaluate {path}", f"surefoot resume {path}"
+    if task == "":
+        evaluate, resume = (f"surefoot.{name}({literal}, task=...)" for name in ("evaluate", "resume"))
+    resume_longer = (
+        f"{resume.removesuffix(')')}, env_steps={longer:_})" if task == "" else f"{resume} --env-steps {longer:_}"
+    )
     took = duration_text(event.wall_seconds)
     if not event.completed:
         return [
             f"stopped at env step {event.env_steps:,} after {took}; the checkpoint is saved",
-            f"  continue with  surefoot resume {path}",
+            f"  continue with  {resume}",
         ]
     lines = [f"done: {event.env_steps:,} env steps in {took}"]
     if event.final is not None:
@@ -172,9 +185,9 @@ def closing_lines(event: RunFinished, task: str) -> list[str]:
     return [
         *lines,
         f"  run            {path_text(event.path)}",
-        f"  evaluate it    surefoot evaluate {path}",
-        f"  train longer   surefoot resume {path} --env-steps {2 * event.env_steps:_}",
-        f"  in Python      surefoot.load_policy({python_literal(_relative(event.path))})",
+        f"  evaluate it    {evaluate}",
+        f"  train longer   {resume_longer}",
+        f"  in Python      surefoot.load_policy({literal})",
     ]
 
 

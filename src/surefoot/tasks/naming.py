@@ -133,7 +133,8 @@ def _collection(value: Any, around: _Around) -> str:
         return f"{{{', '.join(entries)}}}"
     texts = [_describe(entry, around) for entry in value]
     if isinstance(value, list | tuple):
-        return f"[{', '.join(texts)}]" if isinstance(value, list) else f"({', '.join(texts)},)"
+        text = ", ".join(texts)
+        return f"[{text}]" if isinstance(value, list) else f"({text},)" if len(texts) == 1 else f"({text})"
     return f"{type(value).__name__}({', '.join(sorted(texts))})"  # the order of a set differs between processes
 
 

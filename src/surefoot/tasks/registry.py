@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import gymnasium
 
 from surefoot.errors import UserError, suggest
-from surefoot.keywords import check_keywords
+from surefoot.keywords import check_keywords, may_name_code
 from surefoot.tasks import tables
 from surefoot.tasks.gymnasium import (
     GymnasiumSimulation,
@@ -70,6 +71,15 @@ class Task:
     note: str | None = field(default=None, kw_only=True, repr=False, compare=False)
     source: Callable[..., gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
     simulate: Callable[..., Simulation] = field(kw_only=True, repr=False, compare=False)
+
+    @property
+    def command_argument(self) -> str | None:
+        """Value of ``--task`` in commands about a run; None if they need none, empty if only Python can name it."""
+        base = self.name.removesuffix(arguments_text((), self.env_set))
+        if ":" not in base and not may_name_code(self.env_set):
+            return None
+        is_path = all(part.isidentifier() for part in re.split("[.:]", base)) and not base.startswith("__main__:")
+        return base if is_path or self.suite != "callable" else ""
 
     def make(self, action_repeat: int | None = None) -> TaskEnv:
         """Make the environment: flat float32 observations, float32 actions in [-1, 1], repeated actions.

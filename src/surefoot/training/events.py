@@ -25,6 +25,8 @@ class RunStarted:
         replay_bytes: Size of all replay buffers on the device.
         env_workers: Processes that step the environments; 0 for this process.
         precision: Precision of matrix products in updates.
+        task_argument: Value of ``--task`` in commands about the run; None if they need none, empty if only Python can
+            name the task.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class RunStarted:
     replay_bytes: int
     env_workers: int
     precision: str = "float32"
+    task_argument: str | None = None
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ class TrainingLoop:
             replay_bytes=replay_bytes(self._plan, self._task, self._spec),
             env_workers=self._vector.num_workers,
             precision=self._config.precision,
+            task_argument=self._task.command_argument,
         )
         self._events.on_start(started)
         notes = (f(self._config.algorithm, self._plan) for f in (unreached_resets, slow_temperature))

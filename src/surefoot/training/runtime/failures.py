@@ -44,8 +44,9 @@ def explain_step_failures(
         if isinstance(error, EnvironmentFailure):
             seed, detail = f", seed {error.seed}", error.detail
         # A task that is code must be given again: see tasks.get_run_task.
-        again = f"{shell_path(path)} --task {shell_command(task.name)}" if ":" in task.name else shell_path(path)
+        again = f"surefoot resume {shell_path(path)}"
+        if (argument := task.command_argument) is not None:
+            again = f"{again} --task {shell_command(argument)}" if argument else "surefoot.resume(path, task=...)"
         raise RunFailure(
-            f"{task.name}{seed}, env step {env_steps():,}: {detail}; the last checkpoint is intact "
-            f"(surefoot resume {again})"
+            f"{task.name}{seed}, env step {env_steps():,}: {detail}; the last checkpoint is intact ({again})"
         ) from error
