@@ -60,7 +60,7 @@ class EnvSpaces:
         """O, the number of entries of a flat observation."""
         return sum(part.size for part in self.observation)
 
-    @property
+    @functools.cached_property
     def observation_keys(self) -> tuple[str, ...] | None:
         """Keys of a Dict or Tuple observation in the order of concatenation; None for one array."""
         keys = tuple(part.key for part in self.observation if part.key is not None)
