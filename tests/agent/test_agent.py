@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,15 @@ def test_divergence_is_reported() -> None:
     for call in (lambda: made.act(np.zeros(3)), lambda: made.act(np.zeros(3), deterministic=True), made.policy):
         with pytest.raises(surefoot.RunFailure, match="learning diverged: after 4 updates the policy is not finite"):
             call()
+
+
+def test_reprs_are_short_and_readable(trained: surefoot.Agent) -> None:
+    assert re.fullmatch(
+        r"<Agent crossq-wn on own-loop: 3 observations, 2 actions, [\d,]+ agent steps, [\d,]+ updates>", repr(trained)
+    )
+    metrics = repr(trained.update())
+    assert re.match(r"UpdateMetrics\(critic_loss=[\d.e-]+, q_mean=", metrics)
+    assert "Array" not in metrics
+    assert len(metrics) < 300
+    learner = surefoot.AsyncLearner(trained, publish_every=3)
+    assert repr(learner) == f"<AsyncLearner of {trained!r}, closed, 3 updates per call>"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +92,57 @@ def test_act_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> Non
     assert made.agent_steps == 33
 
 
+def test_saving_within_the_block_stores_every_observed_transition(tmp_path: Path) -> None:
+    made, robot = agent(), Robot()
+    with surefoot.AsyncLearner(made) as learner:
+        robot.drive(Actor(learner), 30, update=False)
+        learner.save(tmp_path / "agent")
+        wait_for(lambda: learner.stats().grad_steps == 20)
+        learner.save_policy(tmp_path / "policy")
+        policy = learner.policy()
+        robot.drive(Actor(learner), 5, update=False)  # learning goes on
+        wait_for(lambda: learner.stats().grad_steps == 30)
+    saved = surefoot.Agent.load(tmp_path / "agent")
+    assert saved.agent_steps == 30
+    assert saved.grad_steps <= 20
+    obs = np.ones(3)
+    np.testing.assert_array_equal(surefoot.load_policy(tmp_path / "policy")(obs), policy(obs))
+    assert np.any(policy(obs) != made.policy()(obs))
+
+
+def test_refused_saving_reaches_the_caller_and_learning_goes_on(tmp_path: Path) -> None:
+    made, robot = agent(), Robot()
+    (tmp_path / "notes.txt").touch()
+    with surefoot.AsyncLearner(made) as learner:
+        for save in (learner.save, learner.save_policy):
+            with pytest.raises(surefoot.UserError, match="other files"):
+                save(tmp_path)
+        robot.drive(Actor(learner), 25, update=False)
+        wait_for(lambda: learner.stats().grad_steps == 10)
+    for call in (lambda: learner.save(tmp_path / "new"), lambda: learner.save_policy(tmp_path / "new"), learner.policy):
+        with pytest.raises(surefoot.UserError, match="outside of it, use the agent"):
+            call()
+
+
+def test_request_to_a_failed_learning_thread_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The request is queued before the thread fails, and never reached."""
+
+    def fail(core: AgentCore, observed: Any) -> None:
+        time.sleep(0.2)
+        raise ValueError("out of memory")
+
+    made, robot = agent(), Robot()
+    monkeypatch.setattr(AgentCore, "store", fail)
+    message = "the learning thread failed: ValueError: out of memory"
+    learner = surefoot.AsyncLearner(made)
+    learner.__enter__()
+    learner.observe(robot.obs, [0.0, 0.5], 1.0, robot.obs, False, False)
+    for call in (lambda: learner.save(tmp_path / "agent"), learner.policy, lambda: learner.__exit__(None, None, None)):
+        with pytest.raises(surefoot.RunFailure, match=message):
+            call()
+    assert not (tmp_path / "agent").exists()
+
+
 def test_leaving_the_block_stores_queued_transitions(monkeypatch: pytest.MonkeyPatch) -> None:
     made, robot, store = agent(), Robot(), AgentCore.store
 
@@ -136,9 +189,21 @@ def test_exception_in_the_block_propagates(monkeypatch: pytest.MonkeyPatch) -> N
 def test_agent_is_unusable_within_the_block() -> None:
     made = agent()
     with surefoot.AsyncLearner(made):
-        for call in (lambda: made.act(np.zeros(3)), made.update, made.policy, lambda: made.save("x"), made.compile):
-            with pytest.raises(surefoot.UserError, match="in use by an AsyncLearner: call the learner's methods"):
+        named = []
+        for call in (
+            lambda: made.act(np.zeros(3)),
+            lambda: made.observe(np.zeros(3), ACTION.low, 0.0, np.zeros(3), False, False),
+            lambda: made.save("x"),
+            lambda: made.save_policy("x"),
+            made.policy,
+            made.update,
+            made.compile,
+        ):
+            with pytest.raises(surefoot.UserError, match="in use by an AsyncLearner: ") as error:
                 call()
+            named += re.findall(r"call the learner's (\w+)$", str(error.value))
+        assert named == ["act", "observe", "save", "save_policy", "policy"]
+        assert [name for name in named if not callable(getattr(surefoot.AsyncLearner, name, None))] == []
         with pytest.raises(surefoot.UserError, match="in use by an AsyncLearner"), surefoot.AsyncLearner(made):
             pass
 
@@ -192,9 +257,9 @@ def test_act_and_observe_outside_the_block_are_errors() -> None:
     made = agent()
     learner = surefoot.AsyncLearner(made)
     for _ in range(2):
-        with pytest.raises(surefoot.UserError, match="inside its `with` block"):
+        with pytest.raises(surefoot.UserError, match="only inside its `with` block"):
             learner.act(np.ones(3))
-        with pytest.raises(surefoot.UserError, match="inside its `with` block"):
+        with pytest.raises(surefoot.UserError, match="only inside its `with` block"):
             learner.observe(np.ones(3), ACTION.low, 0.0, np.ones(3), False, False)
         with learner, pytest.raises(surefoot.UserError, match="already open"):
             learner.__enter__()

@@ -14,7 +14,7 @@ from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.errors import UserError
 from surefoot.misplaced import explains_keywords
-from surefoot.policy import Policy, save_policy
+from surefoot.policy import Policy
 from surefoot.spaces import require_same
 from surefoot.tasks.spaces import describe_spaces
 
@@ -53,6 +53,13 @@ class Agent:
         spaces = Spaces(observation_space, action_space, task)
         self._core = AgentCore.start(make_setting(spaces, algorithm, seed, replay_capacity, discount, task))
         self._core_in_use = False
+
+    def __repr__(self) -> str:
+        sizes = self._core.setting.env_spec
+        return (
+            f"<Agent {self.algorithm.name} on {self._core.setting.task}: {sizes.observation_size} observations, "
+            f"{sizes.action_size} actions, {self.agent_steps:,} agent steps, {self.grad_steps:,} updates>"
+        )
 
     # ---------------------------------------------------------------- properties
 
@@ -99,7 +106,7 @@ class Agent:
             UserError: The observation has a wrong shape or wrong keys, or is not finite.
             RunFailure: Learning diverged: the policy is no longer finite.
         """
-        core = self._free_core()
+        core = self._free_core("call the learner's act")
         observation = core.setting.spaces.to_flat(obs, "obs")
         unit = core.exploit(observation) if deterministic else core.explore(observation)
         return core.setting.spaces.to_action(unit)
@@ -122,7 +129,7 @@ class Agent:
         Raises:
             UserError: A shape is wrong, a number is not finite, or an action is out of bounds; nothing was stored.
         """
-        core = self._free_core()
+        core = self._free_core("call the learner's observe")
         core.store(core.check(obs, action, reward, next_obs, terminated, truncated))
 
     def update(self, n: int | None = None) -> UpdateMetrics | None:
@@ -141,7 +148,7 @@ class Agent:
         Raises:
             UserError: ``n`` is not a whole number from 1 to 2**20.
         """
-        core, count = self._free_core(), self._count(n)
+        core, count = self._free_core("it makes the updates itself"), self._count(n)
         return core.update(count) if core.agent_steps > core.setting.algorithm.warmup_transitions else None
 
     def compile(self, n: int | None = None) -> None:
@@ -153,7 +160,7 @@ class Agent:
         Raises:
             UserError: ``n`` is not a whole number from 1 to 2**20.
         """
-        self._free_core().compile(self._count(n))
+        self._free_core("it has compiled the agent").compile(self._count(n))
 
     # ---------------------------------------------------------------- policy and files
 
@@ -163,7 +170,7 @@ class Agent:
         Raises:
             RunFailure: Learning diverged: the policy is no longer finite.
         """
-        return self._free_core().policy()
+        return self._free_core("call the learner's policy").policy()
 
     def save_policy(self, path: str | os.PathLike[str]) -> None:
         """Write the policy as a folder that ``surefoot.load_policy`` reads, replacing an existing policy.
@@ -175,8 +182,7 @@ class Agent:
             UserError: The folder holds other files.
             RunFailure: The policy is not finite, or cannot be written.
         """
-        core = self._free_core()
-        save_policy(path, core.policy_spec(), core.policy_arrays())
+        self._free_core("call the learner's save_policy").save_policy(path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the complete state of the agent, replay buffer included, replacing a saved agent.
@@ -190,7 +196,7 @@ class Agent:
             UserError: The path is a file or a folder with other content.
             RunFailure: The policy is not finite, or cannot be written; existing content is unchanged.
         """
-        self._free_core().save(path)
+        self._free_core("call the learner's save").save(path)
 
     @classmethod
     def load(
@@ -229,7 +235,7 @@ class Agent:
         Raises:
             UserError: The core is already in use.
         """
-        core = self._free_core()
+        core = self._free_core("leave its with block first")
         self._core_in_use = True
         return core
 
@@ -237,9 +243,9 @@ class Agent:
         """End the exclusive use of the core."""
         self._core_in_use = False
 
-    def _free_core(self) -> AgentCore:
+    def _free_core(self, instead: str) -> AgentCore:
         if self._core_in_use:
-            raise UserError("the agent is in use by an AsyncLearner: call the learner's methods inside its with block")
+            raise UserError(f"the agent is in use by an AsyncLearner: {instead}")
         return self._core
 
     def _count(self, n: int | None) -> int:

@@ -6,12 +6,14 @@ stores them, updates, and publishes a new snapshot by assigning a reference, so 
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from surefoot.algorithms import TanhGaussian
 from surefoot.errors import RunFailure, UserError
 from surefoot.misplaced import explains_keywords
 from surefoot.policy import Policy
+
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,30 @@ class _Snapshot(NamedTuple):
     """Monotonic time at the end of its last update."""
 
 
+class _Request:
+    """Work for the learning thread.
+
+    Attributes:
+        done: Set once it has ended.
+        result: What it returned.
+        error: What it raised, for the thread that waits.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.done = threading.Event()
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._work = work
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            self.result = self._work()
+        except Exception as error:  # raised in the thread that waits; learning goes on
+            self.error = error
+        self.done.set()
+
+
 class AsyncLearner:
     """Context manager that updates an agent in a thread while the control loop acts and observes.
 
@@ -80,7 +108,7 @@ class AsyncLearner:
     Within the block, only the learner may use the agent.
 
     Enter and leave the block in the control thread. Entering compiles, which takes seconds. Leaving waits for the
-    current call and stores all queued transitions; the agent can then be saved, or used in another block.
+    current call and stores all queued transitions; the agent can then be used itself, or in another block.
 
     Args:
         agent: Agent that acts and learns.
@@ -107,7 +135,7 @@ class AsyncLearner:
         self._agent = agent
         self._wants_realtime, self._priority = realtime, RealtimePriority()
         self._count = update_count("publish_every", publish_every, algorithm)
-        self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Observed | _Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         """Set while the block is open."""
         self._failure: BaseException | None = None
@@ -189,6 +217,45 @@ class AsyncLearner:
         self._queue.put(self._core.check(obs, action, reward, next_obs, terminated, truncated))
         self._observed += 1
 
+    def policy(self) -> Policy:
+        """Return a NumPy copy of the current policy; see ``save``.
+
+        Raises:
+            RunFailure: The learning thread failed.
+        """
+        return self._between_updates(lambda: self._core.policy())
+
+    def save_policy(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy as ``Agent.save_policy`` does; see ``save``.
+
+        Args:
+            path: New or empty folder, or one with a policy.
+
+        Raises:
+            UserError: The folder holds other files.
+            RunFailure: The policy is not finite or cannot be written, or the learning thread failed.
+        """
+        self._between_updates(lambda: self._core.save_policy(path))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the complete state as ``Agent.save`` does, with every transition observed so far.
+
+        The learning thread writes it between two calls to the device, and this thread waits: save between episodes.
+
+        Args:
+            path: New or empty folder, or one with a saved agent.
+
+        Raises:
+            UserError: The path is a file or a folder with other content.
+            RunFailure: The policy is not finite, or cannot be written; existing content is unchanged. Or the learning
+                thread failed.
+        """
+        self._between_updates(lambda: self._core.save(path))
+
+    def __repr__(self) -> str:
+        state = "closed" if self._thread is None else "open"
+        return f"<AsyncLearner of {self._agent!r}, {state}, {self._count} updates per call>"
+
     def stats(self) -> AsyncStats:
         """Return the statistics so far. Safe in any thread."""
         after_warmup = self._observed - max(self._first_agent_steps, self._warmup)
@@ -219,10 +286,24 @@ class AsyncLearner:
         self._max_stale = np.maximum(self._max_stale, now)
         self._decisions += 1
 
-    def _check_open(self) -> None:
+    def _between_updates[T](self, work: Callable[[], T]) -> T:
+        """Have the learning thread do something once it has stored all queued transitions; return the result."""
+        thread = self._check_open()
+        request = _Request(work)
+        self._queue.put(request)
+        while not request.done.wait(_POLL_SECONDS):
+            if not thread.is_alive() and not request.done.is_set():
+                self._raise_failure()
+                raise RunFailure("the learning thread has ended: the AsyncLearner was closed in another thread")
+        if request.error is not None:
+            raise request.error
+        return cast(T, request.result)
+
+    def _check_open(self) -> threading.Thread:
         if self._thread is None:
-            raise UserError("an AsyncLearner can only act and observe inside its `with` block")
+            raise UserError("an AsyncLearner can be used only inside its `with` block; outside of it, use the agent")
         self._raise_failure()
+        return self._thread
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -259,7 +340,9 @@ class AsyncLearner:
                 observed = self._queue.get(block=wait)
             except queue.Empty:
                 return
-            if observed is not None:
+            if isinstance(observed, _Request):
+                observed.run()
+            elif observed is not None:
                 self._core.store(observed)
             wait = False
 

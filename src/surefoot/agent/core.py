@@ -12,7 +12,7 @@ from surefoot.agent.files import load_agent, save_agent
 from surefoot.agent.setting import AgentProgress, AgentSetting
 from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.errors import RunFailure, UserError
-from surefoot.policy import Policy, PolicySpec
+from surefoot.policy import Policy, PolicySpec, save_policy
 from surefoot.training.metric_sums import MetricSums, zero_sums
 from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.training.population import PopulationState, get_population
@@ -26,6 +26,10 @@ class UpdateMetrics(NamedTuple):
     """critic_loss, q_mean, target_mean, critic_grad_norm; all []."""
     actor: ActorMetrics
     """actor_loss, entropy, temperature, actor_grad_norm; all [], NaN if ``policy_delay`` skipped the actor."""
+
+    def __repr__(self) -> str:
+        values = {**self.critic._asdict(), **self.actor._asdict()}
+        return f"UpdateMetrics({', '.join(f'{name}={_text(value)}' for name, value in values.items())})"
 
 
 class Observed(NamedTuple):
@@ -76,6 +80,10 @@ class AgentCore:
         """Write the complete state, and the policy."""
         progress = AgentProgress(self.agent_steps, self.grad_steps, continues=self._newest is not None)
         save_agent(path, self.setting, progress, self._state, self.policy_spec())
+
+    def save_policy(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy only."""
+        save_policy(path, self.policy_spec(), self.policy_arrays())
 
     def _fresh(self) -> PopulationState:
         return self._population.init([self.setting.seed], self.setting.replay_capacity, self.setting.frames)
@@ -185,6 +193,13 @@ def _take_means(sums: MetricSums) -> tuple[UpdateMetrics, MetricSums]:
         actor=ActorMetrics(*((total / sums.actor_updates)[0] for total in sums.actor)),
     )
     return means, jax.tree.map(lambda leaf: leaf[None], zero_sums())
+
+
+def _text(value: Any) -> str:
+    try:
+        return f"{float(value):.4g}"
+    except TypeError:  # it is being traced
+        return str(value)
 
 
 def _flag(name: str, value: Any) -> bool:
