@@ -35,6 +35,8 @@ class _TrainOptions:
     "critic=MLP((256, 256), BatchNorm())"; repeatable. `surefoot algorithms NAME` lists the paths and values."""
     dashboard: DashboardNames = ()
     """Dashboards to update during the run: tensorboard, wandb, or both."""
+    skip_check: bool = False
+    """Leave out the short check of an environment that `surefoot tasks` does not list."""
 
     imports = ("surefoot.cli.display", "surefoot.dashboards", "surefoot.training.api")
 
@@ -50,6 +52,8 @@ class _TrainOptions:
 
         continue_without_output()
         options = {setting.name: getattr(self, setting.name) for setting in settings()}
+        if self.skip_check:
+            options["skip_check"] = True
         algorithm, dashboards = self.make_algorithm(), make_dashboards(self.dashboard)
         with make_display() as display:
             return _exit_code(

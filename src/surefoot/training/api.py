@@ -27,14 +27,16 @@ from surefoot.signals import StopSignal
 from surefoot.spaces import require_same
 from surefoot.streams import reserve_descriptors
 from surefoot.tasks import Task, get_task
+from surefoot.tasks.check.startup import check_at_start
+from surefoot.tasks.vector import choose_workers
 from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig, check_names
 from surefoot.training.config_file import describe_resumed_run, describe_run, read_run, read_spaces
-from surefoot.training.evaluation import EvaluationResult, Evaluator
+from surefoot.training.evaluation import EvaluationResult, Evaluator, environments_per_seed
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
-from surefoot.training.plan import make_plan
+from surefoot.training.plan import Plan, make_plan
 from surefoot.training.runtime.compile_cache import use_compile_cache
 from surefoot.training.runtime.failures import explain_start_failures
 from surefoot.training.warm_start.warm_start import WarmStart
@@ -79,6 +81,7 @@ def train(
     algorithm: Algorithm | str | None = None,
     observer: Observer | None = None,
     callbacks: Sequence[Callback] = (),
+    skip_check: bool = False,
     **settings: Unpack[TrainSettings],
 ) -> Run:
     """Train, save and evaluate.
@@ -91,6 +94,8 @@ def train(
             (``crossq_wn_code()``).
         observer: Receiver of the run's events; by default one line is printed per evaluation.
         callbacks: Callbacks called during the run.
+        skip_check: Whether to leave out the short check, of about two seconds, of an environment that is not one of
+            ``list_tasks()``. Its findings are messages to the observer; ``check_env`` is the complete check.
         **settings: Settings of the run, such as env_steps=100_000; the reference lists them.
 
     Returns:
@@ -114,6 +119,8 @@ def train(
     check_free(absolute(config.out or next(_free_paths(resolved, config.algorithm))), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)
+    if not skip_check:
+        _check_env(resolved, config, plan, events)
     # Everything is validated before the directory is created.
     with (
         explain_start_failures(resolved, events),
@@ -223,6 +230,16 @@ def evaluate(
         for trained in (read_spaces(directory), policies[0].spaces):
             require_same(trained, evaluator.vector.spaces, str(directory.path), resolved.name)
         return plan.seeds, evaluator.run(act)
+
+
+def _check_env(task: Task, config: TrainConfig, plan: Plan, events: EventDispatcher) -> None:
+    """Report what a short check finds; its copies are closed before the run's environments are made."""
+    workers = choose_workers(len(plan.seeds)) if config.env_workers is None else config.env_workers
+    environments = max(
+        len(plan.seeds), environments_per_seed(len(plan.seeds), config.evaluation_episodes) * len(plan.seeds)
+    )
+    for line in check_at_start(task, in_workers=workers > 0, one_per_process=workers >= environments):
+        events.on_message(line)
 
 
 def _report_lock(directory: RunDirectory, events: EventDispatcher) -> None:

@@ -48,6 +48,11 @@ class EvaluationResult:
         return self.success_any.astype(np.float64) / task.score_scale
 
 
+def environments_per_seed(seeds: int, episodes: int) -> int:
+    """Return L, the number of environments in which each seed's evaluation episodes are played at a time."""
+    return max(1, min(episodes, _MAX_ENVIRONMENTS // seeds))
+
+
 class Evaluator:
     """Runs E episodes per seed.
 
@@ -68,7 +73,7 @@ class Evaluator:
         num_workers: int | None = None,
     ) -> None:
         self._num_seeds, self._episodes = len(seeds), episodes
-        self._slots = max(1, min(episodes, _MAX_ENVIRONMENTS // len(seeds)))
+        self._slots = environments_per_seed(len(seeds), episodes)
         """Environments per seed."""
         self._slot_seeds: list[int] = np.repeat(np.asarray(seeds), self._slots).tolist()
         self._may_never_end = task.horizon is None

@@ -24,6 +24,11 @@ class Kind(NamedTuple):
     remedy: str
 
 
+_PROCESSES = (
+    "give every copy its own process: --env-workers 1 for one seed and one evaluation episode, else --env-workers N, N "
+    "being seeds times evaluation episodes (32 is enough, or the number of seeds if that is larger)"
+)
+
 _FAILS = "training stops with exit code 1"
 
 KINDS: dict[str, Kind] = {
@@ -249,9 +254,8 @@ KINDS: dict[str, Kind] = {
         "error",
         "copies of the environment share state",
         "the training seeds and their evaluations change each other's episodes",
-        "keep state in self, not in class attributes, modules or default arguments; draw from self.np_random; or give "
-        "every copy its own process: --env-workers 1 for one seed and one evaluation episode, else --env-workers N, N "
-        "being seeds times evaluation episodes (32 is enough, or the number of seeds if that is larger)",
+        "keep state in self, not in class attributes, modules or default arguments; draw from self.np_random; or "
+        f"{_PROCESSES}",
     ),
     "global-random": Kind(
         "warning",
@@ -275,7 +279,8 @@ KINDS: dict[str, Kind] = {
         "error",
         "a second copy of the environment cannot be created",
         "training does not start: evaluations and every further seed need their own copy",
-        "release exclusive resources in close(); with a single robot, use surefoot.Agent in your own loop",
+        f"release exclusive resources in close(); where one copy per process is possible, {_PROCESSES}; with a single "
+        "robot, use surefoot.Agent in your own loop",
     ),
     # Actions
     "action-changed": Kind(

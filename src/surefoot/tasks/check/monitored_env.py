@@ -84,6 +84,7 @@ class MonitoredEnv:
         self.ends_are_known = True
         self._findings = findings
         self._deadline = deadline
+        self._closed = False
         self._last = np.zeros(spaces.observation_size, np.float32)
         self._gym_spaces = (env.observation_space, env.action_space)
         self._returned: list[tuple[np.ndarray, np.ndarray]] = []
@@ -166,9 +167,11 @@ class MonitoredEnv:
             self.env.step(self.spaces.action.from_unit(unit))
 
     def close(self) -> None:
-        """Close the environment, ignoring exceptions."""
-        with contextlib.suppress(Exception):
-            self.env.close()
+        """Close the environment once, ignoring exceptions."""
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(Exception):
+                self.env.close()
 
     def _reward(self, reward: Any, call: str) -> tuple[float, str]:
         """Return a reward, NaN if it is not a finite number, and what is wrong with its type."""

@@ -1,0 +1,87 @@
+"""Findings of the short check are messages of a new run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import surefoot
+from surefoot.errors import RunFailure
+from surefoot.training import api
+from tests import traits
+from tests.training.recording import Recording
+from tests.training.small import small
+
+
+class Stops(surefoot.Callback):
+    def on_start(self, event: Any) -> None:
+        raise surefoot.StopTraining
+
+
+def messages(task: Any, out: Path, **settings: Any) -> list[str]:
+    observer = Recording()
+    surefoot.train(
+        task,
+        algorithm=small(surefoot.crossq_wn(utd=2)),
+        env_steps=120,
+        num_seeds=2,
+        replay_capacity=150,
+        evaluation_episodes=1,
+        out=out,
+        observer=observer,
+        callbacks=[Stops()],
+        **settings,
+    )
+    return observer.messages
+
+
+def test_new_run_has_the_findings_and_a_resumed_one_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = messages(traits.SharedSimulator, tmp_path / "run")
+    assert "[shared-state]" in found[0]
+    assert found[1].startswith("surefoot.check_env explains")
+    monkeypatch.setattr(api, "check_at_start", lambda *_, **__: pytest.fail("checked"))
+    assert not any(
+        "[shared-state]" in line for line in messages(traits.SharedSimulator, tmp_path / "b", skip_check=True)
+    )
+    observer = Recording()
+    surefoot.resume(tmp_path / "run", task=traits.SharedSimulator, observer=observer, callbacks=[Stops()])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"env_workers": 0}, (False, False)),
+        ({"env_workers": 1}, (True, False)),
+        ({"env_workers": 2}, (True, True)),
+    ],
+)
+def test_check_runs_where_the_environments_are_stepped(
+    settings: dict[str, int], expected: tuple[bool, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Checked(Exception):
+        pass
+
+    def check(task: Any, *, in_workers: bool, one_per_process: bool) -> list[str]:
+        assert (in_workers, one_per_process) == expected
+        raise Checked
+
+    monkeypatch.setattr(api, "check_at_start", check)
+    with pytest.raises(Checked):
+        messages(traits.Reach, tmp_path / "run", **settings)
+
+
+def test_vector_reward_is_one_line_of_a_failed_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        RunFailure, match=r"the environment returned a reward of shape \(2,\), expected one number: wrap"
+    ):
+        surefoot.train(
+            traits.VectorReward,
+            algorithm=small(surefoot.crossq_wn(utd=2)),
+            env_steps=120,
+            num_seeds=2,
+            replay_capacity=150,
+            out=tmp_path / "run",
+            observer=Recording(),
+        )
