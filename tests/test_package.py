@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import surefoot
+from surefoot.errors import BASE_PACKAGES
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,6 +46,12 @@ def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert surefoot.__version__ == project["version"]
     assert f"version: {project['version']}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_base_packages_are_the_dependencies() -> None:
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {requirement.partition(">")[0] for requirement in requirements}
+    assert names - set(BASE_PACKAGES) == {"numpy"}
 
 
 def test_package_runs_as_a_module() -> None:

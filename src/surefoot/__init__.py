@@ -135,7 +135,10 @@ if not TYPE_CHECKING:  # type checkers would accept every name
 
             value: typing.Any = metadata.version("surefoot")
         elif name in _HOME:
-            value = getattr(import_module(_HOME[name]), name)
+            from surefoot.errors import full_installation
+
+            with full_installation(f"surefoot.{name}"):
+                value = getattr(import_module(_HOME[name]), name)
         else:
             raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
         globals()[name] = value

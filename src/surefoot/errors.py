@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from surefoot.text import one_line
+
+BASE_PACKAGES = ("cloudpickle", "flax", "gymnasium", "jax", "optax", "rich", "tyro")
+"""Packages of every full installation, NumPy apart."""
 
 _MAX_LENGTH = 200
 
@@ -33,18 +37,34 @@ class RunFailure(RuntimeError):
 
 
 class MissingDependency(UserError):
-    """An optional package is not installed; the message contains the command that installs it.
+    """A package is not installed; the message contains the command that installs it.
 
     Args:
         package: Import name of the package.
-        extra: Extra of surefoot that includes it.
+        extra: Extra of surefoot that includes it; None for a package of every full installation.
         needed_for: Feature that needs it, the start of the message.
     """
 
-    def __init__(self, package: str, extra: str, needed_for: str) -> None:
-        super().__init__(
-            f"{needed_for} needs the package '{package}', which is not installed: pip install 'surefoot[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str | None, needed_for: str) -> None:
+        command = "pip install surefoot" if extra is None else f"pip install 'surefoot[{extra}]'"
+        super().__init__(f"{needed_for} needs the package '{package}', which is not installed: {command}")
+
+
+@contextlib.contextmanager
+def full_installation(needed_for: str) -> Iterator[None]:
+    """Report a failed import of one of ``BASE_PACKAGES`` as ``MissingDependency``.
+
+    An installation without dependencies, which plays saved policies, lacks them.
+
+    Args:
+        needed_for: Feature that is imported, the start of the message.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name in BASE_PACKAGES:
+            raise MissingDependency(error.name, None, needed_for) from error
+        raise
 
 
 class EnvironmentFailure(RunFailure):

@@ -78,12 +78,22 @@ def test_policy_loads_and_acts_with_only_numpy(folder):
         installed = importlib.metadata.packages_distributions()
         sys.modules.update({name: None for name in installed if name not in allowed})
         import surefoot
+        from surefoot.cli.main import main
+        try:
+            surefoot.train
+        except surefoot.MissingDependency as error:
+            assert str(error) == (
+                "surefoot.train needs the package 'jax', which is not installed: pip install surefoot"
+            ), error
+        assert main(["tasks"]) == 2
         policy = surefoot.load_policy(sys.argv[1])
         assert repr(policy).startswith("Policy(task=") and policy.batch([[1.0] * 5] * 3).shape == (3, 2)
         print(json.dumps(policy([1.0] * 5).tolist()))
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.startswith("surefoot: error: the command line needs the package '")
+    assert done.stderr.count("\n") == 1
     np.testing.assert_array_equal(np.float32(json.loads(done.stdout)), load_policy(folder)(np.ones(5)))
 
 

@@ -54,12 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    from surefoot.errors import RunFailure, UserError
+    from surefoot.errors import RunFailure, UserError, full_installation
     from surefoot.streams import OutputFailure, show_error, stdout
 
     try:
         try:
-            return _run(_joined(arguments))
+            with full_installation("the command line"):
+                return _run(_joined(arguments))
         finally:
             if stdout() is not None:
                 stdout().flush()  # fails here rather than at the interpreter's exit
