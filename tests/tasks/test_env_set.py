@@ -36,6 +36,13 @@ def passes_on(**keywords: Any) -> gymnasium.Env:
     return NeedsKeyword(**keywords)
 
 
+def needs_one_and_passes_on(goal_scale: float, **keywords: Any) -> gymnasium.Env:
+    return NeedsKeyword(goal_scale, **keywords)
+
+
+gymnasium.register("PassesOn-v0", needs_one_and_passes_on)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -159,6 +166,7 @@ def test_keywords_may_change_the_sizes_of_a_known_task() -> None:
         ("myo-reach", {"x": 1}, "task 'myo-reach' takes no keywords, got 'x'"),
         ("probe-action", {"x": 1}, "task 'probe-action' takes no keywords, got 'x'"),
         ("NeedsKeyword-v0", {}, "task 'NeedsKeyword-v0' needs the keyword 'goal_scale': pass --env-set goal_scale="),
+        ("PassesOn-v0", {"goal_scal": 3}, "needs the keyword 'goal_scale', got goal_scal: pass --env-set"),
         ("NeedsKeyword-v0", {"goal_scal": 3}, "has no keyword 'goal_scal'; did you mean 'goal_scale'"),
         ("NeedsKeyword-v0", {"goal_scale": 3, "x": 3}, "has no keyword 'x', expected one of goal_scale"),
         ("Ant-v5", {"healthy": 3}, "task 'Ant-v5' has no keyword 'healthy'; did you mean 'healthy_reward'"),

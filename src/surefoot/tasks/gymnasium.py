@@ -127,7 +127,8 @@ def _keyword_mistake(
     if unknown and unknown[1] in keywords:
         return no_such_keyword(unknown[1], _creator(spec))
     if missing := re.match(r"[\w.<>]+\(\) missing .* required .* arguments?: '(\w+)'", str(error)):
-        return f"needs the keyword '{missing[1]}': {HOW_TO_SET.format(missing[1])}"
+        got = f", got {', '.join(keywords)}" if keywords else ""
+        return f"needs the keyword '{missing[1]}'{got}: {HOW_TO_SET.format(missing[1])}"
     return None
 
 

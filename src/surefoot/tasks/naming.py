@@ -5,23 +5,21 @@ A name is the same in every process that makes the same environment, since the s
 
 from __future__ import annotations
 
-import contextlib
 import copyreg
 import dataclasses
-import dis
 import functools
 import hashlib
-import itertools
 import os
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from surefoot.tasks.captured import captured_variables, default_arguments
 from surefoot.text import printable
 
 _MAX_ARGUMENTS = 80
@@ -168,7 +166,7 @@ def _object(value: Any, around: _Around) -> str:
 
 def _function(function: types.FunctionType, around: _Around) -> str:
     name = f"{_module_name(function.__module__)}:{function.__qualname__}"
-    captured = _captured(function)
+    captured = captured_variables(function)
     if _is_found(function, function.__qualname__):
         if function.__module__ != "__main__":
             return name
@@ -176,7 +174,7 @@ def _function(function: types.FunctionType, around: _Around) -> str:
         captured = {key: value for key, value in captured.items() if _is_data(value)}
         code = "" if _has_file() else f"#{_digest(_code(function.__code__, around))}"
         return name + code + _arguments((), captured, around)
-    captured |= _defaults(function)
+    captured |= default_arguments(function)
     fixed = {key: value for key, value in captured.items() if isinstance(value, _FIXED)}
     content = _code(function.__code__, around) + _describe(fixed, around)
     varying = {key: value for key, value in captured.items() if key not in fixed}
@@ -226,52 +224,6 @@ def _member(value: Any) -> Any:
     if isinstance(value, staticmethod | classmethod):
         return value.__func__
     return (value.fget, value.fset, value.fdel) if isinstance(value, property) else value
-
-
-def _closure(function: types.FunctionType) -> dict[str, Any]:
-    captured = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            captured[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    return captured
-
-
-def _defaults(function: types.FunctionType) -> dict[str, Any]:
-    positional, code = function.__defaults__ or (), function.__code__
-    names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
-    return dict(zip(names, positional, strict=True)) | (function.__kwdefaults__ or {})
-
-
-_READ_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
-_READ_CELL = ("LOAD_DEREF", "LOAD_FROM_DICT_OR_DEREF")
-"""Instructions of Python 3.12 and 3.13 that read a variable from outside a function."""
-
-
-def _captured(function: types.FunctionType) -> dict[str, Any]:
-    """Return the variables that a function reads from outside: "size", and "args.size" where it reads an attribute."""
-    names, cells = function.__globals__, _closure(function)
-    found: dict[str, Any] = {}
-    for code in _codes(function.__code__):
-        for read, following in itertools.pairwise((*dis.get_instructions(code), None)):
-            assert read is not None
-            variables = names if read.opname in _READ_GLOBAL else cells if read.opname in _READ_CELL else {}
-            if read.argval not in variables:
-                continue
-            key, value = read.argval, variables[read.argval]
-            if following is not None and following.opname == "LOAD_ATTR":
-                with contextlib.suppress(Exception):  # user code; the whole variable is captured
-                    key, value = f"{key}.{following.argval}", getattr(value, following.argval)
-            found[key] = value
-    return found
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
 
 
 def _code(code: types.CodeType, around: _Around) -> str:

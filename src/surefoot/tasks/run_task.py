@@ -9,7 +9,8 @@ from typing import Any
 from surefoot.errors import UserError
 from surefoot.keywords import check_keywords, may_name_code
 from surefoot.tasks.naming import arguments_text
-from surefoot.tasks.registry import Task, get_task
+from surefoot.tasks.registry import get_task
+from surefoot.tasks.task import Task
 
 
 def get_run_task(

@@ -10,9 +10,9 @@ import numpy as np
 
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.spaces import EnvSpaces
-from surefoot.tasks.registry import Task
 from surefoot.tasks.rewards import UnusableReward
 from surefoot.tasks.seeding import episode_seed
+from surefoot.tasks.task import Task
 from surefoot.tasks.wrappers import TaskEnv
 
 

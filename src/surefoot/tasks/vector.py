@@ -14,9 +14,9 @@ import numpy as np
 from surefoot.errors import UserError
 from surefoot.machine import usable_cores
 from surefoot.spaces import EnvSpaces
-from surefoot.tasks.registry import Task
 from surefoot.tasks.shared_step import SharedStep, make_file
 from surefoot.tasks.slots import EnvSlots, VectorStep, require_equal
+from surefoot.tasks.task import Task
 from surefoot.tasks.workers import Worker
 
 __all__ = ["VectorEnv", "VectorStep", "make_vector"]

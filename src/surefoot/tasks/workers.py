@@ -20,9 +20,9 @@ from surefoot.processes import python_command
 from surefoot.signals import leave_to_parent
 from surefoot.streams import foreign_descriptor, protect
 from surefoot.tasks.channel import Channel
-from surefoot.tasks.registry import Task
 from surefoot.tasks.shared_step import SharedStep
 from surefoot.tasks.slots import EnvSlots
+from surefoot.tasks.task import Task
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",

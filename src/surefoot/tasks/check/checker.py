@@ -28,7 +28,8 @@ from surefoot.tasks.check.repeatability import Replay, check_repeatability
 from surefoot.tasks.check.sharing import check_shared_state, check_step_after_end
 from surefoot.tasks.check.spaces import check_spaces, short
 from surefoot.tasks.check.wrappers import check_wrappers
-from surefoot.tasks.registry import Task, get_task
+from surefoot.tasks.registry import get_task
+from surefoot.tasks.task import Task
 from surefoot.whole_numbers import whole_number
 
 _COMPARED_STEPS = 200

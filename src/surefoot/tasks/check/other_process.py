@@ -7,7 +7,7 @@ import numpy as np
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.tasks.check.findings import Findings
 from surefoot.tasks.check.repeatability import first_entry
-from surefoot.tasks.registry import Task
+from surefoot.tasks.task import Task
 from surefoot.tasks.vector import make_vector
 
 _STEPS = 50
