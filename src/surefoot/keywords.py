@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -87,6 +88,19 @@ def parse_keyword(text: str) -> tuple[str, Any]:
     if not is_plain(parsed):
         raise ValueError(f"not a JSON value: {value!r}")
     return key, parsed
+
+
+def keyword_argument(key: str, value: Any) -> str:
+    """Return ``KEY=VALUE`` that ``parse_keyword`` parses to this keyword; TOML has no None in lists and tables."""
+    return f"{key}={_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_toml(key)} = {_toml(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return "none" if value is None else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _parse_value(text: str) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from surefoot.errors import UserError
-from surefoot.keywords import check_keywords, may_name_code, parse_keyword
+from surefoot.keywords import check_keywords, keyword_argument, may_name_code, parse_keyword
 from surefoot.tasks import get_run_task, get_task, make_vector
 from tests.tasks import zoo
 from tests.traits import NeedsKeyword
@@ -90,6 +90,28 @@ def test_value_is_parsed_as_toml_or_as_text(text: str, value: Any) -> None:
 def test_mistaken_keyword_is_not_taken_for_a_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"no KEY=VALUE|not a|more than one"):
         parse_keyword(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        3,
+        -1e-20,
+        1e300,
+        "a\n\"'= 😀",
+        "3",
+        "none",
+        [1, ["a"]],
+        {"a b": [{"ü": False}], "c": {}},
+        [],
+        "",
+        "\x7f",
+    ],
+)
+def test_keyword_survives_the_command_line(value: Any) -> None:
+    assert parse_keyword(keyword_argument("key", value)) == ("key", value)
 
 
 @pytest.mark.parametrize(

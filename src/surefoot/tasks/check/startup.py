@@ -14,10 +14,12 @@ from dataclasses import asdict
 import cloudpickle
 
 from surefoot.errors import UserError
+from surefoot.keywords import keyword_argument
 from surefoot.processes import python_command, run_program
 from surefoot.tasks.check.checker import check_briefly
 from surefoot.tasks.check.findings import Finding
-from surefoot.tasks.registry import Task, list_tasks
+from surefoot.tasks.suites import list_tasks
+from surefoot.tasks.task import Task
 from surefoot.text import one_line, shell_command
 
 SECONDS = 2.0
@@ -106,7 +108,7 @@ def _command(task: Task) -> str:
 def _options(task: Task) -> Iterator[str]:
     for key, value in task.env_set.items():
         yield "--env-set"
-        yield f"{key}={'none' if value is None else json.dumps(value)}"
+        yield keyword_argument(key, value)
 
 
 def _shortened(text: str) -> str:
