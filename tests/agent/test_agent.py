@@ -299,11 +299,13 @@ def test_divergence_is_reported() -> None:
 
 def test_reprs_are_short_and_readable(trained: surefoot.Agent) -> None:
     assert re.fullmatch(
-        r"<Agent crossq-wn on own-loop: 3 observations, 2 actions, [\d,]+ agent steps, [\d,]+ updates>", repr(trained)
+        r"Agent\(task='own-loop', algorithm='crossq-wn', seed=0, observation=.*3.*, action=\(2,\) float64, "
+        r"agent_steps=[\d,]+, grad_steps=[\d,]+\)",
+        repr(trained),
     )
     metrics = repr(trained.update())
     assert re.match(r"UpdateMetrics\(critic_loss=[\d.e-]+, q_mean=", metrics)
     assert "Array" not in metrics
     assert len(metrics) < 300
     learner = surefoot.AsyncLearner(trained, publish_every=3)
-    assert repr(learner) == f"<AsyncLearner of {trained!r}, closed, 3 updates per call>"
+    assert repr(learner) == f"AsyncLearner({trained!r}, publish_every=3, open=False)"

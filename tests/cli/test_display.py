@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from surefoot.cli.display import LogDisplay, bytes_text, closing_lines, duration_text, make_display, path_text
+from surefoot.cli.display import LogDisplay, bytes_text, closing_lines, make_display, path_text
 from surefoot.cli.live import LiveDisplay, render
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
+from surefoot.training.progress_text import duration_text
 
 
 def events(seeds: int) -> tuple[RunStarted, Progress, EvaluationDone]:

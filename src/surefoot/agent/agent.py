@@ -55,10 +55,12 @@ class Agent:
         self._core_in_use = False
 
     def __repr__(self) -> str:
-        sizes = self._core.setting.env_spec
+        setting = self._core.setting
+        spaces = setting.spaces.described
         return (
-            f"<Agent {self.algorithm.name} on {self._core.setting.task}: {sizes.observation_size} observations, "
-            f"{sizes.action_size} actions, {self.agent_steps:,} agent steps, {self.grad_steps:,} updates>"
+            f"Agent(task={setting.task!r}, algorithm={self.algorithm.name!r}, seed={setting.seed}, "
+            f"observation={spaces.observation_text}, action={spaces.action.shape} {spaces.action.dtype}, "
+            f"agent_steps={self.agent_steps:,}, grad_steps={self.grad_steps:,})"
         )
 
     # ---------------------------------------------------------------- properties

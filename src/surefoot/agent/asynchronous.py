@@ -253,8 +253,7 @@ class AsyncLearner:
         self._between_updates(lambda: self._core.save(path))
 
     def __repr__(self) -> str:
-        state = "closed" if self._thread is None else "open"
-        return f"<AsyncLearner of {self._agent!r}, {state}, {self._count} updates per call>"
+        return f"AsyncLearner({self._agent!r}, publish_every={self._count}, open={self._thread is not None})"
 
     def stats(self) -> AsyncStats:
         """Return the statistics so far. Safe in any thread."""

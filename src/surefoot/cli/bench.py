@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from surefoot.cli.display import duration_text
 from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
 from surefoot.signals import StopSignal
 from surefoot.streams import continue_without_output, emit, show, stdout
 from surefoot.text import printable
+from surefoot.training.progress_text import duration_text
 
 if TYPE_CHECKING:
     from surefoot.benchmark.grid import Grid

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from surefoot.cli.display import bytes_text, duration_text
+from surefoot.cli.display import bytes_text
 from surefoot.cli.runs_table import count_text, number_text
+from surefoot.training.progress_text import duration_text
 
 if TYPE_CHECKING:
     from surefoot.benchmark.planning import CellCost

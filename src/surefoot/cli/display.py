@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from surefoot.streams import encodable, stdout
 from surefoot.text import printable, python_literal, shell_command, shell_path
 from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
+from surefoot.training.progress_text import duration_text, progress_text, speed_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,7 +129,7 @@ class LogDisplay(PlainDisplay):
     def _print_progress(self) -> None:
         while not self._ended.wait(max(0.0, self._last_print + self._interval - time.monotonic())):
             if time.monotonic() - self._last_print >= self._interval:
-                self.print(progress_text(self._started, self._progress, time.monotonic() - self._start_time))
+                self.print(_progress_text(self._started, self._progress, time.monotonic() - self._start_time))
 
 
 def make_display() -> PlainDisplay:
@@ -143,13 +144,13 @@ def make_display() -> PlainDisplay:
     return LogDisplay(console)
 
 
-def progress_text(started: RunStarted | None, progress: Progress | None, seconds: float) -> str:
+def _progress_text(started: RunStarted | None, progress: Progress | None, seconds: float) -> str:
     """Return the steps and speeds of a run, or the time since its start before any progress."""
     if started is None:
         return f"building environments, {duration_text(seconds)}"
     if progress is None:
         return f"starting, {duration_text(seconds)}"
-    return f"env steps {progress.env_steps:,}/{started.env_steps:,}  {speed_text(progress)}"
+    return progress_text(progress, started.env_steps)
 
 
 def closing_lines(event: RunFinished, task: str | None) -> list[str]:
@@ -225,12 +226,6 @@ def returns_text(event: EvaluationDone) -> str:
     return text
 
 
-def speed_text(event: Progress) -> str:
-    """Return environment steps and updates per second of all seeds, and the time left."""
-    text = f"{event.env_steps_per_second:,.0f} env steps/s  {event.grad_steps_per_second:,.0f} updates/s"
-    return text if event.seconds_left is None else f"{text}  {duration_text(event.seconds_left)} left"
-
-
 def seeds_text(seeds: tuple[int, ...]) -> str:
     """Return the range of training seeds."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
@@ -251,15 +246,3 @@ def bytes_text(count: int) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration in seconds as ``"45s"``, ``"5m 07s"``, ``"2h 03m"``, ``"3d 04h"``."""
-    total = round(seconds)
-    if total < 60:
-        return f"{total}s"
-    if total < 3600:
-        return f"{total // 60}m {total % 60:02d}s"
-    if total < 86_400:
-        return f"{total // 3600}h {total % 3600 // 60:02d}m"
-    return f"{total // 86_400}d {total % 86_400 // 3600:02d}h"

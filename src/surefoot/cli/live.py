@@ -16,15 +16,14 @@ from rich.text import Text
 from surefoot.cli.display import (
     PlainDisplay,
     bytes_text,
-    duration_text,
     mean,
     path_text,
     seeds_text,
     solved_text,
-    speed_text,
     workers_text,
 )
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
+from surefoot.training.progress_text import duration_text, speed_text
 
 
 class LiveDisplay(PlainDisplay):

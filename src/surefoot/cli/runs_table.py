@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from surefoot.cli.display import duration_text, path_text
+from surefoot.cli.display import path_text
 from surefoot.runs.progress import RunProgress, RunState
+from surefoot.training.progress_text import duration_text
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*%#"

@@ -36,6 +36,7 @@ from surefoot.training.config_file import describe_resumed_run, describe_run, re
 from surefoot.training.evaluation import EvaluationResult, Evaluator, environments_per_seed
 from surefoot.training.events import Observer
 from surefoot.training.loop import TrainingLoop
+from surefoot.training.notebook import default_observer
 from surefoot.training.plan import Plan, make_plan
 from surefoot.training.runtime.compile_cache import use_compile_cache
 from surefoot.training.runtime.failures import explain_start_failures
@@ -57,6 +58,9 @@ class Run:
 
     path: Path
     completed: bool
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, completed={self.completed})"
 
     def evaluations(self) -> dict[str, np.ndarray]:
         """Return evaluations.csv by column, one entry per seed, evaluation and episode."""
@@ -92,7 +96,8 @@ def train(
             arguments.
         algorithm: Algorithm to train, or its name (``surefoot algorithms``); by default CrossQ + WN as released
             (``crossq_wn_code()``).
-        observer: Receiver of the run's events; by default one line is printed per evaluation.
+        observer: Receiver of the run's events; by default one line is printed per evaluation, and a notebook also
+            shows the progress and the time left.
         callbacks: Callbacks called during the run.
         skip_check: Whether to leave out the short check, of about two seconds, of an environment that is not one of
             ``list_tasks()``. Its findings are messages to the observer; ``check_env`` is the complete check.
@@ -111,7 +116,7 @@ def train(
     check_names(given)
     reserve_descriptors()
     use_compile_cache()
-    events = EventDispatcher(observer or Observer(), callbacks)
+    events = EventDispatcher(observer or default_observer(), callbacks)
     config = TrainConfig(task=task, algorithm=as_algorithm(algorithm), **given)
     start_jax()
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
@@ -155,7 +160,8 @@ def resume(
         path: Run directory.
         task: Task the run was trained on, required where it is code (a callable, or a name with a colon), since a run
             directory is not trusted to name code.
-        observer: Receiver of the run's events; by default one line is printed per evaluation.
+        observer: Receiver of the run's events; by default one line is printed per evaluation, and a notebook also
+            shows the progress and the time left.
         callbacks: Callbacks called during the run.
         **changes: New values of settings that leave what is trained unchanged; the reference marks them.
 
@@ -167,7 +173,7 @@ def resume(
     """
     reserve_descriptors()
     use_compile_cache()
-    events = EventDispatcher(observer or Observer(), callbacks)
+    events = EventDispatcher(observer or default_observer(), callbacks)
     directory = RunDirectory.open(path)
     config, resolved, plan = read_run(directory, task, {**changes})
     trained = read_spaces(directory)

@@ -238,7 +238,9 @@ def check_names(given: Mapping[str, Any], *, resume: bool = False) -> None:
     names = [setting.name for setting in settings() if setting.resume or not resume]
     for name in sorted(set(given) - set(names)):
         if not resume:
-            end = explanation("train", name, given[name], ["task", "algorithm", "observer", "callbacks", *names])
+            end = explanation(
+                "train", name, given[name], ["task", "algorithm", "observer", "callbacks", "skip_check", *names]
+            )
             raise UserError(f"train has no setting {name!r}{end}")
         if name in (*FIELDS, *SETTINGS, "algorithm"):
             raise UserError(

@@ -40,6 +40,11 @@ class EvaluationResult:
     success_last: np.ndarray | None
     first_success: np.ndarray | None
 
+    def __repr__(self) -> str:
+        seeds, episodes = self.returns.shape
+        solved = "" if self.success_any is None else f", solved={self.success_any.mean():.0%}"
+        return f"EvaluationResult(seeds={seeds}, episodes={episodes}, mean_return={self.returns.mean():.4g}{solved})"
+
     def scores(self, task: Task) -> np.ndarray:
         """Return the task's score of each episode: return or success (at any step) over the task's scale."""
         if task.score_metric == "return":
