@@ -96,6 +96,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "diagnostics": {"algorithms", "networks", "types", "errors"},
     "benchmark": {
+        "misplaced",
         "keywords",
         "whole_numbers",
         "text",
@@ -113,8 +114,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs",
         "errors",
     },
-    "report": {"text", "output", "machine", "processes", "runs", "errors"},
-    "video": {"spaces", "output", "machine", "processes", "tasks", "policy", "runs", "errors"},
+    "report": {"whole_numbers", "text", "output", "machine", "processes", "runs", "errors"},
+    "video": {"whole_numbers", "spaces", "output", "machine", "processes", "tasks", "policy", "runs", "errors"},
     "cli": {
         "misplaced",
         "keywords",

@@ -57,7 +57,7 @@ def test_misplaced_and_misspelled_keywords() -> None:
         refusal(surefoot.crossq_wn, batch_size=64),
         refusal(surefoot.sac, learning_rate=1e-3),
         refusal(surefoot.Agent, BOX, BOX, algoritm="sac"),
-        refusal(surefoot.train, "probe-action", qqqq=1).partition(" num_seeds")[0],
+        refusal(surefoot.train, "probe-action", qqqq=1).partition(" callbacks")[0],
     ] == [
         "train has no setting 'utdd'; did you mean 'utd'? It belongs to the algorithm, as in "
         "algorithm=surefoot.crossq_wn_code(utd=5)",
@@ -69,7 +69,7 @@ def test_misplaced_and_misspelled_keywords() -> None:
         "sac has no argument 'learning_rate', which belongs to the algorithm, as in "
         "surefoot.algorithms.presets.get_preset('sac', learning_rate=0.001)",
         "Agent has no argument 'algoritm'; did you mean 'algorithm'?",
-        "train has no setting 'qqqq', expected one of task, algorithm, observer, callbacks,",
+        "train has no setting 'qqqq', expected one of task, algorithm, observer,",
     ]
 
 

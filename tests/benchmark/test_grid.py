@@ -105,6 +105,7 @@ VALID = f'tasks = ["probe-action"]{HEAD}'
     [
         ("tasks = [", "grid g: not TOML"),
         (f'{VALID}task = "x"\n{ALGORITHM}', r"a grid has no key 'task'; did you mean 'tasks'"),
+        (f"{VALID}utd = 2\n{ALGORITHM}", r"a grid has no key 'utd', which belongs to an entry of \[\[algorithms\]\]"),
         (f"{VALID}{ALGORITHM}num_critic = 3", r"an algorithm has no field 'num_critic'; did you mean 'num_critics'"),
         (f'tasks = ["dogrun"]{HEAD}{ALGORITHM}', "dogrun"),
         (f'tasks = ["mymodule:make"]{HEAD}{ALGORITHM}', "task 'mymodule:make' is code"),

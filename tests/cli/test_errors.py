@@ -26,7 +26,7 @@ MISTAKES = [
     (["train", "x", "--env-steps", "1e999"], ["--env-steps", "expected a whole number", "'1e999'"]),
     (["train", "x", "--batch-size", "64"], ["--batch-size", "belongs to the algorithm: --set batch_size=VALUE"]),
     (["resume", "x", "--utd", "4"], ["--utd", "belongs to the algorithm"]),
-    (["train", "x", "--set", "env-steps=5"], ["env_steps", "a setting of the run: --env-steps"]),
+    (["train", "x", "--set", "env-steps=5"], ["env_steps", "a setting of the run (--env-steps)"]),
     (["tasks", "--jsn"], ["unknown option '--jsn'", "did you mean '--json'"]),
     (["train", "x", "--algorithm", "crossq-nw"], ["unknown algorithm 'crossq-nw'", "did you mean 'crossq-wn'"]),
     (["train", "x", "--utd", "0"], ["utd", "at least 1", "got 0"]),

@@ -176,7 +176,7 @@ def test_invalid_requests_are_reported_and_write_nothing(
         (["run", "-o", "other"], "other is not a report's folder: it contains 'mine'"),
         (["run", "--interval", "0"], "interval must be between 0 and 100 percent, got 0%"),
         (["run", "--resamples", "0"], "resamples must be at least 1, got 0"),
-        (["run", "--seed", "-1"], "seed must be 0 or more, got -1"),
+        (["run", "--seed", "-1"], "seed must be at least 0, got -1"),
     ):
         assert main(["report", *arguments]) == 2, arguments
         error = capsys.readouterr().err

@@ -64,7 +64,7 @@ def _changed_field(part: Any, values: dict[str, Any], rest: str, path: str, text
     if name not in fields:
         valid = suggest(name, fields) or f", expected one of {', '.join(fields)}"
         if name in SETTINGS and isinstance(part, Algorithm):
-            valid = f", which is a setting of the run: --{name.replace('_', '-')}"
+            valid = f", which is a setting of the run (--{name.replace('_', '-')})"
         raise UserError(f"setting {path!r}: {owner} has no field {name!r}{valid}")
     if not dot:
         return name, _parse(path, get_type_hints(type(part))[name], text)

@@ -35,6 +35,7 @@ from surefoot.algorithms.part_text import with_settings
 from surefoot.algorithms.presets import get_preset
 from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords, may_name_code
+from surefoot.misplaced import FIELDS
 from surefoot.runs.untrusted import read_small, why_missing
 from surefoot.tasks import Task, get_task, list_tasks
 from surefoot.text import printable
@@ -318,7 +319,8 @@ def _count(data: dict[str, Any], key: str, default: int, least: int) -> int:
 def _check_keys(data: dict[str, Any], valid: tuple[str, ...], what: str) -> None:
     for key in data:
         if key not in valid:
-            raise UserError(f"{what} {key!r}{suggest(key, valid)}; valid: {', '.join(valid)}")
+            hint = ", which belongs to an entry of [[algorithms]]" if key in FIELDS else suggest(key, valid)
+            raise UserError(f"{what} {key!r}{hint}; valid: {', '.join(valid)}")
 
 
 def file_name(text: str) -> str:

@@ -24,6 +24,7 @@ from surefoot.report.views import THRESHOLDS, View, make_views
 from surefoot.runs.atomic import TEMPORARY, check_length
 from surefoot.runs.layout import absolute
 from surefoot.text import printable, readable
+from surefoot.whole_numbers import whole_number
 
 PAGE = "index.html"
 _CONTENT = (PAGE, "figures", "tables")
@@ -49,10 +50,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0.0 < self.confidence < 1.0:
             raise UserError(f"interval must be between 0 and 100 percent, got {self.confidence:.0%}")
-        if self.resamples < 1:
-            raise UserError(f"resamples must be at least 1, got {self.resamples}")
-        if self.seed < 0:
-            raise UserError(f"seed must be 0 or more, got {self.seed}")
+        object.__setattr__(self, "resamples", whole_number("resamples", self.resamples, 1))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, 0))
 
     def bootstrap(self) -> tuple[np.random.Generator, float, int]:
         """Return a fresh generator, the confidence and the number of resamples: equal scores give equal intervals."""

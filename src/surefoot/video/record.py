@@ -24,6 +24,7 @@ from surefoot.video.encode import MAX_FPS, check_out, find_encoder, open_video
 from surefoot.video.policies import checkpoint_policies, final_policies, seeds_to_show
 from surefoot.video.rollout import Frame, Pace, Rollout, real_time
 from surefoot.video.tiles import Captions, grid_shape, join
+from surefoot.whole_numbers import whole_number
 
 _SINGLE_SIZE, _GRID_SIZE = (640, 480), (320, 240)
 """Default width and height of a tile."""
@@ -131,7 +132,11 @@ def record(
     """
     file = Path(out)
     check_out(file, Path(path))
+    episodes = whole_number("episodes", episodes)
     _require("episodes", episodes, 1, 1000)
+    width, height = (
+        None if side is None else whole_number(name, side) for name, side in (("width", width), ("height", height))
+    )
     if fps is not None:
         _require("fps", fps, 1, 120)
     validate_mujoco_gl()
