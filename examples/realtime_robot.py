@@ -1,6 +1,6 @@
 """Learning in a background thread while a robot is controlled at 20 Hz.
 
-The robot is a cartpole swing-up simulated in real time (pip install 'surefoot[dmc]'): one control step advances the
+The robot is a cartpole swing-up simulated in real time (`pip install '.[dmc]'`): one control step advances the
 physics by 50 ms. On hardware, `env.step` sends the action and reads the sensors. Ctrl-C stops the loop cleanly.
 """
 

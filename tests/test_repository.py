@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from scripts import fetch_uv
@@ -95,3 +96,11 @@ def test_dockerfile_uses_defined_extras_stages_and_uv() -> None:
     stages = re.findall(r" AS (\w+)$", text, re.MULTILINE)
     assert json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())["build"]["target"] in stages
     assert re.findall(r"astral-sh/uv:(\S+)", text) == [fetch_uv.VERSION]
+
+
+def test_no_tracked_file_is_ignored() -> None:
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip("not in a git checkout")
+    assert not result.stdout

@@ -130,7 +130,7 @@ def fixed_state(algorithm: Algorithm) -> LearnerState:
     """Return a float64 state in which no two numbers are equal, made with NumPy.
 
     Parameters are small and of mixed sign, variances positive; the target differs from the critic. Hidden layers have
-    unit norm where the algorithm wants it. Optimisers are fresh.
+    unit norm where the algorithm requires it. Optimisers are fresh.
     """
     rng = np.random.default_rng(7)
     shapes = jax.eval_shape(learner(algorithm).init, jax.random.key(0))

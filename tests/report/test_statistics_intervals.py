@@ -245,7 +245,7 @@ def test_intervals_are_wider_at_a_higher_confidence() -> None:
 
 
 def test_many_resamples_take_little_memory() -> None:
-    """20,000 resamples of 250 runs are 40 MB of weights, of which only a part is in memory besides the draws."""
+    """20,000 resamples of 250 runs are 40 MB of weights, of which only a part is in memory in addition to the draws."""
     scores = by_task(np.random.default_rng(0).uniform(size=(10, 25)))
     tracemalloc.start()
     estimate(scores, iqm, generator(), resamples=20_000)

@@ -64,7 +64,7 @@ UNSUPPORTED: list[tuple[gymnasium.Space[Any], gymnasium.Space[Any], str]] = [
 
 
 class Made(gymnasium.Env[Any, Any]):
-    """An environment with given spaces that refuses actions outside of its own."""
+    """An environment with given spaces that rejects actions outside its space."""
 
     def __init__(self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
         self.observation_space, self.action_space = observation_space, action_space

@@ -133,7 +133,7 @@ class AsyncLearner:
                 "holds its noise, or adds noise to a deterministic policy: use Agent in your own loop"
             )
         self._agent = agent
-        self._wants_realtime, self._priority = realtime, RealtimePriority()
+        self._request_realtime, self._priority = realtime, RealtimePriority()
         self._count = update_count("publish_every", publish_every, algorithm)
         self._queue: queue.SimpleQueue[Observed | _Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -161,7 +161,7 @@ class AsyncLearner:
             self._agent.release_core()
             raise
         self._thread = thread
-        if self._wants_realtime:
+        if self._request_realtime:
             self._priority.acquire()
         return self
 

@@ -18,7 +18,7 @@ _GAP = 2
 _HEADER = ("cell", "state", "tries", "env steps", "score", "updates/s", "time")
 _OPTIONAL = ("updates/s", "score", "tries")
 """Columns left out on a narrow terminal, in this order."""
-_LEAST_NAME_WIDTH = 32
+_MIN_NAME_WIDTH = 32
 _SHOWN_FIRST = ("running", "starting", "failed", "unreadable", "stopped", "waiting", "finished")
 """Order of preference of cells on a low terminal."""
 
@@ -85,7 +85,7 @@ def _narrowed(rows: list[dict[str, str]], width: int | None) -> list[dict[str, s
 
     longest = max(len(row["cell"]) for row in rows)
     for name in _OPTIONAL:
-        if room() < min(longest, _LEAST_NAME_WIDTH):
+        if room() < min(longest, _MIN_NAME_WIDTH):
             rows = [{key: text for key, text in row.items() if key != name} for row in rows]
     return [{**row, "cell": _cut(row["cell"], max(9, room()))} for row in rows]
 

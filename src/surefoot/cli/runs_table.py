@@ -14,8 +14,8 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*%#"
 
 _GAP = 2
-_CURVE_WIDTH, _LEAST_CURVE_WIDTH = 24, 8
-_LEAST_RUN_WIDTH = 16
+_CURVE_WIDTH, _MIN_CURVE_WIDTH = 24, 8
+_MIN_RUN_WIDTH = 16
 _DROPPED = ("updates/s", "env steps/s", "seeds", "algorithm", "run", "task", "min..max", "time")
 """Columns that a narrow terminal drops, in this order; "run" only becomes narrower."""
 _RIGHT_ALIGNED = frozenset({"seeds", "env steps", "score", "env steps/s", "updates/s", "time"})
@@ -154,14 +154,14 @@ def _narrow(names: list[str], widths: dict[str, int], width: int) -> None:
     def excess() -> int:
         return sum(widths[name] for name in names) + _GAP * (len(names) - 1) - width
 
-    widths["run"] = min(full_run, max(_LEAST_RUN_WIDTH, width // 4))
+    widths["run"] = min(full_run, max(_MIN_RUN_WIDTH, width // 4))
     for name in (*_DROPPED, ""):
         widths["curve"] = full_curve
-        widths["curve"] = max(min(_LEAST_CURVE_WIDTH, full_curve), full_curve - max(0, excess()))
+        widths["curve"] = max(min(_MIN_CURVE_WIDTH, full_curve), full_curve - max(0, excess()))
         if excess() <= 0:
             break
         if name == "run":
-            widths["run"] = min(full_run, _LEAST_RUN_WIDTH)
+            widths["run"] = min(full_run, _MIN_RUN_WIDTH)
         elif name in names:
             names.remove(name)
     widths["run"] = max(1, min(full_run, widths["run"] - excess()))  # uses the remaining width, or gives up the excess

@@ -136,7 +136,9 @@ def check_array_sizes(path: Path) -> None:
                 shape, _, dtype = read(member)
                 size = member.tell() + math.prod(shape) * dtype.itemsize
                 if size != info.file_size and not dtype.hasobject:  # numpy.load rejects pickled objects
-                    raise UserError(f"{path} is damaged: {info.filename[:80]!r} is not as large as {shape} says")
+                    raise UserError(
+                        f"{path} is damaged: {info.filename[:80]!r} is not as large as its shape {shape} requires"
+                    )
 
 
 def _array_name(info: zipfile.ZipInfo) -> str:
@@ -157,7 +159,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         count = math.prod(shape)
         # Checked before anything is allocated.
         if header_bytes + count * dtype.itemsize != info.file_size:
-            raise ValueError(f"member {info.filename!r} is not as large as its shape {shape} says")
+            raise ValueError(f"member {info.filename!r} is not as large as its shape {shape} requires")
         flat = np.empty(count, dtype)
         target = flat.view(np.uint8)
         position = 0

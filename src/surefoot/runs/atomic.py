@@ -73,7 +73,7 @@ def sync_file(stream: BinaryIO) -> None:
 
 
 def check_length(path: Path, below: str | os.PathLike[str] = "") -> None:
-    """Raise the OSError of a new path that cannot be made because of its names, before its parents are made.
+    """Raise an OSError if a name in a path is too long or invalid, before its parents are created.
 
     Args:
         path: Absolute path to make.

@@ -90,7 +90,7 @@ class RunLock:
         return (lambda: None) if self._hold is None else self._hold.keep()
 
     def remove(self) -> None:
-        """Remove the files of a held lock and release it. For directories that no other process knows."""
+        """Remove the files of a held lock and release it. For directories that this process alone has created."""
         if self._hold is not None:
             for entry in list(self._path.parent.iterdir()):
                 if is_lock_file(entry.name, self._path.name):
@@ -125,7 +125,7 @@ class _Hold:
 
         Raises:
             InUse: Another process holds it.
-            UserError: It cannot be told whether another process holds it.
+            UserError: It cannot be determined whether another process holds it.
             RunFailure: The lock file cannot be written.
         """
         try:
@@ -188,7 +188,7 @@ def _require_no_flock(path: Path) -> None:
 
     Raises:
         InUse: It was.
-        UserError: It was, and whether its owner still runs cannot be told from here.
+        UserError: It was, and whether its owner still runs cannot be determined from here.
     """
     found = read_owner(path)
     if found.owner is None or not found.owner.system or found.is_alive() is False:
@@ -196,7 +196,7 @@ def _require_no_flock(path: Path) -> None:
     if found.is_alive():
         raise InUse(found.owner)
     raise UserError(
-        f"{path.parent} is locked by {found.owner}, and whether that still runs cannot be told from here: if it has "
+        f"{path.parent} is locked by {found.owner}, and it is unknown whether that process still runs: if it has "
         f"ended, remove {path}"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from surefoot.runs.untrusted import quoted
 
 RELEASED = '{"released": true}\n'
-"""Text of a lock that nobody holds."""
+"""Text of a free lock."""
 
 _MAX_BYTES = 4096
 
@@ -43,7 +43,7 @@ class Owner:
         return json.dumps({**asdict(self), "beat": beat}) + "\n"
 
     def is_alive(self) -> bool | None:
-        """Return whether the process still runs; None if it cannot be told from here."""
+        """Return whether the process still runs; None if that cannot be determined from here."""
         if not self.system or self.system != _this_system():
             return None
         with contextlib.suppress(PermissionError):  # another user's
@@ -61,7 +61,7 @@ class OwnerText:
 
     Attributes:
         owner: The process it names; None for none.
-        released: Whether it says that nobody holds the lock.
+        released: Whether it records the release of the lock.
         beat: Number of refreshes.
         modified: Time of its last change in seconds; None if it cannot be read.
     """
@@ -72,7 +72,7 @@ class OwnerText:
     modified: float | None = None
 
     def is_alive(self) -> bool | None:
-        """Return whether the owner still runs and holds the lock; None if it cannot be told from here."""
+        """Return whether the owner still runs and holds the lock; None if that cannot be determined from here."""
         if self.released:
             return False
         return None if self.owner is None else self.owner.is_alive()
@@ -96,8 +96,6 @@ def read_owner(path: Path) -> OwnerText:
         return OwnerText(modified=_modified(path))
     try:
         data = json.loads(content)
-        if isinstance(data, int):  # before hosts were recorded
-            return OwnerText(Owner(pid=_pid(data)), modified=status.st_mtime)
         if data.get("released") is True:
             return OwnerText(released=True, modified=status.st_mtime)
         texts = [str(data[name]) for name in ("host", "system", "started")]

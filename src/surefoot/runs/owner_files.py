@@ -1,6 +1,6 @@
 """Locks on file systems without flock: numbered files that name their owner, refreshed while they are held.
 
-The newest file decides. It is never removed, so that all who want the lock compete for the same next number, which
+The newest file decides. It is never removed, so that all candidates compete for the same next number, which
 the file system gives to one of them.
 """
 
@@ -31,7 +31,7 @@ class InUse(Exception):
     """Another process holds the lock.
 
     Args:
-        owner: The process; None if the file does not tell.
+        owner: The process; None if the file does not name it.
     """
 
     def __init__(self, owner: Owner | None) -> None:
@@ -43,7 +43,7 @@ class OwnerFile:
     """A held lock. Made by ``acquire``.
 
     Args:
-        lock: Path of the lock; the files are beside it, and their names are its name with a number.
+        lock: Path of the lock; the files are in its folder, and their names are its name with a number.
         number: Number of the file.
     """
 
@@ -55,7 +55,7 @@ class OwnerFile:
 
     @classmethod
     def acquire(cls, lock: Path) -> Self:
-        """Take the lock. Waits some seconds where the owner seems dead and its machine cannot be asked.
+        """Take the lock. Waits some seconds where the owner seems dead and is on another machine.
 
         Raises:
             InUse: Another process holds it.
@@ -127,7 +127,7 @@ class OwnerFile:
                 return
             with self._mutex, contextlib.suppress(OSError):  # a network file system may be away for a while
                 if not self._closed.is_set():
-                    self._write(self._owner.to_text(beat), os.O_CREAT)  # again if somebody has removed it
+                    self._write(self._owner.to_text(beat), os.O_CREAT)  # again if it was removed
 
     def _write(self, text: str, flags: int = 0) -> None:
         descriptor = os.open(self.path, _FLAGS | flags, 0o644)
@@ -166,7 +166,7 @@ def require_free(lock: Path) -> int:
 
 
 def _held(path: Path) -> OwnerText | None:
-    """Return what a file says if its lock is held, else None."""
+    """Return a file's content if its lock is held, else None."""
     found = read_owner(path)
     alive = found.is_alive()
     if alive is not None or found.modified is None:

@@ -193,10 +193,10 @@ class EnvSpaces:
         """Return the spaces from the output of ``to_data``, which may come from an untrusted file.
 
         Raises:
-            UserError: The data describe no supported spaces, or are None, as in files of earlier versions.
+            UserError: The data describe no supported spaces, or are None.
         """
         if data is None:
-            raise UserError("spaces are missing, as in runs of earlier versions, which have to be trained again")
+            raise UserError("spaces are missing: a run of an earlier revision has to be trained again")
         require_fields(data, {"observation", "action"}, "spaces")
         if not isinstance(parts := data["observation"], list | tuple):
             raise invalid("spaces.observation", parts, "a list")

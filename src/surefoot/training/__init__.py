@@ -1,1 +1,1 @@
-"""surefoot.training."""
+"""Training: configuration, loop, evaluation and checkpoints."""

@@ -20,7 +20,7 @@ from surefoot.whole_numbers import whole_number
 if TYPE_CHECKING:
     from surefoot.algorithms.config import Algorithm
 
-MOST_TRANSITIONS = 1_000_000
+MAX_TRANSITIONS = 1_000_000
 """Default limit of transitions in each seed's replay buffer."""
 
 

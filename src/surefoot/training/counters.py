@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from surefoot.training.checkpointing.host_state import HostState
+from surefoot.training.config import TrainConfig
 from surefoot.training.plan import Plan
+
+
+class Due(NamedTuple):
+    """What happens after an agent step, in this order."""
+
+    log: bool
+    diagnose: bool
+    evaluate: bool
+    checkpoint: bool
 
 
 class Counters:
@@ -46,6 +57,20 @@ class Counters:
     def completed(self) -> bool:
         """Whether the run has reached its last step."""
         return self.agent_steps >= self.plan.agent_steps
+
+    def due(self, before: int, config: TrainConfig) -> Due:
+        """Return what is due after the agent step that started at ``before`` env steps."""
+        now, last = self.env_steps, self.completed
+
+        def crosses(interval: int) -> bool:
+            return interval > 0 and now // interval > before // interval
+
+        return Due(
+            log=crosses(config.log_every),
+            diagnose=crosses(config.diagnose_every),
+            evaluate=last or crosses(config.evaluate_every),
+            checkpoint=last or crosses(config.checkpoint_every),
+        )
 
     def row(self) -> dict[str, int | float]:
         """Return the columns that the run's logs share."""

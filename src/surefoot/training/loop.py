@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
@@ -36,15 +36,6 @@ from surefoot.training.warm_start.warm_start import WarmStart
 from surefoot.types import EnvSpec, Transition
 
 _PROGRESS_SECONDS = 0.25
-
-
-class Due(NamedTuple):
-    """What happens after an agent step, in this order."""
-
-    log: bool
-    diagnose: bool
-    evaluate: bool
-    checkpoint: bool
 
 
 class TrainingLoop:
@@ -209,11 +200,11 @@ class TrainingLoop:
                 before = self._counters.env_steps
                 self._agent_step()
                 self._announce_checkpoint()
-                due = self._due(before)
+                due = self._counters.due(before, self._config)
                 if due.log:
                     self._log()
                 if due.diagnose:
-                    self._writer.diagnosis(self._diagnosis.rows(self._state, self._counters.row()))
+                    self._writer.append_diagnostics(self._diagnosis.rows(self._state, self._counters.row()))
                 if due.evaluate:
                     self._evaluate()
                 if due.checkpoint:
@@ -224,20 +215,6 @@ class TrainingLoop:
                 self._checkpoint()
             self._announce_checkpoint(wait=True)
             return self._finish()
-
-    def _due(self, before: int) -> Due:
-        """Return what is due after the agent step that started at ``before`` env steps."""
-        config, now, last = self._config, self._counters.env_steps, self._counters.completed
-
-        def crosses(interval: int) -> bool:
-            return interval > 0 and now // interval > before // interval
-
-        return Due(
-            log=crosses(config.log_every),
-            diagnose=crosses(config.diagnose_every),
-            evaluate=last or crosses(config.evaluate_every),
-            checkpoint=last or crosses(config.checkpoint_every),
-        )
 
     def _agent_step(self) -> None:
         host, plan, population = self._host, self._plan, self._population
@@ -264,7 +241,7 @@ class TrainingLoop:
     def _log(self) -> None:
         self._state, sums, norms = self._population.take_metrics(self._state)
         speeds = self._log_pace.lap()
-        self._writer.training({**self._counters.row(), **speeds._asdict()}, self._host, sums, norms)
+        self._writer.append_training({**self._counters.row(), **speeds._asdict()}, self._host, sums, norms)
 
     def _evaluate(self) -> None:
         divergence = self._divergence.fork()
@@ -276,12 +253,12 @@ class TrainingLoop:
         result = self._evaluator.run(act, self._host.has_success)
         self._host.has_success = result.success_any is not None
         result.returns[divergence.diverged] = np.nan
-        self._events.on_evaluation(self._writer.evaluation(self._counters.row(), result))
+        self._events.on_evaluation(self._writer.append_evaluation(self._counters.row(), result))
 
     def _checkpoint(self) -> None:
         """Copy the state; it is written while the run continues."""
         self._announce_checkpoint(wait=True)
-        self._writer.checkpoint(self._counters.env_steps, self._state, self._host, self._counters.wall_seconds)
+        self._writer.save_checkpoint(self._counters.env_steps, self._state, self._host, self._counters.wall_seconds)
 
     def _announce_checkpoint(self, wait: bool = False) -> None:
         """Report the checkpoint that has been written since, if any; ``wait`` for the one being written."""

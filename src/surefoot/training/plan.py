@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from surefoot.algorithms import AdamW, Algorithm, CosineDecay, LinearDecay, ResetAt, ResetEvery, next_reset
 from surefoot.errors import UserError
 from surefoot.tasks import Task
-from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
+from surefoot.training.config import MAX_TRANSITIONS, TrainConfig
 from surefoot.training.warm_start.info import COLD_START, WarmStartInfo
 
 
@@ -75,7 +75,7 @@ def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_
         action_repeat=repeat,
         discount=task.discount if algorithm.discount is None else algorithm.discount,
         agent_steps=agent_steps,
-        capacity=config.replay_capacity or min(agent_steps + warm_start.transitions, MOST_TRANSITIONS),
+        capacity=config.replay_capacity or min(agent_steps + warm_start.transitions, MAX_TRANSITIONS),
         seeds=tuple(range(config.seed, config.seed + config.num_seeds)),
         warmup_steps=warmup,
         # A loaded policy collects the transitions for the first updates itself: uniform actions would waste what it
@@ -113,7 +113,7 @@ def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
 
 
 def slow_temperature(algorithm: Algorithm, plan: Plan) -> str | None:
-    """Return one line where the run is shorter than its temperature needs to fall to ``LOW_TEMPERATURE``, else None.
+    """Return a warning if the run is too short for its temperature to fall to ``LOW_TEMPERATURE``, else None.
 
     Adam moves log alpha by at most about its learning rate per policy update.
     """

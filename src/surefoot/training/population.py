@@ -22,7 +22,7 @@ from surefoot.training.weight_norms import WeightNorms, weight_norms
 from surefoot.types import Array, Batch, EnvSpec, Transition
 
 _DIAGNOSIS_STREAM = 0x100C
-"""Folded into a seed's key to draw what training must not be affected by."""
+"""Folded into a seed's key for measurements, which must not affect the random numbers of training."""
 
 _CACHED_POPULATIONS = 8
 """Populations whose compiled programs a process keeps."""
@@ -102,7 +102,7 @@ class Population:
         return state._replace(replay=stored, learner=state.learner._replace(observations=moments))
 
     def reset_networks(self, state: PopulationState) -> PopulationState:
-        """Give every seed fresh networks, optimizers and temperature; the buffers stay. ``state`` is donated."""
+        """Give every seed fresh networks, optimisers and temperature; the buffers stay. ``state`` is donated."""
         return state._replace(learner=self._reset(state.learner))
 
     # ---------------------------------------------------------------- one agent step

@@ -76,7 +76,7 @@ class RunWriter:
 
     # ---------------------------------------------------------------- rows
 
-    def evaluation(self, counts: dict[str, Any], result: EvaluationResult) -> EvaluationDone:
+    def append_evaluation(self, counts: dict[str, Any], result: EvaluationResult) -> EvaluationDone:
         """Append one evaluation of all seeds, and return its event."""
         self._directory.check_lock()
         counts = {"algorithm": self._config.algorithm.name, "utd": self._config.algorithm.utd, **counts}
@@ -92,18 +92,18 @@ class RunWriter:
         )
         return self.last_evaluation
 
-    def training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
+    def append_training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
         """Append one row per seed to the training log and start its next interval."""
         rows = training_rows(self._plan.seeds, counts, host.take_interval(), sums, norms)
         self._logs["training"].append(rows)
 
-    def diagnosis(self, rows: list[dict[str, Any]]) -> None:
+    def append_diagnostics(self, rows: list[dict[str, Any]]) -> None:
         """Append one row per seed to the diagnostics."""
         self._logs["diagnostics"].append(rows)
 
     # ---------------------------------------------------------------- checkpoints
 
-    def checkpoint(self, env_steps: int, state: PopulationState, host: HostState, wall_seconds: float) -> None:
+    def save_checkpoint(self, env_steps: int, state: PopulationState, host: HostState, wall_seconds: float) -> None:
         """Copy everything the rest of the run depends on, and write it and the policy in the background."""
         meta = {
             "counters": {**host.counters(), "wall_seconds": wall_seconds},
@@ -176,7 +176,7 @@ class RunWriter:
 
     @contextlib.contextmanager
     def _explain_mismatch(self, env_steps: int) -> Iterator[None]:
-        """Turn the errors that correct checksums over unexpected content lead to into one line."""
+        """Convert errors caused by unexpected content under valid checksums to one line."""
         where = f"{self._directory.path}: the checkpoint at env step {env_steps:,}"
         try:
             yield
@@ -207,5 +207,5 @@ def _check_identity(stored: dict[str, Any], expected: dict[str, Any]) -> None:
                     (key, value[key], found.get(key)) for key in value if value[key] != found.get(key)
                 )
             raise UserError(
-                f"this run was trained with {name} {one_line(found)}, but config.json now says {one_line(value)}"
+                f"this run was trained with {name} {one_line(found)}, but config.json now has {one_line(value)}"
             )

@@ -14,7 +14,7 @@ from surefoot.tasks.check.findings import Findings
 def check_wrappers(env: gymnasium.Env[Any, Any], findings: Findings) -> None:
     """Find wrappers whose running statistics every copy of the environment estimates for itself.
 
-    Besides Gymnasium's own, classes with the attributes that theirs and their copies in other libraries have.
+    These are Gymnasium's, and classes with the same attributes, such as copies in other libraries.
     """
     for layer in _layers(env):
         own = vars(layer) if hasattr(layer, "__dict__") else {}

@@ -188,7 +188,7 @@ def transferred(learner: LearnerState) -> LearnerState:
 
     Transferred are the networks with their batch statistics, the target critic, the running statistics of observations
     and rewards, and the temperature, since the critic's values contain the entropy bonus at that temperature. The
-    optimizers, whose moments and step counts belong to another run's gradients and schedule, the random key and the
+    optimisers, whose moments and step counts belong to another run's gradients and schedule, the random key and the
     held exploration noise are fresh.
     """
     return learner._replace(

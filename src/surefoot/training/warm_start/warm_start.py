@@ -15,7 +15,7 @@ from surefoot.errors import UserError
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, VectorEnv
 from surefoot.text import printable
-from surefoot.training.config import MOST_TRANSITIONS, TrainConfig
+from surefoot.training.config import MAX_TRANSITIONS, TrainConfig
 from surefoot.training.plan import Plan
 from surefoot.training.population import PopulationState
 from surefoot.training.warm_start.dataset import Dataset
@@ -40,7 +40,7 @@ class WarmStart:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        room = config.replay_capacity or MOST_TRANSITIONS
+        room = config.replay_capacity or MAX_TRANSITIONS
         self.messages: tuple[str, ...] = ()
         self.info = COLD_START
         self._source: SourceRun | None = None
