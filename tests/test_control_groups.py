@@ -75,7 +75,7 @@ def test_limits_of_a_jobs_ancestors_count(system: System) -> None:
     assert (cpu_quota(), memory_limit(), free_memory()) == (2.0, 8 * GB, GB)
 
 
-def test_version_1(system: System) -> None:
+def test_limits_of_version_1_count(system: System) -> None:
     system.process("9:name=systemd:/\n4:memory:/slurm/uid_1/job_7/step_0\n2:cpu,cpuacct:/slurm/uid_1\n0::/\n")
     system.mount("/sys/fs/cgroup/unified", "cgroup2")
     system.mount("/sys/fs/cgroup/cpu,cpuacct", "cgroup", "rw,cpu,cpuacct")
@@ -110,7 +110,7 @@ def test_container_of_version_1_named_as_on_the_host(system: System) -> None:
 
 
 @pytest.mark.parametrize("own", ["/system.slice/docker-ab.scope", "/../../other.scope"])
-def test_group_named_outside_of_what_is_mounted(system: System, own: str) -> None:
+def test_group_outside_the_mounted_tree_is_ignored(system: System, own: str) -> None:
     system.process(f"0::{own}\n")
     system.mount("/sys/fs/cgroup", "cgroup2")
     system.mount("/monitoring/cgroup", "cgroup2", root="/another.slice")  # of other processes

@@ -108,7 +108,7 @@ def test_policy_delay_counts_across_agent_steps(population: Population) -> None:
 )
 def test_the_order_of_an_update_decides_the_first_policy_update(order: str, delay: int, moving: list[int]) -> None:
     functions = Learner(tiny(update_order=order, policy_delay=delay), SPEC, DISCOUNT)
-    assert [step for step in range(7) if functions.updates_policy(np.int32(step))] == moving
+    assert [step for step in range(7) if functions.is_policy_due(np.int32(step))] == moving
 
 
 # -------------------------------------------------------------------- computation

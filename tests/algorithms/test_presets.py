@@ -291,7 +291,7 @@ def test_every_preset_is_listed_under_its_name_and_takes_a_utd() -> None:
         assert preset.paper
 
 
-def test_overrides() -> None:
+def test_overrides_replace_values_of_the_preset() -> None:
     changed = get_preset("crossq-wn", utd=2, batch_size=64, learning_rate=5e-4)
     assert (changed.utd, changed.batch_size, changed.policy_delay) == (2, 64, 3)
     assert changed.actor_optimizer == AdamW(5e-4, weight_decay=0.01, decay="outside-hidden") == changed.critic_optimizer

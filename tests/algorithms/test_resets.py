@@ -26,16 +26,16 @@ def resets(
     return found
 
 
-def test_no_resets() -> None:
+def test_without_resets_none_is_due() -> None:
     assert next_reset(None, 0, utd=1, warmup=1, action_repeat=1) is None
 
 
-def test_env_step_interval() -> None:
+def test_resets_fall_on_multiples_of_the_env_step_interval() -> None:
     """After agent steps 10, 20 and 30 a multiple is complete; the reset precedes the next step's updates."""
     assert resets(ResetEvery(env_steps=10), 35) == [11, 21, 31]
 
 
-def test_env_step_interval_with_action_repeat() -> None:
+def test_env_step_interval_counts_action_repeats() -> None:
     # Env steps after agent steps 5, 10 and 15: 10, 20 and 30.
     assert resets(ResetEvery(env_steps=10), 17, action_repeat=2) == [6, 11, 16]
     # 7, 14 and 21 env steps are complete after agent steps 4 (8), 7 (14) and 11 (22).
@@ -54,7 +54,7 @@ def test_grad_step_interval_counts_from_the_warm_up() -> None:
     assert resets(ResetEvery(grad_steps=7), 113, utd=2, warmup=100) == [105, 108, 112]
 
 
-def test_list_of_reset_steps() -> None:
+def test_listed_steps_reset_once_each() -> None:
     assert resets(ResetAt((5, 9, 40)), 30) == [5, 9]
     assert next_reset(ResetAt((5, 9)), 9, utd=1, warmup=1, action_repeat=1) is None
 
@@ -81,7 +81,7 @@ def of_preset(algorithm: Algorithm, until: int) -> list[int]:
     return resets(algorithm.resets, until, algorithm.utd, algorithm.warmup_transitions)
 
 
-def test_resets_of_the_presets() -> None:
+def test_presets_reset_at_their_published_steps() -> None:
     after_1m = [1_000_001, 1_500_001, 2_000_001]
     assert of_preset(bro(), 2_100_000) == [15_001, 50_001, 250_001, 500_001, 750_001, *after_1m]
     assert of_preset(bro(utd=2), 2_100_000) == [15_001]

@@ -117,7 +117,7 @@ def test_no_arguments_print_the_commands(capsys: pytest.CaptureFixture[str]) -> 
     assert all(command in out for command in COMMANDS)
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "surefoot 0.1.0\n"
 

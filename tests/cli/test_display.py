@@ -158,12 +158,12 @@ def test_paths_are_relative_inside_working_directory(tmp_path: Path, monkeypatch
     ("seconds", "text"),
     [(0, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (307, "5m 07s"), (7380, "2h 03m"), (273_600, "3d 04h")],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(512, "512 B"), (2048, "2 KiB"), (3 * 2**20, "3 MiB"), (5_690_000_000, "5.3 GiB")]
 )
-def test_sizes(count: int, text: str) -> None:
+def test_sizes_have_a_readable_unit(count: int, text: str) -> None:
     assert bytes_text(count) == text

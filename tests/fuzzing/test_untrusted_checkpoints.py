@@ -169,7 +169,7 @@ def test_changed_run_is_restored_or_rejected(
 
 
 @pytest.mark.slow
-def test_changed_config_of_run(trained: tuple[Path, Callable[[], None]]) -> None:
+def test_changed_config_of_run_resumes_or_is_rejected(trained: tuple[Path, Callable[[], None]]) -> None:
     folder, _ = trained
     file = folder / "config.json"
     original = file.read_bytes()
@@ -204,7 +204,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_changed_arrays_or_meta_of_agent(agent: Path) -> None:
+def test_changed_arrays_or_meta_of_agent_load_or_are_rejected(agent: Path) -> None:
     assert not is_rejected(lambda: surefoot.Agent.load(agent), agent)
     rejected = 0
     for cases in (changed_arrays(agent, seed=0, most=12), changed_meta(agent, seed=0, most=12)):

@@ -36,7 +36,7 @@ def compressed(observations: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_damaged_files(tmp_path: Path, save: Callable[..., None]) -> None:
+def test_damaged_files_load_or_are_rejected(tmp_path: Path, save: Callable[..., None]) -> None:
     file = tmp_path / "data.npz"
     save(file, **TRANSITIONS)
     assert not is_rejected(lambda: read_dataset(file), tmp_path)
@@ -48,7 +48,7 @@ def test_damaged_files(tmp_path: Path, save: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("name", MALFORMED_NPZ)
-def test_malformed_files(tmp_path: Path, name: str) -> None:
+def test_malformed_files_are_rejected(tmp_path: Path, name: str) -> None:
     (tmp_path / "data.npz").write_bytes(MALFORMED_NPZ[name])
     assert is_rejected(lambda: read_dataset(tmp_path / "data.npz"), tmp_path)
 
@@ -63,12 +63,12 @@ def test_malformed_files(tmp_path: Path, name: str) -> None:
     ],
     ids=["10 TB", "20 GB", "objects", "10 MB after the array"],
 )
-def test_false_array_sizes(tmp_path: Path, array: bytes) -> None:
+def test_false_array_sizes_are_rejected(tmp_path: Path, array: bytes) -> None:
     (tmp_path / "data.npz").write_bytes(compressed(array))
     assert is_rejected(lambda: read_dataset(tmp_path / "data.npz"), tmp_path)
 
 
-def test_irregular_files(tmp_path: Path) -> None:
+def test_irregular_files_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("something\n")
     for what in irregular_files(tmp_path / "data.npz", tmp_path / "text"):
         assert is_rejected(lambda: read_dataset(tmp_path / "data.npz"), tmp_path), what

@@ -39,7 +39,7 @@ def read_status(path: Path) -> None:
         assert Path(os.path.normpath(folder.log_path(cell.name))).parent == path / "logs"
 
 
-def test_damaged_grid_file(bench: Path) -> None:
+def test_damaged_grid_file_loads_or_is_rejected(bench: Path) -> None:
     original = json.loads((bench / BENCH).read_bytes())
     cases = [*MALFORMED_JSON.values(), *(dump(value) for value in sample(other_values(original), seed=1, most=100))]
     rejected = 0
@@ -75,14 +75,14 @@ def test_repeated_cell_names_are_rejected(bench: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [BENCH, ATTEMPTS, "log"])
-def test_irregular_files(bench: Path, name: str, tmp_path: Path) -> None:
+def test_irregular_files_are_rejected(bench: Path, name: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("mine")
     path = next((bench / "logs").iterdir()) if name == "log" else bench / name
     for _ in irregular_files(path, tmp_path / "outside"):
         is_rejected(lambda: read_status(bench), bench)
 
 
-def test_damaged_attempts_file(bench: Path) -> None:
+def test_damaged_attempts_file_loads_or_is_rejected(bench: Path) -> None:
     content = (bench / ATTEMPTS).read_bytes()
     for case in [*damaged(content, seed=3, cases=60), b"\x00" * 100, b"," * 100_000, b"a,b,started,\n" * 10_000]:
         (bench / ATTEMPTS).write_bytes(case)

@@ -157,7 +157,7 @@ def test_undamaged_run_loads(run: RunDirectory) -> None:
     ("name", "sealed"),
     [(name, sealed) for name in LOADERS for sealed in ([False, True] if "/" in name else [False])],
 )
-def test_damaged_files(run: RunDirectory, name: str, sealed: bool) -> None:
+def test_damaged_files_load_or_are_rejected(run: RunDirectory, name: str, sealed: bool) -> None:
     file, rejected = run.path / name, 0
     originals = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     for content in damaged(originals[file], seed=7, cases=30):
@@ -172,7 +172,7 @@ def test_damaged_files(run: RunDirectory, name: str, sealed: bool) -> None:
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_truncated_files(run: RunDirectory, name: str) -> None:
+def test_truncated_files_load_or_are_rejected(run: RunDirectory, name: str) -> None:
     file = run.path / name
     original = file.read_bytes()
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")  # it would be loaded instead
@@ -188,7 +188,7 @@ def test_truncated_files(run: RunDirectory, name: str) -> None:
 
 @pytest.mark.parametrize("case", MALFORMED_JSON)
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".json")])
-def test_malformed_json(run: RunDirectory, name: str, case: str) -> None:
+def test_malformed_json_is_rejected(run: RunDirectory, name: str, case: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (run.path / name).write_bytes(MALFORMED_JSON[case])
     rejected = is_rejected(lambda: LOADERS[name](run.path), run.path)
@@ -210,7 +210,7 @@ def test_terminal_escapes_in_names_are_rejected(tmp_path: Path, place: tuple[str
 
 @pytest.mark.parametrize("case", MALFORMED_NPZ)
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".npz")])
-def test_malformed_arrays_with_valid_checksums(run: RunDirectory, name: str, case: str) -> None:
+def test_malformed_arrays_with_valid_checksums_are_rejected(run: RunDirectory, name: str, case: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (run.path / name).write_bytes(MALFORMED_NPZ[case])
     seal(run.path)
@@ -220,7 +220,7 @@ def test_malformed_arrays_with_valid_checksums(run: RunDirectory, name: str, cas
 
 
 @pytest.mark.parametrize("name", [name for name in LOADERS if name.endswith(".json")])
-def test_invalid_values_in_json(run: RunDirectory, name: str) -> None:
+def test_invalid_values_in_json_are_rejected(run: RunDirectory, name: str) -> None:
     file = run.path / name
     original = json.loads(file.read_bytes())
     for values in sample(other_values(original), seed=1, most=50):
@@ -231,7 +231,7 @@ def test_invalid_values_in_json(run: RunDirectory, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_irregular_files(run: RunDirectory, tmp_path: Path, name: str) -> None:
+def test_irregular_files_are_rejected(run: RunDirectory, tmp_path: Path, name: str) -> None:
     shutil.rmtree(run.path / "checkpoints/env_steps_000000000010")
     (tmp_path / "secret").write_text("something\nprivate, in cells\n")
     for what in irregular_files(run.path / name, tmp_path / "secret"):
@@ -239,7 +239,7 @@ def test_irregular_files(run: RunDirectory, tmp_path: Path, name: str) -> None:
             assert is_rejected(lambda: LOADERS[name](run.path), run.path), what
 
 
-def test_exchanged_files_of_two_runs(run: RunDirectory, tmp_path: Path) -> None:
+def test_exchanged_files_of_two_runs_load_or_are_rejected(run: RunDirectory, tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", bias=0.25).path
     for name, load in LOADERS.items():
         original = (run.path / name).read_bytes()
@@ -251,7 +251,7 @@ def test_exchanged_files_of_two_runs(run: RunDirectory, tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(content=st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
-def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_random_bytes_are_rejected(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "config.json").write_bytes(content)
     for name in ("policy.json", "a.npz", "evaluations.csv", "training.csv"):
@@ -264,7 +264,7 @@ def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
 
 
 @pytest.mark.parametrize("name", ["evaluations.csv", "training.csv"])
-def test_damaged_logs_of_dashboard(tmp_path: Path, name: str) -> None:
+def test_damaged_logs_of_dashboard_are_read_or_rejected(tmp_path: Path, name: str) -> None:
     run = RunDirectory.create(tmp_path / "run", {"task": "t"})
     rows = {
         "evaluations.csv": CsvLog(run.path / "evaluations.csv", EVALUATION_COLUMNS),

@@ -126,7 +126,7 @@ def test_layer_normalised_mlp_equals_numpy_reference(order: Any, bias: bool) -> 
     np.testing.assert_allclose(run(config, given), x, rtol=1e-8, atol=1e-10)
 
 
-def test_layers_of_xqc() -> None:
+def test_xqc_has_the_layers_of_the_paper() -> None:
     norm = BatchNorm()
     assert MLP((4, 4), norm, norm_order="pre", bias=False).layers() == (
         Normalize("input_norm", norm),
@@ -135,7 +135,7 @@ def test_layers_of_xqc() -> None:
     )
 
 
-def test_layers_of_droq() -> None:
+def test_droq_has_the_layers_of_the_paper() -> None:
     """Dropout follows the dense layer, before its normalisation (DroQ, Figure 1)."""
     norm = LayerNorm()
     assert MLP((4,), norm, norm_order="pre", dropout=0.01).layers() == (
@@ -209,11 +209,11 @@ FIRST, SECOND = Dense("first", 4), Dense("second", 4)
         ((FIRST, NORM, Residual((NORM, SECOND, Relu())), NORM), "second"),
     ],
 )
-def test_unnormalized_layer(layers: tuple[Layer, ...], expected: str | None) -> None:
+def test_first_layer_without_normalisation_is_found(layers: tuple[Layer, ...], expected: str | None) -> None:
     assert unnormalized_layer(layers) == expected
 
 
-def test_torsos_that_support_unit_norm() -> None:
+def test_layer_that_prevents_unit_norm_is_named() -> None:
     free: dict[TorsoConfig, str | None] = {
         MLP((4, 4), BatchNorm()): None,
         MLP((4, 4), LayerNorm(), norm_order="pre"): None,
@@ -263,7 +263,7 @@ def squared_gain(kernel: np.ndarray) -> float:
     return float(gain) if np.allclose(product, gain * np.eye(len(product)), atol=1e-5) else float("nan")
 
 
-def test_initialisation_of_simba() -> None:
+def test_simba_is_initialised_as_released() -> None:
     params = initial(Critic(SimBaNet(64, 1), 1), jnp.zeros((1, 3)), jnp.zeros((1, 2)))
     torso = params["torso"]
     assert squared_gain(torso["dense"]["kernel"]) == pytest.approx(1.0, abs=1e-5)
@@ -272,14 +272,14 @@ def test_initialisation_of_simba() -> None:
     assert torso["block_0_dense_1"]["kernel"].std() == pytest.approx((2 / 256) ** 0.5, rel=0.05)
 
 
-def test_initialisation_of_flashsac() -> None:
+def test_flashsac_is_initialised_as_released() -> None:
     params = initial(Critic(FlashSACNet(16, 1), 4), jnp.zeros((1, 3)), jnp.zeros((1, 2)))
     for layer in (params["torso"]["dense"], params["torso"]["block_0_dense_0"], params["head"]):
         assert squared_gain(layer["kernel"]) == pytest.approx(1.0, abs=1e-5)
     assert (params["torso"]["norm"]["scale"] == 1.0).all()
 
 
-def test_initialisation_of_bro() -> None:
+def test_bro_is_initialised_as_released() -> None:
     params = initial(Actor(BroNet(16, 1), LogStdRange(), 2), jnp.zeros((1, 3)))
     for name in ("dense", "block_0_dense_0", "block_0_dense_1"):
         assert squared_gain(params["torso"][name]["kernel"]) == pytest.approx(2.0, abs=1e-4)
@@ -287,7 +287,7 @@ def test_initialisation_of_bro() -> None:
     assert squared_gain(params["log_std"]["kernel"]) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_initialisation_of_crossq_2024() -> None:
+def test_crossq_2024_is_initialised_as_released() -> None:
     params = initial(Actor(MLP((128, 128), BatchNorm(), init="lecun"), LogStdRange(), 64), jnp.zeros((1, 96)))
     layers = [params["torso"]["dense_0"], params["torso"]["dense_1"], params["mean"], params["log_std"]]
     for layer in layers:

@@ -171,7 +171,7 @@ class _Replay:
         arrays = self.arrays
         batch = Batch(**{name: arrays[f"data/{name}"][u] for name in Batch._fields})
         utd = self.algorithm.utd
-        moves = arrays["update_policy"][u] if "update_policy" in arrays else self.learner.updates_policy(u)
+        moves = arrays["update_policy"][u] if "update_policy" in arrays else self.learner.is_policy_due(u)
         per_decision = len(arrays["noise/policy_action"]) < self.updates
         inputs = {"batch": batch, "policy_observation": batch.observation, "update_policy": np.bool_(moves)}
         inputs |= {

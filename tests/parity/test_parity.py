@@ -186,7 +186,9 @@ BY_FILE = {case.file: case for case in CASES}
         for i, one in enumerate(changes)
     ],
 )
-def test_file_notices_another_value(file: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_value_exceeds_the_tolerance(
+    file: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert max(differences(BY_FILE[file], monkeypatch, changes).values()) > 10.0 * TOLERANCE
 
 

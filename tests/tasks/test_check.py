@@ -301,7 +301,7 @@ class TestCommand:
         assert main(["check-env", "tests.tasks.broken:SharesItsBuffer", "--steps", "100"]) == 0
         assert "1 warning: training works" in capsys.readouterr().out
 
-    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_json_has_every_finding(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check-env", "tests.tasks.broken:TerminatesAndTruncates", "--steps", "100", "--json"]) == 1
         data = json.loads(capsys.readouterr().out)
         assert (data["ok"], data["findings"][0]["code"], data["measurements"]["env_steps"]) == (

@@ -50,13 +50,13 @@ def test_published_names_are_found(name):
         ("Humanoid-v5", (1, 0.99, 1000, "return", 1.0)),
     ],
 )
-def test_protocol(name, protocol):
+def test_tasks_have_the_published_protocol(name, protocol):
     task = get_task(name)
     assert (task.action_repeat, task.discount, task.horizon, task.score_metric, task.score_scale) == protocol
 
 
 @pytest.mark.parametrize("spelling", ["finger-turn_hard", "finger-turn-hard", "FINGER_TURN_HARD"])
-def test_alternative_spellings(spelling):
+def test_alternative_spellings_find_the_same_task(spelling):
     assert get_task(spelling).name == "finger-turn_hard"
 
 
@@ -122,7 +122,7 @@ def test_registered_ids_and_callables():
     assert get_task(zoo.failing(zoo.raises)).name == "tests.tasks.zoo:Counter(False, tests.tasks.zoo:raises)"
 
 
-def test_invalid_task_types():
+def test_invalid_task_types_are_rejected():
     with pytest.raises(UserError, match="got 3"):
         get_task(3)
     with pytest.raises(UserError, match=r"must return a gymnasium\.Env, but returned int"):

@@ -42,7 +42,7 @@ def draw_actions(size, steps=SHORT):
 
 
 @slow_except("cheetah-run", SUITE_TASKS)
-def test_sizes_and_types(task):
+def test_sizes_and_types_are_those_of_the_table(task):
     env = task.make()
     assert env.observation_space.shape == (task.observation_size,)
     assert env.action_space.shape == (task.action_size,)

@@ -204,7 +204,7 @@ def test_thread_that_cannot_be_started_is_a_run_failure(monkeypatch: pytest.Monk
         Background("the job").start(lambda: None)
 
 
-def test_user_is_told_once_about_a_file_system_without_locks(
+def test_missing_file_locks_are_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object) -> None:

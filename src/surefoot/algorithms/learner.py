@@ -135,7 +135,7 @@ class Learner:
 
     # ---------------------------------------------------------------- update
 
-    def updates_policy(self, grad_steps: Array) -> jax.Array:
+    def is_policy_due(self, grad_steps: Array) -> jax.Array:
         """Return whether the policy moves in the update after ``grad_steps`` [] updates, [] bool.
 
         Of every ``policy_delay`` updates it moves in the last, or in the first where ``update_order`` is "actor-first".
@@ -144,7 +144,7 @@ class Learner:
         return jnp.asarray(grad_steps % delay == (0 if self.algorithm.update_order == "actor-first" else delay - 1))
 
     def update(
-        self, state: LearnerState, batch: Batch, key: jax.Array, update_policy: jax.Array
+        self, state: LearnerState, batch: Batch, key: jax.Array, policy_due: jax.Array
     ) -> tuple[LearnerState, CriticMetrics, ActorMetrics]:
         """Do one gradient update.
 
@@ -152,7 +152,7 @@ class Learner:
             state: State of one seed.
             batch: [B, ...] transitions.
             key: Random key of this update.
-            update_policy: [] bool, shared by all seeds: whether actor and temperature are updated as well. Where it is
+            policy_due: [] bool, shared by all seeds: whether actor and temperature are updated as well. Where it is
                 false their update is not computed and their metrics are NaN; their state stays, but for the actor's
                 running statistics where ``Algorithm.actor_statistics`` is "all-updates".
 
@@ -170,7 +170,7 @@ class Learner:
             else:
                 skipped = ActorMetrics(*[jnp.full((), jnp.nan, batch.reward.dtype)] * len(ActorMetrics._fields))
                 state, actor_metrics = jax.lax.cond(
-                    update_policy,
+                    policy_due,
                     lambda state: self.update_policy(state, batch, actor_key, optimist_key),
                     lambda state: (self._skip_policy(state, batch, actor_key), skipped),
                     state,
@@ -207,7 +207,7 @@ class Learner:
             The loss, and (new running statistics, mean Q, mean target).
         """
         next_action_key, dropout_key, target_dropout_key, reduction_key = jax.random.split(key, 4)
-        loss, gamma, alpha = self.algorithm.critic_loss, self.discount, state.alpha
+        critic_loss, gamma, alpha = self.algorithm.critic_loss, self.discount, state.alpha
         r, d = batch.reward[:, None], batch.terminated[:, None]  # a time limit truncates and leaves d at 0
 
         # a' ~ pi(. | s'), with the actor in evaluation mode.
@@ -221,15 +221,15 @@ class Learner:
             _, next_outputs, _ = self._critic_pass(state.target_critic, state, batch, next_action, target_dropout_key)
 
         # The Bellman target moves each of K values (one number, quantiles, or atoms with probabilities) alike.
-        weights = self.algorithm.target_reduction(loss.value(next_outputs), reduction_key)
-        q_next, probabilities = loss.mixture(next_outputs, weights)
+        weights = self.algorithm.target_reduction(critic_loss.value(next_outputs), reduction_key)
+        q_next, probabilities = critic_loss.mixture(next_outputs, weights)
         y = r + gamma * (1.0 - d) * (q_next - alpha * log_pi_next)
 
         # Without a target critic only y is constant: the gradient still reaches Q(s, a) through the batch statistics
         # that it shares with Q(s', a') in a joint pass.
-        target = jax.lax.stop_gradient(loss.target(y, probabilities))
-        total = loss.loss(outputs, target) + self.critic.penalty(params)
-        return total, (batch_stats, jnp.mean(loss.value(outputs)), jnp.mean(loss.target_value(target)))
+        target = jax.lax.stop_gradient(critic_loss.target(y, probabilities))
+        total = critic_loss.loss(outputs, target) + self.critic.penalty(params)
+        return total, (batch_stats, jnp.mean(critic_loss.value(outputs)), jnp.mean(critic_loss.target_value(target)))
 
     def _critic_pass(
         self, params: PyTree, state: LearnerState, batch: Batch, next_action: jax.Array, key: jax.Array

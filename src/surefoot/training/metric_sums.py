@@ -32,12 +32,12 @@ def zero_sums() -> MetricSums:
     )
 
 
-def add_metrics(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, update_policy: jax.Array) -> MetricSums:
+def add_metrics(sums: MetricSums, critic: CriticMetrics, actor: ActorMetrics, policy_due: jax.Array) -> MetricSums:
     """Return the sums with the metrics of one more update."""
     return MetricSums(
         critic=jax.tree.map(jnp.add, sums.critic, critic),
         # The actor's metrics are NaN where it was not updated.
-        actor=jax.tree.map(lambda total, value: total + jnp.where(update_policy, value, 0.0), sums.actor, actor),
+        actor=jax.tree.map(lambda total, value: total + jnp.where(policy_due, value, 0.0), sums.actor, actor),
         critic_updates=sums.critic_updates + 1,
-        actor_updates=sums.actor_updates + update_policy.astype(jnp.int32),
+        actor_updates=sums.actor_updates + policy_due.astype(jnp.int32),
     )

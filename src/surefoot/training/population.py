@@ -272,9 +272,9 @@ class Population:
             key, sample_key, update_key = keys[..., 0], keys[..., 1], keys[..., 2]
             batch = squeeze_seed(sample(stored, sample_key[None] if seeds == 1 else sample_key))
             # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
-            update_policy = self.learner.updates_policy(grad_steps + i)
-            learner, critic, actor = step(learner._replace(key=key), batch, update_key, update_policy)
-            return (learner, accumulate(sums, critic, actor, update_policy)), None
+            policy_due = self.learner.is_policy_due(grad_steps + i)
+            learner, critic, actor = step(learner._replace(key=key), batch, update_key, policy_due)
+            return (learner, accumulate(sums, critic, actor, policy_due)), None
 
         carry, _ = jax.lax.scan(update, squeeze_seed((learner, metrics)), jnp.arange(num_updates))
         return expand_seed(carry, seeds)
