@@ -28,7 +28,8 @@ SIZE = {"width": 96, "height": 64}
 
 def decode(path: Path) -> np.ndarray:
     """Return every frame [N, H, W, 3], as floats."""
-    return np.stack(list(iio.imiter(path))).astype(np.float32)[..., :3]
+    # Some frames of a GIF may have an alpha channel and others none.
+    return np.stack([frame[..., :3] for frame in iio.imiter(path)]).astype(np.float32)
 
 
 def leftovers(folder: Path) -> list[str]:
