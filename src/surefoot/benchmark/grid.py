@@ -32,7 +32,7 @@ from typing import Any
 
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.part_text import with_settings
-from surefoot.algorithms.presets import get_preset
+from surefoot.algorithms.presets import find_preset, get_preset
 from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords, may_name_code
 from surefoot.misplaced import FIELDS
@@ -261,7 +261,7 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         raise UserError('algorithms must be one or more tables: [[algorithms]] with preset = "crossq-wn-code"')
     found = []
     for entry in entries:
-        preset = _text(entry, "preset", None)
+        preset = find_preset(_text(entry, "preset", None)).name
         label = _text(entry, "name", preset)
         if not label.isprintable() or not label.strip() or len(label) > 100:
             raise UserError(f"name must be 1 to 100 printable characters, got {label!r}")
