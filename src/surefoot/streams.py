@@ -14,7 +14,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self, TextIO, cast
 
 READABLE = "surefoot-readable"
@@ -156,6 +156,19 @@ def separate_foreign_output() -> None:
     """See ``ProtectedStreams.separate``; does nothing in other programs."""
     if _protected is not None:
         _protected.separate()
+
+
+@contextlib.contextmanager
+def foreign_prints_to(stream: TextIO) -> Iterator[None]:
+    """Send to a stream what other code prints on standard output in Python, where that is separated from our texts."""
+    if _protected is None or _protected.out is None:
+        yield
+        return
+    before, sys.stdout = sys.stdout, stream
+    try:
+        yield
+    finally:
+        sys.stdout = before
 
 
 def continue_without_output() -> None:

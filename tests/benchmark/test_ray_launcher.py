@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,14 +12,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import pytest
 
 from surefoot.benchmark.folder import GridFolder
+from surefoot.benchmark.ray_output import RayOutput
 from surefoot.benchmark.status import GridReader
 from surefoot.cli.main import main
 from surefoot.errors import UserError
+from surefoot.streams import ProtectedStreams, foreign_prints_to, show
 from tests.benchmark.support import rows_without_clock, write_grid
 
 ENVIRONMENT = {**os.environ, "MUJOCO_GL": "disabled"}
@@ -60,6 +63,28 @@ def running_cells(out: Path) -> list[str]:
     ]
 
 
+def test_messages_of_ray_go_to_a_log_without_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = RayOutput()
+    with ProtectedStreams() as protected:
+        protected.separate()
+        with foreign_prints_to(cast(TextIO, output)):
+            print("\x1b[33m(raylet)\x1b[0m before the first job")
+            output.open(tmp_path / "ray.log")
+            output.open(tmp_path / "other.log")
+            print("a worker died")
+            show("ours")
+        print("other code")
+    output.close()
+    assert (tmp_path / "ray.log").read_text() == "(raylet) before the first job\na worker died\n"
+    assert capsys.readouterr() == ("ours\n", "other code\n")
+
+
+def test_messages_of_ray_are_dropped_where_no_log_can_be_written(tmp_path: Path) -> None:
+    output = RayOutput()
+    output.open(tmp_path / "missing" / "ray.log")
+    output.write("text")
+
+
 @pytest.mark.slow
 def test_cells_of_lost_node_resume_to_results_of_local_cells(cluster: Any, tmp_path: Path) -> None:
     """Two nodes run a cell each; one is killed with all its processes, and a new one joins."""
@@ -78,6 +103,9 @@ def test_cells_of_lost_node_resume_to_results_of_local_cells(cluster: Any, tmp_p
     printed = finish(process)
     assert "a Ray cluster of 3 nodes, 2 cores" in printed
     assert printed.count("lost      ") == 1
+    assert re.search(r"lost      .* \((its Ray worker died|its node was lost), see logs/ray.log\)\n", printed)
+    assert not re.search(r"raylet|\x1b", printed)  # messages of Ray
+    assert "\x1b" not in (out / "logs" / "ray.log").read_text()
     assert printed.count("resumes   ") == 1
     assert "2 finished, 0 failed, 0 left" in printed
     local = tmp_path / "local"

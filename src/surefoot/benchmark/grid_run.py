@@ -106,7 +106,7 @@ class GridRun:
         else:
             # Not a failure of the cell: its machine was lost, or it was stopped.
             self._waiting.append(end.name)
-            self._report(f"{event:<9} {end.name}")
+            self._report(f"{event:<9} {end.name}{f' ({end.loss})' if end.loss else ''}")
 
     def _event_of(self, end: JobEnd, stopping: bool) -> Event:
         if end.exit_code == 0 and self._is_finished(end.name):

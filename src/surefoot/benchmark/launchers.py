@@ -34,10 +34,12 @@ class JobEnd:
     Attributes:
         name: Name of the job.
         exit_code: Exit code of the process; None if the machine it ran on was lost.
+        loss: What was lost then; empty if unknown.
     """
 
     name: str
     exit_code: int | None
+    loss: str = ""
 
 
 PARENT = "SUREFOOT_CELL_PARENT"

@@ -16,19 +16,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO, cast
 
 from surefoot.benchmark.launchers import PARENT, UTF8, Job, JobEnd, open_log
 from surefoot.benchmark.local_launcher import visible_gpus
+from surefoot.benchmark.ray_output import RayOutput
 from surefoot.control_groups import memory_limit
 from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.machine import free_host_memory, usable_cores
 from surefoot.signals import blocked_in_children
+from surefoot.streams import foreign_prints_to
 
 try:
     # Read at import: no usage reports, no warnings in our output.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     # For a cluster started here: Ray would give its workers the lowest priority (nice 15).
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
@@ -37,6 +40,9 @@ except ImportError as error:
 
 STOP = "stop-requested"
 """File in the grid's directory at which the cells on all nodes stop with a checkpoint."""
+
+LOG = "ray.log"
+"""File among the logs of a grid's cells with what Ray prints in this process."""
 
 _HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """A client's preface and its empty SETTINGS frame (RFC 9113, section 3.4)."""
@@ -95,6 +101,8 @@ class RayLauncher:
         self._address, self._max_parallel = address, max_parallel
         self._tasks: dict[Any, Job] = {}
         self._stop_file: Path | None = None
+        self._output = RayOutput()
+        self._exits = contextlib.ExitStack()
         if address is not None and address != "auto":
             _require_cluster(address)
         self._connect()
@@ -139,6 +147,7 @@ class RayLauncher:
 
     def start(self, job: Job) -> None:
         """Submit a job to the cluster."""
+        self._output.open(job.log.parent / LOG)
         if self._stop_file is None:
             self._stop_file = job.log.parent.parent / STOP
             self._stop_file.unlink(missing_ok=True)
@@ -168,8 +177,10 @@ class RayLauncher:
                 return None
             job = self._tasks.pop(ready[0])
             return JobEnd(job.name, ray.get(ready[0]))
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
-            return JobEnd(job.name, None)
+        except ray.exceptions.WorkerCrashedError:
+            return JobEnd(job.name, None, f"its Ray worker died, see logs/{LOG}")
+        except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
+            return JobEnd(job.name, None, f"its node was lost, see logs/{LOG}")
         except ray.exceptions.TaskCancelledError:
             return JobEnd(job.name, -signal.SIGTERM)
         except ray.exceptions.OutOfMemoryError:  # Ray's own guard killed it
@@ -190,7 +201,8 @@ class RayLauncher:
             ray.cancel(task, force=False, recursive=False)
 
     def __enter__(self) -> Self:
-        """Return self."""
+        """Separate what Ray prints."""
+        self._exits.enter_context(foreign_prints_to(cast(TextIO, self._output)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,6 +212,8 @@ class RayLauncher:
         if self._stop_file is not None:
             self._stop_file.unlink(missing_ok=True)
         ray.shutdown()
+        self._exits.close()
+        self._output.close()
 
 
 def _environment(*, one_core: bool) -> dict[str, str]:
