@@ -88,8 +88,8 @@ def test_keywords_of_environments_are_those_of_the_grid_and_of_the_task() -> Non
     tasks = 'tasks = ["Pendulum-v1", {name = "Ant-v5", env_set = {frame_skip = 2, max_episode_steps = 7}}]'
     cells = grid(f"{tasks}{HEAD}env_set = {{max_episode_steps = 9}}\n{ALGORITHM}").cells
     assert [cell.name for cell in cells] == [
-        "Pendulum-v1-max_episode_steps-9---small-sac--utd1--s0-0",
-        "Ant-v5-frame_skip-2-max_episode_steps-7---small-sac--utd1--s0-0",
+        "Pendulum-v1-max_episode_steps-9--small-sac--utd1--s0-0",
+        "Ant-v5-frame_skip-2-max_episode_steps-7--small-sac--utd1--s0-0",
     ]
     names = ["Pendulum-v1(max_episode_steps=9)", "Ant-v5(frame_skip=2, max_episode_steps=7)"]
     assert [cell.find_task().name for cell in cells] == names

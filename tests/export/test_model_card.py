@@ -108,6 +108,12 @@ def test_diverged_seed_is_excluded_from_scores(make_run: MakeRun) -> None:
     assert "No interval" in card
 
 
+def test_evaluation_of_a_task_that_is_code_names_it(make_run: MakeRun) -> None:
+    path = make_run()
+    change_config(path, task="my.envs:arm(size=3)", env_set={"size": 3})
+    assert "--task my.envs:arm --episodes 20" in surefoot.write_model_card(path).read_text()
+
+
 def test_card_of_a_run_without_evaluation(make_run: MakeRun) -> None:
     path = make_run()
     log = path / "evaluations.csv"

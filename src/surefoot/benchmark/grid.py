@@ -194,8 +194,9 @@ def _cells(data: dict[str, Any]) -> list[Cell]:
             for preset, label, overrides in algorithms:
                 cell = Cell("", task, preset, label, overrides, {**settings, **own, **seeds})
                 last = seeds["seed"] + seeds["num_seeds"] - 1
-                name = f"{cell.find_task().name}--{label}--utd{cell.algorithm().utd}--s{seeds['seed']}-{last}"
-                cells.append(dataclasses.replace(cell, name=file_name(name)))
+                name = f"--{label}--utd{cell.algorithm().utd}--s{seeds['seed']}-{last}"
+                name = file_name(cell.find_task().name).strip("-") + file_name(name)
+                cells.append(dataclasses.replace(cell, name=name))
     _check(cells)
     return cells
 

@@ -80,7 +80,7 @@ def _render(run: RunDirectory) -> str:
     blocks = [
         *_introduction(config, scores),
         *_results(scores, policy),
-        *_use(run.path.name, policy),
+        *_use(run.path.name, policy, run.config),
         *_training(config, scores),
         "## Hyperparameters",
         md.table(("name", "value"), list(_flatten(config["algorithm"]))),
@@ -185,7 +185,7 @@ def _mean_and_interval(values: np.ndarray) -> tuple[str, str]:
     return md.number(values.mean()), f"{md.number(low)} to {md.number(high)}"
 
 
-def _use(name: str, policy: Policy | None) -> Iterator[str]:
+def _use(name: str, policy: Policy | None, config: Mapping[str, Any]) -> Iterator[str]:
     yield "## Use"
     if policy is None:
         yield "The run has no usable policy."
@@ -203,7 +203,16 @@ def _use(name: str, policy: Policy | None) -> Iterator[str]:
     yield f"```python\nimport surefoot\n\n{load}\naction = policy(observation)\n```"
     yield "Export it to ONNX, or evaluate it again:"
     named = f"./{name}" if name.startswith("-") else name
-    yield md.commands(("surefoot", "export", named), ("surefoot", "evaluate", named, "--episodes", "20"))
+    yield md.commands(
+        ("surefoot", "export", named), ("surefoot", "evaluate", named, *_task_option(config), "--episodes", "20")
+    )
+
+
+def _task_option(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the option that commands need for a task that is code; its keywords are in config.json."""
+    task = str(config["task"])
+    name = task.partition("(")[0] if config.get("env_set") else task
+    return ("--task", name) if ":" in name else ()
 
 
 def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:
