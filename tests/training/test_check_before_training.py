@@ -49,27 +49,20 @@ def test_new_run_has_the_findings_and_a_resumed_one_has_none(tmp_path: Path, mon
     surefoot.resume(tmp_path / "run", task=traits.SharedSimulator, observer=observer, callbacks=[Stops()])
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"env_workers": 0}, (False, False)),
-        ({"env_workers": 1}, (True, False)),
-        ({"env_workers": 2}, (True, True)),
-    ],
-)
-def test_check_runs_where_the_environments_are_stepped(
-    settings: dict[str, int], expected: tuple[bool, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("env_workers", "expected"), [(None, False), (1, False), (2, True)])
+def test_check_makes_one_copy_where_every_environment_has_its_process(
+    env_workers: int | None, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Checked(Exception):
         pass
 
-    def check(task: Any, *, in_workers: bool, one_per_process: bool) -> list[str]:
-        assert (in_workers, one_per_process) == expected
+    def check(task: Any, *, one_per_process: bool) -> list[str]:
+        assert one_per_process == expected
         raise Checked
 
     monkeypatch.setattr(api, "check_at_start", check)
     with pytest.raises(Checked):
-        messages(traits.Reach, tmp_path / "run", **settings)
+        messages(traits.Reach, tmp_path / "run", env_workers=env_workers)
 
 
 def test_vector_reward_is_one_line_of_a_failed_run(tmp_path: Path) -> None:

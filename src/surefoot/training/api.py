@@ -28,7 +28,6 @@ from surefoot.spaces import require_same
 from surefoot.streams import reserve_descriptors
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.check.startup import check_at_start
-from surefoot.tasks.vector import choose_workers
 from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
 from surefoot.training.config import TrainConfig, check_names
@@ -239,12 +238,10 @@ def evaluate(
 
 
 def _check_env(task: Task, config: TrainConfig, plan: Plan, events: EventDispatcher) -> None:
-    """Report what a short check finds; its copies are closed before the run's environments are made."""
-    workers = choose_workers(len(plan.seeds)) if config.env_workers is None else config.env_workers
-    environments = max(
-        len(plan.seeds), environments_per_seed(len(plan.seeds), config.evaluation_episodes) * len(plan.seeds)
-    )
-    for line in check_at_start(task, in_workers=workers > 0, one_per_process=workers >= environments):
+    """Report what a short check of the environment finds."""
+    seeds = len(plan.seeds)
+    environments = seeds * environments_per_seed(seeds, config.evaluation_episodes)
+    for line in check_at_start(task, one_per_process=(config.env_workers or 0) >= environments):
         events.on_message(line)
 
 

@@ -1,10 +1,11 @@
-"""Short check of an environment before a training run."""
+"""Short check of an environment before a training run, in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -23,77 +24,79 @@ from surefoot.tasks.task import Task
 from surefoot.text import one_line, shell_command
 
 SECONDS = 2.0
-"""Time for the check, which is looked at before every call of the environment."""
+"""Time for the check, with the imports of the environment."""
 
 _START_SECONDS = 3.0
-"""Time for the start of another process and its imports."""
+"""Time for the start of the process, which takes less on an idle machine."""
+
+_CLOSING_SECONDS = 0.5
+"""Time for the last call of the environment and for closing it."""
 
 _MAX_LENGTH = 300
 """Longest line about a finding."""
 
 
-def check_at_start(task: Task, *, in_workers: bool, one_per_process: bool = False) -> list[str]:
+def check_at_start(task: Task, *, one_per_process: bool = False) -> list[str]:
     """Return a line for each finding of a short check, and one that names the complete check.
 
-    Tasks known by name are not checked. The check makes copies of its own, which are closed when it returns, and leaves
-    the global random generators as they were. It runs where the training steps its environments: in this process, or in
-    another one, which has ended when it returns. It raises nothing.
+    Tasks known by name are not checked. The check makes copies of its own, in another process that has ended when it
+    returns: it affects neither random generators and other state of this process nor what an environment holds
+    exclusively, and cannot exceed its time. It raises nothing.
 
     Args:
         task: Task of the run.
-        in_workers: Whether the training steps its environments in worker processes.
         one_per_process: Whether each of the training's environments has a process of its own, so that two copies in one
             process are not needed.
     """
     if task.name in {known.name for known in list_tasks()}:
         return []
     try:
-        if in_workers:
-            findings = _check_in_other_process(task, one_per_process)
-        else:
-            findings = check_briefly(task, SECONDS, one_per_process=one_per_process)
-    except (UserError, subprocess.TimeoutExpired):
-        return []  # it cannot be made, which the training reports, or not in time
-    except (Exception, SystemExit) as error:  # the environment is user code
-        reason = one_line(f"{type(error).__name__}: {error}")
-        return [f"the environment was not checked ({_shortened(reason)}): {_command(task)}"]
+        content = cloudpickle.dumps((task, SECONDS, one_per_process))
+    except Exception:  # pickling may raise any exception
+        return []  # the complete check says so
+    try:
+        findings = _check(content)
+    except subprocess.TimeoutExpired:
+        return []
+    except (OSError, RuntimeError) as error:
+        return [f"the environment was not checked ({_shortened(one_line(str(error)))}): {_command(task)}"]
     lines = [_shortened(f"{found.severity}: {found.title} [{found.code}]: {found.observed}") for found in findings]
     return [*lines, f"{_command(task)} explains what was found, and checks more"] if lines else []
 
 
-def _check_in_other_process(task: Task, one_per_process: bool) -> Sequence[Finding]:
-    """Check in a process that is killed once its time is over.
+def _check(content: bytes) -> Sequence[Finding]:
+    """Run the check in another process.
 
     Raises:
+        OSError: It cannot be started.
         TimeoutExpired: It took too long.
         RuntimeError: It died.
-        UserError: The task cannot be pickled.
     """
+    seconds = _START_SECONDS + SECONDS + _CLOSING_SECONDS
+    ended = run_program(python_command(__name__), content=content, seconds=seconds)
+    if ended.exit_code == -signal.SIGALRM:
+        raise subprocess.TimeoutExpired(__name__, SECONDS)
     try:
-        content = cloudpickle.dumps((task, one_per_process))
-    except Exception as error:  # pickling may raise any exception
-        raise UserError(f"task '{task.name}' cannot be sent to another process") from error
-    ended = run_program(python_command(__name__), content=content, seconds=_START_SECONDS + SECONDS)
-    try:
-        findings = [Finding(**found) for found in json.loads(ended.output)]
+        return [Finding(**found) for found in json.loads(ended.output)]
     except (ValueError, TypeError):
         raise RuntimeError(f"exit code {ended.exit_code}, {ended.last_line or 'no message'}") from None
-    return findings
 
 
 def main(_: Sequence[str]) -> int:
     """Check the task that the parent process sends, and print the findings as JSON."""
     result = os.dup(1)
     os.dup2(2, 1)  # the environment may print
-    task, one_per_process = pickle.load(sys.stdin.buffer)  # from the parent
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process in any code
+    signal.setitimer(signal.ITIMER_REAL, SECONDS + _CLOSING_SECONDS)
+    findings: Sequence[Finding] = ()
     try:
-        findings = check_briefly(task, SECONDS, one_per_process=one_per_process)
+        task, seconds, one_per_process = pickle.load(sys.stdin.buffer)  # from the parent
+        findings = check_briefly(task, seconds, one_per_process=one_per_process)
     except UserError:
-        findings = ()
+        pass  # it cannot be made, which the training reports
     with os.fdopen(result, "w") as stream:
         json.dump([asdict(finding) for finding in findings], stream)
-    sys.stdout.flush()
-    os._exit(0)  # what the environment left running does not delay the training
+    os._exit(0)  # threads that the environment left running do not delay the training
 
 
 def _command(task: Task) -> str:
