@@ -50,6 +50,16 @@ def bounded_jax_caches() -> Iterator[None]:
         sys.modules["jax"].clear_caches()
 
 
+@pytest.fixture(autouse=True)
+def no_check_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the check before training, whose process takes longer than most small runs.
+
+    A module that defines a fixture of this name keeps the check.
+    """
+    if (api := sys.modules.get("surefoot.training.api")) is not None:
+        monkeypatch.setattr(api, "check_at_start", lambda *_, **__: [])
+
+
 @pytest.fixture(scope="module")
 def x64() -> Iterator[None]:
     """Double precision for a module: ``pytestmark = pytest.mark.usefixtures("x64")``."""

@@ -15,6 +15,11 @@ from tests.training.recording import Recording
 from tests.training.small import small
 
 
+@pytest.fixture
+def no_check_at_start() -> None:
+    """Keep the check."""
+
+
 class Stops(surefoot.Callback):
     def on_start(self, event: Any) -> None:
         raise surefoot.StopTraining
