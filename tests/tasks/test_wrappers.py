@@ -58,7 +58,7 @@ def test_unsupported_action_spaces_are_named(space):
     ("space", "named"),
     [
         (gymnasium.spaces.Discrete(5), "observation space Discrete(5)"),
-        (gymnasium.spaces.Tuple([gymnasium.spaces.Box(-1, 1, (2,))]), "observation space Tuple"),
+        (gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(3)]), "observation space Tuple"),
         (gymnasium.spaces.Dict(position=gymnasium.spaces.Box(-1, 1), mode=gymnasium.spaces.Discrete(3)), "'mode'"),
     ],
 )
