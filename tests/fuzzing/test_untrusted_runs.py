@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -93,8 +94,12 @@ def run(template: Path, tmp_path: Path) -> RunDirectory:
 def act(path: Path) -> None:
     """Load a policy and use it; a UserError of the policy itself contains no path."""
     policy = load_policy(path)
+    repr(policy)
+    with contextlib.suppress(UserError):  # the keys may have changed
+        policy({"a": np.zeros(2), "b": np.zeros(1)})
     try:
-        action = policy(np.zeros(policy.observation_size))
+        unit = policy.unit_action(np.zeros((1, policy.observation_size), np.float32))
+        action = policy.spaces.action.from_unit(unit[0])
     except UserError as error:
         assert "overflow" in str(error)  # noqa: PT017
         return
