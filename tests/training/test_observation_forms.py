@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 import surefoot
 from surefoot.errors import RunFailure
@@ -62,6 +63,30 @@ def test_resumed_run_with_uint8_observations_equals_uninterrupted_run(tmp_path: 
     assert_same_run(whole.path, part.path)
     for path in (whole.path / "replay").iterdir():
         assert np.load(path)["frames"].dtype == np.uint8
+
+
+class FloatPicture(traits.Picture):
+    """Pictures of float32 with fractions."""
+
+    observation_space = Box(0, 255, (4, 4, 3), np.float32)
+
+    def observe(self) -> Any:
+        return super().observe().astype(np.float32) + np.float32(0.5)
+
+
+@pytest.mark.slow
+def test_transferred_observations_take_the_dtype_of_the_run(tmp_path: Path) -> None:
+    def train(task: Any, name: str, source: str | None = None) -> Path:
+        warm = {} if source is None else {"init_from": tmp_path / source, "init_replay": True}
+        return surefoot.train(task, algorithm=small(surefoot.sac()), out=tmp_path / name, **SETTINGS, **warm).path
+
+    train(traits.Picture, "bytes")
+    train(FloatPicture, "floats")
+    for task, source, dtype in ((traits.Picture, "bytes", np.uint8), (FloatPicture, "bytes", np.float32)):
+        segments = (train(task, f"{dtype.__name__} from {source}", source) / "replay").iterdir()
+        assert {np.load(path)["frames"].dtype for path in segments} == {np.dtype(dtype)}
+    with pytest.raises(surefoot.UserError, match=r"floats does not fit: an observation contains 0.5, expected whole"):
+        train(traits.Picture, "bytes from floats", "floats")
 
 
 class Fraction(traits.Picture):
