@@ -144,7 +144,7 @@ def layers_with(index, **changes):
         (lambda s: s.pop("task"), "needs the field 'task'"),
         (lambda s: s.update(taks="x"), "no field 'taks'; did you mean 'task'"),
         (lambda s: s.update(spaces=[]), r"spaces is \[\], expected an object with action, observation"),
-        (lambda s: s.pop("spaces"), "spaces are missing, as in runs of earlier versions"),
+        (lambda s: s.pop("spaces"), "spaces are missing: a run of an earlier revision"),
         (lambda s: s["spaces"]["observation"].clear(), "observations of 0 numbers, expected at least one number"),
         (observation_with(shape=[True]), r"shape is \[True\], expected at most 32 whole numbers"),
         (observation_with(shape=[2**31 - 1] * 3), "expected at least one number and at most 2,147,483,647"),
