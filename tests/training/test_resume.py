@@ -240,7 +240,7 @@ def test_run_without_a_checkpoint_starts_again(out: Path, finished: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"policy_delay": 3', '"policy_delay": 2', "trained with policy_delay 3, but config.json now says 2"),
+        ('"policy_delay": 3', '"policy_delay": 2', "trained with policy_delay 3, but config.json now has 2"),
         ('"num_seeds": 2', '"num_seeds": "one"', "num_seeds must be a whole number, got 'one'"),
         ('"task":', '"tusk":', "task is None, expected str"),
         ('"part": "Algorithm"', '"part": "MLP"', "MLP"),
