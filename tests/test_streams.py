@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
@@ -125,9 +126,9 @@ def test_undecodable_bytes_of_a_path_are_escaped() -> None:
 
 
 def test_output_of_child_processes_goes_nowhere_without_a_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert streams.foreign_descriptor() == 2
+    assert streams.foreign_descriptors() == (2, 2)
     monkeypatch.setattr(sys, "__stderr__", None)  # closed at the start: 2 may be any file by now
-    assert streams.foreign_descriptor() == subprocess.DEVNULL
+    assert streams.foreign_descriptors() == (subprocess.DEVNULL, subprocess.DEVNULL)
 
 
 # ---------------------------------------------------------------- processes of ours
@@ -142,6 +143,70 @@ print("python"); os.write(1, b"c\\n"); sys.__stdout__.write("original\\n"); os.s
 streams.emit("result")
 streams.stdout().flush()
 """
+
+
+RELAYED = """
+import os, sys
+from surefoot import streams
+streams.protect()
+streams.separate_foreign_output()
+lines = []
+with streams.relayed_foreign_output(lambda line: (lines.append(line), 1 / 0)):
+    os.write(1, b"c\\n\\xff part")
+    os.system("echo child")
+    sys.stderr.write("error\\n")
+    out, err = streams.foreign_descriptors()
+    os.write(out, b"worker")
+assert (out, err) == (1, 2) and streams.foreign_descriptors() == (2, 2)
+os.write(1, b"after\\n")
+streams.emit(ascii(lines))
+streams.stdout().flush()
+"""
+
+
+def test_output_of_c_code_is_relayed_to_a_display_on_a_terminal() -> None:
+    ours, theirs = os.openpty()
+    subprocess.run([sys.executable, "-c", RELAYED], stdout=theirs, stderr=theirs, timeout=60, check=True)
+    os.close(theirs)
+    printed = os.read(ours, 10_000).decode().split("\r\n")
+    os.close(ours)
+    assert printed == ["error", "after", r"['c', '\ufffd partchild', 'worker']", ""]
+
+
+def test_output_of_c_code_is_not_relayed_to_a_display_elsewhere() -> None:
+    done = run(RELAYED.replace("(1, 2)", "(2, 2)"))
+    assert done.stdout == b"[]\n"
+    assert b"child" in done.stderr
+
+
+def test_json_has_no_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    streams.emit_json({"a": [float("nan"), 1.5], "b": (float("inf"), True, None, "nan")})
+    printed = capsys.readouterr().out
+    assert json.loads(printed, parse_constant=pytest.fail) == {"a": [None, 1.5], "b": [None, True, None, "nan"]}
+
+
+PRINTING = """
+import os
+from tests.tasks.zoo import Counter
+print("at import"); os.write(1, b"C at import\\n")
+class Printing(Counter):
+    def reset(self, **options):
+        print("in reset"); os.write(1, b"C in reset\\n"); os.system("echo child")
+        return super().reset(**options)
+    def close(self):
+        os.write(1, b"C in close\\n")
+"""
+
+
+@SLOW
+def test_json_stays_json_where_an_environment_prints(tmp_path: Path) -> None:
+    (tmp_path / "printing.py").write_text(PRINTING)
+    command = [sys.executable, "-m", "surefoot", "check-env", "printing:Printing", "--json", "--steps", "50"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=200, check=False)
+    assert json.loads(done.stdout)["task"] == "printing:Printing"
+    for text in (b"at import", b"C at import", b"in reset", b"C in reset", b"child"):
+        assert text in done.stderr
 
 
 def test_foreign_output_goes_to_stderr() -> None:

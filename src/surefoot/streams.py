@@ -9,13 +9,19 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import json
 import locale
+import math
 import os
 import select
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TextIO, cast
+
+_RELAY_SECONDS = 1.0
+"""Longest time for the display of what was printed last."""
 
 READABLE = "surefoot-readable"
 """Error handler of encoders: an ASCII look-alike, or else the character's number, such as ``\\xfc``."""
@@ -49,6 +55,8 @@ class ProtectedStreams:
         """Standard output for our own texts only, once foreign ones are separated."""
         self.required = True
         """Whether the process needs its standard output."""
+        self.relays = False
+        """Whether standard output of other code leads to a display."""
         self._raw: _Descriptor | None = None
 
     def __enter__(self) -> Self:
@@ -171,10 +179,65 @@ def foreign_prints_to(stream: TextIO) -> Iterator[None]:
         sys.stdout = before
 
 
+@contextlib.contextmanager
+def relayed_foreign_output(show_line: Callable[[str], None]) -> Iterator[None]:
+    """Pass lines that C code and worker processes print on standard output to a live display, which they would disturb.
+
+    Standard error is left as it is, also where it is the same terminal: the last message of a process that aborts would
+    be lost.
+
+    Args:
+        show_line: Called with each line, in a thread.
+    """
+    if _protected is None or _protected.out is None or not os.isatty(2) or os.fstat(1) != os.fstat(2):
+        yield
+        return
+    reading, writing = os.pipe()
+    end = f"{os.getpid()}-{id(reading)}-end\n".encode()
+    ended = threading.Event()
+
+    def relay() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                if line.endswith(end):
+                    line = line.removesuffix(end)
+                    ended.set()
+                if text := line.decode(errors="replace").rstrip("\r\n"):
+                    with contextlib.suppress(Exception):  # the display has failed; who prints must not block
+                        show_line(text)
+
+    # It goes on after the block: programs that were started within may still print.
+    threading.Thread(target=relay, name="foreign output", daemon=True).start()
+    before, _protected.relays = os.dup(1), True
+    os.dup2(writing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        _protected.relays = False
+        os.write(writing, end)
+        os.close(writing)
+        ended.wait(_RELAY_SECONDS)
+
+
 def continue_without_output() -> None:
     """From here on, a failure of standard output is a warning: the process has work that does not depend on it."""
     if _protected is not None:
         _protected.required = False
+
+
+def emit_json(data: Any) -> None:
+    """Print a command's result as JSON on standard output; numbers that are not finite are null."""
+    emit(json.dumps(_finite(data), indent=2, allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def emit(text: str = "") -> None:
@@ -235,8 +298,16 @@ def reserve_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
 
 
-def foreign_descriptor() -> int:
-    """Return a descriptor for the output of child processes: standard error, if this process was started with one."""
+def foreign_descriptors() -> tuple[int, int]:
+    """Return descriptors for the output and the errors of child processes that run code of others.
+
+    Both are standard error, if this process was started with one, or the former leads to a display.
+    """
+    errors = _foreign_descriptor()
+    return (1 if _protected is not None and _protected.relays else errors), errors
+
+
+def _foreign_descriptor() -> int:
     try:
         os.fstat(2)
     except OSError:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_format
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from surefoot.cli.options import Int, Keywords, TaskName
-from surefoot.streams import emit, stdout
+from surefoot.streams import emit_json, stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +48,7 @@ class CheckEnv:
         with progress.status(f"checking {self.task}", spinner="line") if shown else contextlib.nullcontext():
             report = check_env(self.task, env_set=dict(self.env_set), steps=self.steps, seed=self.seed)
         if self.json:
-            emit(json_format.dumps({"ok": report.ok, **asdict(report)}, indent=2))
+            emit_json({"ok": report.ok, **asdict(report)})
         else:
             print_report(report, Console(file=stdout(), highlight=False))
         return 0 if report.ok else 1

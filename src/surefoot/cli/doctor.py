@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from dataclasses import asdict, dataclass
 
 from surefoot import machine
 from surefoot.control_groups import cpu_quota, memory_limit
-from surefoot.streams import emit, show
+from surefoot.streams import emit, emit_json, show
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Doctor:
         """Print the report; return the exit code."""
         report = examine()
         if self.json:
-            emit(json_format.dumps(asdict(report), indent=2))
+            emit_json(asdict(report))
         else:
             _print(report)
         for problem in report.problems:

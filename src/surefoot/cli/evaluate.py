@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.listing import print_table
 from surefoot.cli.options import Int, RunPath, RunTask
-from surefoot.streams import emit
+from surefoot.streams import emit_json
 
 if TYPE_CHECKING:
     from surefoot.training.evaluation import EvaluationResult
@@ -38,7 +37,7 @@ class Evaluate:
         seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task)
         if self.json:
             entries = [_data(seed, index, episodes) for index, seed in enumerate(seeds)]
-            emit(json_format.dumps({"path": readable(self.path), "seeds": entries}, indent=2))
+            emit_json({"path": readable(self.path), "seeds": entries})
         else:
             print_table(*_table(seeds, episodes))
         return 0

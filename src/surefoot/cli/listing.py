@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.options import PresetName
-from surefoot.streams import emit
+from surefoot.streams import emit, emit_json
 
 if TYPE_CHECKING:
     from surefoot.algorithms.presets import PresetInfo
@@ -80,7 +79,7 @@ class Algorithms:
             if self.json:
                 values = [{"name": name, "value": value, "source": source} for name, value, source in preset.values()]
                 shown = {"algorithm": to_data(preset.build()), "values": values, "parity": parity.to_data(preset.name)}
-                emit(json_format.dumps(shown, indent=2))
+                emit_json(shown)
             else:
                 print_preset(preset)
             return 0
@@ -116,7 +115,7 @@ def _shown(path: str, value: Any) -> str:
 
 def print_json(entries: Sequence[object], keys: Sequence[str]) -> None:
     """Print a JSON array with these attributes of each entry."""
-    emit(json_format.dumps([{key: getattr(entry, key) for key in keys} for entry in entries], indent=2))
+    emit_json([{key: getattr(entry, key) for key in keys} for entry in entries])
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from surefoot.cli.display import (
     solved_text,
     workers_text,
 )
+from surefoot.streams import relayed_foreign_output
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.progress_text import duration_text, speed_text
 
@@ -33,16 +35,19 @@ class LiveDisplay(PlainDisplay):
         super().__init__(console)
         self._evaluation: EvaluationDone | None = None
         self._start_time = 0.0
+        self._relayed = contextlib.ExitStack()
         # Redrawn by rich's own thread, because compilation sends no events and the clock must keep moving.
         self._live = Live(console=console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
+        self._relayed.enter_context(relayed_foreign_output(self.print))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Restore the terminal, including its cursor."""
+        self._relayed.close()
         self._live.stop()
 
     def on_start(self, event: RunStarted) -> None:
@@ -57,6 +62,7 @@ class LiveDisplay(PlainDisplay):
 
     def on_finish(self, event: RunFinished) -> None:
         """Leave the last panel on the screen and print the end below it."""
+        self._relayed.close()
         self._live.transient = False
         self._live.stop()
         super().on_finish(event)

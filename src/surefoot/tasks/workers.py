@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ import cloudpickle
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.processes import python_command
 from surefoot.signals import leave_to_parent
-from surefoot.streams import foreign_descriptor, protect
+from surefoot.streams import foreign_descriptors, protect
 from surefoot.tasks.channel import Channel
 from surefoot.tasks.shared_step import SharedStep
 from surefoot.tasks.slots import EnvSlots
@@ -160,7 +162,7 @@ class Worker:
 
 def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a worker; return it and this process's end of the channel."""
-    output = foreign_descriptor()
+    output, errors = foreign_descriptors()  # environments may print, and stdout belongs to this program
     try:
         parent_end, child_end = socket.socketpair()
         with child_end:
@@ -170,8 +172,8 @@ def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
                 python_command(__name__, *arguments, descriptors=descriptors),
                 env={**os.environ, **{name: _thread_count(name) for name in _ONE_THREAD}},
                 stdin=subprocess.DEVNULL,
-                stdout=output,  # environments may print, and stdout belongs to this program
-                stderr=output,
+                stdout=output,
+                stderr=errors,
                 pass_fds=descriptors,
                 process_group=0,
             )
@@ -198,6 +200,8 @@ def main(arguments: Sequence[str]) -> None:
     channel, shared, parent = map(int, arguments)
     leave_to_parent()
     protect(required=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a display shows what environments print when they print it
     with contextlib.suppress(RuntimeError):  # no more threads
         threading.Thread(target=_outlive_briefly, args=(parent,), daemon=True).start()
     serve(Channel(socket.socket(fileno=channel), parent, lambda: os.getppid() == parent), shared)
