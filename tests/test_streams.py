@@ -126,9 +126,9 @@ def test_undecodable_bytes_of_a_path_are_escaped() -> None:
 
 
 def test_output_of_child_processes_goes_nowhere_without_a_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert streams.foreign_descriptors() == (2, 2)
+    assert streams.third_party_descriptors() == (2, 2)
     monkeypatch.setattr(sys, "__stderr__", None)  # closed at the start: 2 may be any file by now
-    assert streams.foreign_descriptors() == (subprocess.DEVNULL, subprocess.DEVNULL)
+    assert streams.third_party_descriptors() == (subprocess.DEVNULL, subprocess.DEVNULL)
 
 
 # ---------------------------------------------------------------- processes of ours
@@ -138,7 +138,7 @@ import atexit, os, sys
 from surefoot import streams
 atexit.register(os.write, 1, b"late\\n")
 streams.protect()
-streams.separate_foreign_output()
+streams.separate_third_party_output()
 print("python"); os.write(1, b"c\\n"); sys.__stdout__.write("original\\n"); os.system("echo child")
 streams.emit("result")
 streams.stdout().flush()
@@ -149,15 +149,15 @@ RELAYED = """
 import os, sys
 from surefoot import streams
 streams.protect()
-streams.separate_foreign_output()
+streams.separate_third_party_output()
 lines = []
-with streams.relayed_foreign_output(lambda line: (lines.append(line), 1 / 0)):
+with streams.relayed_third_party_output(lambda line: (lines.append(line), 1 / 0)):
     os.write(1, b"c\\n\\xff part")
     os.system("echo child")
     sys.stderr.write("error\\n")
-    out, err = streams.foreign_descriptors()
+    out, err = streams.third_party_descriptors()
     os.write(out, b"worker")
-assert (out, err) == (1, 2) and streams.foreign_descriptors() == (2, 2)
+assert (out, err) == (1, 2) and streams.third_party_descriptors() == (2, 2)
 os.write(1, b"after\\n")
 streams.emit(ascii(lines))
 streams.stdout().flush()
@@ -209,7 +209,7 @@ def test_json_stays_json_where_an_environment_prints(tmp_path: Path) -> None:
         assert text in done.stderr
 
 
-def test_foreign_output_goes_to_stderr() -> None:
+def test_third_party_output_goes_to_stderr() -> None:
     done = run(SEPARATED)
     assert done.stdout == b"result\n"
     assert sorted(done.stderr.split()) == [b"c", b"child", b"late", b"original", b"python"]
@@ -283,7 +283,7 @@ from surefoot.cli.display import make_display
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 streams.protect()
 streams.continue_without_output()
-streams.separate_foreign_output()
+streams.separate_third_party_output()
 path = Path("caf\\xe9\\udce9")
 with make_display() as display:
     display.on_start(RunStarted(path, "arm", "sac", 1, (0,), 20, 0, "CPU", 8, 0))

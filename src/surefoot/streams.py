@@ -52,7 +52,7 @@ class ProtectedStreams:
 
     def __init__(self) -> None:
         self.out: TextIO | None = None
-        """Standard output for our own texts only, once foreign ones are separated."""
+        """Standard output for our own texts only, once third-party ones are separated."""
         self.required = True
         """Whether the process needs its standard output."""
         self.relays = False
@@ -160,14 +160,14 @@ def stdout() -> TextIO:
     return _protected.out if _protected is not None and _protected.out is not None else sys.stdout
 
 
-def separate_foreign_output() -> None:
+def separate_third_party_output() -> None:
     """See ``ProtectedStreams.separate``; does nothing in other programs."""
     if _protected is not None:
         _protected.separate()
 
 
 @contextlib.contextmanager
-def foreign_prints_to(stream: TextIO) -> Iterator[None]:
+def third_party_prints_to(stream: TextIO) -> Iterator[None]:
     """Send to a stream what other code prints on standard output in Python, where that is separated from our texts."""
     if _protected is None or _protected.out is None:
         yield
@@ -180,7 +180,7 @@ def foreign_prints_to(stream: TextIO) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def relayed_foreign_output(show_line: Callable[[str], None]) -> Iterator[None]:
+def relayed_third_party_output(show_line: Callable[[str], None]) -> Iterator[None]:
     """Pass lines that C code and worker processes print on standard output to a live display, which they would disturb.
 
     Standard error is left as it is, also where it is the same terminal: the last message of a process that aborts would
@@ -207,7 +207,7 @@ def relayed_foreign_output(show_line: Callable[[str], None]) -> Iterator[None]:
                         show_line(text)
 
     # It goes on after the block: programs that were started within may still print.
-    threading.Thread(target=relay, name="foreign output", daemon=True).start()
+    threading.Thread(target=relay, name="third-party output", daemon=True).start()
     before, _protected.relays = os.dup(1), True
     os.dup2(writing, 1)
     try:
@@ -298,16 +298,16 @@ def reserve_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
 
 
-def foreign_descriptors() -> tuple[int, int]:
+def third_party_descriptors() -> tuple[int, int]:
     """Return descriptors for the output and the errors of child processes that run code of others.
 
     Both are standard error, if this process was started with one, or the former leads to a display.
     """
-    errors = _foreign_descriptor()
+    errors = _third_party_descriptor()
     return (1 if _protected is not None and _protected.relays else errors), errors
 
 
-def _foreign_descriptor() -> int:
+def _third_party_descriptor() -> int:
     try:
         os.fstat(2)
     except OSError:

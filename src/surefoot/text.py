@@ -1,4 +1,4 @@
-"""Text of paths, arguments and foreign messages: valid Unicode in files, printable lines, arguments of commands.
+"""Text of paths, arguments and third-party messages: valid Unicode in files, printable lines, arguments of commands.
 
 Paths and arguments may have any bytes. Python represents those that are not UTF-8 as halves of surrogate pairs, which
 no file format can store and most streams cannot print. Here they become a backslash and xNN.

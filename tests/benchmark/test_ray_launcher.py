@@ -21,7 +21,7 @@ from surefoot.benchmark.ray_output import RayOutput
 from surefoot.benchmark.status import GridReader
 from surefoot.cli.main import main
 from surefoot.errors import UserError
-from surefoot.streams import ProtectedStreams, foreign_prints_to, show
+from surefoot.streams import ProtectedStreams, show, third_party_prints_to
 from tests.benchmark.support import rows_without_clock, write_grid
 
 ENVIRONMENT = {**os.environ, "MUJOCO_GL": "disabled"}
@@ -67,7 +67,7 @@ def test_messages_of_ray_go_to_a_log_without_colours(tmp_path: Path, capsys: pyt
     output = RayOutput()
     with ProtectedStreams() as protected:
         protected.separate()
-        with foreign_prints_to(cast(TextIO, output)):
+        with third_party_prints_to(cast(TextIO, output)):
             print("\x1b[33m(raylet)\x1b[0m before the first job")
             output.open(tmp_path / "ray.log")
             output.open(tmp_path / "other.log")

@@ -13,6 +13,9 @@ from tests import traits
 
 
 class Unreadable:
+    def __repr__(self) -> str:
+        return "unreadable"
+
     def __array__(self, *_: Any) -> np.ndarray:
         raise RuntimeError("on another device")
 

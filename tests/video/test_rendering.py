@@ -90,7 +90,7 @@ def test_models_of_gymnasium_are_rendered_in_any_size(name: str) -> None:
     simulation.close()
 
 
-def test_models_in_foreign_wrappers_are_rendered_by_these() -> None:
+def test_models_in_third_party_wrappers_are_rendered_by_these() -> None:
     class Overlay(gymnasium.Wrapper):
         def render(self) -> Any:
             return np.full((8, 8, 3), 7, np.uint8)

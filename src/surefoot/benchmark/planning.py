@@ -23,7 +23,7 @@ from surefoot.benchmark.train_step import TrainStep, flop_per_update
 from surefoot.errors import RunFailure, UserError
 from surefoot.machine import resolve_precision
 from surefoot.processes import python_command, run_program
-from surefoot.streams import emit, protect, separate_foreign_output, stdout
+from surefoot.streams import emit, protect, separate_third_party_output, stdout
 from surefoot.tasks import Task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
@@ -245,7 +245,7 @@ def _step_rate(task: Task) -> float:
 def main(_: Sequence[str]) -> None:
     """Read a request from standard input and print the measurements."""
     protect()
-    separate_foreign_output()
+    separate_third_party_output()
     try:
         _answer()
     except UserError as error:

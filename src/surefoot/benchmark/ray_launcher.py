@@ -25,7 +25,7 @@ from surefoot.control_groups import memory_limit
 from surefoot.errors import MissingDependency, RunFailure, UserError
 from surefoot.machine import free_host_memory, usable_cores
 from surefoot.signals import blocked_in_children
-from surefoot.streams import foreign_prints_to
+from surefoot.streams import third_party_prints_to
 
 try:
     # Read at import: no usage reports, no warnings in our output.
@@ -202,7 +202,7 @@ class RayLauncher:
 
     def __enter__(self) -> Self:
         """Separate what Ray prints."""
-        self._exits.enter_context(foreign_prints_to(cast(TextIO, self._output)))
+        self._exits.enter_context(third_party_prints_to(cast(TextIO, self._output)))
         return self
 
     def __exit__(self, *_: object) -> None:

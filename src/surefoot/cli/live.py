@@ -23,7 +23,7 @@ from surefoot.cli.display import (
     solved_text,
     workers_text,
 )
-from surefoot.streams import relayed_foreign_output
+from surefoot.streams import relayed_third_party_output
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.progress_text import duration_text, speed_text
 
@@ -40,7 +40,7 @@ class LiveDisplay(PlainDisplay):
         self._live = Live(console=console, get_renderable=self._panel, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
-        self._relayed.enter_context(relayed_foreign_output(self.print))
+        self._relayed.enter_context(relayed_third_party_output(self.print))
         return self
 
     def __exit__(

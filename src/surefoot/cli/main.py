@@ -78,7 +78,7 @@ def _main(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     from importlib import import_module
 
-    from surefoot.streams import emit, separate_foreign_output
+    from surefoot.streams import emit, separate_third_party_output
 
     if list(arguments) == ["--version"]:
         from surefoot import __version__
@@ -91,7 +91,7 @@ def _run(arguments: Sequence[str]) -> int:
     for module in getattr(command, "imports", ()):
         with contextlib.suppress(Exception):  # the command imports it again and reports the failure
             import_module(module)
-    separate_foreign_output()
+    separate_third_party_output()
     with raised_as_interrupts():
         code: int = command.run()
     return code

@@ -133,7 +133,7 @@ class Dashboard(Callback):
                 self._start(directory)
                 written, viewer = self._write(points), self._viewer()
                 self._stop(success=True)
-            except Exception as error:  # foreign code, which may raise anything
+            except Exception as error:  # third-party code, which may raise anything
                 with contextlib.suppress(Exception):
                     self._stop(success=False)
                 if isinstance(error, UserError | RunFailure):
@@ -158,7 +158,7 @@ class Dashboard(Callback):
         """Close the view at the first failure, with one line on standard error; the run directory has everything."""
         try:
             yield
-        except Exception as error:  # foreign code, which may raise anything
+        except Exception as error:  # third-party code, which may raise anything
             warn(
                 f"{self.title} failed: {_one_line(error)}; training continues without it, and "
                 f"`surefoot sync {shell_path(self._path)} --to {self.name}` adds everything later"

@@ -20,7 +20,7 @@ import cloudpickle
 from surefoot.errors import EnvironmentFailure, UserError
 from surefoot.processes import python_command
 from surefoot.signals import leave_to_parent
-from surefoot.streams import foreign_descriptors, protect
+from surefoot.streams import protect, third_party_descriptors
 from surefoot.tasks.channel import Channel
 from surefoot.tasks.shared_step import SharedStep
 from surefoot.tasks.slots import EnvSlots
@@ -162,7 +162,7 @@ class Worker:
 
 def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a worker; return it and this process's end of the channel."""
-    output, errors = foreign_descriptors()  # environments may print, and stdout belongs to this program
+    output, errors = third_party_descriptors()  # environments may print, and stdout belongs to this program
     try:
         parent_end, child_end = socket.socketpair()
         with child_end:
