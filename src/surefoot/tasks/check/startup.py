@@ -51,7 +51,7 @@ def check_at_start(task: Task, *, one_per_process: bool = False) -> list[str]:
     if task.name in {known.name for known in list_tasks()}:
         return []
     try:
-        content = cloudpickle.dumps((task, SECONDS, one_per_process))
+        content = cloudpickle.dumps((task, one_per_process))
     except Exception:  # pickling may raise any exception
         return []  # the complete check says so
     try:
@@ -73,7 +73,7 @@ def _check(content: bytes) -> Sequence[Finding]:
         RuntimeError: It died.
     """
     seconds = _START_SECONDS + SECONDS + _CLOSING_SECONDS
-    ended = run_program(python_command(__name__), content=content, seconds=seconds)
+    ended = run_program(python_command(__name__, str(SECONDS)), content=content, seconds=seconds)
     if ended.exit_code == -signal.SIGALRM:
         raise subprocess.TimeoutExpired(__name__, SECONDS)
     try:
@@ -82,15 +82,16 @@ def _check(content: bytes) -> Sequence[Finding]:
         raise RuntimeError(f"exit code {ended.exit_code}, {ended.last_line or 'no message'}") from None
 
 
-def main(_: Sequence[str]) -> int:
-    """Check the task that the parent process sends, and print the findings as JSON."""
+def main(arguments: Sequence[str]) -> int:
+    """Check the task that the parent process sends within the given seconds, and print the findings as JSON."""
+    seconds = float(arguments[0])
     result = os.dup(1)
     os.dup2(2, 1)  # the environment may print
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process in any code
-    signal.setitimer(signal.ITIMER_REAL, SECONDS + _CLOSING_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds + _CLOSING_SECONDS)
     findings: Sequence[Finding] = ()
     try:
-        task, seconds, one_per_process = pickle.load(sys.stdin.buffer)  # from the parent
+        task, one_per_process = pickle.load(sys.stdin.buffer)  # from the parent
         findings = check_briefly(task, seconds, one_per_process=one_per_process)
     except UserError:
         pass  # it cannot be made, which the training reports
