@@ -159,3 +159,14 @@ def test_interrupt_during_an_import_is_silent(tmp_path: Path) -> None:
         [sys.executable, "-c", code, "tasks"], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ignored_interrupt_stays_ignored() -> None:
+    """As in background jobs of shell scripts: a stop that nothing raises would let a loop over runs go on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignal() as stop:
+            signal.raise_signal(signal.SIGINT)
+        assert not stop.received
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -81,9 +81,15 @@ class EnvironmentFailure(RunFailure):
         self.detail = detail
 
 
-def suggest(value: str, valid: Iterable[str]) -> str:
-    """Return ``"; did you mean 'a' or 'b'?"`` for the closest valid choices, or an empty string if none is close."""
+def suggest(value: str, valid: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return ``"; did you mean 'a' or 'b'?"`` for the closest valid choices, or an empty string if none is close.
+
+    Args:
+        value: Unknown choice.
+        valid: Valid choices.
+        cutoff: Least similarity in [0, 1].
+    """
     if len(value) > _MAX_LENGTH:
         return ""  # comparing takes more than linear time
-    close = difflib.get_close_matches(value, list(dict.fromkeys(valid)), n=3, cutoff=0.5)
+    close = difflib.get_close_matches(value, list(dict.fromkeys(valid)), n=3, cutoff=cutoff)
     return f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""

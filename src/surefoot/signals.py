@@ -19,8 +19,8 @@ INTERRUPTED = 130
 class StopSignal:
     """Records SIGTERM, SIGINT and SIGHUP within a ``with`` block; a second SIGINT raises KeyboardInterrupt.
 
-    SIGHUP stays ignored where it was, as under nohup. Does nothing outside of the main thread, where Python delivers
-    no signals.
+    Signals that were ignored stay ignored: SIGHUP under nohup, SIGINT in background jobs of shell scripts. Does nothing
+    outside of the main thread, where Python delivers no signals.
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class StopSignal:
 
     def __enter__(self) -> Self:
         """Install the handlers."""
-        numbers = [signal.SIGTERM, signal.SIGINT, *([] if _is_ignored(signal.SIGHUP) else [signal.SIGHUP])]
-        self._previous = _install(dict.fromkeys(numbers, self._receive))
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        self._previous = _install({number: self._receive for number in numbers if not _is_ignored(number)})
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -222,7 +222,7 @@ def test_nested_observations_are_flattened_as_gymnasium_does(policy, tmp_path, s
         (({"pose": {"q.x": 0}}, 0), r"observation\[0\]\['pose'\] has the keys q.x, expected q.x, 7"),
         (({"pose": [1]}, 0), r"observation\[0\]\['pose'\] is list, expected a dict with the keys q.x, 7"),
         (({},), r"observation\[0\] has the keys none, expected pose"),
-        (({"pose": {"q.x": 0, "7": 0}},), "observation has 1 members, expected 2"),
+        (({"pose": {"q.x": 0, "7": 0}},), "observation has 1 member, expected 2"),
         (np.zeros(5), "observation is ndarray, expected a tuple of 2"),
     ],
 )

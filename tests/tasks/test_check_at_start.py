@@ -118,8 +118,8 @@ def test_slow_environment_is_checked_with_fewer_steps() -> None:
 
 
 def test_command_has_the_keywords_of_the_environment() -> None:
-    task = get_task("Pendulum-v1", {"g": 9.5, "render_mode": None})
-    assert startup._command(task) == "surefoot check-env Pendulum-v1 --env-set g=9.5 --env-set render_mode=none"
+    task = get_task("Pendulum-v1", {"g": 9.5, "gravity": None})
+    assert startup._command(task) == "surefoot check-env Pendulum-v1 --env-set g=9.5 --env-set gravity=none"
 
 
 class Prints(traits.SharedSimulator):

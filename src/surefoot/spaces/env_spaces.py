@@ -175,7 +175,7 @@ class EnvSpaces:
         if keys and isinstance(value, Mapping):
             return UserError(f"{where} has the keys {', '.join(map(str, value)) or 'none'}, expected {keys}")
         if not keys and isinstance(value, tuple | list):
-            return UserError(f"{where} has {len(value)} members, expected {length}")
+            return UserError(f"{where} has {len(value)} member{'s' * (len(value) != 1)}, expected {length}")
         expected = f"a dict with the keys {keys}" if keys else f"a tuple of {length}"
         return UserError(f"{where} is {type(value).__name__}, expected {expected}")
 

@@ -71,7 +71,7 @@ class GymnasiumSimulation:
 
 
 def make_registered(
-    spec: gymnasium.envs.registration.EnvSpec, keywords: Mapping[str, Any], *, rendered: bool = False
+    spec: gymnasium.envs.registration.EnvSpec, keywords: Mapping[str, Any], name: str, *, rendered: bool = False
 ) -> gymnasium.Env[Any, Any]:
     """Make a registered environment.
 
@@ -80,6 +80,7 @@ def make_registered(
     Args:
         spec: Its specification.
         keywords: Keywords of its constructor.
+        name: Name of the task, for error messages.
         rendered: Whether to make it for `render`.
 
     Raises:
@@ -90,12 +91,12 @@ def make_registered(
         make = _with_keywords(gymnasium.make, keywords, _without_null_metadata(spec), disable_env_checker=True)
         env = make_for_render(make) if rendered else make()
     except (ImportError, gymnasium.error.Error) as error:
-        raise UserError(f"task '{spec.id}' cannot be made: {' '.join(str(error).split())}{gl_hint(error)}") from error
+        raise UserError(f"task '{name}' cannot be made: {' '.join(str(error).split())}{gl_hint(error)}") from error
     except Exception as error:  # the constructor is user code
         if isinstance(error, TypeError) and (mistake := _keyword_mistake(spec, keywords, error)) is not None:
-            raise UserError(f"task '{spec.id}' {mistake}") from error
-        raise UserError(f"task '{spec.id}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
-    _require_spaces(env, spec.id)
+            raise UserError(f"task '{name}' {mistake}") from error
+        raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
+    _require_spaces(env, name)
     return env
 
 
@@ -151,7 +152,7 @@ def make_mujoco(env_id: str, keywords: Mapping[str, Any], *, rendered: bool = Fa
         if error.name in ("imageio", "mujoco"):
             raise MissingDependency(error.name, "mujoco", f"Gymnasium's {env_id}") from error
         raise
-    return make_registered(gymnasium.spec(env_id), keywords, rendered=rendered)
+    return make_registered(gymnasium.spec(env_id), keywords, env_id, rendered=rendered)
 
 
 def make_from_callable(

@@ -36,8 +36,12 @@ def get_task(target: str | Callable[..., gymnasium.Env[Any, Any]], env_set: Mapp
             callable needs others.
     """
     keywords = {} if env_set is None else check_keywords(env_set)
-    if not isinstance(target, str):
-        return _callable_task(target, keywords)
+    if "render_mode" in keywords:
+        raise UserError("env_set cannot have 'render_mode': environments are made for rendering by `surefoot record`")
+    return _callable_task(target, keywords) if not isinstance(target, str) else _named_task(target, keywords)
+
+
+def _named_task(target: str, keywords: dict[str, Any]) -> Task:
     if (task := _by_spelling().get(_spelling(target))) is not None:
         return _with_keywords(task, keywords)
     if ":" in target:
@@ -63,7 +67,7 @@ def _callable_task(given: Callable[..., Any], keywords: dict[str, Any]) -> Task:
         raise UserError(f"a task is a name or a callable that returns a gymnasium.Env, got {given!r}")
     if (registered := split_gymnasium_make(given)) is not None:
         env_id, own = registered
-        return get_task(env_id, _merged(own, keywords, env_id))
+        return _named_task(env_id, check_keywords(_merged(own, keywords, env_id)))
     factory, own = split_partial(given)
     name, note = callable_name(factory)
     keywords = _merged(own, keywords, name)
@@ -105,19 +109,28 @@ def _registered_task(env_id: str, name: str, keywords: dict[str, Any]) -> Task:
         spec = gymnasium.spec(env_id)
     except gymnasium.error.Error as error:
         raise _unknown(env_id, name, error) from error
-    source = functools.partial(make_registered, spec, keywords)
+    source = functools.partial(make_registered, spec, keywords, name)
     return env_task(name, "gymnasium", source, keywords=keywords, horizon=_horizon(keywords, spec.max_episode_steps))
 
 
 def _unknown(env_id: str, name: str, error: Exception) -> UserError:
     if ":" not in name and (known := how_to_register(env_id)) is not None:
         return UserError(f"unknown task '{name}': {known}")
-    reason = "" if isinstance(error, gymnasium.error.NameNotFound) else f" ({' '.join(str(error).split())})"
-    near = _with_colon(name) or suggest(env_id, [task.name for task in list_tasks()] + list(gymnasium.registry))
+    is_clear = isinstance(error, gymnasium.error.NameNotFound | gymnasium.error.VersionNotFound)
+    reason = "" if is_clear else f" ({' '.join(str(error).split())})"
+    if ":" in name:  # the module has registered others
+        module = name.rpartition(":")[0]
+        near = suggest(name, [f"{module}:{known}" for known in gymnasium.registry if not _is_of_gymnasium(known)], 0.8)
+    else:
+        near = _with_colon(name) or suggest(env_id, [task.name for task in list_tasks()] + list(gymnasium.registry))
     return UserError(
         f"unknown task '{name}'{near}{reason}; `surefoot tasks` lists the known names, any registered Gymnasium id "
         "works too, and so does module:callable"
     )
+
+
+def _is_of_gymnasium(env_id: str) -> bool:
+    return str(gymnasium.registry[env_id].entry_point).startswith("gymnasium.")
 
 
 def _horizon(keywords: dict[str, Any], registered: int | None) -> int | None:

@@ -109,7 +109,7 @@ def require_callable(factory: object, name: str, keywords: Mapping[str, Any]) ->
     ]
     if needed:
         raise UserError(
-            f"task '{name}' needs the argument {needed[0]!r}, expected a callable that takes none: give it a default, "
+            f"task '{name}' needs the argument {needed[0]!r}: give it a default, "
             f"{HOW_TO_SET.format(needed[0])}, or write a function that passes it"
         )
 
@@ -123,7 +123,7 @@ def no_such_keyword(key: str, factory: object) -> str:
     parameters = _parameters(factory)
     if parameters is None:
         return f"has no keyword '{key}'"
-    taken = _keywords_of(parameters)
+    taken = [taken for taken in _keywords_of(parameters) if taken != "render_mode"]  # not for users to choose
     expected = f", expected one of {', '.join(taken)}" if taken else ": it takes none"
     return f"has no keyword '{key}'{suggest(key, taken) or expected}"
 

@@ -130,8 +130,9 @@ class Observer:
 
     def on_start(self, event: RunStarted) -> None:
         """A run starts or resumes."""
+        seeds = f"{len(event.seeds)} seed{'s' * (len(event.seeds) > 1)}"
         show(
-            f"{event.task}, {event.algorithm}, UTD {event.utd}, {len(event.seeds)} seeds, env steps "
+            f"{event.task}, {event.algorithm}, UTD {event.utd}, {seeds}, env steps "
             f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {printable(event.path)}"
         )
 
@@ -143,7 +144,7 @@ class Observer:
         returns = " ".join(f"{value:.1f}" for value in event.returns)
         solved = "" if event.successes is None else " solved " + " ".join(f"{v:.0%}" for v in event.successes)
         if event.last_successes not in (None, event.successes):
-            solved += " at the end " + " ".join(f"{v:.0%}" for v in event.last_successes)
+            solved += ", at the end " + " ".join(f"{v:.0%}" for v in event.last_successes)
         show(f"env steps {event.env_steps:,}: return {returns}{solved} ({event.wall_seconds:.0f} s)")
 
     def on_message(self, text: str) -> None:
