@@ -136,6 +136,7 @@ def test_invalid_task_types_are_rejected():
         ("myosuite", "myo-reach", "myosuite"),
         ("mujoco", "Hopper-v5", "mujoco"),
         ("imageio", "Hopper-v5", "mujoco"),
+        ("packaging", "Hopper-v5", "mujoco"),
     ],
 )
 def test_missing_suite_names_the_extra(monkeypatch, package, name, extra):
@@ -148,7 +149,7 @@ def test_missing_suite_names_the_extra(monkeypatch, package, name, extra):
 def test_missing_dm_control_names_the_python_that_has_it(monkeypatch):
     monkeypatch.setattr("surefoot.tasks.dmc._INSTALLABLE", False)
     monkeypatch.setitem(sys.modules, "dm_control", None)
-    with pytest.raises(UserError, match=r"Python 3\.13: use Python 3\.12"):
+    with pytest.raises(UserError, match=r"Python 3\.13: use Python 3\.12, or .*surefoot\[mujoco\]"):
         get_task("dog-run").make()
 
 

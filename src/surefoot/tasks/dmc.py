@@ -15,6 +15,10 @@ from surefoot.tasks.wrappers import Advance
 
 # dm_control requires labmaze, which has no wheel for Python 3.13.
 _INSTALLABLE = sys.version_info < (3, 13)
+_NOT_INSTALLABLE = (
+    "DM Control cannot be installed on Python 3.13: use Python 3.12, or Gymnasium's MuJoCo tasks, such as HalfCheetah-v5 "
+    "(pip install 'surefoot[mujoco]')"
+)
 
 
 def import_suite() -> Any:
@@ -30,7 +34,7 @@ def import_suite() -> Any:
         from dm_control import suite
     except ModuleNotFoundError as error:
         if error.name == "dm_control" and not _INSTALLABLE:
-            raise UserError("DM Control cannot be installed on Python 3.13: use Python 3.12") from error
+            raise UserError(_NOT_INSTALLABLE) from error
         if error.name in ("dm_control", "mujoco"):
             raise MissingDependency(error.name, "dmc", "DM Control") from error
         raise

@@ -146,10 +146,12 @@ def make_mujoco(env_id: str, keywords: Mapping[str, Any], *, rendered: bool = Fa
         UserError: It cannot be made; see ``make_registered``.
     """
     try:
-        import imageio  # noqa: F401  (Gymnasium imports it even without rendering)
+        import imageio  # noqa: F401  (Gymnasium imports these two even without rendering)
         import mujoco  # noqa: F401
+
+        import packaging  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name in ("imageio", "mujoco"):
+        if error.name in ("imageio", "mujoco", "packaging"):
             raise MissingDependency(error.name, "mujoco", f"Gymnasium's {env_id}") from error
         raise
     return make_registered(gymnasium.spec(env_id), keywords, env_id, rendered=rendered)
