@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -43,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run, which every extra may use and add to."""
+    """A folder with a run."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "square.py").write_text((HERE / "square.py").read_text())
     subprocess.run([sys.executable, "-c", TRAIN], cwd=folder, check=True, capture_output=True, timeout=240)
@@ -54,9 +55,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("extra", USES)
 def test_extra_alone_does_what_it_is_for(wheel: Path, trained: Path, tmp_path: Path, extra: str, version: str) -> None:
     program = installed.install(tmp_path / "venv", version, [f"surefoot[{extra}] @ {wheel.as_uri()}"])
-    environment = installed.clean_environment() | {"PYTHONPATH": str(trained), "WANDB_MODE": "offline"}
+    shutil.copytree(trained, tmp_path / "own")
+    environment = installed.clean_environment() | {"PYTHONPATH": str(tmp_path / "own"), "WANDB_MODE": "offline"}
     command = [program, str(HERE / "used.py"), extra]
-    done = subprocess.run(command, cwd=trained, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=tmp_path / "own", env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     if (extra, version) == ("dmc", "3.13"):
         assert "use Python 3.12, or Gymnasium's MuJoCo tasks" in done.stderr
