@@ -69,7 +69,7 @@ def live(name: str, keywords: dict[str, Any], folder: Path) -> None:
 def make_bare(name: str, keywords: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     """Make an environment without surefoot."""
     module, _, target = name.partition(":")
-    if module and (callable_ := getattr(importlib.import_module(module), target, None)) is not None:
+    if target and (callable_ := getattr(importlib.import_module(module), target, None)) is not None:
         return callable_(**keywords)
     return gymnasium.make(name, **keywords)
 
