@@ -172,6 +172,8 @@ def test_dict_is_flattened_in_the_order_of_its_keys(policy, dict_policy):
     flat = np.arange(5.0) / 3
     obs = {"camera": flat[3:].reshape(2, 1), "height": flat[2], "position": flat[:2]}
     np.testing.assert_array_equal(dict_policy(obs), policy(flat))
+    np.testing.assert_array_equal(dict_policy(flat), policy(flat))  # as from the environment of a task
+    np.testing.assert_allclose(dict_policy.batch(np.stack([flat] * 3)), [policy(flat)] * 3, rtol=1e-5)
     np.testing.assert_array_equal(dict_policy(obs | {"debug": None}), policy(flat))
     batch = {key: np.stack([value, value, value]) for key, value in obs.items()}
     np.testing.assert_allclose(dict_policy.batch(batch), [policy(flat)] * 3, rtol=1e-5)

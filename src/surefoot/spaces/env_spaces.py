@@ -121,7 +121,8 @@ class EnvSpaces:
         Args:
             observation: One observation as the environment returns it: an array, or a mapping or tuple for a Dict or
                 Tuple space, where parts that the space does not name are ignored. A batch has the same form with one
-                more leading axis on every array.
+                more leading axis on every array. The flat array that a task's environment returns, [O] or [B, O], is
+                accepted as well.
             name: Name of the argument in error messages.
             batched: Whether it is a batch.
             advice: End of the message about a batch in place of one observation.
@@ -133,6 +134,8 @@ class EnvSpaces:
             UserError: A part is missing, a shape differs, or a value is no number, not finite in float32, or not of
                 uint8 where the space is.
         """
+        if isinstance(observation, np.ndarray) and observation.shape[batched:] == (self.observation_size,):
+            return self._validated(_as_float32(observation, name).reshape(-1, self.observation_size), name)
         found = [(part, where, _as_float32(value, where)) for part, where, value in self._find(observation, name)]
         leading = found[0][2].shape[:1] if batched else ()
         for part, where, array in found:
@@ -144,7 +147,9 @@ class EnvSpaces:
                     f"{advice if is_batch else ''}"
                 )
         count = leading[0] if batched else 1
-        rows = np.concatenate([array.reshape(count, part.size) for part, _, array in found], 1)
+        return self._validated(np.concatenate([array.reshape(count, part.size) for part, _, array in found], 1), name)
+
+    def _validated(self, rows: np.ndarray, name: str) -> np.ndarray:
         if not np.isfinite(rows).all():
             raise UserError(f"{name} contains NaN or a number that is infinite in float32")
         if (reason := self.unstorable(rows)) is not None:
