@@ -236,7 +236,7 @@ def test_invalid_transition_is_reported_and_not_stored(
 @pytest.mark.parametrize(
     ("obs", "message"),
     [
-        (np.zeros(5), "obs is ndarray, expected a dict with the keys pose, arm"),
+        (np.zeros(7), "obs is ndarray, expected a dict with the keys pose, arm"),
         ({"pose": np.zeros((2, 2))}, "obs has the keys pose, expected pose, arm"),
         ({"pose": np.zeros(4), "arm": 0.0}, r"obs\['pose'\] has shape \(4,\), expected \(2, 2\)"),
     ],

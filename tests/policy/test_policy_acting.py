@@ -183,7 +183,7 @@ def test_wrong_dict_error_names_the_keys(dict_policy):
     with pytest.raises(UserError, match="has the keys position, hieght, camera, expected position, height, camera"):
         dict_policy({"position": 0, "hieght": 0, "camera": 0})
     with pytest.raises(UserError, match="observation is ndarray, expected a dict with the keys position, height"):
-        dict_policy(np.zeros(5))
+        dict_policy(np.zeros(4))
     obs = {"position": np.zeros(2), "height": 0.0, "camera": np.zeros((2, 1))}
     with pytest.raises(UserError, match=r"^observation\['position'\] has shape \(3,\), expected \(2,\)$"):
         dict_policy(obs | {"position": np.zeros(3)})
@@ -225,7 +225,7 @@ def test_nested_observations_are_flattened_as_gymnasium_does(policy, tmp_path, s
         (({"pose": [1]}, 0), r"observation\[0\]\['pose'\] is list, expected a dict with the keys q.x, 7"),
         (({},), r"observation\[0\] has the keys none, expected pose"),
         (({"pose": {"q.x": 0, "7": 0}},), "observation has 1 member, expected 2"),
-        (np.zeros(5), "observation is ndarray, expected a tuple of 2"),
+        (np.zeros(7), "observation is ndarray, expected a tuple of 2"),
     ],
 )
 def test_missing_part_of_a_nested_observation_is_named(obs, message):
