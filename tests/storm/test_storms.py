@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("name", "arguments", "expected"),
     [
-        ("kills", ["--count", "4", "--first", "17"], "# 4 trials in"),
-        ("disk", ["--count", "3"], "# 9 trials in"),
+        ("kills", ["--count", "2", "--first", "17"], "# 2 trials in"),
+        ("disk", ["--count", "1"], "# 3 trials in"),
         ("ray_kills", ["--count", "1", "--minutes", "0.5", "--seeds", "1", "--env-steps", "3000"], "# 1 trials in"),
     ],
 )
