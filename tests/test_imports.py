@@ -12,7 +12,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "surefoot"
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "text": {"streams"},
+    "text": {"encodable", "streams"},
+    "encodable": set(),
     "errors": {"text"},
     "keywords": {"errors"},
     "whole_numbers": {"errors"},
@@ -24,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"control_groups", "processes", "errors"},
     "types": set(),
     "signals": set(),
-    "streams": set(),
+    "streams": {"encodable"},
     "runs": {"text", "errors"},
     "policy": {"spaces", "runs", "errors"},
     "tasks": {
@@ -117,6 +118,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"whole_numbers", "text", "output", "machine", "processes", "runs", "errors"},
     "video": {"whole_numbers", "spaces", "output", "machine", "processes", "tasks", "policy", "runs", "errors"},
     "cli": {
+        "encodable",
         "misplaced",
         "keywords",
         "whole_numbers",

@@ -16,6 +16,7 @@ from typing import IO, Any
 import pytest
 
 from surefoot import streams
+from surefoot.encodable import encodable
 from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.events import EvaluationDone, Observer, RunFinished
 
@@ -118,11 +119,11 @@ def test_failing_stderr_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_text_is_readable_in_any_encoding(encoding: str, expected: str) -> None:
     stream: Any = SimpleNamespace(encoding=encoding)
-    assert streams.encodable("runs/caf\xe9 \xb7 \u03b8 \u2026", stream) == expected
+    assert encodable("runs/caf\xe9 \xb7 \u03b8 \u2026", stream) == expected
 
 
 def test_undecodable_bytes_of_a_path_are_escaped() -> None:
-    assert streams.encodable(os.fsdecode(b"caf\xe9"), io.StringIO()) == r"caf\udce9"
+    assert encodable(os.fsdecode(b"caf\xe9"), io.StringIO()) == r"caf\udce9"
 
 
 def test_output_of_child_processes_goes_nowhere_without_a_stderr(monkeypatch: pytest.MonkeyPatch) -> None:

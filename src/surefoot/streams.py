@@ -6,7 +6,6 @@ the streams are left as they are, and ``show`` writes to them.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import io
 import json
@@ -20,14 +19,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TextIO, cast
 
+from surefoot.encodable import READABLE, encodable
+
 _RELAY_SECONDS = 1.0
 """Longest time for the display of what was printed last."""
-
-READABLE = "surefoot-readable"
-"""Error handler of encoders: an ASCII look-alike, or else the character's number, such as ``\\xfc``."""
-
-_LOOK_ALIKES = dict(zip("·…–—−×“”‘’─│╭╮╰╯━╸╺█", "-~---x\"\"''-|++++---#", strict=True))
-"""Characters of equal width for those that displays use."""
 
 
 class OutputFailure(Exception):
@@ -277,15 +272,6 @@ def warn(text: str) -> None:
     show(_warning(text), sys.stderr)
 
 
-def encodable(text: str, stream: TextIO | None) -> str:
-    """Return a text with the characters escaped that a stream cannot encode."""
-    try:
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        return text.encode(encoding, READABLE).decode(encoding)
-    except (LookupError, TypeError):  # a stream of some other program
-        return text
-
-
 def reserve_descriptors() -> None:
     """Open closed standard descriptors: the next file would get their number, and with it whatever libraries print.
 
@@ -346,14 +332,3 @@ def _writer(replaced: TextIO | None, raw: _Descriptor, *, line_buffering: bool) 
     encoding = locale.getencoding() if replaced is None else replaced.encoding
     buffered = io.BufferedWriter(cast(io.RawIOBase, raw))
     return io.TextIOWrapper(buffered, encoding, READABLE, line_buffering=line_buffering)
-
-
-def _escape(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    characters = error.object[error.start : error.end]
-    escaped = (_LOOK_ALIKES.get(c) or c.encode("ascii", "backslashreplace").decode() for c in characters)
-    return "".join(escaped), error.end
-
-
-codecs.register_error(READABLE, _escape)

@@ -10,7 +10,8 @@ import json
 import os
 import shlex
 
-from surefoot.streams import encodable, stdout
+from surefoot.encodable import encodable
+from surefoot.streams import stdout
 
 _MAX_LINE = 2500
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from surefoot.streams import encodable, stdout
+from surefoot.encodable import encodable
+from surefoot.streams import stdout
 from surefoot.text import printable, python_literal, shell_command, shell_path
 from surefoot.training.events import EvaluationDone, Observer, Progress, RunFinished, RunStarted
 from surefoot.training.progress_text import duration_text, progress_text, speed_text
