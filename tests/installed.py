@@ -16,6 +16,10 @@ from scripts import fetch_uv
 ROOT = Path(__file__).parents[1]
 
 
+_NOT_AVAILABLE = ("Failed to fetch", "error sending request", "Request failed", "was not found", "no wheels")
+"""What uv prints where a package cannot be had, unlike requirements that contradict each other."""
+
+
 @functools.cache
 def uv() -> str:
     """Return a uv that works: the one of `make`, of PATH, or a new one. Skips the test where there is none."""
@@ -65,8 +69,9 @@ def install(folder: Path, version: str, requirements: list[str]) -> str:
     program = str(folder / "bin" / "python")
     command = [uv(), "pip", "install", "--quiet", "--only-binary", ":all:", "--python", program, *requirements]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode:
+    if done.returncode and any(reason in done.stderr for reason in _NOT_AVAILABLE):
         pytest.skip(f"{' '.join(requirements)} cannot be installed here: {_last_line(done.stderr)}")
+    assert done.returncode == 0, done.stderr[-2000:]
     return program
 
 

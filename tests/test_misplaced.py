@@ -58,6 +58,10 @@ def test_misplaced_and_misspelled_keywords() -> None:
         refusal(surefoot.sac, learning_rate=1e-3),
         refusal(surefoot.Agent, BOX, BOX, algoritm="sac"),
         refusal(surefoot.train, "probe-action", qqqq=1).partition(" callbacks")[0],
+        refusal(surefoot.train, "probe-action", algorithm="xqc", utd=5),
+        refusal(surefoot.load_policy, "runs/x", seeds=1),
+        refusal(surefoot.record, "runs/x", "x.gif", episode=1),
+        refusal(surefoot.check_env, "probe-action", seeed=5),
     ] == [
         "train has no setting 'utdd'; did you mean 'utd'? It belongs to the algorithm, as in "
         "algorithm=surefoot.crossq_wn_code(utd=5)",
@@ -70,6 +74,10 @@ def test_misplaced_and_misspelled_keywords() -> None:
         "surefoot.algorithms.presets.get_preset('sac', learning_rate=0.001)",
         "Agent has no argument 'algoritm'; did you mean 'algorithm'?",
         "train has no setting 'qqqq', expected one of task, algorithm, observer,",
+        "train has no setting 'utd', which belongs to the algorithm, as in algorithm=surefoot.xqc(utd=5)",
+        "load_policy has no argument 'seeds'; did you mean 'seed'?",
+        "record has no argument 'episode'; did you mean 'episodes'?",
+        "check_env has no argument 'seeed'; did you mean 'seed'?",
     ]
 
 

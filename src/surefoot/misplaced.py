@@ -41,7 +41,7 @@ def explanation(call: str, name: str, value: object, valid: Iterable[str]) -> st
     """Return where a keyword argument belongs, or what it may be a misspelling of, as the end of a message.
 
     Args:
-        call: Name of the function that was called, such as "train" or "crossq_wn".
+        call: Name of the function that was called, or of the preset that was given to it: "train" or "crossq_wn".
         name: Name of the argument.
         value: Value of the argument.
         valid: Names of the function's arguments.
@@ -58,7 +58,7 @@ def explanation(call: str, name: str, value: object, valid: Iterable[str]) -> st
 def _owner(call: str, name: str, value: object, valid: tuple[str, ...]) -> str:
     """Return the owner of an argument, with an example; empty if it is unknown."""
     shown = text if len(text := repr(value)) <= _MOST and "\n" not in text else "..."
-    target, preset = ("algorithm=", "crossq_wn_code") if "algorithm" in valid else ("", _preset(call))
+    target, preset = "algorithm=" if "algorithm" in valid else "", _preset(call)
     if name == "utd":
         example = f"surefoot.{preset}(utd={shown})"
     elif name in FIELDS:
@@ -73,5 +73,5 @@ def _owner(call: str, name: str, value: object, valid: tuple[str, ...]) -> str:
 
 
 def _preset(call: str) -> str:
-    """Return the called function where it is a preset, else the default preset."""
-    return call if call in FUNCTIONS else "crossq_wn_code"
+    """Return the function of the preset that was called or given, else that of the default preset."""
+    return name if (name := call.replace("-", "_")) in FUNCTIONS else "crossq_wn_code"

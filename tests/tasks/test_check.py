@@ -40,7 +40,7 @@ FAULTS = [
     (broken.ObservesNestedParts, {"observation-dict"}, "parts.0 [2], parts.1.size [1]"),
     (broken.MissesAPart, {"observation-dict", "api"}, "obs keys: ['place'], space keys: ['place', 'size']"),
     (broken.HasAnExtraPart, {"observation-dict", "gymnasium"}, "obs keys: ['place', 'size', 'colour']"),
-    (broken.ObservesPixels, {"observation-pixels", "observation-integers"}, "(4, 4, 3)"),
+    (broken.ObservesPixels, {"observation-pixels"}, "(4, 4, 3)"),
     (
         broken.normalises_observations,
         {"observation-normalised", "reset-incomplete"},

@@ -133,7 +133,7 @@ def test_workers_import_the_callable(home: Path) -> None:
         ("home_arms.envs.deep:make_arm", "'home_arms.envs' is a module and not a package"),
         ("home_arms.envs:make_amr", "module 'home_arms.envs' has no attribute 'make_amr'; did you mean 'make_arm'"),
         ("home_arms.envs:Arms.lef", "'Arms' has no attribute 'lef'; did you mean 'left'"),
-        ("home_arms.envs:HomeArm", "has no attribute 'HomeArm'; did you mean 'HomeArm-v0'"),
+        ("home_arms.envs:HomeArm", "has no attribute 'HomeArm'; did you mean 'home_arms.envs:HomeArm-v0'"),
         ("home_arms.envs:Nothing-v7", "unknown task 'home_arms.envs:Nothing-v7'; `surefoot tasks`"),
         (
             "home_arms.envs:HomeArm-v7",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import surefoot
-from surefoot.errors import RunFailure
+from surefoot.errors import RunFailure, UserError
 from surefoot.training import api
 from tests import traits
 from tests.training.recording import Recording
@@ -45,6 +45,7 @@ def messages(task: Any, out: Path, **settings: Any) -> list[str]:
 def test_new_run_has_the_findings_and_a_resumed_one_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = messages(traits.SharedSimulator, tmp_path / "run")
     assert "[shared-state]" in found[0]
+    assert found[0].endswith("; --env-workers 2 gives every copy a process of its own")
     assert found[1].startswith("surefoot.check_env explains")
     monkeypatch.setattr(api, "check_at_start", lambda *_, **__: pytest.fail("checked"))
     assert not any(
@@ -61,8 +62,8 @@ def test_check_makes_one_copy_where_every_environment_has_its_process(
     class Checked(Exception):
         pass
 
-    def check(task: Any, *, one_per_process: bool) -> list[str]:
-        assert one_per_process == expected
+    def check(task: Any, environments: int, *, one_per_process: bool) -> list[str]:
+        assert (environments, one_per_process) == (2, expected)
         raise Checked
 
     monkeypatch.setattr(api, "check_at_start", check)
@@ -82,4 +83,11 @@ def test_vector_reward_is_one_line_of_a_failed_run(tmp_path: Path) -> None:
             replay_capacity=150,
             out=tmp_path / "run",
             observer=Recording(),
+            skip_check=True,
         )
+
+
+def test_environment_that_cannot_be_trained_on_is_rejected_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^task 'tests.traits:VectorReward' cannot be trained on: step.*shape \(2,\)"):
+        messages(traits.VectorReward, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.listing import print_table
-from surefoot.cli.options import Int, RunPath, RunTask
+from surefoot.cli.options import Int, RunPath, RunTask, WorkersInt
 from surefoot.streams import emit_json
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Evaluate:
     """Episodes per seed; episode e is the same in every evaluation."""
     task: RunTask = None
     """Task of the run, required where it is module:callable, since a run directory is not trusted to name code."""
+    env_workers: WorkersInt = None
+    """Processes that step environments; 0 steps them in this one."""
     json: bool = False
     """Whether to print a JSON object with every episode instead of a table of means."""
 
@@ -34,7 +36,7 @@ class Evaluate:
         from surefoot.text import readable
         from surefoot.training import api
 
-        seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task)
+        seeds, episodes = api.evaluate(self.path, episodes=self.episodes, task=self.task, env_workers=self.env_workers)
         if self.json:
             entries = [_data(seed, index, episodes) for index, seed in enumerate(seeds)]
             emit_json({"path": readable(self.path), "seeds": entries})

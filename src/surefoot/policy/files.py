@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import RunFailure, UserError
+from surefoot.misplaced import explains_keywords
 from surefoot.policy.network import check_arrays, finite_seeds
 from surefoot.policy.policy import Policy
 from surefoot.policy.spec import PolicySpec
@@ -60,6 +61,7 @@ def save_policy(
     _write(Path(folder), replace(checked, scores=scores), stored)
 
 
+@explains_keywords
 def load_policy(path: str | os.PathLike[str], seed: int | None = None) -> Policy:
     """Load a policy for acting, without JAX. No code from the files is run, so they may be untrusted.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import inspect
 import os
@@ -69,7 +70,7 @@ def load_callable(target: str, keywords: Mapping[str, Any]) -> Callable[..., Any
             value = getattr(found, part)
         except AttributeError:
             raise UserError(
-                f"task '{target}': {where} has no attribute '{part}'{suggest(part, _choices(found))}; {_EXPECTED}"
+                f"task '{target}': {where} has no attribute '{part}'{_near(part, found, target)}; {_EXPECTED}"
             ) from None
         found, where = value, f"'{part}'"
     require_callable(found, target, keywords)
@@ -88,8 +89,10 @@ def require_callable(factory: object, name: str, keywords: Mapping[str, Any]) ->
         UserError: It cannot be called, needs other arguments, or has no such keyword.
     """
     if isinstance(factory, gymnasium.Env):
+        known = f", such as its id {factory.spec.id!r}" if factory.spec is not None else ""
         raise UserError(
-            f"task '{name}' is an environment itself, expected a callable that makes one: every seed needs its own"
+            f"task '{name}' is an environment itself, expected a callable that makes one or a name{known}: every seed "
+            "needs its own"
         )
     if not callable(factory):
         raise UserError(f"task '{name}' is {factory!r}, expected a callable that returns a gymnasium.Env")
@@ -174,6 +177,10 @@ def _as_module(target: str) -> str:
     return f"'{file}' is a file, name its module: '{'.'.join(parts)}:{name}'" if is_importable else ""
 
 
-def _choices(found: Any) -> list[str]:
-    """Return the names to suggest instead of a missing attribute."""
-    return [name for name in dir(found) if callable(getattr(found, name, None))] + list(gymnasium.registry)
+def _near(name: str, found: Any, target: str) -> str:
+    """Return the names to suggest instead of a missing attribute: callables, or ids with their module."""
+    module = target.rpartition(":")[0]
+    shown = {registered: f"{module}:{registered}" for registered in gymnasium.registry}
+    shown |= {other: other for other in dir(found) if callable(getattr(found, other, None))}
+    close = difflib.get_close_matches(name, list(shown), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(shown[other]) for other in close)}?" if close else ""

@@ -112,7 +112,7 @@ def train(
             not wait. SIGTERM and SIGHUP likewise have their usual effect after the checkpoint: they end the process.
     """
     given: dict[str, Any] = {**settings}
-    check_names(given)
+    check_names(given, algorithm=algorithm if isinstance(algorithm, str) else getattr(algorithm, "name", ""))
     reserve_descriptors()
     use_compile_cache()
     events = EventDispatcher(observer or default_observer(), callbacks)
@@ -241,7 +241,7 @@ def _check_env(task: Task, config: TrainConfig, plan: Plan, events: EventDispatc
     """Report what a short check of the environment finds."""
     seeds = len(plan.seeds)
     environments = seeds * environments_per_seed(seeds, config.evaluation_episodes)
-    for line in check_at_start(task, one_per_process=(config.env_workers or 0) >= environments):
+    for line in check_at_start(task, environments, one_per_process=(config.env_workers or 0) >= environments):
         events.on_message(line)
 
 

@@ -229,8 +229,13 @@ class TrainConfig:
             raise UserError(f"init_from {self.init_from} is the run that overwrite would replace: choose another out")
 
 
-def check_names(given: Mapping[str, Any], *, resume: bool = False) -> None:
+def check_names(given: Mapping[str, Any], *, algorithm: str = "", resume: bool = False) -> None:
     """Validate the names of settings given to ``train`` or ``resume``.
+
+    Args:
+        given: Settings by name.
+        algorithm: Name of the algorithm to train, for the hint about a setting that belongs to it.
+        resume: Whether they are given to ``resume``.
 
     Raises:
         UserError: One is not a setting, or not one that a resumed run may change.
@@ -239,7 +244,10 @@ def check_names(given: Mapping[str, Any], *, resume: bool = False) -> None:
     for name in sorted(set(given) - set(names)):
         if not resume:
             end = explanation(
-                "train", name, given[name], ["task", "algorithm", "observer", "callbacks", "skip_check", *names]
+                algorithm or "train",
+                name,
+                given[name],
+                ["task", "algorithm", "observer", "callbacks", "skip_check", *names],
             )
             raise UserError(f"train has no setting {name!r}{end}")
         if name in (*FIELDS, *SETTINGS, "algorithm"):

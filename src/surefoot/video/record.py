@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure, RunFailure, UserError
+from surefoot.misplaced import explains_keywords
 from surefoot.policy import Policy
 from surefoot.runs import RunDirectory
 from surefoot.tasks import Task
@@ -87,6 +88,7 @@ class Recording:
     tiles: tuple[Tile, ...]
 
 
+@explains_keywords
 def record(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],

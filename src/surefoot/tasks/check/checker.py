@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.misplaced import explains_keywords
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks.check.action_effects import HOLD_STEPS, check_action_effects
 from surefoot.tasks.check.findings import CheckReport, Finding, Findings, Measurements
@@ -39,6 +40,7 @@ _BRIEF_STEPS, _BRIEF_COMPARED_STEPS, _BRIEF_PLAYS, _FEWEST_STEPS = 2_000, 100, 2
 steps a comparison is worth it."""
 
 
+@explains_keywords
 def check_env(
     target: str | Callable[..., gymnasium.Env[Any, Any]],
     *,

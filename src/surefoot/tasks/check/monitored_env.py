@@ -236,7 +236,7 @@ class MonitoredEnv:
                 self._unusable("api", f"{call}: {name} has the dtype {array.dtype}, expected real numbers")
             if isinstance(part, np.ndarray):
                 self._returned.append((part, part.copy()))
-            if array.dtype.kind in "iub":
+            if array.dtype.kind in "iub" and "observation-pixels" not in self._findings:
                 self._findings.add("observation-integers", f"{name} of {call} has the dtype {array.dtype}")
             if array.shape != box.shape:
                 observed = f"{name} of {call} has shape {array.shape}, its space {box.shape}"

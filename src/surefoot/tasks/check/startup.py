@@ -33,20 +33,27 @@ _CLOSING_SECONDS = 0.5
 """Time for the last call of the environment and for closing it."""
 
 _MAX_LENGTH = 300
-"""Longest line about a finding."""
+"""Longest description of a finding."""
+
+_BY_PROCESSES = ("shared-state", "second-copy")
+"""Codes of findings that do not matter where every copy has a process of its own."""
 
 
-def check_at_start(task: Task, *, one_per_process: bool = False) -> list[str]:
+def check_at_start(task: Task, environments: int = 1, *, one_per_process: bool = False) -> list[str]:
     """Return a line for each finding of a short check, and one that names the complete check.
 
     Tasks known by name are not checked. The check makes copies of its own, in another process that has ended when it
     returns: it affects neither random generators and other state of this process nor what an environment holds
-    exclusively, and cannot exceed its time. It raises nothing.
+    exclusively, and cannot exceed its time.
 
     Args:
         task: Task of the run.
+        environments: Environments of the run that exist at a time at most, for the remedy of copies that share state.
         one_per_process: Whether each of the training's environments has a process of its own, so that two copies in one
             process are not needed.
+
+    Raises:
+        UserError: ``reset`` or ``step`` returns what training cannot use, such as a reward with several entries.
     """
     if task.name in {known.name for known in list_tasks()}:
         return []
@@ -60,7 +67,10 @@ def check_at_start(task: Task, *, one_per_process: bool = False) -> list[str]:
         return []
     except (OSError, RuntimeError) as error:
         return [f"the environment was not checked ({_shortened(one_line(str(error)))}): {_command(task)}"]
-    lines = [_shortened(f"{found.severity}: {found.title} [{found.code}]: {found.observed}") for found in findings]
+    for found in findings:
+        if found.code == "api":
+            raise UserError(f"task '{task.name}' cannot be trained on: {found.observed}; {_command(task)} checks more")
+    lines = [_line(found, environments) for found in findings]
     return [*lines, f"{_command(task)} explains what was found, and checks more"] if lines else []
 
 
@@ -113,6 +123,13 @@ def _options(task: Task) -> Iterator[str]:
     for key, value in task.env_set.items():
         yield "--env-set"
         yield keyword_argument(key, value)
+
+
+def _line(found: Finding, environments: int) -> str:
+    line = _shortened(f"{found.severity}: {found.title} [{found.code}]: {found.observed}")
+    if found.code in _BY_PROCESSES:
+        line += f"; --env-workers {environments} gives every copy a process of its own"
+    return line
 
 
 def _shortened(text: str) -> str:
