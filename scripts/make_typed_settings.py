@@ -34,6 +34,8 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
 {imports}
 
 type WholeNumber = SupportsIndex | float

@@ -71,14 +71,18 @@ class EnvironmentFailure(RunFailure):
     """An environment raised, returned a non-finite value, never ended an episode, or its worker process died.
 
     Attributes:
-        seed: Training seed of the environment slot that failed.
+        seed: Training seed of the environment that failed.
         detail: The failure in one line, without task and step, which the training loop adds.
+        environment: Number of the environment within its seed; None where a seed has one.
+        where: Seed and number of the environment, as messages name it.
     """
 
-    def __init__(self, seed: int, detail: str) -> None:
-        super().__init__(f"seed {seed}: {detail}")
+    def __init__(self, seed: int, detail: str, environment: int | None = None) -> None:
+        self.where = f"seed {seed}" if environment is None else f"seed {seed}, environment {environment}"
+        super().__init__(f"{self.where}: {detail}")
         self.seed = seed
         self.detail = detail
+        self.environment = environment
 
 
 def suggest(value: str, valid: Iterable[str], cutoff: float = 0.5) -> str:

@@ -9,6 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from surefoot.algorithms.critic_losses import CriticLoss
     from surefoot.algorithms.parts import (
         AdamW,
@@ -41,6 +43,7 @@ class TrainSettings(TypedDict, total=False):
     """Settings of ``surefoot.train``."""
 
     num_seeds: WholeNumber
+    num_envs: WholeNumber
     seed: WholeNumber
     env_steps: WholeNumber
     evaluate_every: WholeNumber
@@ -99,7 +102,7 @@ class AlgorithmFields(TypedDict, total=False):
     temperature: Temperature | None
     update_order: Literal["critic-first", "actor-first"]
     actor_statistics: Literal["policy-updates", "all-updates"]
-    utd: WholeNumber
+    utd: WholeNumber | Fraction
     policy_delay: WholeNumber
     batch_size: WholeNumber
     warmup_transitions: WholeNumber

@@ -3,6 +3,8 @@
 Axes, in the order in which they appear in a shape:
 
     S  seeds (independent agents trained side by side)
+    N  environments per seed
+    K  environments of all seeds, S times N, those of a seed next to each other
     U  gradient updates within one agent step
     C  critics of an ensemble
     B  batch (transitions sampled for one update)
@@ -11,8 +13,8 @@ Axes, in the order in which they appear in a shape:
     O  observation entries
     A  action entries
 
-The learner, the networks and the replay buffer are written for one seed and mapped over S once, in
-``training.population``.
+The learner and the networks are written for one seed and mapped over S once, in ``training.population``; the writing of
+a replay buffer is written for one environment and mapped over K.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class EnvSpec(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One agent step of one seed."""
+    """One decision in one environment."""
 
     action: Array
     """[A] float32 in [-1, 1]."""

@@ -1,8 +1,10 @@
-"""Whole numbers as users give them: integers of any kind, and floats such as 1e6."""
+"""Whole numbers and ratios as users give them: integers of any kind, floats such as 1e6, and texts such as 2/1024."""
 
 from __future__ import annotations
 
+import math
 import operator
+from fractions import Fraction
 from numbers import Real
 from typing import SupportsIndex
 
@@ -58,3 +60,40 @@ def whole_from_text(text: str) -> int:
     if not value.is_integer():
         raise ValueError(text)
     return int(value)
+
+
+_LARGEST_DENOMINATOR = 10**6
+"""Limit of denominators, so that a float such as 1 / 3 is the fraction that was meant."""
+
+
+def as_ratio(value: object) -> int | Fraction:
+    """Return a number, or a text such as "0.5" or "2/1024", as int or as a fraction of small denominator.
+
+    Raises:
+        TypeError: It is something else, a bool or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real | str | SupportsIndex):
+        raise TypeError
+    try:
+        if isinstance(value, Real) and not isinstance(value, Fraction | SupportsIndex):
+            if not math.isfinite(value):
+                raise TypeError
+            value = float(value)
+        elif not isinstance(value, Fraction | str):
+            value = operator.index(value)
+        ratio = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise TypeError from None
+    return ratio.numerator if ratio.denominator == 1 else ratio
+
+
+def ratio_from_text(text: str) -> int | Fraction:
+    """Return the number of a text such as ``"2"``, ``"0.5"``, ``"1e-3"`` or ``"2/1024"``.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    try:
+        return as_ratio(text.strip())
+    except TypeError:
+        raise ValueError(text) from None

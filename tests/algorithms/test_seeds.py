@@ -21,6 +21,7 @@ from tests.algorithms.support import (
     same_bits,
     tiny,
 )
+from tests.buffers import sample_one
 
 SEEDS = (0, 1, 2)
 ALGORITHM = tiny(policy_delay=1, utd=1)
@@ -86,7 +87,7 @@ def alone() -> list[Warm]:
 def next_batch(state: PopulationState, index: int) -> Batch:
     """Return the next batch of a seed: the key is split in three, and the second is for the indices."""
     _, sample_key, _ = jax.random.split(of_seed(state.learner.key, index), 3)
-    return replay.sample(of_seed(state.replay, index), sample_key, BATCH)
+    return sample_one(of_seed(state.replay, index), sample_key, BATCH)
 
 
 # -------------------------------------------------------------------- bit for bit

@@ -43,6 +43,21 @@ def test_moments_are_exactly_those_of_a_weighted_start_and_the_stream() -> None:
     np.testing.assert_allclose(moments.variance, variance, rtol=1e-6)
 
 
+@pytest.mark.parametrize("inflation", [0.0, 0.25])
+def test_moments_of_several_values_at_once_equal_those_of_one_after_the_other(inflation: float) -> None:
+    values = jnp.asarray(3.0 + np.random.default_rng(1).normal(size=(6, 5, 2)))
+    together = apart = statistics.init_moments((2,))
+    for group in values:
+        together = statistics.update_moments(together, group, inflation)
+        count, before = apart.weight + 5.0, apart
+        for value in group:
+            apart = statistics.update_moments(apart, value)
+        # Once for all of them, as in a batch.
+        apart = apart._replace(variance=apart.variance + inflation * before.variance / count)
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
 def test_normalisation_by_hand() -> None:
     zeros = jnp.zeros(2)
     moments = Moments(jnp.array([1.0, -2.0]), jnp.array([3.0, 15.0]), jnp.array(7.0), zeros, zeros)

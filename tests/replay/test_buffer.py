@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from surefoot import replay
 from surefoot.replay import ReplayState
 from surefoot.types import Batch, EnvSpec, Transition
+from tests.buffers import sample_one
 
 SPEC = EnvSpec(observation_size=2, action_size=1)
 CAPACITY = 6
@@ -22,7 +23,7 @@ TIGHT, WIDE = CAPACITY + 2, 2 * CAPACITY + 4
 DRAWS = 128
 
 add = jax.jit(replay.add)
-sample = jax.jit(replay.sample, static_argnums=2)
+sample = jax.jit(sample_one, static_argnums=2)
 start_episode = jax.jit(replay.start_episode)
 
 

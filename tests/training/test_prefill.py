@@ -20,6 +20,7 @@ from surefoot.errors import MissingDependency, UserError
 from surefoot.spaces import EnvSpaces
 from surefoot.training.warm_start.dataset_files import _flat, read_dataset
 from surefoot.types import EnvSpec, Transition
+from tests.buffers import sample_one
 from tests.flat_spaces import env_spaces, flat_spaces
 from tests.training.recording import Recording
 from tests.training.small import small
@@ -106,7 +107,7 @@ def test_filled_buffer_equals_added_transitions(tmp_path: Path) -> None:
         )
     for name, leaf in filled._asdict().items():
         np.testing.assert_allclose(leaf[0], getattr(one, name), atol=1e-6, err_msg=name)
-    batch = replay.sample(jax.tree.map(lambda leaf: leaf[1], filled), jax.random.key(0), 64)
+    batch = sample_one(jax.tree.map(lambda leaf: leaf[1], filled), jax.random.key(0), 64)
     np.testing.assert_array_equal(np.abs(batch.next_observation - batch.observation), 1.0)
 
 

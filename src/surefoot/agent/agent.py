@@ -141,8 +141,8 @@ class Agent:
         ``surefoot.train``, learning starts once more than ``algorithm.warmup_transitions`` transitions were observed.
 
         Args:
-            n: Number of updates; ``algorithm.utd`` by default. Each new value is compiled at its first use, which takes
-                seconds.
+            n: Number of updates; ``algorithm.utd`` by default, which must be a whole number then. Each new value is
+                compiled at its first use, which takes seconds.
 
         Returns:
             Metrics of the updates, or None during the warm-up.

@@ -6,6 +6,7 @@ stores them, updates, and publishes a new snapshot by assigning a reference, so 
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -113,7 +114,7 @@ class AsyncLearner:
     Args:
         agent: Agent that acts and learns.
         publish_every: Gradient updates per device call, each of which publishes a new policy; ``algorithm.utd`` by
-            default.
+            default, rounded up.
         realtime: Request real-time priority (Linux, with the required permission) for the control thread within the
             block, so that neither the learning thread nor other processes delay it. Only for loops that sleep between
             steps: any other loop would occupy a core. ``stats().realtime`` is whether it was granted.
@@ -134,7 +135,8 @@ class AsyncLearner:
             )
         self._agent = agent
         self._request_realtime, self._priority = realtime, RealtimePriority()
-        self._count = update_count("publish_every", publish_every, algorithm)
+        every = math.ceil(algorithm.utd) if publish_every is None else publish_every
+        self._count = update_count("publish_every", every, algorithm)
         self._queue: queue.SimpleQueue[Observed | _Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         """Set while the block is open."""
@@ -326,7 +328,7 @@ class AsyncLearner:
         """Return the updates still due for the transitions stored since the block was entered."""
         after_warmup = self._core.agent_steps - max(self._first_agent_steps, self._warmup)
         done = self._core.grad_steps - self._first_grad_steps
-        return self._core.setting.algorithm.utd * max(0, after_warmup) - done
+        return math.floor(self._core.setting.algorithm.utd * max(0, after_warmup)) - done
 
     @property
     def _warmup(self) -> int:

@@ -122,7 +122,9 @@ def update_count(name: str, value: Any, algorithm: Algorithm) -> int:
     Raises:
         UserError: It is not a whole number, or out of range.
     """
-    return algorithm.utd if value is None else whole_number(name, value, 1, _MAX_UPDATES)
+    if value is None and not isinstance(algorithm.utd, int):
+        raise UserError(f"{name} is required where the algorithm's utd is a fraction, got utd {algorithm.utd}")
+    return whole_number(name, algorithm.utd if value is None else value, 1, _MAX_UPDATES)
 
 
 def _choose_discount(discount: float | None, algorithm: Algorithm) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from surefoot.algorithms.critic_losses import CriticLoss, SquaredError
@@ -35,6 +36,8 @@ from surefoot.networks.validation import check_types
 
 if TYPE_CHECKING:
     from surefoot.typed_settings import AlgorithmFields
+
+_MAX_UTD = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class Algorithm:
             first, and in the first where the actor is.
         actor_statistics: Updates that change the running statistics of a batch-normalised actor: those of the policy,
             or all, with one forward pass of the actor where ``policy_delay`` skips the policy.
-        utd: Gradient updates per agent step after the warm-up.
+        utd: Gradient updates per agent step after the warm-up (update-to-data ratio), a whole number or a fraction
+            such as ``"1/2"``. With N environments per seed a vector step has utd times N updates, which must be a whole
+            number, or one update every k vector steps.
         policy_delay: Critic updates per update of actor and temperature.
         batch_size: B, transitions per gradient update.
         warmup_transitions: Agent steps of uniform random actions before the first update.
@@ -99,7 +104,7 @@ class Algorithm:
     temperature: Temperature | None = Temperature()
     update_order: Literal["critic-first", "actor-first"] = "critic-first"
     actor_statistics: Literal["policy-updates", "all-updates"] = "policy-updates"
-    utd: int = 1
+    utd: int | Fraction = 1
     policy_delay: int = 1
     batch_size: int = 256
     warmup_transitions: int = 5_000
@@ -109,9 +114,11 @@ class Algorithm:
     def __post_init__(self) -> None:
         """Validate the fields and their combination."""
         check_types(self)
-        for name in ("num_critics", "utd", "policy_delay", "batch_size", "warmup_transitions"):
+        for name in ("num_critics", "policy_delay", "batch_size", "warmup_transitions"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"{name} must be an integer of at least 1, got {value}")
+        if not 0 < self.utd <= _MAX_UTD:
+            raise UserError(f"utd must be more than 0 and at most {_MAX_UTD:,}, got {self.utd}")
         if self.discount is not None and not 0.0 <= self.discount <= 1.0:
             raise UserError(f"discount must be in [0, 1], got {self.discount}")
         if self.action_repeat is not None and self.action_repeat < 1:

@@ -51,7 +51,8 @@ class Learner:
         self.precision = precision
         self.spec = spec
         self.discount = discount
-        critic_rate, policy_rate = algorithm.utd, algorithm.utd / algorithm.policy_delay  # updates per agent step
+        critic_rate = float(algorithm.utd)  # updates per agent step
+        policy_rate = critic_rate / algorithm.policy_delay
         self.actor = TrainedNetwork(
             algorithm.policy.module(algorithm.actor, spec.action_size),
             algorithm.actor,

@@ -36,7 +36,8 @@ class LearnerState(NamedTuple):
     returns: ReturnMoments | None = None
     """Statistics of the running returns; None where rewards are not scaled."""
     held_noise: HeldNoiseState | None = None
-    """Exploration noise kept over several decisions; None where every decision draws its own."""
+    """Exploration noise kept over several decisions, with a leading axis N where a seed has N > 1 environments; None
+    where every decision draws its own."""
 
     @property
     def alpha(self) -> jax.Array | float:

@@ -6,9 +6,11 @@ Text is parsed as a Python expression in which only part names and literals are 
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
@@ -16,6 +18,7 @@ from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.serialization import PARTS
 from surefoot.errors import UserError, suggest
 from surefoot.misplaced import SETTINGS
+from surefoot.whole_numbers import ratio_from_text
 
 _DASH = re.compile(r"""('[^']*'|"[^"]*")|(?<=[a-zA-Z])-(?=[a-zA-Z])""")
 """A quoted word, or a dash between letters: outside of quotes it belongs to a name, where Python would subtract."""
@@ -84,6 +87,10 @@ def _parse(field: str, hint: Any, text: str) -> Any:
         return text
     if text.lower() == "none" and NoneType in choices:
         return None
+    if Fraction in choices:
+        with contextlib.suppress(ValueError):
+            return ratio_from_text(text)
+        raise UserError(f"{field} must be a number such as 2, 0.5 or 2/1024, got {text!r}")
     parts = {
         _spelling(kind.__name__): kind for kind in choices if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 from surefoot.algorithms.parts import ResetAt, ResetEvery
 
 
 def next_reset(
-    resets: ResetEvery | ResetAt | None, after: int, *, utd: int, warmup: int, action_repeat: int
+    resets: ResetEvery | ResetAt | None, after: int, *, utd: int | Fraction, warmup: int, action_repeat: int
 ) -> int | None:
     """Return the first agent step after ``after`` whose updates come right after a reset; None if there is none.
 
@@ -29,6 +32,6 @@ def next_reset(
         multiple = (done_before // resets.env_steps + 1) * resets.env_steps
         return -(-multiple // per_step) + 1
     assert resets.grad_steps is not None
-    done_before = max(0, earliest - 2 - warmup) * utd
+    done_before = math.floor(max(0, earliest - 2 - warmup) * utd)
     multiple = (done_before // resets.grad_steps + 1) * resets.grad_steps
-    return -(-multiple // utd) + warmup + 1
+    return math.ceil(Fraction(multiple) / utd) + warmup + 1

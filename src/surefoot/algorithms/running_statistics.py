@@ -42,18 +42,18 @@ class RunningStatistics:
         return statistics.init_return_moments()
 
     def update(self, state: LearnerState, transition: Transition) -> LearnerState:
-        """Update all statistics with a transition that enters the replay buffer."""
+        """Update all statistics with a transition, or N of them [N, ...], that enters the replay buffer."""
         state = self.update_observations(state, transition.observation)
         return self.update_returns(state, transition.reward, transition.ended)
 
     def update_observations(self, state: LearnerState, observation: Array) -> LearnerState:
-        """Update the observation statistics with an observation [O] to act on."""
+        """Update the observation statistics with an observation to act on, [O] or [N, O]."""
         if state.observations is None:
             return state
         return state._replace(observations=statistics.update_moments(state.observations, observation))
 
     def update_returns(self, state: LearnerState, reward: Array, ended: Array) -> LearnerState:
-        """Update the return statistics with a reward [] and whether its step ended the episode []."""
+        """Update the return statistics with a reward and whether its step ended the episode, both [] or [N]."""
         if state.returns is None:
             return state
         bounded = isinstance(self._reward_scaling, BoundedReturnScaling)

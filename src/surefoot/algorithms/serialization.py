@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from typing import Any
 
 from flax import linen as nn
@@ -34,7 +35,7 @@ def to_data(part: Any) -> Any:
         return {"part": type(part).__name__, **fields}
     if isinstance(part, tuple):
         return [to_data(entry) for entry in part]
-    return part
+    return str(part) if isinstance(part, Fraction) else part
 
 
 def from_data(data: Any) -> Any:

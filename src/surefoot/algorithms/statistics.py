@@ -30,7 +30,7 @@ class ReturnMoments(NamedTuple):
 
     moments: Moments
     running_return: jax.Array
-    """[] G of the current episode."""
+    """[] G of the current episode; [N] where a seed has N > 1 environments."""
     largest: jax.Array | None = None
     """[] largest |G|; None where the scaling has no bound."""
 
@@ -41,20 +41,30 @@ def init_moments(shape: tuple[int, ...], weight: float = 1e-4) -> Moments:
 
 
 def update_moments(moments: Moments, value: Array, inflation: float = 0.0) -> Moments:
-    """Return the statistics updated with one value [...] (Chan et al.'s update for a batch of one).
+    """Return the statistics updated with one value [...], or with N values [N, ...] at once (Chan et al. 1983).
 
     Sums are compensated: in float32 a mean of a thousand standard deviations would otherwise stop moving after tens of
     thousands of values, and the variance with it.
 
     Args:
         moments: Statistics so far.
-        value: [...].
+        value: [...] or [N, ...].
         inflation: Number of values by which the variance so far counts more than it should.
     """
-    count = moments.weight + 1.0
-    delta = (value - moments.mean) - moments.mean_error
-    mean, mean_error = _add(moments.mean, moments.mean_error + delta / count)
-    excess = jnp.square(delta) * moments.weight / count - moments.variance
+    if value.ndim == moments.mean.ndim:
+        count = moments.weight + 1.0
+        delta = (value - moments.mean) - moments.mean_error
+        change = delta / count
+        excess = jnp.square(delta) * moments.weight / count - moments.variance
+    else:
+        number = value.shape[0]
+        count = moments.weight + number
+        deltas = (value - moments.mean[None]) - moments.mean_error[None]
+        delta = jnp.mean(deltas, axis=0)
+        change = delta * number / count
+        spread = jnp.mean(jnp.square(deltas - delta[None]), axis=0)
+        excess = number * (jnp.square(delta) * moments.weight / count + spread - moments.variance)
+    mean, mean_error = _add(moments.mean, moments.mean_error + change)
     if inflation:
         excess = excess + inflation * moments.variance
     variance, variance_error = _add(moments.variance, moments.variance_error + excess / count)
@@ -80,7 +90,7 @@ def init_return_moments() -> ReturnMoments:
 
 
 def update_return_moments(returns: ReturnMoments, reward: Array, ended: Array, discount: float) -> ReturnMoments:
-    """Return the statistics updated with a reward []: G = discount (1 - ended) G + reward (arXiv 2509.25174)."""
+    """Return the statistics updated with a reward [] or [N]: G = discount (1 - ended) G + reward (arXiv 2509.25174)."""
     running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
     return ReturnMoments(update_moments(returns.moments, running), running)
 
@@ -101,7 +111,7 @@ def update_bounded_return_moments(
     assert returns.largest is not None
     running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
     moments = update_moments(returns.moments, running, _INFLATION)
-    return ReturnMoments(moments, running, jnp.maximum(returns.largest, jnp.abs(running)))
+    return ReturnMoments(moments, running, jnp.maximum(returns.largest, jnp.max(jnp.abs(running))))
 
 
 def scale_reward_bounded(returns: ReturnMoments, reward: jax.Array, bound: float, epsilon: float) -> jax.Array:

@@ -41,7 +41,7 @@ from surefoot.tasks import Task, get_task, list_tasks
 from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
-from surefoot.whole_numbers import whole_number
+from surefoot.whole_numbers import as_ratio, whole_number
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
 """Name of the paper's tasks of a suite -> suite."""
@@ -194,7 +194,8 @@ def _cells(data: dict[str, Any]) -> list[Cell]:
             for preset, label, overrides in algorithms:
                 cell = Cell("", task, preset, label, overrides, {**settings, **own, **seeds})
                 last = seeds["seed"] + seeds["num_seeds"] - 1
-                name = f"--{label}--utd{cell.algorithm().utd}--s{seeds['seed']}-{last}"
+                utd = str(cell.algorithm().utd).replace("/", "-over-")
+                name = f"--{label}--utd{utd}--s{seeds['seed']}-{last}"
                 name = file_name(cell.find_task().name).strip("-") + file_name(name)
                 cells.append(dataclasses.replace(cell, name=name))
     _check(cells)
@@ -272,13 +273,22 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         utds = entry.get("utd", [None])
         overrides = dict(_flattened({key: entry[key] for key in entry if key not in ("preset", "name", "utd")}))
         found += [
-            (preset, label, overrides if utd is None else {"utd": whole_number("utd", utd), **overrides})
+            (preset, label, overrides if utd is None else {"utd": _utd(utd), **overrides})
             for utd in (utds if isinstance(utds, list) else [utds])
         ]
     _check_labels(found)
     if not found:
         raise UserError("no algorithms: every utd is an empty list")
     return found
+
+
+def _utd(value: Any) -> int | str:
+    """Return a UTD of a grid, a number or a text such as "1/512", as a JSON value."""
+    try:
+        ratio = as_ratio(value)
+    except TypeError:
+        raise UserError(f"utd must be a number such as 2 or 0.5, or a text such as '2/1024', got {value!r}") from None
+    return ratio if isinstance(ratio, int) else str(ratio)
 
 
 def _check_labels(algorithms: list[tuple[str, str, dict[str, Any]]]) -> None:

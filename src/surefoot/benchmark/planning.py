@@ -79,7 +79,7 @@ def cell_cost(cell: Cell) -> CellCost:
     plan, spec = make_plan(config, task), _sizes(task)
     size = _size(config.algorithm.replace(name="custom", utd=1), spec)
     seeds, replay = len(plan.seeds), replay_bytes(plan, task, spec)
-    updates = config.algorithm.utd * max(0, plan.agent_steps - plan.warmup_steps) * seeds
+    updates = plan.grad_steps(config.algorithm.utd, plan.agent_steps) * seeds
     return CellCost(
         name=cell.name,
         env_steps=(config.env_steps + _evaluation_steps(config, task)) * seeds,

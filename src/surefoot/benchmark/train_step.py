@@ -40,12 +40,12 @@ class TrainStep:
     def __init__(
         self, algorithm: Algorithm, spec: EnvSpec, num_seeds: int = 1, precision: Precision = "float32"
     ) -> None:
-        self._utd = algorithm.utd
-        self.updates_per_call = algorithm.utd * num_seeds
         frames = replay.frame_capacity(_CAPACITY, 500)
         self.population = get_population(algorithm, spec, 0.99, precision)
         self.transition = noise(spec, num_seeds)
         self.state = self.population.init(range(num_seeds), _CAPACITY, frames, np.asarray(self.transition.observation))
+        self._updates = self.population.default_updates(self.state)
+        self.updates_per_call = self._updates * num_seeds
         for _ in range(_STORED):
             self.state, _ = self.population.train_step(self.state, self.transition, num_updates=0, uniform=True)
         self._grad_steps = 0
@@ -57,7 +57,7 @@ class TrainStep:
         """Run the training step ``calls`` times: store a transition, update, choose the next actions."""
         for _ in range(calls):
             self.state, action = self.population.train_step(self.state, self.transition, self._grad_steps)
-            self._grad_steps += self._utd
+            self._grad_steps += self._updates
             np.asarray(action)  # the training loop waits for the actions of every step
 
     def updates_per_second(self, seconds: float) -> float:

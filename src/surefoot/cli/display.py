@@ -48,7 +48,7 @@ class PlainDisplay(Observer):
         self._started = event
         verb = "training" if event.start_env_steps == 0 else f"resuming at env step {event.start_env_steps:,}:"
         self.print(
-            f"{verb} {event.algorithm} on {event.task}, UTD {event.utd}, {seeds_text(event.seeds)}, "
+            f"{verb} {event.algorithm} on {event.task}, UTD {event.utd}, {seeds_text(event.seeds, event.num_envs)}, "
             f"{event.env_steps:,} env steps; {event.precision} on {event.device}; "
             f"replay {bytes_text(event.replay_bytes)}; {workers_text(event.env_workers)}; {path_text(event.path)}"
         )
@@ -227,9 +227,10 @@ def returns_text(event: EvaluationDone) -> str:
     return text
 
 
-def seeds_text(seeds: tuple[int, ...]) -> str:
-    """Return the range of training seeds."""
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+def seeds_text(seeds: tuple[int, ...], num_envs: int) -> str:
+    """Return the range of training seeds, and the number of environments of each if it has several."""
+    text = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    return text if num_envs == 1 else f"{text}, {num_envs:,} environments{' each' * (len(seeds) > 1)}"
 
 
 def workers_text(workers: int) -> str:

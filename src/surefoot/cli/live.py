@@ -97,7 +97,7 @@ def render(
 def _facts(started: RunStarted) -> RenderableType:
     facts = (
         f"UTD {started.utd}",
-        seeds_text(started.seeds),
+        seeds_text(started.seeds, started.num_envs),
         f"{started.precision} on {started.device}",
         f"replay {bytes_text(started.replay_bytes)}",
         workers_text(started.env_workers),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -11,7 +12,7 @@ import tyro
 
 from surefoot.keywords import parse_keyword
 from surefoot.training.config import Setting
-from surefoot.whole_numbers import whole_from_text
+from surefoot.whole_numbers import ratio_from_text, whole_from_text
 
 
 def _show(value: Any) -> list[str]:
@@ -78,7 +79,11 @@ def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
 
 
 Int = Annotated[int, _WHOLE]
-PresetInt = Annotated[int | None, _WHOLE, _hint("the algorithm's")]
+PresetRatio = Annotated[
+    Fraction | None,
+    _option(ratio_from_text, "UTD", "a number such as 2, 0.5 or 2/1024"),
+    _hint("the algorithm's"),
+]
 SettingTexts = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE"), _hint("the algorithm's settings")
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from surefoot.cli.options import PresetInt, RunPath, RunTask, SettingTexts, TaskName, setting_option
+from surefoot.cli.options import PresetRatio, RunPath, RunTask, SettingTexts, TaskName, setting_option
 from surefoot.cli.sync import DashboardNames
 from surefoot.errors import UserError
 from surefoot.signals import INTERRUPTED
@@ -28,8 +28,9 @@ class _TrainOptions:
     """A name that `surefoot tasks` lists, a registered Gymnasium id, or module:callable."""
     algorithm: str = "crossq-wn-code"
     """A name that `surefoot algorithms` lists."""
-    utd: PresetInt = None
-    """Gradient updates per agent step after the warm-up (update-to-data ratio)."""
+    utd: PresetRatio = None
+    """Gradient updates per agent step after the warm-up (update-to-data ratio); a fraction such as 2/1024 with many
+    environments per seed."""
     set: SettingTexts = ()
     """Replace a setting of the algorithm, such as critic.norm=none, temperature.initial=0.01 or
     "critic=MLP((256, 256), BatchNorm())"; repeatable. `surefoot algorithms NAME` lists the paths and values."""

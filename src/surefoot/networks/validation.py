@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from fractions import Fraction
 from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
 from surefoot.errors import UserError
-from surefoot.whole_numbers import as_whole
+from surefoot.whole_numbers import as_ratio, as_whole
 
-_NAMES = {bool: "True or False", int: "an integer", float: "a number", str: "a string", NoneType: "None"}
+_NAMES = {
+    bool: "True or False",
+    int: "an integer",
+    Fraction: "a fraction such as 1/512",
+    float: "a number",
+    str: "a string",
+    NoneType: "None",
+}
 
 
 def check_types(part: Any) -> None:
     """Validate every field of a frozen dataclass against its annotation, and convert it to exactly that type.
 
     Whole numbers of any kind, also 1e6, become ``int``; real numbers ``float``; lists ``tuple``. Annotations may be
-    int, float, str, None, classes, Literal strings, ``tuple[X, ...]`` and unions of these.
+    int, Fraction, float, str, None, classes, Literal strings, ``tuple[X, ...]`` and unions of these.
 
     Raises:
         UserError: A field has another type.
@@ -66,6 +74,8 @@ def _convert(value: Any, hint: Any) -> Any:
             return value
     elif hint is int:
         return as_whole(value)
+    elif hint is Fraction:
+        return as_ratio(value)
     elif hint is float and isinstance(value, Real):
         return float(value)
     elif isinstance(value, hint):

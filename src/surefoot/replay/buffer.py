@@ -1,4 +1,4 @@
-"""Replay buffer of one seed, with observations stored once, as pure functions on a pytree.
+"""Replay buffers with observations stored once, one for each environment, as pure functions on a pytree.
 
 Consecutive transitions share an observation: observations form a log of *frames*, a transition stores the number of its
 frame, and the frame after it is its next observation. An episode of T steps takes T + 1 frames. Both logs are rings
@@ -18,18 +18,18 @@ from surefoot.types import Batch, EnvSpec, Transition
 
 
 class ReplayState(NamedTuple):
-    """One seed's transitions. N is the capacity in transitions, M the capacity in frames (at least N + 2)."""
+    """Transitions of one environment: at most R of them, and M frames (at least R + 2)."""
 
     frames: jax.Array
     """[M, O] float32 or uint8 (``EnvSpec.stored_dtype``). Frame f is at position f modulo M."""
     actions: jax.Array
-    """[N, A] float32. Transition t is at position t modulo N, here and below."""
+    """[R, A] float32. Transition t is at position t modulo R, here and below."""
     rewards: jax.Array
-    """[N] float32."""
+    """[R] float32."""
     terminated: jax.Array
-    """[N] bool."""
+    """[R] bool."""
     frame_of: jax.Array
-    """[N] int32, the frame number of the transition's observation; its next observation is the frame after."""
+    """[R] int32, the frame number of the transition's observation; its next observation is the frame after."""
     num_frames: jax.Array
     """[] int32, frames written so far. The newest one is the observation to act on."""
     num_transitions: jax.Array
@@ -46,7 +46,7 @@ def frame_capacity(capacity: int, shortest_episode: int | None) -> int:
     steps on average the oldest transitions are dropped early.
 
     Args:
-        capacity: N, in transitions.
+        capacity: R, in transitions.
         shortest_episode: Agent steps of the shortest possible episode; None if it can terminate at any time.
     """
     episodes = capacity // (shortest_episode or 8) + 1
@@ -54,11 +54,11 @@ def frame_capacity(capacity: int, shortest_episode: int | None) -> int:
 
 
 def nbytes(spec: EnvSpec, capacity: int, frames: int) -> int:
-    """Return the size of one seed's buffer in bytes.
+    """Return the size of one environment's buffer in bytes.
 
     Args:
         spec: Sizes of the environment.
-        capacity: N, in transitions.
+        capacity: R, in transitions.
         frames: M, in frames.
     """
     frame_bytes = np.dtype(spec.stored_dtype).itemsize * spec.observation_size
@@ -70,8 +70,8 @@ def init(spec: EnvSpec, capacity: int, frames: int, first_observation: jax.Array
 
     Args:
         spec: Sizes of the environment.
-        capacity: N, in transitions.
-        frames: M, at least N + 2; see ``frame_capacity``.
+        capacity: R, in transitions.
+        frames: M, at least R + 2; see ``frame_capacity``.
         first_observation: [O] float32.
     """
     if frames < capacity + 2:
@@ -94,7 +94,7 @@ def add(state: ReplayState, transition: Transition) -> ReplayState:
 
     Args:
         state: Buffer.
-        transition: Transition of one seed.
+        transition: Transition of the environment.
     """
     capacity, frames = state.rewards.shape[0], state.frames.shape[0]
     position = state.num_transitions % capacity
@@ -139,21 +139,37 @@ def start_episode(state: ReplayState, observation: jax.Array, starts: jax.Array)
     return started._replace(oldest=_skip_overwritten(started, started.oldest))
 
 
-def sample(state: ReplayState, key: jax.Array, batch_size: int) -> Batch:
-    """Sample stored transitions uniformly, with replacement.
+def sample(states: ReplayState, keys: jax.Array, batch_size: int) -> Batch:
+    """Sample a batch [S, B, ...] uniformly from all that the environments of each seed have stored, with replacement.
 
     Args:
-        state: Buffer with at least one transition.
-        key: Random key.
+        states: Buffers [K, ...], of which each seed's hold at least one transition.
+        keys: [S] random keys.
         batch_size: B.
     """
-    number = jax.random.randint(key, (batch_size,), state.oldest, state.num_transitions)
-    position = number % state.rewards.shape[0]
-    frame = state.frame_of[position]
+    seeds, rings = keys.shape[0], states.oldest.shape[0]
+    per_seed = rings // seeds
+    oldest = states.oldest.reshape(seeds, per_seed)
+    stored = states.num_transitions.reshape(seeds, per_seed) - oldest
+    ends = jnp.cumsum(stored, axis=1)
+
+    def draw(key: jax.Array, oldest: jax.Array, stored: jax.Array, ends: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return environments [B] of one seed, and numbers [B] of their transitions."""
+        chosen = jax.random.randint(key, (batch_size,), 0, ends[-1])
+        if per_seed == 1:
+            return jnp.zeros_like(chosen), oldest[0] + chosen
+        environment = jnp.searchsorted(ends, chosen, side="right")
+        return environment, oldest[environment] + chosen - (ends - stored)[environment]
+
+    environment, number = jax.vmap(draw)(keys, oldest, stored, ends)
+    # One gather from the rings of all seeds: taking a seed's rings out first would copy them.
+    ring = environment + per_seed * jnp.arange(seeds)[:, None]
+    position = number % states.rewards.shape[1]
+    frame, frames = states.frame_of[ring, position], states.frames.shape[1]
     return Batch(
-        observation=state.frames[frame % state.frames.shape[0]].astype(jnp.float32),
-        action=state.actions[position],
-        reward=state.rewards[position],
-        next_observation=state.frames[(frame + 1) % state.frames.shape[0]].astype(jnp.float32),
-        terminated=state.terminated[position].astype(jnp.float32),
+        observation=states.frames[ring, frame % frames].astype(jnp.float32),
+        action=states.actions[ring, position],
+        reward=states.rewards[ring, position],
+        next_observation=states.frames[ring, (frame + 1) % frames].astype(jnp.float32),
+        terminated=states.terminated[ring, position].astype(jnp.float32),
     )

@@ -124,7 +124,7 @@ def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
     ticks = sorted({final.utd for final in view.finals})
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xlabel("updates per agent step (UTD)")
     axes.set_ylabel("score, IQM, last common evaluation")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from surefoot.runs.layout import CONFIG, read_config
 from surefoot.runs.progress import FoundRun, RunReader, RunState, find_runs
 from surefoot.runs.untrusted import open_regular, quoted, read_errors, why_missing
 from surefoot.text import shell_path
+from surefoot.whole_numbers import as_ratio
 
 SCORED_SUITES = ("dmc", "myosuite")
 """Suites with scores between 0 and 1, so that tasks may be averaged."""
@@ -85,9 +87,9 @@ class ReportRun:
         return str(self.algorithm["name"])
 
     @property
-    def utd(self) -> int:
+    def utd(self) -> int | Fraction:
         """Gradient updates per agent step."""
-        return int(self.algorithm["utd"])
+        return as_ratio(self.algorithm["utd"])
 
     @property
     def finished(self) -> bool:
@@ -173,18 +175,20 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
             algorithm["precision"] = precision
         if config.get("overlap", False):
             algorithm["overlap"] = True
+        if (num_envs := int(config.get("num_envs", 1))) != 1:
+            algorithm["num_envs"] = num_envs
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))
         total = int(resolved["agent_steps"]) * repeat
-        utd = int(algorithm["utd"])
+        utd = as_ratio(algorithm["utd"])
         task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
         name = str(algorithm["name"])
-        if repeat < 1 or not 0 < total < 2**63 or utd < 1 or not seeds or len(set(seeds)) < len(seeds):
+        if repeat < 1 or not 0 < total < 2**63 or utd <= 0 or not seeds or len(set(seeds)) < len(seeds):
             raise ValueError("counts out of range")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path / CONFIG} is not a run's: {quoted(repr(error), 100)}") from error
-    evaluated = _evaluations(path, {"task": task, "algorithm": name, "utd": utd}, seeds)
+    evaluated = _evaluations(path, {"task": task, "algorithm": name, "utd": float(utd)}, seeds)
     env_steps = evaluated.env_steps
     finished = bool(len(env_steps)) and int(env_steps[-1]) >= total
     return ReportRun(

@@ -78,7 +78,7 @@ class Final:
 
     label: str
     family: str
-    utd: int
+    utd: float
     score: Number
     seeds: str
     wall_seconds: float
@@ -261,8 +261,10 @@ def _add_label(
     speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
     seeds, utd = count_range(scores.counts[:, last].tolist()), runs[0].utd
     view.lines.append(line)
-    view.finals.append(Final(label, family(label, runs[0]), utd, numbers["IQM"], seeds, float(wall[last]), speed))
-    updates = sorted({run.utd / run.protocol.action_repeat for run in runs})
+    view.finals.append(
+        Final(label, family(label, runs[0]), float(utd), numbers["IQM"], seeds, float(wall[last]), speed)
+    )
+    updates = sorted({float(run.utd) / run.protocol.action_repeat for run in runs})
     view.table.append(
         {
             "algorithm": label,
@@ -270,7 +272,7 @@ def _add_label(
             "seeds": seeds,
             "tasks": len(scores.tasks),
             "env steps": int(steps[last]),
-            "UTD": utd,
+            "UTD": str(utd),
             "updates per env step": ", ".join(f"{value:g}" for value in updates),
             "wall-clock per run": duration(float(wall[last])),
             "env steps/s": Number(speed),

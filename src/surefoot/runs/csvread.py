@@ -22,7 +22,7 @@ COUNTERS = ("seed", "env_steps", "agent_steps", "grad_steps", "wall_seconds")
 """Columns that every log fills in every row."""
 
 TEXT_COLUMNS = frozenset({"task", "algorithm"})
-_INTEGER_COLUMNS = frozenset({"utd", "seed", "env_steps", "agent_steps", "grad_steps", "episode", "length_env_steps"})
+_INTEGER_COLUMNS = frozenset({"seed", "env_steps", "agent_steps", "grad_steps", "episode", "length_env_steps"})
 _MAX_TEXT = 250
 _ANCHOR_BYTES = 256
 _MAX_HEADER_BYTES = 1 << 20
@@ -40,8 +40,8 @@ def read_evaluations(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         path: A run directory or its evaluations.csv.
 
     Returns:
-        One array [rows] per column of EVALUATION_COLUMNS: text for task and algorithm, int64 for seeds, counters and
-        utd, float64 for the rest, NaN where a cell is empty. An incomplete last row is left out.
+        One array [rows] per column of EVALUATION_COLUMNS: text for task and algorithm, int64 for seeds and counters,
+        float64 for the rest, NaN where a cell is empty. An incomplete last row is left out.
 
     Raises:
         UserError: The file is missing, or is not a run's evaluations.csv.

@@ -67,14 +67,28 @@ def require_equal(spaces: Sequence[EnvSpaces], task_name: str) -> EnvSpaces:
 
 
 class EnvSlots:
-    """N environments of one task, each playing the numbered episodes of its seed.
+    """Environments of one task, each of which plays its own numbered episodes.
+
+    Args:
+        task: Task to play.
+        seeds: Training seed of each environment.
+        stream: "train" or "evaluate".
+        action_repeat: Control steps per decision, instead of the task's own.
+        autoreset: Whether the step that ends an episode starts the next one.
+        environments: Number of each environment within its seed, as `episode_seed` takes it; None for none.
 
     Attributes:
         spaces: Spaces of the environments.
     """
 
     def __init__(
-        self, task: Task, seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        stream: str,
+        action_repeat: int | None,
+        autoreset: bool,
+        environments: Sequence[int | None] | None = None,
     ) -> None:
         """Make the environments.
 
@@ -82,11 +96,13 @@ class EnvSlots:
             UserError: The task cannot be made, or its environments differ in their spaces.
             EnvironmentFailure: Making an environment raised another exception.
         """
-        self._task_name, self._seeds, self._stream, self._autoreset = task.name, tuple(seeds), stream, autoreset
+        self._task_name, self._stream, self._autoreset = task.name, stream, autoreset
+        self._ids = tuple(zip(seeds, [None] * len(seeds) if environments is None else environments, strict=True))
+        """Seed and number within it of each environment."""
         self._envs: list[TaskEnv] = []
         try:
-            for seed in self._seeds:
-                with _failures_of(seed):
+            for own in self._ids:
+                with _failures_of(*own):
                     self._envs.append(task.make(action_repeat))
             self.spaces = require_equal([env.spaces for env in self._envs], task.name)
         except BaseException:
@@ -157,18 +173,18 @@ class EnvSlots:
         self._envs = []
 
     def _reset_slot(self, slot: int) -> np.ndarray:
-        seed = self._seeds[slot]
-        with _failures_of(seed):
+        seed, environment = self._ids[slot]
+        with _failures_of(seed, environment):
             observation, _ = self._envs[slot].reset(
-                seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[slot]))
+                seed=episode_seed(self._task_name, seed, self._stream, int(self._episodes[slot]), environment)
             )
         self._require_size(slot, observation)
         if not np.isfinite(observation).all():
-            raise EnvironmentFailure(seed, "the environment returned a non-finite observation on reset")
+            raise self._failure(slot, "the environment returned a non-finite observation on reset")
         return observation
 
     def _step_slot(self, slot: int, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        with _failures_of(self._seeds[slot]):
+        with _failures_of(*self._ids[slot]):
             step = self._envs[slot].step(action)
         self._require_size(slot, step[0])
         return step
@@ -176,29 +192,32 @@ class EnvSlots:
     def _require_size(self, slot: int, observation: np.ndarray) -> None:
         # Without this check, NumPy would broadcast a single number to the whole row.
         if observation.shape != (self.spaces.observation_size,):
-            raise EnvironmentFailure(
-                self._seeds[slot],
-                f"the environment returned an observation of flat shape {observation.shape}, "
-                f"but its space has {(self.spaces.observation_size,)}",
+            raise self._failure(
+                slot,
+                f"the environment returned an observation of flat shape {observation.shape}, but its space has "
+                f"{(self.spaces.observation_size,)}",
             )
 
     def _require_finite(self, observation: np.ndarray, reward: np.ndarray) -> None:
         for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):
             if not finite.all():
-                seed = self._seeds[int(np.argmin(finite))]
-                raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}")
+                raise self._failure(int(np.argmin(finite)), f"the environment returned a non-finite {name}")
+
+    def _failure(self, slot: int, detail: str) -> EnvironmentFailure:
+        seed, environment = self._ids[slot]
+        return EnvironmentFailure(seed, detail, environment)
 
 
 @contextlib.contextmanager
-def _failures_of(seed: int) -> Iterator[None]:
-    """Convert any exception of an environment to an `EnvironmentFailure` of `seed`."""
+def _failures_of(seed: int, environment: int | None) -> Iterator[None]:
+    """Convert any exception of an environment to an `EnvironmentFailure`."""
     try:
         yield
     except UserError:
         raise
     except UnusableReward as error:
-        raise EnvironmentFailure(seed, f"the environment returned {error}") from error
+        raise EnvironmentFailure(seed, f"the environment returned {error}", environment) from error
     except Exception as error:  # the environment is user code
         message = " ".join(str(error).split())
         detail = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        raise EnvironmentFailure(seed, detail) from error
+        raise EnvironmentFailure(seed, detail, environment) from error

@@ -30,16 +30,19 @@ def make_vector(
     action_repeat: int | None = None,
     num_workers: int | None = 0,
     autoreset: bool = True,
+    environments: Sequence[int | None] | None = None,
 ) -> VectorEnv:
-    """Make N environment slots of `task`; slot i plays the episodes of seed `slot_seeds[i]`.
+    """Make environment slots of `task`; slot i plays the episodes of seed `slot_seeds[i]`.
 
     Args:
         task: Task to play.
         slot_seeds: Training seed of each slot; several slots may share one.
-        stream: "train" or "evaluate"; an episode is a function of stream, seed and episode number.
+        stream: "train" or "evaluate"; an episode is a function of stream, seed, environment and episode number.
         action_repeat: Control steps per decision, instead of the task's own.
         num_workers: Number of worker processes; 0 steps in this process, None uses `choose_workers`.
         autoreset: Whether the step that ends an episode starts the next one. Otherwise the slot waits for `reset`.
+        environments: Number of each slot within its seed, where slots of a seed play different episodes of the same
+            number; None for none.
 
     Raises:
         UserError: The task cannot be made, or its environments differ in their spaces.
@@ -51,8 +54,8 @@ def make_vector(
     if workers < 0:
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
     if workers == 0:
-        return LocalVectorEnv(task, slot_seeds, stream, action_repeat, autoreset)
-    return WorkerVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, workers)
+        return LocalVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, environments)
+    return WorkerVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, environments, workers)
 
 
 def choose_workers(slots: int, cores: int | None = None) -> int:
@@ -71,13 +74,13 @@ def choose_workers(slots: int, cores: int | None = None) -> int:
 
 
 class VectorEnv(abc.ABC):
-    """N environment slots of one task; slot i plays the numbered episodes of its seed. Made by `make_vector`.
+    """Environment slots of one task; slot i plays the numbered episodes of its seed. Made by `make_vector`.
 
     An exception in an environment, a non-finite observation or reward, and the death of a worker process raise
     `EnvironmentFailure` from `reset`, `step`, `step_wait` or `restore`; only `close` is allowed afterwards.
 
     Attributes:
-        num_envs: N.
+        num_envs: Number of slots, here the letter N.
         spaces: The environments' own observations and actions, to which actions in [-1, 1] are mapped.
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.
@@ -164,11 +167,17 @@ class LocalVectorEnv(VectorEnv):
     """Slots stepped one after another in this process, during `step_wait`."""
 
     def __init__(
-        self, task: Task, slot_seeds: Sequence[int], stream: str, action_repeat: int | None, autoreset: bool
+        self,
+        task: Task,
+        slot_seeds: Sequence[int],
+        stream: str,
+        action_repeat: int | None,
+        autoreset: bool,
+        environments: Sequence[int | None] | None,
     ) -> None:
         """Make the environments."""
         super().__init__(task, len(slot_seeds), 0, autoreset)
-        self._slots = EnvSlots(task, slot_seeds, stream, action_repeat, autoreset)
+        self._slots = EnvSlots(task, slot_seeds, stream, action_repeat, autoreset, environments)
         self.spaces = self._slots.spaces
         self._actions = np.zeros(0)
 
@@ -200,6 +209,7 @@ class WorkerVectorEnv(VectorEnv):
         stream: str,
         action_repeat: int | None,
         autoreset: bool,
+        environments: Sequence[int | None] | None,
         num_workers: int,
     ) -> None:
         """Start the workers and wait until each has made its environments."""
@@ -210,8 +220,8 @@ class WorkerVectorEnv(VectorEnv):
         descriptor = make_file()
         try:
             for chunk in self._chunks:
-                seeds = slot_seeds[chunk]
-                worker = Worker(task, seeds, stream, action_repeat, autoreset, descriptor)
+                own = None if environments is None else environments[chunk]
+                worker = Worker(task, slot_seeds[chunk], stream, action_repeat, autoreset, own, descriptor)
                 self._workers.append(worker)
             self.spaces = require_equal(self._receive(), task.name)
             for worker, chunk in zip(self._workers, self._chunks, strict=True):

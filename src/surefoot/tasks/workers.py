@@ -65,6 +65,7 @@ class Worker:
         stream: str,
         action_repeat: int | None,
         autoreset: bool,
+        environments: Sequence[int | None] | None,
         shared: int,
     ) -> None:
         """Start the process. Its first reply is the spaces; then send "share" before the first step.
@@ -75,6 +76,7 @@ class Worker:
             stream: "train" or "evaluate".
             action_repeat: Control steps per decision, instead of the task's own.
             autoreset: Whether the step that ends an episode starts the next one.
+            environments: Number of each of its slots within its seed; None for none.
             shared: Descriptor of the file of the `SharedStep`.
 
         Raises:
@@ -83,7 +85,7 @@ class Worker:
         """
         self._seeds = tuple(seeds)
         try:
-            arguments = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset))
+            arguments = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset, environments))
         except Exception as error:  # pickling may raise any exception
             raise UserError(
                 f"task '{task.name}' cannot be sent to a worker process ({type(error).__name__}: {error}): "
@@ -244,7 +246,7 @@ def serve(channel: Channel, shared: int) -> None:
                             value = getattr(slots, method)(*arguments)
                         reply = pickle.dumps(("value", value))
                 except EnvironmentFailure as error:
-                    reply = pickle.dumps(("failure", (error.seed, error.detail)))
+                    reply = pickle.dumps(("failure", (error.seed, error.detail, error.environment)))
                 except UserError as error:
                     reply = pickle.dumps(("user_error", str(error)))
                 channel.send(reply)

@@ -240,7 +240,7 @@ def evaluate(
 def _check_env(task: Task, config: TrainConfig, plan: Plan, events: EventDispatcher) -> None:
     """Report what a short check of the environment finds."""
     seeds = len(plan.seeds)
-    environments = seeds * environments_per_seed(seeds, config.evaluation_episodes)
+    environments = seeds * max(plan.num_envs, environments_per_seed(seeds, config.evaluation_episodes))
     for line in check_at_start(task, environments, one_per_process=(config.env_workers or 0) >= environments):
         events.on_message(line)
 

@@ -28,18 +28,18 @@ class StopTraining(Exception):
 
 @dataclass(frozen=True)
 class StepView:
-    """One agent step of all S seeds. The arrays are immutable copies.
+    """One vector step: an agent step in each of the K environments of all S seeds. The arrays are immutable copies.
 
     Attributes:
         env_steps: Simulator control steps per seed, this step included.
-        agent_steps: Decisions per seed, this step included.
+        agent_steps: Decisions per seed, in all of its environments, this step included.
         grad_steps: Critic updates per seed, this step included.
         seeds: Training seeds, S of them.
-        observation: [S, O] float32 next observations; the first one of a new episode where one ended.
-        action: [S, A] float32 actions taken, in [-1, 1].
-        reward: [S] float32 rewards, summed over the action repeat.
-        terminated: [S] bool, whether the episode ended in a state whose value is zero.
-        truncated: [S] bool, whether the episode ended on its time limit.
+        observation: [K, O] float32 next observations; the first one of a new episode where one ended.
+        action: [K, A] float32 actions taken, in [-1, 1].
+        reward: [K] float32 rewards, summed over the action repeat.
+        terminated: [K] bool, whether the episode ended in a state whose value is zero.
+        truncated: [K] bool, whether the episode ended on its time limit.
     """
 
     env_steps: int

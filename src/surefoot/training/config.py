@@ -109,6 +109,13 @@ class TrainConfig:
     task: str | Callable[[], Any]
     algorithm: Algorithm
     num_seeds: int = _setting(1, "Independent agents, trained together in this process.", unit="AGENTS", minimum=1)
+    num_envs: int = _setting(
+        1,
+        "Environments per seed, stepped together. All of their steps count as env steps, and the UTD is gradient "
+        "updates per transition.",
+        unit="ENVIRONMENTS",
+        minimum=1,
+    )
     seed: int = _setting(0, "First training seed; the agents use SEED, SEED + 1 and so on.", unit="SEED", minimum=0)
     env_steps: int = _setting(
         1_000_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 from typing import NamedTuple
 
 from surefoot.training.checkpointing.host_state import HostState
@@ -11,7 +12,7 @@ from surefoot.training.plan import Plan
 
 
 class Due(NamedTuple):
-    """What happens after an agent step, in this order."""
+    """What happens after a vector step, in this order."""
 
     log: bool
     diagnose: bool
@@ -29,13 +30,13 @@ class Counters:
         start_time: ``time.monotonic()`` at the start of this process's part of the run.
     """
 
-    def __init__(self, plan: Plan, utd: int, host: HostState, start_time: float) -> None:
+    def __init__(self, plan: Plan, utd: int | Fraction, host: HostState, start_time: float) -> None:
         self.plan, self.utd = plan, utd
         self._host, self._start_time = host, start_time
 
     @property
     def agent_steps(self) -> int:
-        """Decisions so far."""
+        """Decisions so far, in all environments of a seed."""
         return self._host.agent_steps
 
     @property
@@ -46,7 +47,12 @@ class Counters:
     @property
     def grad_steps(self) -> int:
         """Critic updates so far."""
-        return self.utd * max(0, self.agent_steps - self.plan.warmup_steps)
+        return self.plan.grad_steps(self.utd, self.agent_steps)
+
+    @property
+    def next_updates(self) -> int:
+        """Critic updates of the next vector step."""
+        return self.plan.grad_steps(self.utd, self.agent_steps + self.plan.num_envs) - self.grad_steps
 
     @property
     def wall_seconds(self) -> float:
@@ -59,7 +65,7 @@ class Counters:
         return self.agent_steps >= self.plan.agent_steps
 
     def due(self, before: int, config: TrainConfig) -> Due:
-        """Return what is due after the agent step that started at ``before`` env steps."""
+        """Return what is due after the vector step that started at ``before`` env steps."""
         now, last = self.env_steps, self.completed
 
         def crosses(interval: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from surefoot.streams import show
@@ -27,12 +28,13 @@ class RunStarted:
         precision: Precision of matrix products in updates.
         task_argument: Value of ``--task`` in commands about the run; None if they need none, empty if only Python can
             name the task.
+        num_envs: N, environments per seed.
     """
 
     path: Path
     task: str
     algorithm: str
-    utd: int
+    utd: int | Fraction
     seeds: tuple[int, ...]
     env_steps: int
     start_env_steps: int
@@ -41,6 +43,7 @@ class RunStarted:
     env_workers: int
     precision: str = "float32"
     task_argument: str | None = None
+    num_envs: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Progress:
         env_steps_per_second: Speed since the previous event.
         grad_steps_per_second: Speed since the previous event; 0 during the warm-up.
         seconds_left: Estimate from that speed; None during the warm-up, which is faster than training.
-        episode_returns: Return of each seed's last finished training episode; None before the first.
+        episode_returns: Return of each seed's last finished training episode, with several environments the mean of
+            theirs; None before the first.
     """
 
     env_steps: int
@@ -131,6 +135,8 @@ class Observer:
     def on_start(self, event: RunStarted) -> None:
         """A run starts or resumes."""
         seeds = f"{len(event.seeds)} seed{'s' * (len(event.seeds) > 1)}"
+        if event.num_envs > 1:
+            seeds += f" of {event.num_envs:,} environments"
         show(
             f"{event.task}, {event.algorithm}, UTD {event.utd}, {seeds}, env steps "
             f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {printable(event.path)}"

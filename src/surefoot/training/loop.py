@@ -1,8 +1,8 @@
 """The training loop: step, log, evaluate, checkpoint.
 
-One jitted call per agent step (two where environments and updates overlap); nothing in Python runs per gradient update.
-Between two agent steps, everything the rest of the run depends on is in ``PopulationState`` (device) and ``HostState``
-(host), and a checkpoint consists of these two.
+A vector step is one decision in each of the K environments: one jitted call (two where environments and updates
+overlap), and nothing in Python runs per gradient update. Between two vector steps, everything the rest of the run
+depends on is in ``PopulationState`` (device) and ``HostState`` (host), and a checkpoint consists of these two.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class TrainingLoop:
         config: Configuration of the run.
         plan: Its resolved numbers.
         task: Training task.
-        vector: S training environments.
+        vector: K training environments.
         evaluator: Evaluation environments.
         events: Receivers of events.
     """
@@ -83,7 +83,14 @@ class TrainingLoop:
             check_memory(plan, task, EnvSpec(task.observation_size, task.action_size))
         with contextlib.ExitStack() as opened:
             vector = opened.enter_context(
-                make_vector(task, plan.seeds, "train", action_repeat=plan.action_repeat, num_workers=config.env_workers)
+                make_vector(
+                    task,
+                    plan.slot_seeds,
+                    "train",
+                    action_repeat=plan.action_repeat,
+                    num_workers=config.env_workers,
+                    environments=plan.environments,
+                )
             )
             check_memory(plan, task, _spec_of(vector))
             evaluator = opened.enter_context(
@@ -121,9 +128,9 @@ class TrainingLoop:
         """Start at step 0, in a locked directory."""
         self._open_writer(directory)
         self._writer.clear()
-        observation = self._vector.reset([0] * len(self._plan.seeds))
+        observation = self._vector.reset([0] * self._vector.num_envs)
         self._state, action = self._initialize(observation)
-        self._set_host(HostState.start(observation, action))
+        self._set_host(HostState.start(observation, action, self._plan.num_envs))
         self._announce_start()
         self._evaluate()
         self._checkpoint()
@@ -134,13 +141,13 @@ class TrainingLoop:
         self._open_writer(directory)
         self._state, host = self._writer.restore(self._init, self._events.on_message)
         self._set_host(host)
-        abandoned = self._host.restore_episodes(self._vector, self._plan.seeds, self._events.on_message)
+        abandoned = self._host.restore_episodes(self._vector, self._plan.slot_names, self._events.on_message)
         if abandoned.any():
             self._state = self._population.start_episodes(self._state, self._host.observation, abandoned)
         self._announce_start()
 
     def _initialize(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
-        """Return the state before the first step, and first actions [S, A], for first observations [S, O]."""
+        """Return the state before the first step, and first actions [K, A], for first observations [K, O]."""
         state = self._init(observation)
         if self._warm_start is not None:
             for line in self._warm_start.messages:
@@ -151,7 +158,7 @@ class TrainingLoop:
 
     def _init(self, observation: np.ndarray | None = None) -> PopulationState:
         plan, frames = self._plan, replay_frames(self._plan, self._task)
-        return self._population.init(plan.seeds, plan.capacity, frames, observation)
+        return self._population.init(plan.seeds, plan.ring_capacity, frames, observation, plan.num_envs)
 
     def _set_host(self, host: HostState) -> None:
         self._host = host
@@ -172,6 +179,7 @@ class TrainingLoop:
             algorithm=self._config.algorithm.name,
             utd=self._config.algorithm.utd,
             seeds=self._plan.seeds,
+            num_envs=self._plan.num_envs,
             env_steps=self._plan.agent_steps * self._plan.action_repeat,
             start_env_steps=self._counters.env_steps,
             device=device_name(),
@@ -198,7 +206,7 @@ class TrainingLoop:
         ):
             while not (self._counters.completed or stop.received or self._events.stop):
                 before = self._counters.env_steps
-                self._agent_step()
+                self._vector_step()
                 self._announce_checkpoint()
                 due = self._counters.due(before, self._config)
                 if due.log:
@@ -210,32 +218,34 @@ class TrainingLoop:
                 if due.checkpoint:
                     self._checkpoint()
                 if progress_pace.seconds > _PROGRESS_SECONDS:
-                    self._events.on_progress(progress_pace.progress(self._host.last_return))
+                    self._events.on_progress(progress_pace.progress(self._host.last_returns))
             if self._writer.checkpoints.env_steps != self._counters.env_steps:
                 self._checkpoint()
             self._announce_checkpoint(wait=True)
             return self._finish()
 
-    def _agent_step(self) -> None:
+    def _vector_step(self) -> None:
         host, plan, population = self._host, self._plan, self._population
-        taken, grad_steps, learns = host.action, self._counters.grad_steps, host.agent_steps >= plan.warmup_steps
-        overlap = learns and self._config.overlap
+        taken, grad_steps, updates = host.action, self._counters.grad_steps, self._counters.next_updates
+        overlap = updates > 0 and self._config.overlap
         self._vector.step_async(taken)
-        if learns and self._next_reset == host.agent_steps + 1:
+        after = host.agent_steps + plan.num_envs
+        if self._next_reset is not None and self._next_reset <= after:
             self._state = population.reset_networks(self._state)
-            self._next_reset = plan.next_reset(self._config.algorithm, host.agent_steps + 1)
+            self._next_reset = plan.next_reset(self._config.algorithm, after)
         if overlap:
-            self._state = population.update(self._state, grad_steps)
+            self._state = population.update(self._state, grad_steps, updates)
         step = self._vector.step_wait()
         host.advance(step, in_warmup=host.agent_steps < plan.random_steps)
         self._state, action = population.train_step(
             self._state,
             _transition(taken, step),
             grad_steps,
-            num_updates=None if learns and not overlap else 0,
+            num_updates=0 if overlap else updates,
             uniform=host.agent_steps < plan.random_steps,
         )
-        host.action = self._divergence.zero_diverged(np.array(action), self._counters.env_steps)
+        by_seed = np.array(action).reshape(len(plan.seeds), -1)
+        host.action = self._divergence.zero_diverged(by_seed, self._counters.env_steps).reshape(taken.shape)
         self._events.on_step(lambda: StepView.make(self._counters, taken, step))
 
     def _log(self) -> None:

@@ -19,15 +19,21 @@ def check_memory(plan: Plan, task: Task, spec: EnvSpec) -> None:
     needed, free = replay_bytes(plan, task, spec), free_device_memory()
     if needed > free:
         raise UserError(
-            f"the replay buffers need {needed / 1e9:.1f} GB ({len(plan.seeds)} seeds x {plan.capacity:,} transitions), "
-            f"but {free / 1e9:.1f} GB are free on {device_name()}: lower --replay-capacity"
+            f"the replay buffers need {needed / 1e9:.1f} GB ({_count(plan)} x {plan.ring_capacity:,} transitions), but "
+            f"{free / 1e9:.1f} GB are free on {device_name()}: lower --replay-capacity"
             f"{' or --num-seeds' if len(plan.seeds) > 1 else ''}"
         )
 
 
+def _count(plan: Plan) -> str:
+    seeds = f"{len(plan.seeds)} seeds"
+    return seeds if plan.num_envs == 1 else f"{seeds} x {plan.num_envs:,} environments"
+
+
 def replay_bytes(plan: Plan, task: Task, spec: EnvSpec) -> int:
     """Return the bytes that the replay buffers of all seeds occupy."""
-    return len(plan.seeds) * replay.nbytes(spec, plan.capacity, replay_frames(plan, task))
+    buffers = len(plan.seeds) * plan.num_envs
+    return buffers * replay.nbytes(spec, plan.ring_capacity, replay_frames(plan, task))
 
 
 def replay_frames(plan: Plan, task: Task) -> int:
@@ -35,4 +41,4 @@ def replay_frames(plan: Plan, task: Task) -> int:
     # On DM Control only the time limit ends an episode, so the number of episodes is known.
     never_terminates = task.suite == "dmc" and task.horizon is not None
     shortest = task.horizon // plan.action_repeat if never_terminates and task.horizon else None
-    return replay.frame_capacity(plan.capacity, shortest) + plan.warm_start.sequences
+    return replay.frame_capacity(plan.ring_capacity, shortest) + plan.warm_start.sequences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from surefoot.algorithms import AdamW, Algorithm, CosineDecay, LinearDecay, ResetAt, ResetEvery, next_reset
 from surefoot.errors import UserError
@@ -22,7 +23,9 @@ class Plan:
         agent_steps: Agent steps per seed in the whole run.
         capacity: Replay transitions per seed.
         seeds: Training seeds, one per agent.
-        warmup_steps: Agent steps before the first update: the algorithm's warm-up less the initial transitions.
+        num_envs: N, environments per seed. A vector step is one agent step in each of them.
+        warmup_steps: Agent steps before the first update, in whole vector steps: the algorithm's warm-up less the
+            initial transitions.
         random_steps: Agent steps with uniform random actions: the warm-up, or 0 where trained networks are loaded.
         warm_start: Initial networks and transitions.
     """
@@ -32,9 +35,37 @@ class Plan:
     agent_steps: int
     capacity: int
     seeds: tuple[int, ...]
+    num_envs: int
     warmup_steps: int
     random_steps: int
     warm_start: WarmStartInfo
+
+    @property
+    def ring_capacity(self) -> int:
+        """Replay transitions per environment."""
+        return -(-self.capacity // self.num_envs)
+
+    @property
+    def environments(self) -> tuple[int | None, ...]:
+        """[K] numbers of the environments within their seed; None where a seed has one."""
+        return (tuple(range(self.num_envs)) if self.num_envs > 1 else (None,)) * len(self.seeds)
+
+    @property
+    def slot_seeds(self) -> tuple[int, ...]:
+        """[K] training seeds of the environments."""
+        return tuple(seed for seed in self.seeds for _ in range(self.num_envs))
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """[K] environments as messages name them."""
+        return tuple(
+            f"seed {seed}" if environment is None else f"seed {seed}, environment {environment}"
+            for seed, environment in zip(self.slot_seeds, self.environments, strict=True)
+        )
+
+    def grad_steps(self, utd: int | Fraction, agent_steps: int) -> int:
+        """Return the gradient updates that ``agent_steps`` agent steps make, those of the warm-up included."""
+        return math.floor(utd * max(0, agent_steps - self.warmup_steps))
 
     def next_reset(self, algorithm: Algorithm, after: int) -> int | None:
         """Return the first agent step after ``after`` with a reset before its updates; None if there is none."""
@@ -60,16 +91,19 @@ def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_
         warm_start: Initial networks and transitions.
 
     Raises:
-        UserError: The run would end before its warm-up does.
+        UserError: The run would end before its warm-up does, or a vector step would have neither a whole number of
+            updates nor one in a whole number of steps.
     """
-    algorithm = config.algorithm
+    algorithm, envs = config.algorithm, config.num_envs
+    check_update_ratio(algorithm.utd, envs)
     repeat = task.action_repeat if algorithm.action_repeat is None else algorithm.action_repeat
-    agent_steps = config.env_steps // repeat
-    warmup = max(0, algorithm.warmup_transitions - warm_start.transitions)
+    agent_steps = config.env_steps // repeat // envs * envs
+    warmup = -(-max(0, algorithm.warmup_transitions - warm_start.transitions) // envs) * envs
     if agent_steps <= warmup:
+        at = f"action repeat {repeat}" if envs == 1 else f"action repeat {repeat} with {envs} environments per seed"
         raise UserError(
             f"env_steps must be more than the warm-up of {warmup:,} transitions, which takes {warmup * repeat:,} env "
-            f"steps at action repeat {repeat}; got {config.env_steps:,}"
+            f"steps at {at}; got {config.env_steps:,}"
         )
     return Plan(
         action_repeat=repeat,
@@ -77,11 +111,36 @@ def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_
         agent_steps=agent_steps,
         capacity=config.replay_capacity or min(agent_steps + warm_start.transitions, MAX_TRANSITIONS),
         seeds=tuple(range(config.seed, config.seed + config.num_seeds)),
+        num_envs=envs,
         warmup_steps=warmup,
         # A loaded policy collects the transitions for the first updates itself: uniform actions would waste what it
         # has learned (arXiv 2412.07762, "warm-up").
         random_steps=0 if warm_start.init_from else warmup,
         warm_start=warm_start,
+    )
+
+
+def check_update_ratio(utd: int | Fraction, num_envs: int) -> None:
+    """Validate that a vector step has a whole number of updates, or that every k-th has one.
+
+    Args:
+        utd: Gradient updates per transition.
+        num_envs: N, transitions of a seed in a vector step.
+
+    Raises:
+        UserError: It has neither; the message names the nearest ratios that fit.
+    """
+    updates = Fraction(utd) * num_envs
+    if updates.denominator == 1 or updates.numerator == 1:
+        return
+    if updates > 1:
+        near = [Fraction(math.floor(updates)), Fraction(math.ceil(updates))]
+    else:
+        near = [Fraction(1, math.ceil(1 / updates)), Fraction(1, math.floor(1 / updates))]
+    environments = "one environment" if num_envs == 1 else f"{num_envs} environments"
+    raise UserError(
+        f"utd {utd} with {environments} per seed makes {updates} updates per vector step, expected a whole number or "
+        f"1/k: the nearest are utd {' and '.join(str(ratio / num_envs) for ratio in near)}"
     )
 
 
@@ -120,7 +179,7 @@ def slow_temperature(algorithm: Algorithm, plan: Plan) -> str | None:
     temperature = algorithm.temperature
     if temperature is None or plan.warm_start.init_from or temperature.initial <= LOW_TEMPERATURE:
         return None
-    updates_per_agent_step = algorithm.utd / algorithm.policy_delay
+    updates_per_agent_step = float(algorithm.utd) / algorithm.policy_delay
     needed = _agent_steps_to_move(temperature.optimizer, updates_per_agent_step, temperature.initial / LOW_TEMPERATURE)
     needed_steps = (plan.warmup_steps + math.ceil(needed)) * plan.action_repeat
     if needed_steps <= (env_steps := plan.agent_steps * plan.action_repeat):

@@ -1,10 +1,11 @@
-"""Training step of S seeds in one jitted call per agent step."""
+"""Training step of S seeds, each with N environments, in one jitted call per vector step."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from surefoot.replay import ReplayState
 from surefoot.training.metric_sums import MetricSums, add_metrics, zero_sums
 from surefoot.training.seed_axis import each_seed, expand_seed, num_seeds, over_seeds, squeeze_seed
 from surefoot.training.weight_norms import WeightNorms, weight_norms
-from surefoot.types import Array, Batch, EnvSpec, Transition
+from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
 
 _DIAGNOSIS_STREAM = 0x100C
 """Folded into a seed's key for measurements, which must not affect the random numbers of training."""
@@ -29,11 +30,14 @@ _CACHED_POPULATIONS = 8
 
 
 class PopulationState(NamedTuple):
-    """Everything on the device; every leaf has a leading axis S."""
+    """Everything on the device."""
 
     learner: LearnerState
+    """[S, ...]"""
     replay: ReplayState
+    """[K, ...]"""
     metrics: MetricSums
+    """[S]"""
 
 
 @functools.lru_cache(maxsize=_CACHED_POPULATIONS)
@@ -52,8 +56,8 @@ def get_population(algorithm: Algorithm, spec: EnvSpec, discount: float, precisi
 class Population:
     """Store, update and act for S >= 1 seeds of one learner, as functions of explicit state.
 
-    A population holds no state: seeds, buffer sizes and the number of seeds are arguments, so runs of equal shapes
-    share its compiled programs (see ``get_population``). Whatever drives training calls ``init``, then per agent step
+    A population holds no state: seeds, environments per seed and buffer sizes are arguments, so runs of equal shapes
+    share its compiled programs (see ``get_population``). Whatever drives training calls ``init``, then per vector step
     either ``train_step`` or ``store``, ``update`` and ``act``. Random numbers of a seed follow from its own seed alone.
 
     Args:
@@ -62,41 +66,49 @@ class Population:
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4))
+        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4, 5))
         self._store = jax.jit(self._store_transition, donate_argnums=0)
         self._start = jax.jit(self._start_episodes, donate_argnums=0)
         self._update = jax.jit(self._updates, static_argnums=4, donate_argnums=(0, 1))
         self._train_step = jax.jit(self._store_update_act, static_argnums=(3, 4), donate_argnums=0)
         self._act = jax.jit(self._draw_actions, static_argnums=2)
         self._act_deterministic = jax.jit(over_seeds(learner.act_deterministic))
-        self._reset = jax.jit(over_seeds(learner.reset), donate_argnums=0)
+        self._reset = jax.jit(self._reset_learners, donate_argnums=0)
         self._batch = jax.jit(self._diagnosis_batch)
         self._norms = jax.jit(over_seeds(functools.partial(weight_norms, learner)))
 
     # ---------------------------------------------------------------- start
 
     def init(
-        self, seeds: Sequence[int], capacity: int, frames: int, observation: np.ndarray | None = None
+        self,
+        seeds: Sequence[int],
+        capacity: int,
+        frames: int,
+        observation: np.ndarray | None = None,
+        num_envs: int = 1,
     ) -> PopulationState:
         """Return the state before the first step.
 
         Args:
             seeds: Training seeds, one per agent.
-            capacity: Replay transitions per seed.
-            frames: Replay frames per seed.
-            observation: [S, O] first observations to act on; None where ``start_episodes`` supplies them.
+            capacity: Replay transitions per environment.
+            frames: Replay frames per environment.
+            observation: [K, O] first observations to act on; None where ``start_episodes`` supplies them.
+            num_envs: N, environments per seed.
         """
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-        first = np.zeros((len(seeds), self.learner.spec.observation_size), np.float32)
-        return self._init(keys, first if observation is None else observation, capacity, frames, observation is None)
+        first = np.zeros((len(seeds) * num_envs, self.learner.spec.observation_size), np.float32)
+        return self._init(
+            keys, first if observation is None else observation, capacity, frames, num_envs, observation is None
+        )
 
     def start_episodes(self, state: PopulationState, observation: Array, starts: Array) -> PopulationState:
         """Start new episodes in place of unfinished ones.
 
         Args:
             state: Its buffers are donated.
-            observation: [S, O] first observations of the new episodes.
-            starts: [S] bool, the seeds concerned.
+            observation: [K, O] first observations of the new episodes.
+            starts: [K] bool, the environments concerned.
         """
         stored, moments = self._start(state.replay, state.learner, observation, starts)
         return state._replace(replay=stored, learner=state.learner._replace(observations=moments))
@@ -105,15 +117,15 @@ class Population:
         """Give every seed fresh networks, optimisers and temperature; the buffers stay. ``state`` is donated."""
         return state._replace(learner=self._reset(state.learner))
 
-    # ---------------------------------------------------------------- one agent step
+    # ---------------------------------------------------------------- one vector step
 
     def store(self, state: PopulationState, transition: Transition, continues: Array) -> PopulationState:
-        """Store a transition and update the running statistics.
+        """Store a transition of every environment and update the running statistics.
 
         Args:
             state: Its buffers are donated.
-            transition: [S, ...] outcome of the last actions.
-            continues: [S] bool, whether ``transition.observation`` will be acted on. Where it is False, the next
+            transition: [K, ...] outcome of the last actions.
+            continues: [K] bool, whether ``transition.observation`` will be acted on. Where it is False, the next
                 transition must be preceded by ``start_episodes``.
         """
         stored, observations, returns = self._store(state.replay, state.learner, transition, continues)
@@ -126,20 +138,21 @@ class Population:
         Args:
             state: Donated, except for its buffers, which must not be empty.
             grad_steps: Updates done before this call, shared by all seeds.
-            num_updates: Updates to do, by default the algorithm's UTD. Each new value compiles a new program.
+            num_updates: Updates to do, by default those of a vector step (``default_updates``). Each new value compiles
+                a new program.
         """
-        count = self.learner.algorithm.utd if num_updates is None else num_updates
+        count = self.default_updates(state) if num_updates is None else num_updates
         learner, metrics = self._update(state.learner, state.metrics, state.replay, np.int32(grad_steps), count)
         return state._replace(learner=learner, metrics=metrics)
 
     def act(
         self, state: PopulationState, observation: Array, uniform: bool = False
     ) -> tuple[PopulationState, jax.Array]:
-        """Return exploring actions [S, A] in [-1, 1] for observations [S, O], and the state with new keys and noise.
+        """Return exploring actions [K, A] in [-1, 1] for observations [K, O], and the state with new keys and noise.
 
         Args:
             state: Not donated.
-            observation: [S, O].
+            observation: [K, O].
             uniform: Draw the actions uniformly (warm-up) instead of from the policy.
         """
         key, noise, action = self._act(state.learner, observation, uniform)
@@ -158,16 +171,20 @@ class Population:
 
         Args:
             state: Donated.
-            transition: [S, ...] outcome of the last actions.
+            transition: [K, ...] outcome of the last actions.
             grad_steps: Updates done before this call, shared by all seeds.
-            num_updates: Updates to do, by default the algorithm's UTD; 0 for none.
+            num_updates: Updates to do, by default those of a vector step (``default_updates``); 0 for none.
             uniform: Draw the next actions uniformly (warm-up) instead of from the policy.
 
         Returns:
-            The new state, and actions [S, A] for ``transition.observation``.
+            The new state, and actions [K, A] for ``transition.observation``.
         """
-        count = self.learner.algorithm.utd if num_updates is None else num_updates
+        count = self.default_updates(state) if num_updates is None else num_updates
         return self._train_step(state, transition, np.int32(grad_steps), count, uniform)
+
+    def default_updates(self, state: PopulationState) -> int:
+        """Return the gradient updates of a vector step: UTD times N, or 1 where that is less."""
+        return max(1, math.floor(self.learner.algorithm.utd * _num_envs(state.learner, state.replay.oldest)))
 
     def act_deterministic(self, learner: LearnerState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
@@ -175,11 +192,12 @@ class Population:
 
     def compile(self, state: PopulationState, num_updates: int) -> None:
         """Compile ``start_episodes``, ``store``, ``update`` and both kinds of ``act``; ``state`` is not changed."""
-        seeds, spec = num_seeds(state.learner), self.learner.spec
-        observation, no = np.zeros((seeds, spec.observation_size), np.float32), np.zeros(seeds, bool)
+        environments, spec = state.replay.oldest.shape[0], self.learner.spec
+        observation = np.zeros((environments, spec.observation_size), np.float32)
+        no, one_each = np.zeros(environments, bool), observation[: num_seeds(state.learner), None]
         transition = Transition(
-            action=np.zeros((seeds, spec.action_size), np.float32),
-            reward=np.zeros(seeds, np.float32),
+            action=np.zeros((environments, spec.action_size), np.float32),
+            reward=np.zeros(environments, np.float32),
             next_observation=observation,
             terminated=no,
             observation=observation,
@@ -191,13 +209,13 @@ class Population:
             self._update.lower(state.learner, state.metrics, state.replay, np.int32(0), num_updates),
             self._act.lower(state.learner, observation, True),
             self._act.lower(state.learner, observation, False),
-            self._act_deterministic.lower(state.learner, observation[:, None]),
+            self._act_deterministic.lower(state.learner, one_each),
         ):
             program.compile()
 
     def lower_train_step(self, state: PopulationState, transition: Transition) -> jax.stages.Lowered:
-        """Lower ``train_step`` with the algorithm's UTD, to inspect its program."""
-        return self._train_step.lower(state, transition, np.int32(0), self.learner.algorithm.utd, False)
+        """Lower ``train_step`` with its default number of updates, to inspect its program."""
+        return self._train_step.lower(state, transition, np.int32(0), self.default_updates(state), False)
 
     # ---------------------------------------------------------------- measurements
 
@@ -218,37 +236,46 @@ class Population:
     # ---------------------------------------------------------------- traced, for all seeds
 
     def _initial_state(
-        self, keys: jax.Array, observation: jax.Array, capacity: int, frames: int, placeholder: bool
+        self, keys: jax.Array, observation: jax.Array, capacity: int, frames: int, num_envs: int, placeholder: bool
     ) -> PopulationState:
-        def init(key: jax.Array, observation: jax.Array) -> PopulationState:
-            learner, buffer = self.learner.init(key), replay.init(self.learner.spec, capacity, frames, observation)
-            return PopulationState(
-                learner if placeholder else self.learner.statistics.update_observations(learner, observation),
-                buffer,
-                zero_sums(),
-            )
+        def init(key: jax.Array, observation: jax.Array) -> tuple[LearnerState, MetricSums]:
+            learner = _with_environments(self.learner.init(key), num_envs)
+            if not placeholder:
+                learner = self.learner.statistics.update_observations(learner, observation)
+            return learner, zero_sums()
 
-        return over_seeds(init)(keys, observation)
+        learner, metrics = over_seeds(init)(keys, _by_seed(observation, len(keys)))
+        make = functools.partial(replay.init, self.learner.spec, capacity, frames)
+        return PopulationState(learner, over_seeds(make)(observation), metrics)
+
+    def _reset_learners(self, learner: LearnerState) -> LearnerState:
+        reset = over_seeds(self.learner.reset)(learner)
+        if (held := learner.held_noise) is None:
+            return reset
+        fresh = over_seeds(lambda new: _repeated(new, held.remaining.shape[1] if held.remaining.ndim > 1 else 1))
+        return reset._replace(held_noise=fresh(reset.held_noise))
 
     def _store_transition(
         self, stored: ReplayState, learner: LearnerState, transition: Transition, continues: Array
     ) -> tuple[ReplayState, Moments | None, ReturnMoments | None]:
         added = jax.vmap(replay.add)(stored, transition._replace(ended=transition.ended & continues))
-        updated = over_seeds(self.learner.statistics.update_returns)(learner, transition.reward, transition.ended)
-        observed = over_seeds(self._observe_if)(updated, transition.observation, continues)
+        own, continued = _by_seed((transition, continues), num_seeds(learner))
+        updated = over_seeds(self.learner.statistics.update_returns)(learner, own.reward, own.ended)
+        observed = over_seeds(self._observe_if)(updated, own.observation, continued)
         return added, observed, updated.returns
 
     def _start_episodes(
         self, stored: ReplayState, learner: LearnerState, observation: jax.Array, starts: jax.Array
     ) -> tuple[ReplayState, Moments | None]:
         started = jax.vmap(replay.start_episode)(stored, observation, starts)
-        return started, over_seeds(self._observe_if)(learner, observation, starts)
+        return started, over_seeds(self._observe_if)(learner, *_by_seed((observation, starts), num_seeds(learner)))
 
     def _store_update_act(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array, num_updates: int, uniform: bool
     ) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
-        learner, metrics = over_seeds(self.learner.statistics.update)(state.learner, transition), state.metrics
+        own, metrics = _by_seed(transition, num_seeds(state.learner)), state.metrics
+        learner = over_seeds(self.learner.statistics.update)(state.learner, own)
         if num_updates:
             learner, metrics = self._updates(learner, metrics, stored, grad_steps, num_updates)
         key, noise, action = self._draw_actions(learner, transition.observation, uniform)
@@ -260,8 +287,6 @@ class Population:
         """Scan ``num_updates`` gradient updates; a single seed's learner has no axis S within the scan."""
         algorithm, seeds = self.learner.algorithm, num_seeds(learner)
         split = each_seed(lambda key: jax.random.split(key, 3), seeds)
-        # Buffers keep their axis S, whatever the number of seeds: XLA would copy a squeezed ring in every call.
-        sample = jax.vmap(lambda buffer, key: replay.sample(buffer, key, algorithm.batch_size))
         step, accumulate = (each_seed(function, seeds, shared=1) for function in (self.learner.update, add_metrics))
 
         def update(
@@ -270,7 +295,9 @@ class Population:
             learner, sums = carry
             keys = split(learner.key)
             key, sample_key, update_key = keys[..., 0], keys[..., 1], keys[..., 2]
-            batch = squeeze_seed(sample(stored, sample_key[None] if seeds == 1 else sample_key))
+            # Buffers keep their axis K, whatever the number of seeds: XLA would copy a squeezed ring in every call.
+            sample_keys = sample_key[None] if seeds == 1 else sample_key
+            batch = squeeze_seed(replay.sample(stored, sample_keys, algorithm.batch_size))
             # The count is shared by all seeds, so the predicate has no seed axis and the branch stays a branch.
             policy_due = self.learner.is_policy_due(grad_steps + i)
             learner, critic, actor = step(learner._replace(key=key), batch, update_key, policy_due)
@@ -282,25 +309,64 @@ class Population:
     def _draw_actions(
         self, learner: LearnerState, observation: Array, uniform: bool
     ) -> tuple[jax.Array, HeldNoiseState | None, jax.Array]:
-        """Return new keys [S], the held noise [S] and actions [S, A]; nothing else of the learner changes."""
+        """Return new keys [S], the held noise [S] and actions [K, A]; nothing else of the learner changes."""
+        size = (self.learner.spec.action_size,)
+
+        def one(
+            learner: LearnerState, noise: HeldNoiseState | None, observation: Array, key: jax.Array
+        ) -> tuple[HeldNoiseState | None, jax.Array]:
+            if uniform:
+                return noise, jax.random.uniform(key, size, minval=-1.0, maxval=1.0)
+            learner = self.learner.advance_noise(learner._replace(held_noise=noise), key)
+            return learner.held_noise, self.learner.act(learner, observation, key)
 
         def draw(learner: LearnerState, observation: Array) -> tuple[jax.Array, HeldNoiseState | None, jax.Array]:
             key, action_key = jax.random.split(learner.key)
-            if uniform:
-                size = (self.learner.spec.action_size,)
-                return key, learner.held_noise, jax.random.uniform(action_key, size, minval=-1.0, maxval=1.0)
-            learner = self.learner.advance_noise(learner, action_key)
-            return key, learner.held_noise, self.learner.act(learner, observation, action_key)
+            if observation.ndim == 1:
+                return key, *one(learner, learner.held_noise, observation, action_key)
+            keys = jax.vmap(functools.partial(jax.random.fold_in, action_key))(jnp.arange(len(observation)))
+            return key, *jax.vmap(functools.partial(one, learner))(learner.held_noise, observation, keys)
 
-        return over_seeds(draw)(learner, observation)
+        key, noise, action = over_seeds(draw)(learner, _by_seed(observation, num_seeds(learner)))
+        return key, noise, action.reshape(-1, *size)
 
     def _diagnosis_batch(self, state: PopulationState) -> tuple[Batch, jax.Array]:
         keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, _DIAGNOSIS_STREAM)))(state.learner.key)
-        sample = jax.vmap(lambda buffer, key: replay.sample(buffer, key, self.learner.algorithm.batch_size))
-        return sample(state.replay, keys[:, 0]), keys[:, 1]
+        return replay.sample(state.replay, keys[:, 0], self.learner.algorithm.batch_size), keys[:, 1]
 
     # ---------------------------------------------------------------- traced, for one seed
 
     def _observe_if(self, learner: LearnerState, observation: Array, condition: Array) -> Moments | None:
-        updated = self.learner.statistics.update_observations(learner, observation)
-        return jax.tree.map(lambda old, new: jnp.where(condition, new, old), learner.observations, updated.observations)
+        """Return the observation statistics with an observation [O], or those [N, O], for which the condition holds."""
+
+        def one(moments: Moments, given: tuple[Array, Array]) -> tuple[Moments, None]:
+            updated = self.learner.statistics.update_observations(learner._replace(observations=moments), given[0])
+            return jax.tree.map(lambda old, new: jnp.where(given[1], new, old), moments, updated.observations), None
+
+        if learner.observations is None:
+            return None
+        given, scan = (observation, condition), observation.ndim > 1
+        return (jax.lax.scan(one, learner.observations, given) if scan else one(learner.observations, given))[0]
+
+
+def _num_envs(learner: LearnerState, environments: Any) -> int:
+    """Return N from arrays with leading axes S and K."""
+    return int(jax.tree.leaves(environments)[0].shape[0]) // num_seeds(learner)
+
+
+def _by_seed(tree: PyTree, seeds: int) -> PyTree:
+    """Turn a leading axis K into S and N; into S alone where every seed has one environment."""
+    return jax.tree.map(lambda leaf: leaf if len(leaf) == seeds else leaf.reshape(seeds, -1, *leaf.shape[1:]), tree)
+
+
+def _with_environments(learner: LearnerState, num_envs: int) -> LearnerState:
+    """Return one seed's fresh state with what exists for each of its environments."""
+    if learner.returns is not None:
+        running = _repeated(learner.returns.running_return, num_envs)
+        learner = learner._replace(returns=learner.returns._replace(running_return=running))
+    return learner._replace(held_noise=_repeated(learner.held_noise, num_envs))
+
+
+def _repeated(tree: PyTree, num_envs: int) -> PyTree:
+    """Return copies along a new leading axis N; the tree itself where N is 1."""
+    return tree if num_envs == 1 else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_envs, axis=0), tree)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -79,7 +80,7 @@ class RunWriter:
     def append_evaluation(self, counts: dict[str, Any], result: EvaluationResult) -> EvaluationDone:
         """Append one evaluation of all seeds, and return its event."""
         self._directory.check_lock()
-        counts = {"algorithm": self._config.algorithm.name, "utd": self._config.algorithm.utd, **counts}
+        counts = {"algorithm": self._config.algorithm.name, "utd": _column(self._config.algorithm.utd), **counts}
         self._logs["evaluations"].append(evaluation_rows(self._task, self._plan.seeds, counts, result))
         self._scores = result.scores(self._task).mean(axis=1).tolist()
         self.last_evaluation = EvaluationDone(
@@ -135,7 +136,8 @@ class RunWriter:
             _check_identity(loaded.meta["identity"], self._identity())
             require_same(EnvSpaces.from_data(loaded.meta.get("spaces")), self._vector.spaces, "it", self._task.name)
             host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
-            host.check(len(self._plan.seeds), self._vector.observation_size, self._vector.action_size)
+            sizes = self._vector.observation_size, self._vector.action_size
+            host.check(len(self._plan.seeds), self._plan.num_envs, *sizes)
             if host.agent_steps * self._plan.action_repeat != loaded.env_steps:
                 raise UserError("its counters are those of another step")
             state = self.checkpoints.restore(loaded, jax.eval_shape(init), host.observation)
@@ -169,6 +171,7 @@ class RunWriter:
             "task": self._task.name,
             "algorithm": to_data(self._config.algorithm),
             "seeds": list(self._plan.seeds),
+            "num_envs": self._plan.num_envs,
             "action_repeat": self._plan.action_repeat,
             "discount": self._plan.discount,
             "warm_start": self._plan.warm_start.to_data(),
@@ -184,6 +187,11 @@ class RunWriter:
             raise UserError(f"{where}: {error}") from error
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise UserError(f"{where} is inconsistent: {one_line(error)}") from error
+
+
+def _column(utd: int | Fraction) -> int | float:
+    """Return a UTD as tables hold it."""
+    return utd if isinstance(utd, int) else float(utd)
 
 
 def _shares(solved: np.ndarray | None) -> tuple[float, ...] | None:

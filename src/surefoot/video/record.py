@@ -255,4 +255,4 @@ def _failures_of(task: Task) -> Iterator[None]:
     try:
         yield
     except EnvironmentFailure as error:
-        raise RunFailure(f"{task.name}, seed {error.seed}: {error.detail}") from error
+        raise RunFailure(f"{task.name}, {error.where}: {error.detail}") from error

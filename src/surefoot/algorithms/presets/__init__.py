@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from typing import Any
 
 from surefoot.algorithms.config import Algorithm
@@ -90,7 +91,9 @@ def _described(value: Any) -> str:
     return one_line(value) if name is None else f"the function {name}: call it, {name}()"
 
 
-def get_preset(name: str, *, utd: int | None = None, learning_rate: float | None = None, **overrides: Any) -> Algorithm:
+def get_preset(
+    name: str, *, utd: int | Fraction | None = None, learning_rate: float | None = None, **overrides: Any
+) -> Algorithm:
     """Build a named algorithm with some fields replaced.
 
     Args:

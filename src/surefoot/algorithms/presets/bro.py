@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import QuantileHuber
 from surefoot.algorithms.parts import AdamW, OptimisticActor, ResetAt, Temperature
@@ -23,7 +25,7 @@ _RESETS = (15_001, 50_001, 250_001, 500_001, 750_001, 1_000_001, 1_500_001, 2_00
         "actor_optimizer temperature utd batch_size warmup_transitions discount action_repeat",
     ),
 )
-def bro(utd: int = 10) -> Algorithm:
+def bro(utd: int | Fraction = 10) -> Algorithm:
     """BRO; at UTD 2, its "fast" setting, it resets once.
 
     Args:

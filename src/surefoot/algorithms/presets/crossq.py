@@ -7,6 +7,8 @@ authors released with XQC.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.parts import AdamW, LinearDecay, Temperature, UnitNorm
 from surefoot.algorithms.policies import DeterministicPolicy, TanhGaussian
@@ -39,7 +41,7 @@ _CROSSQ_WN_SOURCES = (
     url=_URL,
     sources=_CROSSQ_SOURCES,
 )
-def crossq(utd: int = 1) -> Algorithm:
+def crossq(utd: int | Fraction = 1) -> Algorithm:
     """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network.
 
     Args:
@@ -67,7 +69,7 @@ def crossq(utd: int = 1) -> Algorithm:
     url=_URL,
     sources=_CROSSQ_WN_SOURCES,
 )
-def crossq_wn(utd: int = 5) -> Algorithm:
+def crossq_wn(utd: int | Fraction = 5) -> Algorithm:
     """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest.
 
     Its temperature takes 138,000 updates to fall from 1.0 to 0.01; shorter runs learn faster with ``crossq_wn_code``.
@@ -91,7 +93,7 @@ def crossq_wn(utd: int = 5) -> Algorithm:
     | cite("R", "critic_optimizer actor_optimizer temperature")
     | {"utd": "R: table 1 and 5, figures to 20"},
 )
-def crossq_wn_r(utd: int = 5) -> Algorithm:
+def crossq_wn_r(utd: int | Fraction = 5) -> Algorithm:
     """CrossQ + WN as in the revision: a higher learning rate and half the target entropy.
 
     Args:
@@ -114,7 +116,7 @@ def crossq_wn_r(utd: int = 5) -> Algorithm:
     | {"weight_constraint": "code, where the option that excludes the heads has no effect"}
     | cite("code: one step per policy update", "actor_optimizer.learning_rate temperature.optimizer.learning_rate"),
 )
-def crossq_wn_code(utd: int = 2) -> Algorithm:
+def crossq_wn_code(utd: int | Fraction = 2) -> Algorithm:
     """CrossQ + WN as its authors released it, in the configuration of that name in their XQC code.
 
     Its initial temperature is a hundredth of the papers', which lets it learn within tens of thousands of environment
@@ -161,7 +163,7 @@ def released_decay(policy_delay: int = 1) -> LinearDecay:
         "critic_optimizer.learning_rate actor_optimizer.learning_rate temperature.optimizer.learning_rate",
     ),
 )
-def crossq_2024(utd: int = 1, learning_rate: float = 8e-4) -> Algorithm:
+def crossq_2024(utd: int | Fraction = 1, learning_rate: float = 8e-4) -> Algorithm:
     """CrossQ as first published (Bhatt et al. 2024): no target network, batch renormalisation, a wide critic.
 
     Args:
@@ -199,7 +201,7 @@ def crossq_2024(utd: int = 1, learning_rate: float = 8e-4) -> Algorithm:
         "temperature": "none: a deterministic policy has no entropy",
     },
 )
-def td3_wn(utd: int = 5) -> Algorithm:
+def td3_wn(utd: int | Fraction = 5) -> Algorithm:
     """CrossQ + WN's networks on TD3 (Fujimoto et al. 2018): a deterministic policy with smoothed targets.
 
     The revision shows that batch and weight normalisation carry over to TD3, without values. As in CrossQ + WN, the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy
@@ -41,7 +42,7 @@ _TARGET_STD = 0.15
         "critic_optimizer.learning_rate actor_optimizer.learning_rate temperature.optimizer.learning_rate",
     ),
 )
-def flashsac(utd: int = 1) -> Algorithm:
+def flashsac(utd: int | Fraction = 1) -> Algorithm:
     """FlashSAC as its authors run it with one simulator on a CPU.
 
     Every array that has a direction has a fixed norm, so that the learning rate alone sets how fast directions change;

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -42,7 +43,7 @@ class PresetInfo:
     sources: Mapping[str, str]
 
     @property
-    def utd(self) -> int:
+    def utd(self) -> int | Fraction:
         """Default number of gradient updates per agent step."""
         return self.build().utd
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import SquaredError
 from surefoot.algorithms.parts import AdamW, ResetEvery, Temperature
@@ -28,7 +31,7 @@ _REDQ_DEVIATIONS = {
     sources=cite("T1", _SAC_FIELDS)
     | {"actor.init": "not stated: orthogonal, as in CrossQ's family", "critic.init": "not stated: as the actor's"},
 )
-def sac(utd: int = 1) -> Algorithm:
+def sac(utd: int | Fraction = 1) -> Algorithm:
     """SAC as in Table 1 of arXiv 2502.07523v1 (T1); the algorithm is Haarnoja et al., arXiv 1812.05905.
 
     Args:
@@ -58,7 +61,7 @@ def sac(utd: int = 1) -> Algorithm:
     )
     | {"resets": "the script of the published curves (rl_with_resets), for UTD 32"},
 )
-def sr_sac(utd: int = 32) -> Algorithm:
+def sr_sac(utd: int | Fraction = 32) -> Algorithm:
     """SAC with a high replay ratio and full resets (D'Oro et al. 2023), following its authors' code.
 
     Resets fall on multiples of 80,000 environment steps from the start of the run, as in the script of the published
@@ -85,7 +88,7 @@ def sr_sac(utd: int = 32) -> Algorithm:
     | {"policy_delay": "equal to the UTD: REDQ, arXiv 2101.05982, algorithm 1"}
     | _REDQ_DEVIATIONS,
 )
-def redq(utd: int = 20) -> Algorithm:
+def redq(utd: int | Fraction = 20) -> Algorithm:
     """Randomised ensembled double Q-learning (Chen et al. 2021): the target is the minimum of a random two of ten.
 
     The policy is updated once per agent step, after its last critic update (algorithm 1 of the paper).
@@ -93,7 +96,8 @@ def redq(utd: int = 20) -> Algorithm:
     Args:
         utd: Gradient updates per agent step, and the policy delay.
     """
-    return sac(utd).replace(
+    base = sac(utd)
+    return base.replace(
         num_critics=10,
         policy=TanhGaussian(LogStdRange(low=-20.0)),
         target_reduction=RandomSubsetMin(size=2),
@@ -102,7 +106,7 @@ def redq(utd: int = 20) -> Algorithm:
         temperature=Temperature(
             initial=1.0, target_entropy=-1.0, loss="log-alpha", optimizer=AdamW(learning_rate=3e-4)
         ),
-        policy_delay=utd,
+        policy_delay=math.ceil(base.utd),
         warmup_transitions=5_000,
     )
 
@@ -115,7 +119,7 @@ def redq(utd: int = 20) -> Algorithm:
     | {"policy_delay": "equal to the UTD: DroQ, arXiv 2110.02034, and its code"}
     | _REDQ_DEVIATIONS,
 )
-def droq(utd: int = 20) -> Algorithm:
+def droq(utd: int | Fraction = 20) -> Algorithm:
     """Dropout Q-functions (Hiraoka et al. 2022): two critics with dropout and layer normalisation.
 
     The policy is updated once per agent step, as in REDQ.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import SquaredError
 from surefoot.algorithms.parts import AdamW, ObservationNorm, Temperature
@@ -20,7 +22,7 @@ from surefoot.networks import LogStdRange, SimBaNet
         "temperature update_order utd batch_size warmup_transitions",
     ),
 )
-def simba(utd: int = 2) -> Algorithm:
+def simba(utd: int | Fraction = 2) -> Algorithm:
     """SimBa with SAC and one critic, as its authors run it on DM Control and MyoSuite.
 
     On suites with early termination they use two critics and their minimum: ``simba().replace(num_critics=2)``.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy
 from surefoot.algorithms.parts import AdamW, ReturnScaling, Temperature, UnitNorm
@@ -26,7 +28,7 @@ from surefoot.networks import MLP, BatchNorm
     )
     | {"actor_statistics": "XQC's code"},
 )
-def xqc(utd: int = 2) -> Algorithm:
+def xqc(utd: int | Fraction = 2) -> Algorithm:
     """XQC: deep batch-normalised networks, unit norm everywhere, a categorical critic on scaled rewards.
 
     Args:

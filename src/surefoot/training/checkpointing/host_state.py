@@ -23,7 +23,7 @@ class FinishedEpisodes(NamedTuple):
     """Training episodes finished in an interval.
 
     Attributes:
-        episodes: [S] numbers of episodes.
+        episodes: [S] numbers of episodes, in all environments of a seed.
         returns: [S] sums of their returns.
         solved: [S] numbers of those solved at their last step; None if no success is reported.
     """
@@ -35,22 +35,22 @@ class FinishedEpisodes(NamedTuple):
 
 @dataclass
 class HostState:
-    """State of S seeds between two agent steps, complete together with ``PopulationState``.
+    """State of S seeds and their K environments between two vector steps, complete together with ``PopulationState``.
 
     Attributes:
-        observation: [S, O] observations to act on.
-        action: [S, A] actions chosen for them, not yet taken.
-        episode: [S] numbers of the current episodes.
-        episode_actions: Actions taken in the current episode, per seed; with the episode's seed they determine the
-            state of the environment.
-        episode_return: [S] sums of rewards in the current episode so far.
-        last_return: [S] returns of the last finished training episode, NaN before the first.
-        interval_return, interval_episodes: [S] sums of returns and numbers of episodes finished since the last row of
+        observation: [K, O] observations to act on.
+        action: [K, A] actions chosen for them, not yet taken.
+        episode: [K] numbers of the current episodes.
+        episode_actions: Actions taken in the current episode, per environment; with the episode's seed they determine
+            the environment's state.
+        episode_return: [K] sums of rewards in the current episode so far.
+        last_return: [K] returns of the last finished training episode, NaN before the first.
+        interval_return, interval_episodes: [K] sums of returns and numbers of episodes finished since the last row of
             the training log.
-        interval_solved: [S] numbers of those episodes that were solved at their last step.
+        interval_solved: [K] numbers of those episodes that were solved at their last step.
         diverged: [S] whether a seed has diverged.
         random_return, random_episodes: Sum of returns and number of episodes finished within the warm-up, all seeds.
-        agent_steps: Decisions per seed so far.
+        agent_steps: Decisions per seed so far, in all of its environments.
         wall_seconds: Seconds spent by earlier processes of the run.
         has_success: Whether an environment has reported success or its absence so far, in training or evaluation.
     """
@@ -72,34 +72,40 @@ class HostState:
     has_success: bool = False
 
     @classmethod
-    def start(cls, observation: np.ndarray, action: np.ndarray) -> Self:
-        """Return the state before the first step, at the start of every seed's episode 0."""
-        seeds = len(observation)
+    def start(cls, observation: np.ndarray, action: np.ndarray, num_envs: int = 1) -> Self:
+        """Return the state before the first step, at the start of every environment's episode 0.
+
+        Args:
+            observation: [K, O] observations to act on.
+            action: [K, A] actions chosen for them.
+            num_envs: N, environments per seed.
+        """
+        slots = len(observation)
         return cls(
             observation=observation,
             action=action,
-            episode=np.zeros(seeds, np.int64),
-            episode_actions=[[] for _ in range(seeds)],
-            episode_return=np.zeros(seeds),
-            last_return=np.full(seeds, np.nan),
-            interval_return=np.zeros(seeds),
-            interval_episodes=np.zeros(seeds, np.int64),
-            interval_solved=np.zeros(seeds, np.int64),
-            diverged=np.zeros(seeds, bool),
+            episode=np.zeros(slots, np.int64),
+            episode_actions=[[] for _ in range(slots)],
+            episode_return=np.zeros(slots),
+            last_return=np.full(slots, np.nan),
+            interval_return=np.zeros(slots),
+            interval_episodes=np.zeros(slots, np.int64),
+            interval_solved=np.zeros(slots, np.int64),
+            diverged=np.zeros(slots // num_envs, bool),
         )
 
     def advance(self, step: VectorStep, in_warmup: bool) -> None:
         """Update the counters with the outcome of ``self.action``."""
-        self.agent_steps += 1
+        self.agent_steps += len(self.action) // len(self.diverged)
         self.observation = step.observation
         self.episode_return += step.reward
         self.has_success = self.has_success or bool(step.reports_success.any())
         ended = step.ended
-        for seed, actions in enumerate(self.episode_actions):
-            if ended[seed]:
+        for slot, actions in enumerate(self.episode_actions):
+            if ended[slot]:
                 actions.clear()
             else:
-                actions.append(self.action[seed])
+                actions.append(self.action[slot])
         if ended.any():
             self.last_return[ended] = self.episode_return[ended]
             self.interval_return[ended] += self.episode_return[ended]
@@ -113,23 +119,24 @@ class HostState:
 
     def take_interval(self) -> FinishedEpisodes:
         """Return the sums since the last row of the training log and set them to zero."""
-        taken = FinishedEpisodes(
-            self.interval_episodes, self.interval_return, self.interval_solved if self.has_success else None
+        episodes, returns, solved = (
+            array.reshape(len(self.diverged), -1).sum(axis=1)
+            for array in (self.interval_episodes, self.interval_return, self.interval_solved)
         )
-        self.interval_return, self.interval_episodes = np.zeros_like(taken.returns), np.zeros_like(taken.episodes)
-        self.interval_solved = np.zeros_like(self.interval_solved)
-        return taken
+        for array in (self.interval_episodes, self.interval_return, self.interval_solved):
+            array[:] = 0
+        return FinishedEpisodes(episodes, returns, solved if self.has_success else None)
 
-    def restore_episodes(self, vector: VectorEnv, seeds: Sequence[int], message: Callable[[str], None]) -> np.ndarray:
+    def restore_episodes(self, vector: VectorEnv, names: Sequence[str], message: Callable[[str], None]) -> np.ndarray:
         """Restore the environments by replaying the actions since each reset.
 
         Args:
-            vector: S environments.
-            seeds: Training seeds, for messages.
-            message: Called with one line for each seed whose environment could not be restored.
+            vector: K environments.
+            names: Their seeds and numbers, for messages.
+            message: Called with one line for each environment that could not be restored.
 
         Returns:
-            [S] bool, the seeds whose episode could not be restored and that start a new one.
+            [K] bool, the environments whose episode could not be restored and that start a new one.
         """
         actions = [
             np.array(taken, np.float32).reshape(len(taken), vector.action_size) for taken in self.episode_actions
@@ -139,8 +146,8 @@ class HostState:
             return abandoned
         for i in np.flatnonzero(abandoned):
             message(
-                f"seed {seeds[int(i)]}: replaying its actions did not restore the environment, so a new episode "
-                "starts; the run differs from an uninterrupted one from here on"
+                f"{names[int(i)]}: replaying its actions did not restore the environment, so a new episode starts; the "
+                "run differs from an uninterrupted one from here on"
             )
         self._abandon(abandoned)
         actions = [taken[:0] if dropped else taken for taken, dropped in zip(actions, abandoned, strict=True)]
@@ -148,7 +155,7 @@ class HostState:
         return abandoned
 
     def _abandon(self, abandoned: np.ndarray) -> None:
-        """Start the next episode for the seeds in ``abandoned`` [S], without counting the unfinished one."""
+        """Start the next episode of the environments in ``abandoned`` [K], without counting the unfinished one."""
         self.episode += abandoned
         self.episode_return[abandoned] = 0.0
         for i in np.flatnonzero(abandoned):
@@ -160,7 +167,7 @@ class HostState:
         return self.random_return / self.random_episodes if self.random_episodes else math.nan
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return copies of all arrays; the actions of all seeds are concatenated."""
+        """Return copies of all arrays; the actions of all environments are concatenated."""
         lengths = np.array([len(actions) for actions in self.episode_actions], np.int64)
         taken = [action for actions in self.episode_actions for action in actions]
         flat = np.array(taken, np.float32).reshape(len(taken), self.action.shape[1])
@@ -187,21 +194,30 @@ class HostState:
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"the loop state is inconsistent: {error}") from error
 
-    def check(self, seeds: int, observation_size: int, action_size: int) -> None:
+    @property
+    def last_returns(self) -> np.ndarray:
+        """[S] mean of each seed's environments' last finished training episodes, NaN before the first."""
+        by_seed = self.last_return.reshape(len(self.diverged), -1)
+        finished = ~np.isnan(by_seed)
+        with np.errstate(invalid="ignore"):  # 0 / 0 before the first episode
+            return np.where(finished, by_seed, 0.0).sum(axis=1) / finished.sum(axis=1)
+
+    def check(self, seeds: int, num_envs: int, observation_size: int, action_size: int) -> None:
         """Validate shapes and types of a restored state.
 
         Raises:
             UserError: An array or counter has another shape or type.
         """
+        slots = seeds * num_envs
         like = HostState.start(
-            np.zeros((seeds, observation_size), np.float32), np.zeros((seeds, action_size), np.float32)
+            np.zeros((slots, observation_size), np.float32), np.zeros((slots, action_size), np.float32), num_envs
         )
         for name, expected in vars(like).items():
             found = getattr(self, name)
             if isinstance(expected, np.ndarray):
                 fits = found.shape == expected.shape and found.dtype == expected.dtype
             elif isinstance(expected, list):
-                fits = len(found) == seeds and all(
+                fits = len(found) == slots and all(
                     np.shape(action) == (action_size,) for part in found for action in part
                 )
             else:

@@ -30,14 +30,14 @@ class ReplayMark(NamedTuple):
 
     transitions: int
     frames: tuple[int, ...]
-    """Per seed, since episodes of different seeds end at different times."""
+    """Per buffer, since episodes of different environments end at different times."""
 
 
 NOTHING = ReplayMark(0, ())
 
 
 def replay_mark(replay: ReplayState) -> ReplayMark:
-    """Return the amount of data that has entered the buffers [S]."""
+    """Return the amount of data that has entered the buffers [K]."""
     return ReplayMark(int(replay.num_transitions[0]), tuple(np.asarray(replay.num_frames).tolist()))
 
 
@@ -47,16 +47,16 @@ def segment_mark(segment: Mapping[str, np.ndarray]) -> ReplayMark:
 
 
 def oldest_transition(replay: ReplayState) -> int:
-    """Return the smallest number of a transition that any seed still holds."""
+    """Return the smallest number of a transition that any buffer still holds."""
     return int(np.min(np.asarray(replay.oldest)))
 
 
 def replay_since(replay: ReplayState, mark: ReplayMark) -> dict[str, np.ndarray]:
-    """Return a segment: the transitions and frames that entered the buffers [S] after ``mark`` and are still there.
+    """Return a segment: the transitions and frames that entered the buffers [K] after ``mark`` and are still there.
 
-    Arrays: transition numbers start and stop [], with n = stop - start; actions [S, n, A], rewards [S, n], terminated
-    [S, n], frame_of [S, n]; frames [sum of frame_count, O], one seed after the other, first_frame [S] and frame_count
-    [S].
+    Arrays: transition numbers start and stop [], with n = stop - start; actions [K, n, A], rewards [K, n], terminated
+    [K, n], frame_of [K, n]; frames [sum of frame_count, O], one buffer after the other, first_frame [K] and frame_count
+    [K].
     """
     return ReplayCopy(replay, mark).to_arrays()
 
@@ -66,7 +66,7 @@ class ReplayCopy:
 
     def __init__(self, replay: ReplayState, mark: ReplayMark) -> None:
         now = replay_mark(replay)
-        seeds, ring = range(len(now.frames)), replay.frames.shape[1]
+        buffers, ring = range(len(now.frames)), replay.frames.shape[1]
         start = max(mark.transitions, oldest_transition(replay))
         first = np.maximum(np.array(mark.frames or [0] * len(now.frames)), np.array(now.frames) - ring)
         self._numbers = {
@@ -79,9 +79,11 @@ class ReplayCopy:
         rings = {name: getattr(replay, name) for name in ("actions", "rewards", "terminated", "frame_of")}
         frames = {"frames": replay.frames}
         entry = sum(leaf.nbytes // (leaf.shape[0] * leaf.shape[1]) for leaf in (*rings.values(), replay.frames))
-        stays = entry * len(seeds) * len(positions) <= _MAX_BYTES_ON_DEVICE
-        self._transitions = [_Piece(rings, seed, positions, stays) for seed in seeds]
-        self._frames = [_Piece(frames, seed, np.arange(first[seed], now.frames[seed]) % ring, stays) for seed in seeds]
+        stays = entry * len(buffers) * len(positions) <= _MAX_BYTES_ON_DEVICE
+        self._transitions = [_Piece(rings, buffer, positions, stays) for buffer in buffers]
+        self._frames = [
+            _Piece(frames, buffer, np.arange(first[buffer], now.frames[buffer]) % ring, stays) for buffer in buffers
+        ]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Move the segment to the host; may be called once."""
@@ -91,7 +93,7 @@ class ReplayCopy:
 
 
 class ReplayRings:
-    """Buffers [S] rebuilt from the log.
+    """Buffers [K] rebuilt from the log.
 
     Args:
         like: Buffers of the same shapes, or the shapes; their capacity may exceed that of the saved buffers.
@@ -114,17 +116,17 @@ class ReplayRings:
         for name in ("actions", "rewards", "terminated", "frame_of"):
             rings[name][:, positions] = segment[name]
         start = 0
-        for seed, (first, count) in enumerate(zip(segment["first_frame"], segment["frame_count"], strict=True)):
+        for buffer, (first, count) in enumerate(zip(segment["first_frame"], segment["frame_count"], strict=True)):
             positions = np.arange(first, first + count) % rings["frames"].shape[1]
-            rings["frames"][seed, positions] = segment["frames"][start : start + count]
+            rings["frames"][buffer, positions] = segment["frames"][start : start + count]
             start += count
 
     def finish(self, counters: Mapping[str, np.ndarray], observation: np.ndarray) -> ReplayState:
         """Return the buffers on the device and free the rings.
 
         Args:
-            counters: Arrays num_frames, num_transitions and oldest, each [S].
-            observation: [S, O] observations to act on, the newest frames; segments lack them before the first
+            counters: Arrays num_frames, num_transitions and oldest, each [K].
+            observation: [K, O] observations to act on, the newest frames; segments lack them before the first
                 transition.
 
         Raises:
@@ -149,10 +151,10 @@ def _check_segment(segment: Mapping[str, np.ndarray], rings: Mapping[str, np.nda
     names = {"stop", "first_frame", "frame_count", *rings}
     if missing := sorted(names - segment.keys()):
         raise UserError(f"a replay segment has no array {missing[0]!r}")
-    seeds, length = len(rings["rewards"]), segment["rewards"].shape[-1] if segment["rewards"].ndim else 0
+    buffers, length = len(rings["rewards"]), segment["rewards"].shape[-1] if segment["rewards"].ndim else 0
     num_frames = len(segment["frames"]) if segment["frames"].ndim else 0
-    whole = {"stop": (), "first_frame": (seeds,), "frame_count": (seeds,)}
-    shapes = {name: (seeds, length, *ring.shape[2:]) for name, ring in rings.items()} | whole
+    whole = {"stop": (), "first_frame": (buffers,), "frame_count": (buffers,)}
+    shapes = {name: (buffers, length, *ring.shape[2:]) for name, ring in rings.items()} | whole
     shapes["frames"] = (num_frames, *rings["frames"].shape[2:])
     for name, shape in shapes.items():
         found = segment[name]
@@ -171,14 +173,14 @@ def _check_segment(segment: Mapping[str, np.ndarray], rings: Mapping[str, np.nda
 
 
 @jax.jit
-def _gather(rings: dict[str, jax.Array], seed: jax.Array, positions: jax.Array) -> dict[str, jax.Array]:
-    return {name: ring[seed, positions] for name, ring in rings.items()}
+def _gather(rings: dict[str, jax.Array], buffer: jax.Array, positions: jax.Array) -> dict[str, jax.Array]:
+    return {name: ring[buffer, positions] for name, ring in rings.items()}
 
 
 class _Piece:
-    """Copy of ``ring[seed, positions]`` of each ring on the device, made without copying whole rings."""
+    """Copy of ``ring[buffer, positions]`` of each ring on the device, made without copying whole rings."""
 
-    def __init__(self, rings: dict[str, jax.Array], seed: int, positions: np.ndarray, stays: bool) -> None:
+    def __init__(self, rings: dict[str, jax.Array], buffer: int, positions: np.ndarray, stays: bool) -> None:
         self._empty = {name: np.zeros((0, *ring.shape[2:]), ring.dtype) for name, ring in rings.items()}
         self._parts: list[tuple[dict[str, Any], int]] = []
         many, few = _CHUNKS
@@ -187,7 +189,7 @@ class _Piece:
             wanted = positions[start : start + chunk]
             padded = np.zeros(chunk, np.int32)
             padded[: len(wanted)] = wanted
-            part: dict[str, Any] = _gather(rings, np.int32(seed), padded)
+            part: dict[str, Any] = _gather(rings, np.int32(buffer), padded)
             self._parts.append((part if stays else jax.tree.map(np.asarray, part), len(wanted)))
 
     def take(self) -> dict[str, np.ndarray]:

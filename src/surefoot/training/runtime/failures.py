@@ -20,7 +20,7 @@ def explain_start_failures(task: Task, events: EventDispatcher) -> Iterator[None
     except EnvironmentFailure as error:
         if error is events.raised:
             raise  # Raised by a callback: it reaches the caller unchanged.
-        raise RunFailure(f"{task.name}, seed {error.seed}, at the start: {error.detail}") from error
+        raise RunFailure(f"{task.name}, {error.where}, at the start: {error.detail}") from error
 
 
 @contextlib.contextmanager
@@ -40,13 +40,13 @@ def explain_step_failures(
     except RunFailure as error:
         if error is events.raised:
             raise
-        seed, detail = "", str(error)
+        where, detail = "", str(error)
         if isinstance(error, EnvironmentFailure):
-            seed, detail = f", seed {error.seed}", error.detail
+            where, detail = f", {error.where}", error.detail
         # A task that is code must be given again: see tasks.get_run_task.
         again = f"surefoot resume {shell_path(path)}"
         if (argument := task.command_argument) is not None:
             again = f"{again} --task {shell_command(argument)}" if argument else "surefoot.resume(path, task=...)"
         raise RunFailure(
-            f"{task.name}{seed}, env step {env_steps():,}: {detail}; the last checkpoint is intact ({again})"
+            f"{task.name}{where}, env step {env_steps():,}: {detail}; the last checkpoint is intact ({again})"
         ) from error

@@ -42,13 +42,13 @@ class Pace:
         rate = (agent_steps - self._start_agent_steps) * len(plan.seeds) / max(self.seconds, 1e-9)
         training = self._start_agent_steps >= plan.warmup_steps
         self._start_time, self._start_agent_steps = time.monotonic(), agent_steps
-        return Speeds(rate * plan.action_repeat, rate * self._counters.utd if training else 0.0)
+        return Speeds(rate * plan.action_repeat, rate * float(self._counters.utd) if training else 0.0)
 
     def progress(self, last_return: np.ndarray) -> Progress:
         """End a lap and return the run's progress.
 
         Args:
-            last_return: [S] return of the last finished training episode, NaN before the first.
+            last_return: [S] return of the last finished training episodes, NaN before the first.
         """
         speeds, counters, plan = self.lap(), self._counters, self._counters.plan
         left = (plan.agent_steps * plan.action_repeat - counters.env_steps) * len(plan.seeds)

@@ -81,9 +81,16 @@ class Dataset:
         follows[1:] = same & ~(self.terminated | self.truncated)[:-1]
         return follows
 
-    def sequences(self) -> int:
-        """Return the number of unbroken sequences of transitions."""
-        return int((~self._follows()).sum())
+    def sequences(self, num_envs: int = 1) -> int:
+        """Return the number of unbroken sequences of transitions, for the environment with the most.
+
+        Args:
+            num_envs: Environments to which the transitions are dealt out in equal parts; see ``Experience.dealt``.
+        """
+        starts = ~self._follows()
+        parts = starts[len(starts) % num_envs :].reshape(num_envs, -1)
+        parts[:, :1] = True
+        return int(parts.sum(axis=1).max())
 
     def action_difference(self, spaces: EnvSpaces) -> str | None:
         """Return one line with the first difference between the actions as recorded and an environment's, or None.

@@ -19,8 +19,8 @@ class WarmStartInfo:
         init_replay: Whether its newest transitions are used too.
         prefill: File, folder or dataset id of recorded transitions.
         prefill_sha256: Digest of that data.
-        transitions: Transitions in each seed's replay buffer before the first step.
-        sequences: Unbroken sequences of those transitions, for the seed with the most.
+        transitions: Transitions in each seed's replay buffers before the first step.
+        sequences: Unbroken sequences of those transitions, for the buffer with the most.
     """
 
     init_from: str | None = None

@@ -36,7 +36,7 @@ class SourceRun:
         action_repeat: Env steps per agent step.
         spaces: Observations and actions of its environment.
         env_steps: Env steps of the checkpoint.
-        held: Number of transitions that all seeds still hold.
+        held: Number of transitions that every environment's replay buffer still holds.
         skipped: One line for each newer checkpoint that could not be used.
     """
 
@@ -171,12 +171,13 @@ class SourceRun:
         return f"{self.path} was trained on {self.task} with {what} {mine_text}; {task} has {theirs_text}"
 
     def experience(self, most: int) -> Experience:
-        """Return the newest transitions that every seed still holds, at most ``most``.
+        """Return the newest transitions that every environment's replay buffer still holds, at most ``most`` per seed.
 
         Raises:
             UserError: The replay log is damaged.
         """
         directory = RunDirectory.open(self.path)
+        most = max(1, most * len(self.seeds) // max(1, len(self._oldest)))
         try:
             return newest([directory.checkpoints.read_segment(path) for path in self._segments], self._oldest, most)
         except (KeyError, IndexError, ValueError) as error:
@@ -188,8 +189,8 @@ def transferred(learner: LearnerState) -> LearnerState:
 
     Transferred are the networks with their batch statistics, the target critic, the running statistics of observations
     and rewards, and the temperature, since the critic's values contain the entropy bonus at that temperature. The
-    optimisers, whose moments and step counts belong to another run's gradients and schedule, the random key and the
-    held exploration noise are fresh.
+    optimisers, whose moments and step counts belong to another run's gradients and schedule, the random key, the held
+    exploration noise and the returns of unfinished episodes are fresh.
     """
     return learner._replace(
         actor=learner.actor._replace(opt_state=None),
@@ -198,6 +199,7 @@ def transferred(learner: LearnerState) -> LearnerState:
         key=None,  # type: ignore[arg-type]
         optimist=_with_optimizers(learner.optimist, None, None),
         held_noise=None,
+        returns=learner.returns and learner.returns._replace(running_return=None),  # type: ignore[arg-type]
     )
 
 
@@ -211,7 +213,9 @@ def with_transferred(learner: LearnerState, source: LearnerState) -> LearnerStat
         optimist=learner.optimist
         and _with_optimizers(source.optimist, learner.optimist.opt_state, learner.optimist.weights_opt_state),
         observations=source.observations,
-        returns=source.returns,
+        returns=source.returns
+        and learner.returns
+        and source.returns._replace(running_return=learner.returns.running_return),
     )
 
 

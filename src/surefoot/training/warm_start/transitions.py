@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot.errors import UserError
 from surefoot.replay import ReplayState
 from surefoot.training.checkpointing.replay_log import ReplayRings
 
 
 @dataclass(frozen=True)
 class Experience:
-    """n transitions for each of S seeds, oldest first.
+    """n transitions for each of K replay buffers, oldest first.
 
     As in the replay buffer, an observation shared by two transitions is stored once: transition t leads from frame
     ``frame_of[t]`` to the next one.
 
     Attributes:
-        actions: [S, n, A] float32 in [-1, 1].
-        rewards: [S, n] float32.
-        terminated: [S, n] bool.
-        frame_of: [S, n] int32.
-        frames: [F, O] float32 or uint8 per seed; F is n plus the seed's number of unbroken sequences.
+        actions: [K, n, A] float32 in [-1, 1].
+        rewards: [K, n] float32.
+        terminated: [K, n] bool.
+        frame_of: [K, n] int32.
+        frames: [F, O] float32 or uint8 per buffer; F is n plus the buffer's number of unbroken sequences.
     """
 
     actions: np.ndarray
@@ -34,31 +35,76 @@ class Experience:
 
     @property
     def sequences(self) -> int:
-        """Number of unbroken sequences, for the seed with the most."""
+        """Number of unbroken sequences, for the buffer with the most."""
         return max(len(frames) for frames in self.frames) - self.rewards.shape[1]
 
     def for_seeds(self, count: int) -> Experience:
-        """Return the transitions of one seed for each of ``count`` seeds, without copying them."""
+        """Return the transitions of one seed for each of ``count`` seeds; those of one buffer are not copied."""
 
         def shared(array: np.ndarray) -> np.ndarray:
-            return np.broadcast_to(array[:1], (count, *array.shape[1:]))
+            return np.broadcast_to(array[None], (count, *array.shape)).reshape(-1, *array.shape[1:])
 
         return Experience(
             actions=shared(self.actions),
             rewards=shared(self.rewards),
             terminated=shared(self.terminated),
             frame_of=shared(self.frame_of),
-            frames=self.frames[:1] * count,
+            frames=self.frames * count,
         )
 
+    def dealt(self, seeds: int, num_envs: int) -> Experience:
+        """Return each seed's transitions in as many buffers as it has environments, in equal parts.
+
+        Where they cannot be dealt out evenly, the oldest are left out.
+
+        Args:
+            seeds: S, by which the number of buffers can be divided.
+            num_envs: N.
+
+        Raises:
+            UserError: There are fewer transitions than environments.
+        """
+        before = len(self.frames) // seeds
+        if before == num_envs:
+            return self
+        per_buffer = self.rewards.shape[1] * before // num_envs
+        if not per_buffer:
+            raise UserError(
+                f"{self.rewards.shape[1] * before} initial transitions cannot be dealt out to {num_envs} environments"
+            )
+        parts = [part for seed in range(seeds) for part in self._parts(seed * before, before, num_envs, per_buffer)]
+        arrays = {
+            name: np.stack([part[name] for part in parts]) for name in ("actions", "rewards", "terminated", "frame_of")
+        }
+        return Experience(**arrays, frames=tuple(part["frames"] for part in parts))
+
+    def _parts(self, first: int, count: int, parts: int, length: int) -> Iterator[dict[str, np.ndarray]]:
+        """Yield parts of equal length of the ``count`` buffers from ``first`` on, one after the other."""
+        buffers = slice(first, first + count)
+        frames = self.frames[buffers]
+        starts = np.cumsum([0, *(len(own) for own in frames[:-1])], dtype=np.int32)
+        joined = {
+            "actions": np.concatenate(self.actions[buffers]),
+            "rewards": np.concatenate(self.rewards[buffers]),
+            "terminated": np.concatenate(self.terminated[buffers]),
+            "frame_of": np.concatenate(self.frame_of[buffers] + starts[:, None]),
+        }
+        all_frames, left_out = np.concatenate(frames), len(joined["rewards"]) - parts * length
+        for start in range(left_out, len(joined["rewards"]), length):
+            part = {name: array[start : start + length] for name, array in joined.items()}
+            numbers = part["frame_of"]
+            part["frames"] = all_frames[numbers[0] : numbers[-1] + 2]
+            part["frame_of"] = numbers - numbers[0]
+            yield part
+
     def fill(self, like: ReplayState, observation: np.ndarray) -> ReplayState:
-        """Return buffers [S] that contain these transitions.
+        """Return buffers [K] that contain these transitions.
 
         Args:
             like: Empty buffers, or their shapes, that are large enough.
-            observation: [S, O] first observations of the run.
+            observation: [K, O] first observations of the run.
         """
-        seeds, stored = self.rewards.shape
+        buffers, stored = self.rewards.shape
         counts = np.array([len(frames) for frames in self.frames], np.int32)
         rings = ReplayRings(like)
         rings.write(
@@ -75,8 +121,8 @@ class Experience:
         )
         counters = {
             "num_frames": counts + 1,
-            "num_transitions": np.full(seeds, stored, np.int32),
-            "oldest": np.zeros(seeds, np.int32),
+            "num_transitions": np.full(buffers, stored, np.int32),
+            "oldest": np.zeros(buffers, np.int32),
         }
         return rings.finish(counters, observation)
 
@@ -94,12 +140,12 @@ def number_frames(follows: np.ndarray) -> np.ndarray:
 
 
 def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, most: int) -> Experience:
-    """Return the newest transitions of a replay log that all S seeds still hold.
+    """Return the newest transitions of a replay log that all K buffers still hold.
 
     Args:
         segments: Segments of the log in order, see ``replay_log.replay_since``.
-        oldest: [S] number of each seed's oldest transition.
-        most: Maximum number of transitions.
+        oldest: [K] number of each buffer's oldest transition.
+        most: Maximum number of transitions per buffer.
     """
     stop = int(segments[-1]["stop"])
     wanted = min(most, stop - int(np.max(oldest)))

@@ -57,7 +57,7 @@ class WarmStart:
                     "do not include recorded transitions; start from a run with such statistics (init_from), or "
                     "replace the part"
                 )
-            self._open_dataset(config.prefill, room)
+            self._open_dataset(config.prefill, room, config.num_envs)
 
     @classmethod
     def again(cls, config: TrainConfig, info: WarmStartInfo) -> Self:
@@ -79,7 +79,7 @@ class WarmStart:
         if config.init_replay:
             if source.held < 1:
                 raise UserError(f"the replay buffer of {source.path} is empty: leave init_replay out")
-            self._experience = source.experience(room)
+            self._experience = source.experience(room).dealt(len(source.seeds), config.num_envs)
         self.info = WarmStartInfo(
             init_from=str(source.path),
             init_task=source.task,
@@ -87,7 +87,7 @@ class WarmStart:
             init_seeds=source.seeds,
             init_env_steps=source.env_steps,
             init_replay=config.init_replay,
-            transitions=0 if self._experience is None else self._experience.rewards.shape[1],
+            transitions=0 if self._experience is None else self._experience.rewards.shape[1] * config.num_envs,
             sequences=0 if self._experience is None else self._experience.sequences,
         )
         with_replay = f" and {self.info.transitions:,} transitions" if config.init_replay else ""
@@ -96,7 +96,7 @@ class WarmStart:
             f"starts with the networks{with_replay} of {printable(source.path)}, env step {source.env_steps:,}",
         )
 
-    def _open_dataset(self, data: str, room: int) -> None:
+    def _open_dataset(self, data: str, room: int, num_envs: int) -> None:
         self._dataset = dataset = read_dataset(data)
         count = len(dataset.rewards)
         if count > room:
@@ -107,8 +107,8 @@ class WarmStart:
             self.info,
             prefill=str(Path(data).absolute()) if os.path.exists(data) else data,
             prefill_sha256=dataset.sha256,
-            transitions=count,
-            sequences=dataset.sequences(),
+            transitions=count // num_envs * num_envs,
+            sequences=dataset.sequences(num_envs),
         )
         self.messages += (f"starts with {count:,} transitions of {printable(data)} in each replay buffer",)
 
@@ -134,8 +134,8 @@ class WarmStart:
         if self._dataset is not None:
             if (difference := self._dataset.action_difference(vector.spaces)) is not None:
                 self.messages += (difference,)
-            self._experience = self._dataset.fit(vector.spaces)
-        if self._experience is not None and len(self._experience.frames) != num_seeds:
+            self._experience = self._dataset.fit(vector.spaces).dealt(1, plan.num_envs)
+        if self._experience is not None and len(self._experience.frames) != num_seeds * plan.num_envs:
             self._experience = self._experience.for_seeds(num_seeds)
 
     def apply(self, state: PopulationState, observation: np.ndarray) -> PopulationState:
@@ -143,7 +143,7 @@ class WarmStart:
 
         Args:
             state: Fresh state; its replay buffers are deleted where transitions replace them.
-            observation: [S, O] first observations of the run.
+            observation: [K, O] first observations of the run.
         """
         if self._learner is not None:
             state = state._replace(learner=with_transferred(state.learner, self._learner))
