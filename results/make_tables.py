@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Print norms, scores, the effect of precision and overlap on returns, and presets."""
-    groups: dict[tuple[str, int], list[ReportRun]] = defaultdict(list)
+    groups: dict[tuple[str, int | Fraction], list[ReportRun]] = defaultdict(list)
     for run in load_runs([HERE / "width-128"]):
         groups[run.name, run.utd].append(run)
     print("## norms\n")
@@ -36,14 +37,14 @@ def main() -> None:
     for run in load_runs([HERE / "presets"]):
         best = np.nanmax(run.scores.mean(axis=0)) * 1000
         print(
-            f"| `{run.path.name}` | {run.task} | {run.utd} | {run.utd / run.protocol.action_repeat:g} | "
+            f"| `{run.path.name}` | {run.task} | {run.utd} | {float(run.utd) / run.protocol.action_repeat:g} | "
             f"{int(run.env_steps[-1]):,} | "
             f"{run.scores[:, 0].mean() * 1000:.0f} | {run.scores[:, -1].mean() * 1000:.0f} | {best:.0f} | "
             f"{run.wall_seconds[-1] / 60:.0f} min |"
         )
 
 
-def norms(name: str, utd: int, runs: list[ReportRun]) -> list[str]:
+def norms(name: str, utd: int | Fraction, runs: list[ReportRun]) -> list[str]:
     """Return diagnostics at the first, the middle and the last step that all seeds reached."""
     logs = [(read_diagnostics(run.path), run) for run in runs]
     steps = sorted(set.intersection(*(set(log["env_steps"].tolist()) for log, _ in logs)))
@@ -67,7 +68,7 @@ def norms(name: str, utd: int, runs: list[ReportRun]) -> list[str]:
     return rows
 
 
-def scores(name: str, utd: int, runs: list[ReportRun]) -> str:
+def scores(name: str, utd: int | Fraction, runs: list[ReportRun]) -> str:
     """Return the IQM of returns with its 95% interval at a few steps that all seeds reached."""
     common = sorted(set.intersection(*(set(run.env_steps.tolist()) for run in runs)))
     columns = [np.concatenate([run.scores[:, np.searchsorted(run.env_steps, step)] for run in runs]) for step in common]

@@ -174,7 +174,7 @@ def parity_table(presets: Sequence[PresetInfo]) -> str:
 
 def _per_env_step(preset: PresetInfo) -> float:
     algorithm = preset.build()
-    return algorithm.utd / (algorithm.action_repeat or 2)
+    return float(algorithm.utd) / (algorithm.action_repeat or 2)
 
 
 def _cost(preset: PresetInfo) -> float:
@@ -182,7 +182,7 @@ def _cost(preset: PresetInfo) -> float:
     from surefoot.algorithms.presets import find_preset
 
     subject = find_preset("crossq-wn")
-    return preset.parameters * preset.utd / (subject.parameters * subject.utd)
+    return preset.parameters * float(preset.utd) / (subject.parameters * float(subject.utd))
 
 
 def _shown(path: str, value: Any) -> str:

@@ -20,7 +20,7 @@ from surefoot.training import config as train_config
 OUT = Path(__file__).parents[1] / "src" / "surefoot" / "typed_settings.py"
 
 _ACCEPTED = {"int": "WholeNumber"}
-_ACCEPTED_BY_RUN = _ACCEPTED | {"Path": "PathName", "str": "PathName"}
+_ACCEPTED_BY_RUN = _ACCEPTED | {"Path": "PathName", "str": "PathName", "tuple[str, ...]": "Sequence[str]"}
 """Type of a field or setting -> what is accepted for it, where that is more."""
 
 _HEAD = '''"""Types of keyword arguments for type checkers and editors.
@@ -34,6 +34,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from fractions import Fraction
 
 {imports}

@@ -45,7 +45,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model_card": {"text", "output", "policy", "runs", "errors"},
     "networks": {"whole_numbers", "machine", "types", "runs", "errors"},
     "replay": {"types", "runs", "errors"},
-    "algorithms": {"misplaced", "typed_settings", "machine", "networks", "replay", "types", "runs", "errors"},
+    "algorithms": {
+        "whole_numbers",
+        "misplaced",
+        "typed_settings",
+        "machine",
+        "networks",
+        "replay",
+        "types",
+        "runs",
+        "errors",
+    },
     "training": {
         "misplaced",
         "keywords",

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from fractions import Fraction
 
     from surefoot.algorithms.critic_losses import CriticLoss
@@ -59,6 +60,8 @@ class TrainSettings(TypedDict, total=False):
     out: PathName | None
     overwrite: bool
     env_set: dict[str, Any] | None
+    actor_keys: Sequence[str] | None
+    critic_keys: Sequence[str] | None
     init_from: PathName | None
     init_replay: bool
     prefill: PathName | None

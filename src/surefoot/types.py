@@ -40,6 +40,10 @@ class EnvSpec(NamedTuple):
     """A, entries of the action in [-1, 1]."""
     stored_dtype: str = "float32"
     """"float32" or "uint8", in which the replay buffer stores observations; it takes and returns them as float32."""
+    actor_columns: tuple[int, ...] | None = None
+    """Entries of the observation that the policy receives; None for all."""
+    critic_columns: tuple[int, ...] | None = None
+    """Entries that the critics receive; None for all."""
 
 
 class Transition(NamedTuple):

@@ -87,6 +87,26 @@ def as_ratio(value: object) -> int | Fraction:
     return ratio.numerator if ratio.denominator == 1 else ratio
 
 
+type Ratio = float | Fraction | str
+"""A number, or a text such as "2/1024"."""
+
+
+def ratio(name: str, value: Ratio) -> int | Fraction:
+    """Return an argument as int, or as a fraction of small denominator.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: Value of the argument.
+
+    Raises:
+        UserError: It is not a number.
+    """
+    try:
+        return as_ratio(value)
+    except TypeError:
+        raise UserError(f"{name} must be a number such as 2, 0.5 or '2/1024', got {value!r:.200}") from None
+
+
 def ratio_from_text(text: str) -> int | Fraction:
     """Return the number of a text such as ``"2"``, ``"0.5"``, ``"1e-3"`` or ``"2/1024"``.
 

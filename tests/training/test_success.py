@@ -109,7 +109,7 @@ def test_whether_success_is_reported_is_part_of_the_checkpoint() -> None:
     assert host.take_interval().solved is None
     host.has_success, host.interval_solved[:] = True, (1, 2)
     restored = HostState.restore(host.to_arrays(), host.counters())
-    restored.check(2, 3, 1)
+    restored.check(2, 1, 3, 1)
     assert restored.take_interval().solved.tolist() == [1, 2]
     assert restored.take_interval().solved.tolist() == [0, 0]
 

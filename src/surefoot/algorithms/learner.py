@@ -60,6 +60,7 @@ class Learner:
             algorithm.weight_constraint,
             algorithm.actor_optimizer,
             policy_rate,
+            spec.actor_columns,
         )
         self.critic = TrainedNetwork(
             networks.critic_ensemble(algorithm.critic, algorithm.num_critics, algorithm.critic_loss.num_outputs),
@@ -68,6 +69,7 @@ class Learner:
             algorithm.weight_constraint,
             algorithm.critic_optimizer,
             critic_rate,
+            spec.critic_columns,
         )
         if algorithm.temperature is not None:
             self.target_entropy = algorithm.temperature.target_entropy * spec.action_size
@@ -122,7 +124,7 @@ class Learner:
         if self.optimist is not None:
             assert state.optimist is not None
             mean, log_std = outputs
-            return self.optimist.explore(state.optimist, normalized, mean, log_std, key)[0]
+            return self.optimist.explore(state.optimist, *self.actor.view(normalized), mean, log_std, key)[0]
         if state.held_noise is not None:
             assert isinstance(self.algorithm.policy, TanhGaussian)
             return self.algorithm.policy.explore_with(outputs, state.held_noise.noise[None])[0]
@@ -321,5 +323,6 @@ class Learner:
             return jnp.mean(loss.value(outputs), axis=0) + optimism * loss.disagreement(outputs)
 
         mean, log_std = self.actor.evaluate(state.actor, batch.observation)
-        optimist = self.optimist.update(state.optimist, batch.observation, mean, log_std, upper_bound, action_key)
+        (seen,) = self.actor.view(batch.observation)
+        optimist = self.optimist.update(state.optimist, seen, mean, log_std, upper_bound, action_key)
         return state._replace(optimist=optimist)

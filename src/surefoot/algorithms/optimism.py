@@ -49,7 +49,9 @@ class Optimist:
 
     def init(self, key: jax.Array) -> OptimistState:
         """Return the initial state."""
-        observation, mean = jnp.zeros((1, self.spec.observation_size)), jnp.zeros((1, self.spec.action_size))
+        columns, action_size = self.spec.actor_columns, self.spec.action_size
+        size = self.spec.observation_size if columns is None else len(columns)
+        observation, mean = jnp.zeros((1, size)), jnp.zeros((1, action_size))
         params = self.module.init(key, observation, mean, False)["params"]
         weights = jnp.array([_raw(self.config.initial_optimism), _raw(self.config.initial_kl_weight)])
         return OptimistState(params, self._optimizer.init(params), weights, self._weights_optimizer.init(weights))
@@ -65,7 +67,7 @@ class Optimist:
         self,
         params: PyTree,
         weights: jax.Array,
-        observation: jax.Array,
+        observation: Array,
         mean: jax.Array,
         log_std: jax.Array,
         upper_bound: Callable[[jax.Array, jax.Array], jax.Array],
@@ -82,7 +84,7 @@ class Optimist:
     def update(
         self,
         state: OptimistState,
-        observation: jax.Array,
+        observation: Array,
         mean: jax.Array,
         log_std: jax.Array,
         upper_bound: Callable[[jax.Array, jax.Array], jax.Array],
@@ -92,7 +94,7 @@ class Optimist:
 
         Args:
             state: Current state.
-            observation: [B, O].
+            observation: [B, O], the entries that the policy receives.
             mean: [B, A] mean of the first policy, a constant.
             log_std: [B, A] log standard deviation of the first policy, a constant.
             upper_bound: Function (actions [B, A], optimism []) -> optimistic values [B].

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -37,6 +38,7 @@ class TrainedNetwork:
         constraint: Weight constraint, or None.
         optimizer: Optimiser's hyperparameters.
         updates_per_agent_step: Optimiser steps per agent step.
+        columns: Entries of the observation, its first input, that it receives; None for all.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class TrainedNetwork:
         constraint: UnitNorm | FullUnitNorm | L2Penalty | None,
         optimizer: AdamW,
         updates_per_agent_step: float,
+        columns: tuple[int, ...] | None = None,
     ) -> None:
         self.module = module
+        self._columns = None if columns is None else np.array(columns)
         self.hidden_layers, self.heads = torso.hidden_layers, heads
         self._norms = networks.norm_layers(torso.layers())
         self._constraint = constraint
@@ -57,20 +61,26 @@ class TrainedNetwork:
 
     def init(self, key: jax.Array, *inputs: jax.Array) -> NetworkState:
         """Return the initial state for inputs of these shapes."""
-        variables = self.module.init(key, *inputs, False)
+        variables = self.module.init(key, *self.view(*inputs), False)
         params = self._project(variables["params"])
         return NetworkState(params, variables.get("batch_stats", {}), self._optimizer.init(params))
 
     def evaluate(self, state: NetworkState, *inputs: Array, key: jax.Array | None = None) -> Any:
         """Return the outputs in evaluation mode; dropout is active if a key is given."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        return self.module.apply(variables, *inputs, False, rngs=_dropout(key))
+        return self.module.apply(variables, *self.view(*inputs), False, rngs=_dropout(key))
 
     def train(self, params: PyTree, batch_stats: PyTree, *inputs: jax.Array, key: jax.Array) -> tuple[Any, PyTree]:
         """Return the outputs in training mode and the updated running statistics."""
         variables = {"params": params, "batch_stats": batch_stats}
-        outputs, updated = self.module.apply(variables, *inputs, True, mutable=["batch_stats"], rngs=_dropout(key))
+        outputs, updated = self.module.apply(
+            variables, *self.view(*inputs), True, mutable=["batch_stats"], rngs=_dropout(key)
+        )
         return outputs, updated.get("batch_stats", {})
+
+    def view[*Rest](self, observation: Array, *rest: *Rest) -> tuple[Array, *Rest]:
+        """Return the module's inputs: the entries of the observations [..., O] that it receives, and the rest."""
+        return (observation if self._columns is None else observation[..., self._columns], *rest)
 
     def step(self, state: NetworkState, grads: PyTree, batch_stats: PyTree) -> NetworkState:
         """Return the state after one optimiser step and the projection, if any."""

@@ -41,7 +41,7 @@ from surefoot.tasks import Task, get_task, list_tasks
 from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
-from surefoot.whole_numbers import as_ratio, whole_number
+from surefoot.whole_numbers import ratio, whole_number
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
 """Name of the paper's tasks of a suite -> suite."""
@@ -284,11 +284,8 @@ def _algorithms(data: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _utd(value: Any) -> int | str:
     """Return a UTD of a grid, a number or a text such as "1/512", as a JSON value."""
-    try:
-        ratio = as_ratio(value)
-    except TypeError:
-        raise UserError(f"utd must be a number such as 2 or 0.5, or a text such as '2/1024', got {value!r}") from None
-    return ratio if isinstance(ratio, int) else str(ratio)
+    utd = ratio("utd", value)
+    return utd if isinstance(utd, int) else str(utd)
 
 
 def _check_labels(algorithms: list[tuple[str, str, dict[str, Any]]]) -> None:

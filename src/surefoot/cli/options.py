@@ -69,6 +69,9 @@ def setting_option(setting: Setting, *, resume: bool) -> tuple[str, Any, Any]:
         marks.append(_hint(hint))
     if kind is int:
         marks.append(_option(whole_from_text, setting.unit, _WHOLE_NUMBER))
+    elif get_origin(kind) is tuple:
+        kind = str
+        marks.append(_option(str, setting.unit, "keys separated by commas"))
     elif get_origin(kind) is dict:
         return setting.name, Annotated[Keywords, *marks], dataclasses.field(default=())
     elif kind is Path or kind is str:

@@ -82,7 +82,7 @@ def diagnose_actor(learner: Learner, state: LearnerState, batch: Batch, key: jax
 def _activations(network: TrainedNetwork, state: NetworkState, *inputs: jax.Array) -> PyTree:
     """Return the outputs of the activations in evaluation mode, by layer; with a leading axis C for critics."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    _, collected = network.module.apply(variables, *inputs, False, mutable=["activations"])
+    _, collected = network.module.apply(variables, *network.view(*inputs), False, mutable=["activations"])
     return collected["activations"]["torso"]
 
 

@@ -11,7 +11,7 @@ from surefoot.algorithms import Learner, LearnerState, algorithm_from_data
 from surefoot.errors import UserError
 from surefoot.policy import PolicySpec
 from surefoot.runs import Checkpoint, RunDirectory
-from surefoot.spaces import ActionSpec
+from surefoot.spaces import ActionSpec, EnvSpaces
 from surefoot.text import shell_path
 from surefoot.training.checkpointing.arrays import arrays_to_tree
 from surefoot.types import EnvSpec
@@ -60,7 +60,7 @@ def make_reference(run: RunDirectory, spec: PolicySpec, index: int) -> Reference
     with jax.enable_x64(True):
         own = jax.tree.map(lambda leaf: leaf[index].astype(np.float64), state)
         action = np.asarray(jax.jit(learner.act_deterministic)(own, observation.astype(np.float64)))
-    return Reference(observation, action)
+    return Reference(np.asarray(learner.actor.view(observation)[0]), action)
 
 
 def compare(action: np.ndarray, reference: Reference, spec: ActionSpec) -> tuple[float, bool]:
@@ -81,9 +81,9 @@ def compare(action: np.ndarray, reference: Reference, spec: ActionSpec) -> tuple
 def _restore_policy(run: RunDirectory, checkpoint: Checkpoint, spec: PolicySpec) -> tuple[Learner, LearnerState]:
     """Return the learner and the part of the learners' states [S] on which the action depends."""
     algorithm = algorithm_from_data(run.config["algorithm"])
-    learner = Learner(
-        algorithm, EnvSpec(spec.spaces.observation_size, spec.spaces.action.size), discount=0.0
-    )  # acting needs none
+    spaces = EnvSpaces.from_data(checkpoint.meta.get("spaces"))
+    sizes = EnvSpec(spaces.observation_size, spaces.action.size, actor_columns=spaces.columns(spec.spaces))
+    learner = Learner(algorithm, sizes, discount=0.0)  # acting needs no discount
     keys = jax.random.split(jax.random.key(0), len(spec.seeds))
     like: LearnerState = jax.eval_shape(jax.vmap(learner.init), keys)
     like = LearnerState(
@@ -102,7 +102,9 @@ def _restore_policy(run: RunDirectory, checkpoint: Checkpoint, spec: PolicySpec)
 
 def _stored_observations(run: RunDirectory, checkpoint: Checkpoint, index: int) -> np.ndarray:
     """Return at most _OBSERVATIONS [N, O] of one seed, the current one included."""
-    found, count = [checkpoint.arrays["loop"]["observation"][index][None]], 1
+    current = checkpoint.arrays["loop"]["observation"]
+    index *= len(current) // len(checkpoint.arrays["loop"]["diverged"])  # the first environment of the seed
+    found, count = [current[index][None]], 1
     for path in reversed(checkpoint.segments):
         if count >= _OBSERVATIONS:
             break

@@ -4,8 +4,8 @@ The one place that decides which spaces are supported and how actions in [-1, 1]
 """
 
 from surefoot.spaces.actions import ActionSpec
-from surefoot.spaces.env_spaces import EnvSpaces, require_same
+from surefoot.spaces.env_spaces import EnvSpaces, policy_view, require_same
 from surefoot.spaces.parts import ObservationPart
 from surefoot.spaces.validation import UnsupportedSpace
 
-__all__ = ["ActionSpec", "EnvSpaces", "ObservationPart", "UnsupportedSpace", "require_same"]
+__all__ = ["ActionSpec", "EnvSpaces", "ObservationPart", "UnsupportedSpace", "policy_view", "require_same"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.errors import UserError
+from surefoot.errors import UserError, suggest
 from surefoot.spaces.actions import ActionSpec
 from surefoot.spaces.parts import ObservationPart
 from surefoot.spaces.validation import MAX_SIZE, UnsupportedSpace, as_numbers, invalid, require_fields
@@ -79,6 +79,39 @@ class EnvSpaces:
     def stored_dtype(self) -> Literal["float32", "uint8"]:
         """Dtype in which a replay buffer stores flat observations: uint8 if every array is of uint8."""
         return "uint8" if all(part.dtype == "uint8" for part in self.observation) else "float32"
+
+    # ---------------------------------------------------------------- selections
+
+    def select(self, keys: Sequence[str], name: str) -> EnvSpaces:
+        """Return the spaces with the arrays of some keys alone, in their order here.
+
+        Args:
+            keys: Keys of arrays, or of a Dict or Tuple that contains arrays: "state" also selects "state.pose".
+            name: Name of the argument in error messages.
+
+        Raises:
+            UserError: The observation has no such key, or no keys at all.
+        """
+        if self.observation_keys is None:
+            raise UserError(f"{name} needs an observation with keys (a Dict or Tuple space), and it is one array")
+        for key in keys:
+            if not any(_is_within(part.key, key) for part in self.observation):
+                near = suggest(key, self.observation_keys) or f", expected some of {', '.join(self.observation_keys)}"
+                raise UserError(f"{name} has the key {key!r}, which the observation has not{near}")
+        parts = tuple(part for part in self.observation if any(_is_within(part.key, key) for key in keys))
+        return EnvSpaces(parts, self.action)
+
+    def columns(self, selected: EnvSpaces) -> tuple[int, ...] | None:
+        """Return the entries of a flat observation that a selection has; None if it has all of them, or other arrays.
+
+        Args:
+            selected: Result of ``select``, or spaces of a policy.
+        """
+        if selected.observation == self.observation or not set(selected.observation) < set(self.observation):
+            return None
+        ends = np.cumsum([part.size for part in self.observation]).tolist()
+        places = {part: range(end - part.size, end) for part, end in zip(self.observation, ends, strict=True)}
+        return tuple(column for part in selected.observation for column in places[part])
 
     # ---------------------------------------------------------------- observations
 
@@ -234,6 +267,30 @@ def require_same(trained: EnvSpaces, found: EnvSpaces, source: str, task: str) -
     if (different := trained.difference(found)) is not None:
         what, there, here = different
         raise UserError(f"{source} was trained with {what} {there}, but the environment of '{task}' now has {here}")
+
+
+def policy_view(trained: EnvSpaces, found: EnvSpaces, source: str, task: str) -> slice | np.ndarray:
+    """Return the index of the entries of a flat observation that a policy receives.
+
+    Args:
+        trained: Spaces stored with the policy, which may lack keys that only critics received.
+        found: Spaces of the environment it acts in.
+        source: Name of the run or policy, for the error message.
+        task: Name of the task, likewise.
+
+    Raises:
+        UserError: The policy was trained with other spaces.
+    """
+    columns = found.columns(trained)
+    if columns is None:
+        require_same(trained, found, source, task)
+        return slice(None)
+    require_same(trained, EnvSpaces(trained.observation, found.action), source, task)
+    return np.array(columns)
+
+
+def _is_within(key: str | None, outer: str) -> bool:
+    return key is not None and (key == outer or key.startswith(f"{outer}."))
 
 
 def _as_float32(value: ArrayLike, name: str) -> np.ndarray:

@@ -24,7 +24,7 @@ from surefoot.policy import Policy, load_policy
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import absolute, check_free
 from surefoot.signals import StopSignal
-from surefoot.spaces import require_same
+from surefoot.spaces import policy_view, require_same
 from surefoot.streams import reserve_descriptors
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.check.startup import check_at_start
@@ -228,12 +228,15 @@ def evaluate(
     _, resolved, plan = read_run(directory, task, {})
     policies = [load_policy(directory.path, seed) for seed in plan.seeds]
 
-    def act(observation: np.ndarray) -> np.ndarray:
-        return np.stack([policy.unit_action(own) for policy, own in zip(policies, observation, strict=True)])
-
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
-        for trained in (read_spaces(directory), policies[0].spaces):
-            require_same(trained, evaluator.vector.spaces, str(directory.path), resolved.name)
+        spaces = evaluator.vector.spaces
+        require_same(read_spaces(directory), spaces, str(directory.path), resolved.name)
+        seen = policy_view(policies[0].spaces, spaces, str(directory.path), resolved.name)
+
+        def act(observation: np.ndarray) -> np.ndarray:
+            rows = zip(policies, observation[..., seen], strict=True)
+            return np.stack([policy.unit_action(own) for policy, own in rows])
+
         return plan.seeds, evaluator.run(act)
 
 

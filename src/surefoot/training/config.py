@@ -30,7 +30,7 @@ class Setting:
 
     Attributes:
         name: Field of ``TrainConfig``.
-        kind: Type of its values: int, bool, str, Path, ``PrecisionChoice`` or dict.
+        kind: Type of its values: int, bool, str, Path, ``PrecisionChoice``, dict, or a tuple of texts.
         default: Value of a run that does not set it.
         optional: Whether None is allowed.
         meaning: Meaning, as one phrase or sentence.
@@ -68,6 +68,11 @@ class Setting:
             raise UserError(f"{self.name} must be one of {', '.join(choices)}, got {value!r:.200}")
         elif get_origin(self.kind) is dict:
             return check_keywords(value, self.name) or None
+        elif get_origin(self.kind) is tuple:
+            texts = value.split(",") if isinstance(value, str) else value
+            if isinstance(texts, list | tuple) and texts and all(isinstance(text, str) and text for text in texts):
+                return tuple(dict.fromkeys(text.strip() for text in texts))
+            raise UserError(f"{self.name} must be one or more keys, got {value!r:.200}")
         elif self.kind in (Path, str):
             try:
                 text = os.fspath(value)
@@ -190,6 +195,15 @@ class TrainConfig:
         "quotes. They are part of the task's name.",
         unit="KEY=VALUE",
         hint="none",
+    )
+    actor_keys: tuple[str, ...] | None = _setting(
+        None,
+        "Keys of a Dict observation that the policy receives, such as state,goal. Saved policies need only these.",
+        unit="KEY,KEY",
+        hint="all",
+    )
+    critic_keys: tuple[str, ...] | None = _setting(
+        None, "Keys of a Dict observation that the critics receive.", unit="KEY,KEY", hint="all"
     )
     init_from: Path | None = _setting(
         None,

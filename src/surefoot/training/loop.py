@@ -61,7 +61,7 @@ class TrainingLoop:
     ) -> None:
         self._config, self._plan, self._task, self._events = config, plan, task, events
         self._vector, self._evaluator = vector, evaluator
-        self._spec = _spec_of(vector)
+        self._spec = _spec_of(vector, config)
         self._population = get_population(
             config.algorithm, self._spec, plan.discount, resolve_precision(config.precision)
         )
@@ -92,7 +92,7 @@ class TrainingLoop:
                     environments=plan.environments,
                 )
             )
-            check_memory(plan, task, _spec_of(vector))
+            check_memory(plan, task, _spec_of(vector, config))
             evaluator = opened.enter_context(
                 Evaluator(task, plan.seeds, config.evaluation_episodes, plan.action_repeat, config.env_workers)
             )
@@ -289,8 +289,14 @@ class TrainingLoop:
         return finished
 
 
-def _spec_of(vector: VectorEnv) -> EnvSpec:
-    return EnvSpec(vector.observation_size, vector.action_size, vector.spaces.stored_dtype)
+def _spec_of(vector: VectorEnv, config: TrainConfig) -> EnvSpec:
+    """Return the sizes of the environment, and what each network receives."""
+    spaces = vector.spaces
+    actor, critic = (
+        None if keys is None else spaces.columns(spaces.select(keys, name))
+        for name, keys in (("actor_keys", config.actor_keys), ("critic_keys", config.critic_keys))
+    )
+    return EnvSpec(spaces.observation_size, spaces.action.size, spaces.stored_dtype, actor, critic)
 
 
 def _transition(actions: np.ndarray, step: VectorStep) -> Transition:

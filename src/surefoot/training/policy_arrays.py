@@ -60,19 +60,23 @@ def _head(policy: Policy) -> dict[str, Any]:
             return {"op": "tanh_head", "mean": "mean"}
 
 
-def policy_arrays(actor: NetworkState, observations: Moments | None = None) -> dict[str, np.ndarray]:
+def policy_arrays(
+    actor: NetworkState, observations: Moments | None = None, columns: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
     """Return the policy's arrays [S, ...] by layer: "torso/dense_0/kernel", "torso/norm_0/mean", ...
 
     Args:
         actor: Network of the policy.
         observations: Running statistics of the observations; None without observation normalisation.
+        columns: Entries of the observation that the policy receives; None for all.
     """
     arrays = {**_flat(actor.params), **_flat(actor.batch_stats)}
     # The update count of batch renormalisation only affects training.
     arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
     if observations is not None:
-        mean = np.array(observations.mean)
-        own = {"mean": mean, "var": observations.variance, "scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
+        seen = slice(None) if columns is None else np.array(columns)
+        mean, variance = (np.array(array)[:, seen] for array in (observations.mean, observations.variance))
+        own = {"mean": mean, "var": variance, "scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
         arrays |= {f"{_OBSERVATION_NORM}/{name}": np.array(array) for name, array in own.items()}
     return arrays
 

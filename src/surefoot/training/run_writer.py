@@ -52,7 +52,7 @@ class RunWriter:
         self, directory: RunDirectory, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, learner: Learner
     ) -> None:
         self._directory, self._config, self._plan, self._task = directory, config, plan, task
-        self._vector = vector
+        self._vector, self._columns = vector, learner.spec.actor_columns
         self._logs = {
             name: CsvLog(directory.path / f"{name}.csv", columns)
             for name, columns in (
@@ -63,7 +63,7 @@ class RunWriter:
         }
         self._scores: list[float] | None = None
         self.last_evaluation: EvaluationDone | None = None
-        self.checkpoints = CheckpointWriter(directory)
+        self.checkpoints = CheckpointWriter(directory, self._columns)
 
     def clear(self) -> None:
         """Delete the rows of a run that was killed before its first checkpoint."""
@@ -155,8 +155,9 @@ class RunWriter:
 
     def _policy_spec(self, env_steps: int) -> PolicySpec:
         seeds = self._plan.seeds
+        spaces, keys = self._vector.spaces, self._config.actor_keys
         return PolicySpec(
-            spaces=self._vector.spaces,
+            spaces=spaces if keys is None else spaces.select(keys, "actor_keys"),
             task=self._task.name,
             algorithm=self._config.algorithm.name,
             env_steps=env_steps,
@@ -172,6 +173,8 @@ class RunWriter:
             "algorithm": to_data(self._config.algorithm),
             "seeds": list(self._plan.seeds),
             "num_envs": self._plan.num_envs,
+            "actor_keys": _listed(self._config.actor_keys),
+            "critic_keys": _listed(self._config.critic_keys),
             "action_repeat": self._plan.action_repeat,
             "discount": self._plan.discount,
             "warm_start": self._plan.warm_start.to_data(),
@@ -192,6 +195,10 @@ class RunWriter:
 def _column(utd: int | Fraction) -> int | float:
     """Return a UTD as tables hold it."""
     return utd if isinstance(utd, int) else float(utd)
+
+
+def _listed(keys: tuple[str, ...] | None) -> list[str] | None:
+    return None if keys is None else list(keys)
 
 
 def _shares(solved: np.ndarray | None) -> tuple[float, ...] | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.policy import Policy
-from surefoot.spaces import require_same
+from surefoot.spaces import policy_view
 from surefoot.tasks import Task, make_vector
 from surefoot.tasks.rendering import Camera, View
 from surefoot.tasks.wrappers import Advance, Simulation
@@ -162,7 +162,7 @@ class Rollout:
         self._policy, self._simulation = policy, simulations[0]
         self.step_seconds = self._simulation.control_seconds()
         try:
-            require_same(policy.spaces, self._vector.spaces, "the policy", task.name)
+            self._seen = policy_view(policy.spaces, self._vector.spaces, "the policy", task.name)
         except UserError:
             self.close()
             raise
@@ -173,7 +173,7 @@ class Rollout:
         observation, playing = self._vector.reset([number]), True
         yield from self._simulation.pop_frames()
         while playing:
-            step = self._vector.step(self._policy.unit_action(observation))
+            step = self._vector.step(self._policy.unit_action(observation[:, self._seen]))
             yield from self._simulation.pop_frames()
             observation, playing = step.observation, not step.ended[0]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from fractions import Fraction
 from typing import Any
 
 from surefoot.algorithms.config import Algorithm
@@ -16,6 +15,7 @@ from surefoot.algorithms.presets.simba import simba
 from surefoot.algorithms.presets.xqc import xqc
 from surefoot.errors import UserError, suggest
 from surefoot.networks.validation import one_line
+from surefoot.whole_numbers import Ratio
 
 __all__ = [
     "PresetInfo",
@@ -92,7 +92,7 @@ def _described(value: Any) -> str:
 
 
 def get_preset(
-    name: str, *, utd: int | Fraction | None = None, learning_rate: float | None = None, **overrides: Any
+    name: str, *, utd: Ratio | None = None, learning_rate: float | None = None, **overrides: Any
 ) -> Algorithm:
     """Build a named algorithm with some fields replaced.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import QuantileHuber
 from surefoot.algorithms.parts import AdamW, OptimisticActor, ResetAt, Temperature
@@ -11,6 +9,7 @@ from surefoot.algorithms.policies import TanhGaussian
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import Mean
 from surefoot.networks import BroNet, LogStdRange
+from surefoot.whole_numbers import Ratio, ratio
 
 _RESETS = (15_001, 50_001, 250_001, 500_001, 750_001, 1_000_001, 1_500_001, 2_000_001)
 
@@ -25,13 +24,13 @@ _RESETS = (15_001, 50_001, 250_001, 500_001, 750_001, 1_000_001, 1_500_001, 2_00
         "actor_optimizer temperature utd batch_size warmup_transitions discount action_repeat",
     ),
 )
-def bro(utd: int | Fraction = 10) -> Algorithm:
+def bro(utd: Ratio = 10) -> Algorithm:
     """BRO; at UTD 2, its "fast" setting, it resets once.
 
     Args:
         utd: Gradient updates per agent step.
     """
-    optimizer = AdamW(learning_rate=3e-4, weight_decay=1e-4)
+    utd, optimizer = ratio("utd", utd), AdamW(learning_rate=3e-4, weight_decay=1e-4)
     return Algorithm(
         actor=BroNet(256, 1),
         critic=BroNet(512, 2),

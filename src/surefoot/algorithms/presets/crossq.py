@@ -7,14 +7,13 @@ authors released with XQC.
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.parts import AdamW, LinearDecay, Temperature, UnitNorm
 from surefoot.algorithms.policies import DeterministicPolicy, TanhGaussian
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import First
 from surefoot.networks import MLP, BatchNorm, BatchRenorm, LogStdRange
+from surefoot.whole_numbers import Ratio, ratio
 
 _URL = "https://arxiv.org/abs/2502.07523"
 
@@ -41,7 +40,7 @@ _CROSSQ_WN_SOURCES = (
     url=_URL,
     sources=_CROSSQ_SOURCES,
 )
-def crossq(utd: int | Fraction = 1) -> Algorithm:
+def crossq(utd: Ratio = 1) -> Algorithm:
     """CrossQ as in T1: batch-normalised networks and a joint forward pass, with a target network.
 
     Args:
@@ -56,7 +55,7 @@ def crossq(utd: int | Fraction = 1) -> Algorithm:
         critic_optimizer=optimizer,
         actor_optimizer=optimizer,
         temperature=Temperature(initial=1.0, target_entropy=-1.0, optimizer=AdamW(learning_rate=1e-4)),
-        utd=utd,
+        utd=ratio("utd", utd),
         policy_delay=3,
         batch_size=256,
         warmup_transitions=5_000,
@@ -69,7 +68,7 @@ def crossq(utd: int | Fraction = 1) -> Algorithm:
     url=_URL,
     sources=_CROSSQ_WN_SOURCES,
 )
-def crossq_wn(utd: int | Fraction = 5) -> Algorithm:
+def crossq_wn(utd: Ratio = 5) -> Algorithm:
     """CrossQ + WN as in T1: CrossQ with hidden layers projected to unit norm and weight decay on the rest.
 
     Its temperature takes 138,000 updates to fall from 1.0 to 0.01; shorter runs learn faster with ``crossq_wn_code``.
@@ -93,7 +92,7 @@ def crossq_wn(utd: int | Fraction = 5) -> Algorithm:
     | cite("R", "critic_optimizer actor_optimizer temperature")
     | {"utd": "R: table 1 and 5, figures to 20"},
 )
-def crossq_wn_r(utd: int | Fraction = 5) -> Algorithm:
+def crossq_wn_r(utd: Ratio = 5) -> Algorithm:
     """CrossQ + WN as in the revision: a higher learning rate and half the target entropy.
 
     Args:
@@ -116,7 +115,7 @@ def crossq_wn_r(utd: int | Fraction = 5) -> Algorithm:
     | {"weight_constraint": "code, where the option that excludes the heads has no effect"}
     | cite("code: one step per policy update", "actor_optimizer.learning_rate temperature.optimizer.learning_rate"),
 )
-def crossq_wn_code(utd: int | Fraction = 2) -> Algorithm:
+def crossq_wn_code(utd: Ratio = 2) -> Algorithm:
     """CrossQ + WN as its authors released it, in the configuration of that name in their XQC code.
 
     Its initial temperature is a hundredth of the papers', which lets it learn within tens of thousands of environment
@@ -163,7 +162,7 @@ def released_decay(policy_delay: int = 1) -> LinearDecay:
         "critic_optimizer.learning_rate actor_optimizer.learning_rate temperature.optimizer.learning_rate",
     ),
 )
-def crossq_2024(utd: int | Fraction = 1, learning_rate: float = 8e-4) -> Algorithm:
+def crossq_2024(utd: Ratio = 1, learning_rate: float = 8e-4) -> Algorithm:
     """CrossQ as first published (Bhatt et al. 2024): no target network, batch renormalisation, a wide critic.
 
     Args:
@@ -182,7 +181,7 @@ def crossq_2024(utd: int | Fraction = 1, learning_rate: float = 8e-4) -> Algorit
         critic_optimizer=optimizer,
         actor_optimizer=optimizer,
         temperature=Temperature(initial=1.0, target_entropy=-1.0, optimizer=AdamW(learning_rate)),
-        utd=utd,
+        utd=ratio("utd", utd),
         policy_delay=3,
         batch_size=256,
         warmup_transitions=5_000,
@@ -201,7 +200,7 @@ def crossq_2024(utd: int | Fraction = 1, learning_rate: float = 8e-4) -> Algorit
         "temperature": "none: a deterministic policy has no entropy",
     },
 )
-def td3_wn(utd: int | Fraction = 5) -> Algorithm:
+def td3_wn(utd: Ratio = 5) -> Algorithm:
     """CrossQ + WN's networks on TD3 (Fujimoto et al. 2018): a deterministic policy with smoothed targets.
 
     The revision shows that batch and weight normalisation carry over to TD3, without values. As in CrossQ + WN, the

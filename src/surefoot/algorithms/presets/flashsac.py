@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy
@@ -20,6 +19,7 @@ from surefoot.algorithms.policies import TanhGaussian
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import LowestMean
 from surefoot.networks import FlashSACNet, LogStdRange
+from surefoot.whole_numbers import Ratio, ratio
 
 _CODE = "FlashSAC code (arXiv 2604.04539)"
 _POLICY_DELAY = 2
@@ -42,7 +42,7 @@ _TARGET_STD = 0.15
         "critic_optimizer.learning_rate actor_optimizer.learning_rate temperature.optimizer.learning_rate",
     ),
 )
-def flashsac(utd: int | Fraction = 1) -> Algorithm:
+def flashsac(utd: Ratio = 1) -> Algorithm:
     """FlashSAC as its authors run it with one simulator on a CPU.
 
     Every array that has a direction has a fixed norm, so that the learning rate alone sets how fast directions change;
@@ -76,7 +76,7 @@ def flashsac(utd: int | Fraction = 1) -> Algorithm:
             optimizer=optimizer(_POLICY_DELAY),
         ),
         update_order="actor-first",
-        utd=utd,
+        utd=ratio("utd", utd),
         policy_delay=_POLICY_DELAY,
         batch_size=512,
         warmup_transitions=10_000,

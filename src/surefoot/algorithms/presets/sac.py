@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import SquaredError
@@ -12,6 +11,7 @@ from surefoot.algorithms.policies import TanhGaussian
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import Mean, RandomSubsetMin
 from surefoot.networks import MLP, LayerNorm, LogStdRange
+from surefoot.whole_numbers import Ratio, ratio
 
 _SAC_FIELDS = (
     "actor critic actor.init critic.init critic_optimizer actor_optimizer temperature utd policy_delay batch_size "
@@ -31,7 +31,7 @@ _REDQ_DEVIATIONS = {
     sources=cite("T1", _SAC_FIELDS)
     | {"actor.init": "not stated: orthogonal, as in CrossQ's family", "critic.init": "not stated: as the actor's"},
 )
-def sac(utd: int | Fraction = 1) -> Algorithm:
+def sac(utd: Ratio = 1) -> Algorithm:
     """SAC as in Table 1 of arXiv 2502.07523v1 (T1); the algorithm is Haarnoja et al., arXiv 1812.05905.
 
     Args:
@@ -44,7 +44,7 @@ def sac(utd: int | Fraction = 1) -> Algorithm:
         critic_optimizer=optimizer,
         actor_optimizer=optimizer,
         temperature=Temperature(initial=1.0, target_entropy=-1.0, optimizer=optimizer),
-        utd=utd,
+        utd=ratio("utd", utd),
         policy_delay=1,
         batch_size=256,
         warmup_transitions=10_000,
@@ -61,7 +61,7 @@ def sac(utd: int | Fraction = 1) -> Algorithm:
     )
     | {"resets": "the script of the published curves (rl_with_resets), for UTD 32"},
 )
-def sr_sac(utd: int | Fraction = 32) -> Algorithm:
+def sr_sac(utd: Ratio = 32) -> Algorithm:
     """SAC with a high replay ratio and full resets (D'Oro et al. 2023), following its authors' code.
 
     Resets fall on multiples of 80,000 environment steps from the start of the run, as in the script of the published
@@ -88,7 +88,7 @@ def sr_sac(utd: int | Fraction = 32) -> Algorithm:
     | {"policy_delay": "equal to the UTD: REDQ, arXiv 2101.05982, algorithm 1"}
     | _REDQ_DEVIATIONS,
 )
-def redq(utd: int | Fraction = 20) -> Algorithm:
+def redq(utd: Ratio = 20) -> Algorithm:
     """Randomised ensembled double Q-learning (Chen et al. 2021): the target is the minimum of a random two of ten.
 
     The policy is updated once per agent step, after its last critic update (algorithm 1 of the paper).
@@ -119,7 +119,7 @@ def redq(utd: int | Fraction = 20) -> Algorithm:
     | {"policy_delay": "equal to the UTD: DroQ, arXiv 2110.02034, and its code"}
     | _REDQ_DEVIATIONS,
 )
-def droq(utd: int | Fraction = 20) -> Algorithm:
+def droq(utd: Ratio = 20) -> Algorithm:
     """Dropout Q-functions (Hiraoka et al. 2022): two critics with dropout and layer normalisation.
 
     The policy is updated once per agent step, as in REDQ.

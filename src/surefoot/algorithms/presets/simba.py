@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import SquaredError
 from surefoot.algorithms.parts import AdamW, ObservationNorm, Temperature
 from surefoot.algorithms.policies import TanhGaussian
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.networks import LogStdRange, SimBaNet
+from surefoot.whole_numbers import Ratio, ratio
 
 
 @preset(
@@ -22,7 +21,7 @@ from surefoot.networks import LogStdRange, SimBaNet
         "temperature update_order utd batch_size warmup_transitions",
     ),
 )
-def simba(utd: int | Fraction = 2) -> Algorithm:
+def simba(utd: Ratio = 2) -> Algorithm:
     """SimBa with SAC and one critic, as its authors run it on DM Control and MyoSuite.
 
     On suites with early termination they use two critics and their minimum: ``simba().replace(num_critics=2)``.
@@ -42,5 +41,5 @@ def simba(utd: int | Fraction = 2) -> Algorithm:
         actor_optimizer=optimizer,
         temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(learning_rate=1e-4)),
         update_order="actor-first",
-        utd=utd,
+        utd=ratio("utd", utd),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from surefoot.algorithms.config import Algorithm
 from surefoot.algorithms.critic_losses import CategoricalCrossEntropy
 from surefoot.algorithms.parts import AdamW, ReturnScaling, Temperature, UnitNorm
@@ -11,6 +9,7 @@ from surefoot.algorithms.presets.crossq import released_decay
 from surefoot.algorithms.presets.registry import cite, preset
 from surefoot.algorithms.reductions import LowestMean
 from surefoot.networks import MLP, BatchNorm
+from surefoot.whole_numbers import Ratio, ratio
 
 
 @preset(
@@ -28,7 +27,7 @@ from surefoot.networks import MLP, BatchNorm
     )
     | {"actor_statistics": "XQC's code"},
 )
-def xqc(utd: int | Fraction = 2) -> Algorithm:
+def xqc(utd: Ratio = 2) -> Algorithm:
     """XQC: deep batch-normalised networks, unit norm everywhere, a categorical critic on scaled rewards.
 
     Args:
@@ -47,6 +46,6 @@ def xqc(utd: int | Fraction = 2) -> Algorithm:
         actor_optimizer=AdamW(released_decay(policy_delay=3)),
         actor_statistics="all-updates",
         temperature=Temperature(initial=0.01, target_entropy=-0.5, optimizer=AdamW(released_decay(policy_delay=3))),
-        utd=utd,
+        utd=ratio("utd", utd),
         policy_delay=3,
     )

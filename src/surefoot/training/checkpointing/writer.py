@@ -31,13 +31,14 @@ class CheckpointWriter:
 
     Args:
         directory: Run directory, locked by the caller.
+        columns: Entries of the observation that the policy receives; None for all.
 
     Attributes:
         env_steps: Env steps of the newest checkpoint, which may still be being written; None before the first.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
-        self._directory = directory
+    def __init__(self, directory: RunDirectory, columns: tuple[int, ...] | None = None) -> None:
+        self._directory, self._columns = directory, columns
         self._segments: list[tuple[str, int]] = []
         """File name and end of the replay segments that are still needed."""
         self._mark = NOTHING
@@ -96,7 +97,8 @@ class CheckpointWriter:
             learner: State [S] of the learners.
             spec: Description of the policy.
         """
-        save_policy(self._directory.policy_path, spec, policy_arrays(learner.actor, learner.observations))
+        arrays = policy_arrays(learner.actor, learner.observations, self._columns)
+        save_policy(self._directory.policy_path, spec, arrays)
 
     def finished(self, wait: bool = False) -> bool:
         """Return True once for every checkpoint that has been written.

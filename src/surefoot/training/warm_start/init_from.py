@@ -21,6 +21,7 @@ from surefoot.runs import RunDirectory
 from surefoot.spaces import EnvSpaces, require_same
 from surefoot.training.warm_start.transitions import Experience, newest
 
+_KEYS = ("actor_keys", "critic_keys")
 _NETWORKS = (".actor.params", ".actor.batch_stats", ".critic.params", ".critic.batch_stats")
 
 
@@ -36,6 +37,7 @@ class SourceRun:
         action_repeat: Env steps per agent step.
         spaces: Observations and actions of its environment.
         env_steps: Env steps of the checkpoint.
+        keys: Keys of the observation that actor and critics receive; None for all.
         held: Number of transitions that every environment's replay buffer still holds.
         skipped: One line for each newer checkpoint that could not be used.
     """
@@ -47,6 +49,7 @@ class SourceRun:
     action_repeat: int
     spaces: EnvSpaces
     env_steps: int
+    keys: tuple[Any, Any]
     held: int
     skipped: tuple[str, ...]
     _arrays: Mapping[str, np.ndarray]
@@ -72,6 +75,7 @@ class SourceRun:
                 action_repeat=int(identity["action_repeat"]),
                 spaces=EnvSpaces.from_data(loaded.meta.get("spaces")),
                 env_steps=loaded.env_steps,
+                keys=(identity[_KEYS[0]], identity[_KEYS[1]]),
                 held=int(counters["num_transitions"].min() - counters["oldest"].max()),
                 skipped=tuple(loaded.skipped),
                 _arrays=loaded.arrays["learner"],
@@ -86,18 +90,23 @@ class SourceRun:
             raise UserError(f"the checkpoint of {directory.path} does not hold arrays of {len(source.seeds)} seeds")
         return source
 
-    def check(self, algorithm: Algorithm, num_seeds: int) -> None:
+    def check(self, algorithm: Algorithm, num_seeds: int, keys: tuple[Any, Any] = (None, None)) -> None:
         """Validate that the networks compute the same functions under an algorithm, and that they are finite.
 
+        Args:
+            algorithm: Algorithm of this run.
+            num_seeds: Its number of seeds.
+            keys: Keys of the observation that its actor and critics receive; None for all.
+
         Raises:
-            UserError: The number of seeds or a part of the algorithm differs, or a seed diverged.
+            UserError: The number of seeds, a part of the algorithm or the keys differ, or a seed diverged.
         """
         if len(self.seeds) not in (1, num_seeds):
             raise UserError(
                 f"{self.path} has {len(self.seeds)} seeds and this run {num_seeds}: expected num_seeds "
                 f"{len(self.seeds)}, or a run of one seed, which all seeds would start from"
             )
-        there, here = _semantics(self.algorithm), _semantics(algorithm)
+        there, here = _semantics(self.algorithm, self.keys), _semantics(algorithm, keys)
         for name, value in there.items():
             if here[name] != value:
                 raise UserError(f"{self.path} was trained with {name} {value}, and this run has {here[name]}")
@@ -224,7 +233,7 @@ def _with_optimizers(optimist: OptimistState | None, opt_state: Any, weights_opt
     return optimist and optimist._replace(opt_state=opt_state, weights_opt_state=weights_opt_state)
 
 
-def _semantics(algorithm: Algorithm) -> dict[str, Any]:
+def _semantics(algorithm: Algorithm, keys: tuple[Any, Any]) -> dict[str, Any]:
     """Return the parts that determine, together with the layer sizes, what a network computes."""
     return {
         "actor": _shape(algorithm.actor),
@@ -235,6 +244,7 @@ def _semantics(algorithm: Algorithm) -> dict[str, Any]:
         "reward_scaling": algorithm.reward_scaling,
         "optimism": None if algorithm.optimism is None else algorithm.optimism.std_scale,
         "weight_constraint": algorithm.weight_constraint,
+        **{name: "all" if own is None else ", ".join(own) for name, own in zip(_KEYS, keys, strict=True)},
     }
 
 

@@ -75,7 +75,7 @@ class WarmStart:
     def _open_source(self, config: TrainConfig, room: int) -> None:
         assert config.init_from is not None
         self._source = source = SourceRun.open(config.init_from)
-        source.check(config.algorithm, config.num_seeds)
+        source.check(config.algorithm, config.num_seeds, (config.actor_keys, config.critic_keys))
         if config.init_replay:
             if source.held < 1:
                 raise UserError(f"the replay buffer of {source.path} is empty: leave init_replay out")
