@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,20 +25,30 @@ WIDTH_128 = {
     "CrossQ + WN, UTD 2": (["crossq-wn-w128-utd2-s0"], "#009E73", "--"),
     "CrossQ + WN, UTD 5": (["crossq-wn-w128-utd5-s0", "crossq-wn-w128-utd5-s2"], "#D55E00", "--"),
 }
+OWN = {
+    "as-released": ("CrossQ + WN, surefoot", "#0072B2", "o"),
+    "as-released-xqc": ("XQC, surefoot", "#D55E00", "s"),
+}
+"""Label, colour and marker of the runs in the README's figure."""
 STYLES = {"XQC": ("#D55E00", "s"), "SimBa": ("#009E73", "^"), "BRO": ("#7A7A7A", "D")}
 
 
 def main() -> None:
     """Draw both figures and print one row per run."""
     draw_width_128()
+    draw_environments()
     runs = sorted(path.parent for path in HERE.glob("*/*/evaluations.csv"))
     published = list(csv.DictReader((HERE / "published.csv").open()))
-    shown = [run for run in runs if run.parent.name == "crossq-wn-code"]
+    shown = defaultdict(list)
+    for run in runs:
+        if run.parent.name in OWN:
+            shown[json.loads((run / "config.json").read_text())["task"]].append(run)
     figure, axes = plt.subplots(1, len(shown), figsize=(3.6 * len(shown), 3.1), constrained_layout=True)
-    for axis, run in zip(np.atleast_1d(axes), shown, strict=True):
-        draw(axis, run, published)
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4)
+    entries = {}
+    for axis, (task, own) in zip(np.atleast_1d(axes), sorted(shown.items()), strict=True):
+        draw(axis, task, own, published)
+        entries |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(entries.values(), entries.keys(), fontsize=8, loc="outside lower center", ncols=len(entries))
     OUT.parent.mkdir(exist_ok=True)
     figure.savefig(OUT, dpi=150)
     print("| task | algorithm | UTD | env steps | seeds | result | wall-clock | neighbours at this step |")
@@ -72,28 +83,54 @@ def draw_width_128() -> None:
     plt.close(figure)
 
 
+def draw_environments() -> None:
+    """Draw the runs on environments of other packages: return, and success where it is reported."""
+    shown = (
+        ("Pendulum-v1", "pendulum", "return", -160.0),
+        ("panda_gym:PandaReach-v3", "panda-reach", "success_any", 0.95),
+    )
+    figure, axes = plt.subplots(1, len(shown), figsize=(7.0, 2.7), constrained_layout=True)
+    for axis, (task, name, column, goal) in zip(axes, shown, strict=True):
+        (run,) = (HERE / "environments").glob(f"{name}--*")
+        log = read_evaluations(run)
+        steps = np.unique(log["env_steps"])
+        values = [log[column][log["env_steps"] == step].mean() for step in steps]
+        axis.plot(steps / 1000, values, color="#0072B2", marker="o", markersize=3)
+        axis.axhline(goal, color="0.5", linestyle="--", linewidth=1)
+        axis.set_title(task, fontsize=9)
+        axis.set_xlabel("environment steps (thousands)", fontsize=8)
+        axis.set_ylabel("return" if column == "return" else "episodes solved", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    figure.savefig(ASSETS / "environments.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
 def curve(run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return env steps, the task's metric (return or success) averaged over episodes and seeds, and wall seconds."""
+    """Return env steps [T], each seed's mean of the task's metric (return or success) [S, T], and wall seconds [T]."""
     log = read_evaluations(run)
     values = log["return"] if np.isnan(log["success_any"]).all() else log["success_any"]
-    steps = np.unique(log["env_steps"])
-    mean = np.array([values[log["env_steps"] == step].mean() for step in steps])
-    return steps, mean, np.array([log["wall_seconds"][log["env_steps"] == step].max() for step in steps])
+    steps, seeds = np.unique(log["env_steps"]), np.unique(log["seed"])
+    means = [[values[(log["env_steps"] == step) & (log["seed"] == seed)].mean() for step in steps] for seed in seeds]
+    return steps, np.array(means), np.array([log["wall_seconds"][log["env_steps"] == step].max() for step in steps])
 
 
-def draw(axis: plt.Axes, run: Path, published: list[dict[str, str]]) -> None:
-    """Draw one task."""
-    config = json.loads((run / "config.json").read_text())
-    steps, mean, _ = curve(run)
-    label = f"surefoot CrossQ + WN (UTD {config['algorithm']['utd']}, {config['num_seeds']} seed)"
-    axis.plot(steps / 1000, mean, color="#0072B2", marker="o", markersize=3, linewidth=1.8, label=label)
+def draw(axis: plt.Axes, task: str, runs: list[Path], published: list[dict[str, str]]) -> None:
+    """Draw one task: the mean of our seeds with their range, and published means."""
+    for run in runs:
+        label, colour, marker = OWN[run.parent.name]
+        steps, seeds, _ = curve(run)
+        axis.plot(
+            steps / 1000, seeds.mean(axis=0), color=colour, marker=marker, markersize=3, linewidth=1.8, label=label
+        )
+        axis.fill_between(steps / 1000, seeds.min(axis=0), seeds.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     for name, (colour, marker) in STYLES.items():
-        points = [p for p in published if (p["algorithm"], p["task"]) == (name, config["task"])]
+        points = [p for p in published if (p["algorithm"], p["task"]) == (name, task)]
         x, y = [int(p["env_steps"]) / 1000 for p in points], [float(p["mean"]) for p in points]
-        axis.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1, linestyle="--", label=f"{name} (UTD 2)")
-    axis.set_title(config["task"], fontsize=10)
+        axis.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1, linestyle="--", label=name)
+    axis.set_title(task, fontsize=10)
     axis.set_xlabel("environment steps (thousands)", fontsize=8)
-    axis.set_ylabel("success rate" if config["task"].startswith("myo") else "return", fontsize=8)
+    axis.set_ylabel("success rate" if task.startswith("myo") else "return", fontsize=8)
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.3)
 
@@ -101,7 +138,8 @@ def draw(axis: plt.Axes, run: Path, published: list[dict[str, str]]) -> None:
 def row(run: Path, published: list[dict[str, str]]) -> str:
     """Return a run's row of the table."""
     config = json.loads((run / "config.json").read_text())
-    steps, mean, wall = curve(run)
+    steps, seeds, wall = curve(run)
+    mean = seeds.mean(axis=0)
     task, algorithm = config["task"], config["algorithm"]
     success = task.startswith("myo")
     result = f"{mean[-1]:.0%} solved" if success else f"return {mean[-1]:.0f}"

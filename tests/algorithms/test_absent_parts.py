@@ -134,7 +134,7 @@ def test_resets_do_not_change_the_update_program() -> None:
 
 def test_flops_with_and_without_target_by_hand() -> None:
     """SAC's own arithmetic, counted by hand, with and without the target network."""
-    observation, action, _ = SPEC
+    observation, action = SPEC[:2]
     actor = layer_flops(ACTOR_WIDTHS, observation, 2 * action, BATCH)
     critics = 2 * layer_flops(CRITIC_WIDTHS, observation + action, 1, BATCH)
     first_layer = 2 * (2 * BATCH * (observation + action) * CRITIC_WIDTHS[0])

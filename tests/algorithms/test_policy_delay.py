@@ -158,7 +158,7 @@ def layer_flops(widths: tuple[int, ...], inputs: int, outputs: int, batch: int) 
     return sum(2 * batch * a * b for a, b in itertools.pairwise(sizes))
 
 
-OBSERVATION, ACTION, _ = SPEC
+OBSERVATION, ACTION = SPEC[:2]
 ACTOR_FORWARD = layer_flops(ACTOR_WIDTHS, OBSERVATION, 2 * ACTION, BATCH)
 CRITICS_FORWARD = 2 * layer_flops(CRITIC_WIDTHS, OBSERVATION + ACTION, 1, BATCH)
 CRITIC_UPDATE = (

@@ -54,7 +54,8 @@ from surefoot.networks import (
 BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     *[(Algorithm, {name: value}) for name in ("num_critics", "utd", "policy_delay", "batch_size") for value in (0, -1)],
     (Algorithm, {"warmup_transitions": 0}),
-    (Algorithm, {"utd": 1.5}),
+    (Algorithm, {"utd": float("nan")}),
+    (Algorithm, {"utd": 20_000}),
     (Algorithm, {"utd": True}),
     (SquaredError, {"scale": 0.0}),
     (SquaredError, {"scale": math.nan}),
@@ -158,7 +159,8 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (Algorithm, {"optimism": True}),
     # Of the wrong type.
     (Algorithm, {"name": 3}),
-    (Algorithm, {"utd": "2"}),
+    (Algorithm, {"utd": "two"}),
+    (Algorithm, {"utd": "1/0"}),
     (Algorithm, {"utd": None}),
     (Algorithm, {"num_critics": 2.5}),
     (Algorithm, {"action_repeat": 1.5}),

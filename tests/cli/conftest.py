@@ -44,8 +44,10 @@ class FakeApi:
             raise KeyboardInterrupt
         return Run(PATH, self.completed)
 
-    def evaluate(self, path: Path, *, episodes: int, task: str | None) -> tuple[tuple[int, ...], EvaluationResult]:
-        self.calls.append(("evaluate", path, {"episodes": episodes, "task": task}))
+    def evaluate(
+        self, path: Path, *, episodes: int, task: str | None, env_workers: int | None
+    ) -> tuple[tuple[int, ...], EvaluationResult]:
+        self.calls.append(("evaluate", path, {"episodes": episodes, "task": task, "env_workers": env_workers}))
         returns, solved = np.array([[50.0, 150.0], [300.0, 300.0]]), np.array([[False, True], [True, True]])
         steps = np.array([[0, 40], [20, 60]]) if self.success else None
         last = np.zeros_like(solved) if self.success else None

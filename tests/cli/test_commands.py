@@ -20,13 +20,13 @@ from .conftest import FakeApi
 
 def test_evaluate_prints_a_row_per_seed(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "runs/dog", "--episodes", "2"]) == 0
-    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 2, "task": None})]
+    assert api.calls == [("evaluate", Path("runs/dog"), {"episodes": 2, "task": None, "env_workers": None})]
     assert capsys.readouterr().out.splitlines() == ["seed  mean return", "3     100.0", "4     300.0", "mean  200.0"]
 
 
-def test_evaluate_passes_the_task(api: FakeApi) -> None:
-    assert main(["evaluate", "runs/arm", "--task", "envs:make_arm"]) == 0
-    assert api.calls == [("evaluate", Path("runs/arm"), {"episodes": 5, "task": "envs:make_arm"})]
+def test_evaluate_passes_its_options(api: FakeApi) -> None:
+    assert main(["evaluate", "runs/arm", "--task", "envs:make_arm", "--env-workers", "2"]) == 0
+    assert api.calls == [("evaluate", Path("runs/arm"), {"episodes": 5, "task": "envs:make_arm", "env_workers": 2})]
 
 
 def test_evaluate_shows_success_where_the_task_defines_it(api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:

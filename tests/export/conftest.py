@@ -62,6 +62,7 @@ def make_run(tmp_path: Path, actors: NetworkState) -> MakeRun:
     ) -> Path:
         algorithm = small(surefoot.crossq_wn())
         run = RunDirectory.create(tmp_path / "run", _config(to_data(algorithm)))
+        spaces = env_spaces({"position": [3], "velocity": [OBSERVATION - 3]}, low, high)
         rng = np.random.default_rng(1)
         frames = (offset + rng.normal(size=(30, OBSERVATION))).astype(np.float32)
         segment = run.checkpoints.write_segment(0, 14, {"frames": frames, "frame_count": np.array([10, 20])})
@@ -69,15 +70,15 @@ def make_run(tmp_path: Path, actors: NetworkState) -> MakeRun:
             ENV_STEPS,
             {
                 "learner": {f".actor{name}": array for name, array in tree_to_arrays(actors).items()},
-                "loop": {"observation": frames[:2]},
+                "loop": {"observation": frames[:2], "diverged": np.zeros(2, bool)},
             },
-            {},
+            {"spaces": spaces.to_data()},
             [segment],
         )
         arrays = policy_arrays(actors)
         change(arrays)
         spec = PolicySpec(
-            spaces=env_spaces({"position": [3], "velocity": [OBSERVATION - 3]}, low, high),
+            spaces=spaces,
             task="cheetah-run",
             algorithm=algorithm.name,
             env_steps=ENV_STEPS,

@@ -156,7 +156,7 @@ def _runs_table(groups: Mapping[str, list[ReportRun]]) -> list[Row]:
             "algorithm": label,
             "task": run.task,
             "seeds": ", ".join(map(str, run.seeds)),
-            "UTD": str(run.utd),
+            "UTD": run.utd if isinstance(run.utd, int) else str(run.utd),
             "updates per env step": f"{float(run.utd) / run.protocol.action_repeat:g}",
             "env steps": run.last_env_step or 0,
             "of": run.total_env_steps,

@@ -272,7 +272,7 @@ def _add_label(
             "seeds": seeds,
             "tasks": len(scores.tasks),
             "env steps": int(steps[last]),
-            "UTD": str(utd),
+            "UTD": utd if isinstance(utd, int) else str(utd),
             "updates per env step": ", ".join(f"{value:g}" for value in updates),
             "wall-clock per run": duration(float(wall[last])),
             "env steps/s": Number(speed),
