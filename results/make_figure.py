@@ -9,6 +9,7 @@ import csv
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,16 +40,16 @@ def main() -> None:
     draw_environments()
     runs = sorted(path.parent for path in HERE.glob("*/*/evaluations.csv"))
     published = list(csv.DictReader((HERE / "published.csv").open()))
-    shown = defaultdict(list)
+    shown: dict[str, list[Path]] = defaultdict(list)
     for run in runs:
         if run.parent.name in OWN:
             shown[json.loads((run / "config.json").read_text())["task"]].append(run)
     figure, axes = plt.subplots(1, len(shown), figsize=(3.6 * len(shown), 3.1), constrained_layout=True)
-    entries = {}
+    entries: dict[str, Any] = {}
     for axis, (task, own) in zip(np.atleast_1d(axes), sorted(shown.items()), strict=True):
         draw(axis, task, own, published)
         entries |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(entries.values(), entries.keys(), fontsize=8, loc="outside lower center", ncols=len(entries))
+    figure.legend(list(entries.values()), list(entries), fontsize=8, loc="outside lower center", ncols=len(entries))
     OUT.parent.mkdir(exist_ok=True)
     figure.savefig(OUT, dpi=150)
     print("| task | algorithm | UTD | env steps | seeds | result | wall-clock | neighbours at this step |")
