@@ -14,7 +14,7 @@ from surefoot.algorithms.presets import as_algorithm, list_presets
 from surefoot.cli.parse import parse
 from surefoot.errors import UserError
 from surefoot.misplaced import FIELDS, SETTINGS
-from surefoot.whole_numbers import as_whole, whole_from_text, whole_number
+from surefoot.whole_numbers import as_ratio, as_whole, whole_from_text, whole_number
 
 BOX = gymnasium.spaces.Box(-1.0, 1.0, (2,))
 
@@ -104,6 +104,16 @@ def test_whole_numbers_of_any_kind() -> None:
     for text in ("1e-3", "inf", "nan", "1e999", "2.5", "x", "", "1e6x"):
         with pytest.raises(ValueError, match=r".*"):
             whole_from_text(text)
+
+
+def test_ratios() -> None:
+    accepted = {2: 2, "2": 2, "2e1": 20, Fraction(4, 2): 2, "0.5": "1/2", "2/1024": "1/512", 1 / 3: "1/3"}
+    assert {value: as_ratio(value) for value in accepted} == {value: Fraction(own) for value, own in accepted.items()}
+    assert {type(as_ratio(value)) for value in (2.0, "2", np.int8(2), Fraction(2))} == {int}
+    assert as_ratio(np.float32(0.5)) == Fraction(1, 2)
+    for value in ("1e999999999", "1/0", "-1", "x", "", "1/3000000", Fraction(1, 10**7), float("nan"), True, None):
+        with pytest.raises(TypeError):
+            as_ratio(value)
 
 
 def test_integral_floats_are_accepted_for_every_integer_of_an_algorithm() -> None:

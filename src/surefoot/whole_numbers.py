@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from fractions import Fraction
 from numbers import Real
 from typing import SupportsIndex
@@ -63,27 +64,35 @@ def whole_from_text(text: str) -> int:
 
 
 _LARGEST_DENOMINATOR = 10**6
-"""Limit of denominators, so that a float such as 1 / 3 is the fraction that was meant."""
+"""Limit of denominators; the nearest such fraction to a float such as 1 / 3 is the one that was meant."""
+
+_RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?(e[+-]?[0-9]{1,2})?(/[0-9]{1,12})?", re.ASCII | re.IGNORECASE)
+"""Texts of ratios: short ones, since a long exponent takes all memory."""
 
 
 def as_ratio(value: object) -> int | Fraction:
-    """Return a number, or a text such as "0.5" or "2/1024", as int or as a fraction of small denominator.
+    """Return a number, or a text such as "0.5" or "2/1024", as int or as a fraction of denominator at most 10**6.
 
     Raises:
-        TypeError: It is something else, a bool or not finite.
+        TypeError: It is something else, a bool or not finite, or the denominator is larger.
     """
     if isinstance(value, bool) or not isinstance(value, Real | str | SupportsIndex):
         raise TypeError
     try:
-        if isinstance(value, Real) and not isinstance(value, Fraction | SupportsIndex):
-            if not math.isfinite(value):
+        if isinstance(value, str):
+            if not _RATIO.fullmatch(value):
                 raise TypeError
-            value = float(value)
-        elif not isinstance(value, Fraction | str):
-            value = operator.index(value)
-        ratio = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+            ratio = Fraction(value)
+        elif isinstance(value, Fraction | SupportsIndex):
+            ratio = Fraction(value if isinstance(value, Fraction) else operator.index(value))
+        elif math.isfinite(value):
+            ratio = Fraction(float(value)).limit_denominator(_LARGEST_DENOMINATOR)
+        else:
+            raise TypeError
     except (ValueError, ZeroDivisionError, OverflowError):
         raise TypeError from None
+    if ratio.denominator > _LARGEST_DENOMINATOR:
+        raise TypeError
     return ratio.numerator if ratio.denominator == 1 else ratio
 
 

@@ -135,7 +135,7 @@ VALID = f'tasks = ["probe-action"]{HEAD}'
         ("a = " + "[" * 5000, "not TOML"),
         (
             f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}',
-            "env_steps is 50, expected more than the warm-up's 100",
+            "env_steps must be more than the warm-up of 100 transitions, which takes 100 env steps",
         ),
         (
             f"{VALID.replace('evaluate_every = 300', 'evaluate_every = true')}{ALGORITHM}",

@@ -71,7 +71,7 @@ def test_each_finding_is_one_line_and_the_last_names_the_complete_check() -> Non
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        (traits.VectorReward, ["api"]),
+        (traits.VectorReward, ["reward-unusable"]),
         (broken.TimeLimitTerminates, ["time-limit-terminates"]),
         (SlowSteps, ["time-limit-terminates"]),
         (broken.IgnoresActions, ["action-ignored"]),

@@ -127,7 +127,7 @@ def test_resumed_run_equals_an_uninterrupted_one(run: surefoot.Run, tmp_path: Pa
     [
         (
             {"actor_keys": ["stat"]},
-            "actor_keys has the key 'stat', which the observation has not; .* 'state'",
+            "actor_keys has the key 'stat', which the observation does not have; .* 'state'",
         ),
         (
             {"critic_keys": "state,goal"},

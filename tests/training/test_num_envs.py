@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import surefoot
-from surefoot.algorithms import Algorithm, HeldNoise, ObservationNorm, ReturnScaling
+from surefoot.algorithms import Algorithm, HeldNoise, ObservationNorm, ResetEvery, ReturnScaling
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task, make_vector
@@ -80,6 +80,36 @@ def test_steps_count_all_environments_and_utd_is_per_transition(run: surefoot.Ru
     evaluated = run.evaluations()
     assert set(evaluated["utd"]) == {2 / 3}
     assert RunDirectory.open(run.path).config["algorithm"]["utd"] == "2/3"
+
+
+def test_one_seed_with_overlap_resets_and_initial_transitions(tmp_path: Path) -> None:
+    data, rng = tmp_path / "data.npz", np.random.default_rng(0)
+    observation = rng.normal(size=(21, 2)).astype(np.float32)
+    ends = np.arange(20) == 19
+    np.savez(
+        data,
+        observations=observation[:-1],
+        next_observations=observation[1:],
+        actions=rng.uniform(-1.0, 1.0, (20, 1)).astype(np.float32),
+        rewards=np.ones(20, np.float32),
+        terminated=ends,
+        truncated=np.zeros(20, bool),
+    )
+    learns = algorithm(1, observation_norm=None, reward_scaling=None, resets=ResetEvery(env_steps=45))
+    settings = {"algorithm": learns, "num_seeds": 1, "num_envs": 4, "env_steps": 120, "checkpoint_every": 60}
+    run = train(tmp_path / "run", overlap=True, prefill=data, **settings)
+    stored = RunDirectory.open(run.path).checkpoints.load().arrays
+    assert stored["replay_counters"]["num_transitions"].tolist() == [5 + 30] * 4
+    assert run.training()["grad_steps"].max() == 120 - 40  # the warm-up of 59 less 20, in whole vector steps
+    # The reset after 90 steps is due within the vector step from 88 to 92, and made before the next one.
+    counts = stored["learner"][".critic.opt_state[0].count"]
+    assert counts.tolist() == [120 - 92]
+    shutil.rmtree(run.path / "checkpoints" / f"env_steps_{120:012d}")
+    assert surefoot.resume(run.path, observer=Recording()).completed
+    again = RunDirectory.open(run.path).checkpoints.load()
+    assert again.env_steps == 120
+    for name, array in stored["learner"].items():
+        np.testing.assert_array_equal(again.arrays["learner"][name], array, err_msg=name)
 
 
 def test_state_exists_once_for_every_environment(run: surefoot.Run) -> None:
@@ -192,6 +222,12 @@ def test_ratio_without_whole_updates_names_the_nearest(utd: Fraction, num_envs: 
         check_update_ratio(utd, num_envs)
     for near in expected.rpartition("utd ")[2].split(" and "):
         check_update_ratio(Fraction(near), num_envs)
+
+
+def test_ratio_is_rejected_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the nearest are utd 1/3 and 2/3"):
+        train(tmp_path / "run", algorithm=algorithm("1/2"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_default_updates_of_an_agent_need_a_whole_utd() -> None:

@@ -41,6 +41,7 @@ from surefoot.tasks import Task, get_task, list_tasks
 from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
+from surefoot.training.plan import make_plan
 from surefoot.whole_numbers import ratio, whole_number
 
 _SUITES = {"dmc-15": "dmc", "myosuite-10": "myosuite"}
@@ -218,13 +219,10 @@ def _check(cells: list[Cell]) -> None:
             )
         names.add(cell.name)
         config = cell.config(Path(cell.name))
-        task = cell.find_task()
-        repeat = config.algorithm.action_repeat or task.action_repeat
-        if config.env_steps // repeat <= config.algorithm.warmup_transitions:
-            raise UserError(
-                f"{cell.name}: env_steps is {config.env_steps:,}, expected more than the warm-up's "
-                f"{config.algorithm.warmup_transitions * repeat:,}"
-            )
+        try:
+            make_plan(config, cell.find_task())
+        except UserError as error:
+            raise UserError(f"{cell.name}: {error}") from error
 
 
 def _tasks(data: dict[str, Any], shared: Any) -> list[tuple[str, dict[str, Any]]]:

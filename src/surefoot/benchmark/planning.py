@@ -162,13 +162,14 @@ class Calibration:
         rate = self.flop_per_second.get(shape_of(cell), min(self.flop_per_second.values()))
         steps = self.env_steps_per_second.get(cell.find_task().name, min(self.env_steps_per_second.values()))
         config = cell.config(Path(cell.name))
-        workers = choose_workers(config.num_seeds, cores) if config.env_workers is None else config.env_workers
-        return cost.flop / rate + cost.env_steps / steps / max(1, min(workers, config.num_seeds))
+        slots = config.num_seeds * config.num_envs
+        workers = choose_workers(slots, cores) if config.env_workers is None else config.env_workers
+        return cost.flop / rate + cost.env_steps / steps / max(1, min(workers, slots))
 
 
 def shape_of(cell: Cell) -> str:
     """Return a key of cells whose updates have about the same rate of operations."""
-    return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']}"
+    return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']} x{cell.settings.get('num_envs', 1)}"
 
 
 def calibrate(
@@ -228,7 +229,8 @@ def _measure(cells: Sequence[Cell], of_tasks: Sequence[Cell], seconds: float) ->
 
 def _flop_rate(cell: Cell) -> float:
     config, task = cell.config(Path(cell.name)), cell.find_task()
-    step = TrainStep(config.algorithm, _sizes(task), config.num_seeds, resolve_precision(config.precision))
+    precision = resolve_precision(config.precision)
+    step = TrainStep(config.algorithm, _sizes(task), config.num_seeds, precision, config.num_envs)
     return step.updates_per_second(_SECONDS_PER_SHAPE) * flop_per_update(step.population.learner)
 
 

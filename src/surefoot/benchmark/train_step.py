@@ -29,6 +29,7 @@ class TrainStep:
         algorithm: Algorithm to train.
         spec: Observation and action size of the environment.
         num_seeds: Number of agents S.
+        num_envs: Environments of each agent, N.
         precision: Precision of the products in updates; not checked against the device.
 
     Attributes:
@@ -38,15 +39,21 @@ class TrainStep:
     """
 
     def __init__(
-        self, algorithm: Algorithm, spec: EnvSpec, num_seeds: int = 1, precision: Precision = "float32"
+        self,
+        algorithm: Algorithm,
+        spec: EnvSpec,
+        num_seeds: int = 1,
+        precision: Precision = "float32",
+        num_envs: int = 1,
     ) -> None:
         frames = replay.frame_capacity(_CAPACITY, 500)
         self.population = get_population(algorithm, spec, 0.99, precision)
-        self.transition = noise(spec, num_seeds)
-        self.state = self.population.init(range(num_seeds), _CAPACITY, frames, np.asarray(self.transition.observation))
+        self.transition = noise(spec, num_seeds * num_envs)
+        first = np.asarray(self.transition.observation)
+        self.state = self.population.init(range(num_seeds), _CAPACITY, frames, first, num_envs)
         self._updates = self.population.default_updates(self.state)
         self.updates_per_call = self._updates * num_seeds
-        for _ in range(_STORED):
+        for _ in range(max(1, _STORED // num_envs)):
             self.state, _ = self.population.train_step(self.state, self.transition, num_updates=0, uniform=True)
         self._grad_steps = 0
         start = time.perf_counter()
@@ -125,15 +132,15 @@ def _dot(equation: Any) -> float:
     return 2.0 * math.prod(left) * math.prod(right) / shared
 
 
-def noise(spec: EnvSpec, seeds: int) -> Transition:
-    """Return one random transition [S, ...]."""
+def noise(spec: EnvSpec, environments: int) -> Transition:
+    """Return one random transition of each environment, [K, ...]."""
     random = np.random.default_rng(0)
-    observation = random.normal(size=(seeds, spec.observation_size)).astype(np.float32)
+    observation = random.normal(size=(environments, spec.observation_size)).astype(np.float32)
     return Transition(
-        action=random.uniform(-1, 1, (seeds, spec.action_size)).astype(np.float32),
-        reward=np.ones(seeds, np.float32),
+        action=random.uniform(-1, 1, (environments, spec.action_size)).astype(np.float32),
+        reward=np.ones(environments, np.float32),
         next_observation=observation,
-        terminated=np.zeros(seeds, bool),
+        terminated=np.zeros(environments, bool),
         observation=observation,
-        ended=np.zeros(seeds, bool),
+        ended=np.zeros(environments, bool),
     )

@@ -75,8 +75,8 @@ class Policy:
 
         Args:
             obs: One observation as the environment returns it: an array in the shape of its space, or a dict or tuple
-                for a Dict or Tuple space. What its space does not name is ignored. The flat observation of
-                ``get_task(...).make()``, [O], is accepted as well.
+                for a Dict or Tuple space. What its space does not name is ignored. A flat one, [O], is accepted
+                as well.
             deterministic: Whether to return the mode, tanh(mean), instead of a sample; a policy without a density has
                 only the mode.
 

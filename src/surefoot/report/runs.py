@@ -175,8 +175,8 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
             algorithm["precision"] = precision
         if config.get("overlap", False):
             algorithm["overlap"] = True
-        if (num_envs := int(config.get("num_envs", 1))) != 1:
-            algorithm["num_envs"] = num_envs
+        algorithm |= {"num_envs": int(config.get("num_envs", 1))}
+        algorithm |= {name: config.get(name) for name in ("actor_keys", "critic_keys")}
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))

@@ -97,7 +97,7 @@ class EnvSpaces:
         for key in keys:
             if not any(_is_within(part.key, key) for part in self.observation):
                 near = suggest(key, self.observation_keys) or f", expected some of {', '.join(self.observation_keys)}"
-                raise UserError(f"{name} has the key {key!r}, which the observation has not{near}")
+                raise UserError(f"{name} has the key {key!r}, which the observation does not have{near}")
         parts = tuple(part for part in self.observation if any(_is_within(part.key, key) for key in keys))
         return EnvSpaces(parts, self.action)
 
@@ -282,6 +282,10 @@ def policy_view(trained: EnvSpaces, found: EnvSpaces, source: str, task: str) ->
         UserError: The policy was trained with other spaces.
     """
     columns = found.columns(trained)
+    keys = trained.observation_keys
+    if columns is None and keys is not None and set(keys) < set(found.observation_keys or ()):
+        # The policy's keys are there; their arrays differ.
+        require_same(trained, found.select(keys, "the policy"), source, task)
     if columns is None:
         require_same(trained, found, source, task)
         return slice(None)

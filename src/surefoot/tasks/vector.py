@@ -80,7 +80,7 @@ class VectorEnv(abc.ABC):
     `EnvironmentFailure` from `reset`, `step`, `step_wait` or `restore`; only `close` is allowed afterwards.
 
     Attributes:
-        num_envs: Number of slots, here the letter N.
+        num_envs: N, the number of slots.
         spaces: The environments' own observations and actions, to which actions in [-1, 1] are mapped.
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.

@@ -83,7 +83,7 @@ class Worker:
             UserError: The task cannot be pickled, or the process cannot be started.
             EnvironmentFailure: The process has died.
         """
-        self._seeds = tuple(seeds)
+        self._seeds, self._environments = tuple(seeds), environments
         try:
             arguments = cloudpickle.dumps((task, self._seeds, stream, action_repeat, autoreset, environments))
         except Exception as error:  # pickling may raise any exception
@@ -158,8 +158,14 @@ class Worker:
         else:
             code = self._process.returncode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        seeds = f"seeds {self._seeds[0]} to {self._seeds[-1]}" if len(set(self._seeds)) > 1 else "it"
-        return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {seeds} died ({how})")
+        first = None if self._environments is None else self._environments[0]
+        if len(set(self._seeds)) > 1:
+            stepped = f"seeds {self._seeds[0]} to {self._seeds[-1]}"
+        elif self._environments is not None and len(self._seeds) > 1:
+            stepped = f"environments {first} to {self._environments[-1]}"
+        else:
+            stepped = "it"
+        return EnvironmentFailure(self._seeds[0], f"the worker process that stepped {stepped} died ({how})", first)
 
 
 def _start(shared: int) -> tuple[subprocess.Popen[bytes], socket.socket]:

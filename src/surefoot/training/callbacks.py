@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StopTraining(Exception):
-    """Raised by a callback to end the run after this agent step, with a checkpoint, as a signal would.
+    """Raised by a callback to end the run after this vector step, with a checkpoint, as a signal would.
 
     Rows and evaluations due at this step are still written and the other callbacks are still called, so the run can be
     resumed bit-exactly.
@@ -77,8 +77,8 @@ class StepView:
 class Callback:
     """Base class of callbacks, whose methods do nothing.
 
-    Order of calls: ``on_start``; ``on_step`` after every agent step, followed by ``on_evaluation`` where one is due;
-    ``on_checkpoint`` between two agent steps, once a checkpoint has been written and before the next one is made;
+    Order of calls: ``on_start``; ``on_step`` after every vector step, followed by ``on_evaluation`` where one is due;
+    ``on_checkpoint`` between two vector steps, once a checkpoint has been written and before the next one is made;
     ``on_finish``; ``close``. A new run also evaluates and makes a checkpoint at step 0. Callbacks are called in their
     order, by the thread that trains.
 
@@ -91,7 +91,7 @@ class Callback:
         """A run starts or resumes."""
 
     def on_step(self, view: StepView) -> None:
-        """After every agent step; should return quickly, since training waits."""
+        """After every vector step; should return quickly, since training waits."""
 
     def on_evaluation(self, event: EvaluationDone) -> None:
         """After every evaluation, once its rows have been written."""

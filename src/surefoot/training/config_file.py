@@ -20,6 +20,9 @@ from surefoot.training.config import TrainConfig, check_names, settings
 from surefoot.training.plan import Plan, make_plan
 from surefoot.training.warm_start.info import WarmStartInfo
 
+_ADDED = {"num_envs": 1}
+"""Settings that runs of earlier revisions do not record."""
+
 _PER_PROCESS = ("started", "command", "machine")
 """Entries about the process that started the run, which a resumed run keeps."""
 
@@ -99,7 +102,7 @@ def _read_config(directory: RunDirectory, task: str | Callable[[], Any]) -> Trai
     recorded = {}
     for setting in settings():
         if setting.recorded:
-            value = directory.config.get(setting.name)
+            value = directory.config.get(setting.name, _ADDED.get(setting.name))
             if isinstance(value, float):  # valid in TrainConfig, where it is a whole number, but never written
                 raise _damaged(directory, setting.name, value, "an integer")
             try:

@@ -198,7 +198,8 @@ class TrainingLoop:
 
     def run(self, stop: StopSignal) -> RunFinished:
         """Continue to the last step, or until a signal or a callback stops the run, and write a final checkpoint."""
-        self._next_reset = self._plan.next_reset(self._config.algorithm, self._host.agent_steps)
+        before = self._host.agent_steps - self._plan.num_envs + 1  # a reset since then is still due
+        self._next_reset = self._plan.next_reset(self._config.algorithm, max(0, before))
         self._log_pace, progress_pace = Pace(self._counters), Pace(self._counters)
         with (
             explain_step_failures(self._task, self._events, lambda: self._counters.env_steps, self._directory.path),
@@ -229,10 +230,10 @@ class TrainingLoop:
         taken, grad_steps, updates = host.action, self._counters.grad_steps, self._counters.next_updates
         overlap = updates > 0 and self._config.overlap
         self._vector.step_async(taken)
-        after = host.agent_steps + plan.num_envs
-        if self._next_reset is not None and self._next_reset <= after:
+        # A reset that is due within a vector step precedes the next one.
+        if self._next_reset is not None and self._next_reset <= host.agent_steps + 1:
             self._state = population.reset_networks(self._state)
-            self._next_reset = plan.next_reset(self._config.algorithm, after)
+            self._next_reset = plan.next_reset(self._config.algorithm, host.agent_steps + 1)
         if overlap:
             self._state = population.update(self._state, grad_steps, updates)
         step = self._vector.step_wait()

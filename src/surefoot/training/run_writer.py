@@ -52,7 +52,7 @@ class RunWriter:
         self, directory: RunDirectory, config: TrainConfig, plan: Plan, task: Task, vector: VectorEnv, learner: Learner
     ) -> None:
         self._directory, self._config, self._plan, self._task = directory, config, plan, task
-        self._vector, self._columns = vector, learner.spec.actor_columns
+        self._vector = vector
         self._logs = {
             name: CsvLog(directory.path / f"{name}.csv", columns)
             for name, columns in (
@@ -63,7 +63,7 @@ class RunWriter:
         }
         self._scores: list[float] | None = None
         self.last_evaluation: EvaluationDone | None = None
-        self.checkpoints = CheckpointWriter(directory, self._columns)
+        self.checkpoints = CheckpointWriter(directory, learner.spec.actor_columns)
 
     def clear(self) -> None:
         """Delete the rows of a run that was killed before its first checkpoint."""
@@ -133,7 +133,7 @@ class RunWriter:
             message(line)
         with self._explain_mismatch(loaded.env_steps):
             offsets = {name: _offset(loaded.meta[f"{name}_offset"]) for name in self._logs}
-            _check_identity(loaded.meta["identity"], self._identity())
+            _check_identity({"num_envs": 1, **loaded.meta["identity"]}, self._identity())
             require_same(EnvSpaces.from_data(loaded.meta.get("spaces")), self._vector.spaces, "it", self._task.name)
             host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
             sizes = self._vector.observation_size, self._vector.action_size

@@ -22,7 +22,7 @@ _COVERED = re.compile(
 """Messages whose subject has a check of its own here, or that do not matter for training."""
 
 _UNUSABLE = re.compile(r"was not a tuple|old step API|`seed`|reward returned|signal to be a boolean")
-"""Messages about what the rollouts report as "api"."""
+"""Messages about what the rollouts report as "api" or "reward-unusable"."""
 
 _REWORDED = (
     (r"\x1b\[[\d;]*m", ""),
@@ -43,7 +43,8 @@ def check_api(env: gymnasium.Env[Any, Any], findings: Findings) -> None:
     """
     with contextlib.suppress(Exception), collect_messages() as messages:
         env_checker.check_env(env, skip_render_check=True, skip_close_check=True)
-    add_messages([text for text in messages if "api" not in findings or not _UNUSABLE.search(text)], findings)
+    known = "api" in findings or "reward-unusable" in findings
+    add_messages([text for text in messages if not (known and _UNUSABLE.search(text))], findings)
 
 
 def add_messages(messages: list[str], findings: Findings) -> None:

@@ -154,6 +154,12 @@ KINDS: dict[str, Kind] = {
         "none in surefoot train, which copies; other code that keeps observations ends up with wrong transitions",
         "return a copy: observation.copy()",
     ),
+    "reward-unusable": Kind(
+        "error",
+        "a reward is not one number",
+        _FAILS,
+        "return a float, of several objectives their weighted sum (mo_gymnasium.wrappers.LinearReward)",
+    ),
     "reward-not-finite": Kind(
         "error",
         "a reward is NaN or infinite",

@@ -142,15 +142,14 @@ class MonitoredEnv:
         self._require_tuple(returned, 5, call, messages)
         observation, reward, terminated, truncated, info = returned
         flat = self._convert(observation, call, messages)
-        reward, problem = self._reward(reward, call)
+        reward, problem = self._reward(reward, call), "reward-unusable" in self._findings
         try:
             terminated, truncated = bool(terminated), bool(truncated)
         except (TypeError, ValueError) as error:
-            problem = problem or f"{call}: {'; '.join(messages) or error}"
+            problem = True
+            self._findings.add("api", f"{call}: {'; '.join(messages) or error}")
             terminated = truncated = self.ends_are_known = False
-        if problem:
-            self._findings.add("api", problem)
-        else:
+        if not problem:
             add_messages(messages, self._findings)
         if not np.array_equal(passed, action):
             self._findings.add("action-changed", f"at {call}: {action} became {passed}")
@@ -173,16 +172,17 @@ class MonitoredEnv:
             with contextlib.suppress(Exception):
                 self.env.close()
 
-    def _reward(self, reward: Any, call: str) -> tuple[float, str]:
-        """Return a reward, NaN if it is not a finite number, and what is wrong with its type."""
+    def _reward(self, reward: Any, call: str) -> float:
+        """Return a reward, NaN if it is not a finite number."""
         try:
             number = as_reward(reward)
         except UnusableReward as error:
-            return math.nan, f"{call}: {error}"
+            self._findings.add("reward-unusable", f"{call}: {error}")
+            return math.nan
         if not np.isfinite(number):
             self._findings.add("reward-not-finite", f"the reward of {call} is {number}")
-            return math.nan, ""
-        return number, ""
+            return math.nan
+        return number
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:

@@ -53,7 +53,7 @@ def check_at_start(task: Task, environments: int = 1, *, one_per_process: bool =
             process are not needed.
 
     Raises:
-        UserError: ``reset`` or ``step`` returns what training cannot use, such as a reward with several entries.
+        UserError: ``step`` returns a reward that is not one number.
     """
     if task.name in {known.name for known in list_tasks()}:
         return []
@@ -68,7 +68,7 @@ def check_at_start(task: Task, environments: int = 1, *, one_per_process: bool =
     except (OSError, RuntimeError) as error:
         return [f"the environment was not checked ({_shortened(one_line(str(error)))}): {_command(task)}"]
     for found in findings:
-        if found.code == "api":
+        if found.code == "reward-unusable":
             raise UserError(f"task '{task.name}' cannot be trained on: {found.observed}; {_command(task)} checks more")
     lines = [_line(found, environments) for found in findings]
     return [*lines, f"{_command(task)} explains what was found, and checks more"] if lines else []

@@ -79,7 +79,7 @@ class ReplayCopy:
         rings = {name: getattr(replay, name) for name in ("actions", "rewards", "terminated", "frame_of")}
         frames = {"frames": replay.frames}
         entry = sum(leaf.nbytes // (leaf.shape[0] * leaf.shape[1]) for leaf in (*rings.values(), replay.frames))
-        stays = entry * len(buffers) * len(positions) <= _MAX_BYTES_ON_DEVICE
+        stays = entry * len(buffers) * max(len(positions), _CHUNKS[1]) <= _MAX_BYTES_ON_DEVICE
         self._transitions = [_Piece(rings, buffer, positions, stays) for buffer in buffers]
         self._frames = [
             _Piece(frames, buffer, np.arange(first[buffer], now.frames[buffer]) % ring, stays) for buffer in buffers

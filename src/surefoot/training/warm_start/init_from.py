@@ -75,7 +75,7 @@ class SourceRun:
                 action_repeat=int(identity["action_repeat"]),
                 spaces=EnvSpaces.from_data(loaded.meta.get("spaces")),
                 env_steps=loaded.env_steps,
-                keys=(identity[_KEYS[0]], identity[_KEYS[1]]),
+                keys=(identity.get(_KEYS[0]), identity.get(_KEYS[1])),
                 held=int(counters["num_transitions"].min() - counters["oldest"].max()),
                 skipped=tuple(loaded.skipped),
                 _arrays=loaded.arrays["learner"],
@@ -244,7 +244,7 @@ def _semantics(algorithm: Algorithm, keys: tuple[Any, Any]) -> dict[str, Any]:
         "reward_scaling": algorithm.reward_scaling,
         "optimism": None if algorithm.optimism is None else algorithm.optimism.std_scale,
         "weight_constraint": algorithm.weight_constraint,
-        **{name: "all" if own is None else ", ".join(own) for name, own in zip(_KEYS, keys, strict=True)},
+        **{name: "all" if own is None else ", ".join(sorted(own)) for name, own in zip(_KEYS, keys, strict=True)},
     }
 
 

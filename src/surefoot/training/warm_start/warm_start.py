@@ -110,7 +110,8 @@ class WarmStart:
             transitions=count // num_envs * num_envs,
             sequences=dataset.sequences(num_envs),
         )
-        self.messages += (f"starts with {count:,} transitions of {printable(data)} in each replay buffer",)
+        each = "in each replay buffer" if num_envs == 1 else "for each seed"
+        self.messages += (f"starts with {self.info.transitions:,} transitions of {printable(data)} {each}",)
 
     def fit(self, learner: Learner, num_seeds: int, vector: VectorEnv, task: Task, plan: Plan) -> None:
         """Validate against the environment.
