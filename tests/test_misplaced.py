@@ -107,7 +107,15 @@ def test_whole_numbers_of_any_kind() -> None:
 
 
 def test_ratios() -> None:
-    accepted = {2: 2, "2": 2, "2e1": 20, Fraction(4, 2): 2, "0.5": "1/2", "2/1024": "1/512", 1 / 3: "1/3"}
+    accepted: dict[Any, int | str] = {
+        2: 2,
+        "2": 2,
+        "2e1": 20,
+        Fraction(4, 2): 2,
+        "0.5": "1/2",
+        "2/1024": "1/512",
+        1 / 3: "1/3",
+    }
     assert {value: as_ratio(value) for value in accepted} == {value: Fraction(own) for value, own in accepted.items()}
     assert {type(as_ratio(value)) for value in (2.0, "2", np.int8(2), Fraction(2))} == {int}
     assert as_ratio(np.float32(0.5)) == Fraction(1, 2)
