@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from surefoot.algorithms.policies import Policy
     from surefoot.algorithms.reductions import Reduction
+    from surefoot.engine import Engine
     from surefoot.machine import PrecisionChoice
     from surefoot.networks import TorsoConfig
 
@@ -45,6 +46,7 @@ class TrainSettings(TypedDict, total=False):
 
     num_seeds: WholeNumber
     num_envs: WholeNumber
+    engine: Engine
     seed: WholeNumber
     env_steps: WholeNumber
     evaluate_every: WholeNumber

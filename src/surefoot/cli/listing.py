@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surefoot.cli.options import PresetName
+from surefoot.engine import Engine
 from surefoot.streams import emit, emit_json
 
 if TYPE_CHECKING:
@@ -32,14 +33,22 @@ class Tasks:
 
     json: bool = False
     """Print a JSON array instead of a table."""
+    engine: Engine = "suite"
+    """List the tasks of an engine; envpool also prints EnvPool's ids, each of which is a task as envpool/ID."""
 
     def run(self) -> int:
         """Print the tasks; return the exit code."""
         from surefoot.tasks import list_tasks
+        from surefoot.tasks.engines import PREFIX, id_task, list_pool_tasks
 
         tasks = list_tasks()
+        ids: tuple[str, ...] = ()
+        if self.engine == "envpool":
+            from surefoot.tasks.envpool import list_ids
+
+            tasks, ids = list_pool_tasks(tasks), list_ids()
         if self.json:
-            print_json(tasks, _TASK_KEYS)
+            print_json((*tasks, *(id_task(f"{PREFIX}{env_id}") for env_id in ids)), _TASK_KEYS)
             return 0
         header = ("task", "suite", "observation", "action", "horizon", "repeat", "discount", "score", "benchmark")
         rows = [
@@ -57,6 +66,8 @@ class Tasks:
             for task in tasks
         ]
         print_table(header, rows)
+        for env_id in ids:
+            emit(f"{PREFIX}{env_id}")
         return 0
 
 

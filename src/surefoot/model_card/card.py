@@ -26,6 +26,7 @@ _SUITES = {
         "MIT for Gymnasium's own environments (their simulator MuJoCo: Apache-2.0); an id that another package "
         "registers has that package's licence",
     ),
+    "envpool": ("EnvPool", "Apache-2.0 for EnvPool (package `envpool`); its environments have licences of their own"),
     "probe": ("surefoot's probes", "MIT (part of `surefoot`)"),
     "module": ("the user's own environment", "unknown: ask its author"),
     "callable": ("the user's own environment", "unknown: ask its author"),

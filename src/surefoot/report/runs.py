@@ -176,6 +176,7 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         if config.get("overlap", False):
             algorithm["overlap"] = True
         algorithm |= {"num_envs": int(config.get("num_envs", 1))}
+        algorithm |= {"engine": config.get("engine", "suite")}
         algorithm |= {name: config.get(name) for name in ("actor_keys", "critic_keys")}
         seeds = tuple(int(seed) for seed in config["seeds"])
         repeat = int(resolved["action_repeat"])

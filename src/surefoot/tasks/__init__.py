@@ -1,5 +1,6 @@
 """Tasks, their environments and vectors of environments. Importing this starts no simulator and no JAX."""
 
+from surefoot.tasks.engines import with_engine
 from surefoot.tasks.registry import get_task
 from surefoot.tasks.run_task import get_run_task
 from surefoot.tasks.seeding import episode_seed
@@ -16,4 +17,5 @@ __all__ = [
     "get_task",
     "list_tasks",
     "make_vector",
+    "with_engine",
 ]

@@ -12,6 +12,7 @@ import gymnasium
 
 from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords
+from surefoot.tasks.engines import PREFIX, id_task
 from surefoot.tasks.gymnasium import make_from_callable, make_from_target, make_mujoco, make_registered
 from surefoot.tasks.naming import callable_name
 from surefoot.tasks.partials import split_gymnasium_make, split_partial
@@ -26,6 +27,7 @@ def get_task(target: str | Callable[..., gymnasium.Env[Any, Any]], env_set: Mapp
 
     Args:
         target: A name from `list_tasks` (ignoring case and the difference between - and _); a registered Gymnasium id;
+            "envpool/ID";
             "module:callable" or "module:id", which import the module, also from the current directory; or a callable
             that returns a `gymnasium.Env`, whose arguments `functools.partial` or `env_set` supply.
             `functools.partial(gymnasium.make, id)` is the task of the id.
@@ -44,6 +46,10 @@ def get_task(target: str | Callable[..., gymnasium.Env[Any, Any]], env_set: Mapp
 def _named_task(target: str, keywords: dict[str, Any]) -> Task:
     if (task := _by_spelling().get(_spelling(target))) is not None:
         return _with_keywords(task, keywords)
+    if target.startswith(PREFIX):
+        if keywords:
+            raise UserError(f"task '{target}' takes no keywords, got '{next(iter(keywords))}'")
+        return id_task(target)
     if ":" in target:
         return _module_task(target, keywords)
     return _registered_task(target, target, keywords)

@@ -17,7 +17,22 @@ from surefoot.tasks.gymnasium import GymnasiumSimulation
 from surefoot.tasks.naming import arguments_text
 from surefoot.tasks.wrappers import Simulation, TaskEnv
 
-Suite = Literal["dmc", "myosuite", "gymnasium", "probe", "module", "callable"]
+Suite = Literal["dmc", "myosuite", "gymnasium", "envpool", "probe", "module", "callable"]
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """One of EnvPool's environments.
+
+    Attributes:
+        env_id: Its id.
+        keys: Keys of its observation, in order; None for all of them, in the order of its space.
+        horizon: Control steps after which an episode is truncated; None for EnvPool's own limit.
+    """
+
+    env_id: str
+    keys: tuple[str, ...] | None = None
+    horizon: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ class Task:
         note: Line for the user about what the name does not tell apart, or None.
         source: Factory of the author's `gymnasium.Env`, which takes `rendered` as `simulate` does; None for suites with
             another interface.
+        pool: Environment of EnvPool that vectors of environments consist of; None for copies of `make`.
         simulate: Factory of the simulation behind `make`; with `rendered=True`, of one whose `camera` will be used.
     """
 
@@ -58,6 +74,7 @@ class Task:
     env_set: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
     note: str | None = field(default=None, kw_only=True, repr=False, compare=False)
     source: Callable[..., gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
+    pool: PoolSpec | None = field(default=None, kw_only=True, repr=False, compare=False)
     simulate: Callable[..., Simulation] = field(kw_only=True, repr=False, compare=False)
 
     @property

@@ -39,7 +39,8 @@ def make_vector(
         slot_seeds: Training seed of each slot; several slots may share one.
         stream: "train" or "evaluate"; an episode is a function of stream, seed, environment and episode number.
         action_repeat: Control steps per decision, instead of the task's own.
-        num_workers: Number of worker processes; 0 steps in this process, None uses `choose_workers`.
+        num_workers: Number of worker processes; 0 steps in this process, None uses `choose_workers`. For EnvPool it is
+            the number of its threads, None or 0 for one per core.
         autoreset: Whether the step that ends an episode starts the next one. Otherwise the slot waits for `reset`.
         environments: Number of each slot within its seed, where slots of a seed play different episodes of the same
             number; None for none.
@@ -50,6 +51,13 @@ def make_vector(
     """
     if not slot_seeds:
         raise ValueError("make_vector needs at least one slot seed")
+    if task.pool is not None:
+        from surefoot.tasks.envpool import PoolVectorEnv
+
+        repeat = task.action_repeat if action_repeat is None else action_repeat
+        return PoolVectorEnv(
+            task.pool, task.name, slot_seeds, stream, repeat, autoreset, environments, num_threads=num_workers
+        )
     workers = choose_workers(len(slot_seeds)) if num_workers is None else min(num_workers, len(slot_seeds))
     if workers < 0:
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
@@ -88,8 +96,8 @@ class VectorEnv(abc.ABC):
 
     spaces: EnvSpaces
 
-    def __init__(self, task: Task, slots: int, num_workers: int, autoreset: bool) -> None:
-        """Set the attributes common to both implementations."""
+    def __init__(self, slots: int, num_workers: int, autoreset: bool) -> None:
+        """Set the attributes common to all implementations."""
         self.num_envs = slots
         self.num_workers = num_workers
         self.episodes = np.zeros(slots, np.int64)
@@ -176,7 +184,7 @@ class LocalVectorEnv(VectorEnv):
         environments: Sequence[int | None] | None,
     ) -> None:
         """Make the environments."""
-        super().__init__(task, len(slot_seeds), 0, autoreset)
+        super().__init__(len(slot_seeds), 0, autoreset)
         self._slots = EnvSlots(task, slot_seeds, stream, action_repeat, autoreset, environments)
         self.spaces = self._slots.spaces
         self._actions = np.zeros(0)
@@ -213,7 +221,7 @@ class WorkerVectorEnv(VectorEnv):
         num_workers: int,
     ) -> None:
         """Start the workers and wait until each has made its environments."""
-        super().__init__(task, len(slot_seeds), num_workers, autoreset)
+        super().__init__(len(slot_seeds), num_workers, autoreset)
         edges = np.linspace(0, len(slot_seeds), num_workers + 1).astype(int)
         self._chunks = [slice(start, stop) for start, stop in itertools.pairwise(edges.tolist())]
         self._workers: list[Worker] = []

@@ -26,7 +26,7 @@ from surefoot.runs.layout import absolute, check_free
 from surefoot.signals import StopSignal
 from surefoot.spaces import policy_view, require_same
 from surefoot.streams import reserve_descriptors
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task, get_task, with_engine
 from surefoot.tasks.check.startup import check_at_start
 from surefoot.text import printable
 from surefoot.training.callbacks import Callback, EventDispatcher
@@ -119,7 +119,7 @@ def train(
     config = TrainConfig(task=task, algorithm=as_algorithm(algorithm), **given)
     start_jax()
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
-    resolved = get_task(task, config.env_set)
+    resolved = with_engine(get_task(task, config.env_set), config.engine)
     check_free(absolute(config.out or next(_free_paths(resolved, config.algorithm))), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)

@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
+from surefoot.engine import Engine
 from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords
 from surefoot.machine import PrecisionChoice
@@ -30,7 +31,7 @@ class Setting:
 
     Attributes:
         name: Field of ``TrainConfig``.
-        kind: Type of its values: int, bool, str, Path, ``PrecisionChoice``, dict, or a tuple of texts.
+        kind: Type of its values: int, bool, str, Path, a Literal, dict, or a tuple of texts.
         default: Value of a run that does not set it.
         optional: Whether None is allowed.
         meaning: Meaning, as one phrase or sentence.
@@ -64,7 +65,7 @@ class Setting:
             return whole_number(self.name, value, self.minimum)
         if self.kind is bool and not isinstance(value, bool):
             raise UserError(f"{self.name} must be True or False, got {value!r:.200}")
-        elif self.kind is PrecisionChoice and value not in (choices := get_args(PrecisionChoice)):
+        elif get_origin(self.kind) is Literal and value not in (choices := get_args(self.kind)):
             raise UserError(f"{self.name} must be one of {', '.join(choices)}, got {value!r:.200}")
         elif get_origin(self.kind) is dict:
             return check_keywords(value, self.name) or None
@@ -120,6 +121,12 @@ class TrainConfig:
         "updates per transition.",
         unit="ENVIRONMENTS",
         minimum=1,
+    )
+    engine: Engine = _setting(
+        "suite",
+        "What steps the environments: the suite's own package, or for tasks that are the same there EnvPool's C++ "
+        "threads.",
+        unit="ENGINE",
     )
     seed: int = _setting(0, "First training seed; the agents use SEED, SEED + 1 and so on.", unit="SEED", minimum=0)
     env_steps: int = _setting(

@@ -15,12 +15,12 @@ from surefoot.machine import describe_machine
 from surefoot.networks.validation import one_line
 from surefoot.runs import RunDirectory
 from surefoot.spaces import EnvSpaces
-from surefoot.tasks import Task, get_run_task
+from surefoot.tasks import Task, get_run_task, with_engine
 from surefoot.training.config import TrainConfig, check_names, settings
 from surefoot.training.plan import Plan, make_plan
 from surefoot.training.warm_start.info import WarmStartInfo
 
-_ADDED = {"num_envs": 1}
+_ADDED = {"num_envs": 1, "engine": "suite"}
 """Settings that runs of earlier revisions do not record."""
 
 _PER_PROCESS = ("started", "command", "machine")
@@ -80,6 +80,7 @@ def read_run(
         raise UserError(
             f"env_steps can only grow when a run is resumed: it was {stored.env_steps:,}, got {config.env_steps:,}"
         )
+    resolved = with_engine(resolved, config.engine)
     plan = make_plan(config, resolved, WarmStartInfo.from_data(directory.config.get("warm_start")))
     _check_plan(directory, plan)
     return config, resolved, plan

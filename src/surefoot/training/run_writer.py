@@ -133,7 +133,7 @@ class RunWriter:
             message(line)
         with self._explain_mismatch(loaded.env_steps):
             offsets = {name: _offset(loaded.meta[f"{name}_offset"]) for name in self._logs}
-            _check_identity({"num_envs": 1, **loaded.meta["identity"]}, self._identity())
+            _check_identity({"num_envs": 1, "engine": "suite", **loaded.meta["identity"]}, self._identity())
             require_same(EnvSpaces.from_data(loaded.meta.get("spaces")), self._vector.spaces, "it", self._task.name)
             host = HostState.restore(loaded.arrays["loop"], loaded.meta["counters"])
             sizes = self._vector.observation_size, self._vector.action_size
@@ -173,6 +173,7 @@ class RunWriter:
             "algorithm": to_data(self._config.algorithm),
             "seeds": list(self._plan.seeds),
             "num_envs": self._plan.num_envs,
+            "engine": self._config.engine,
             "actor_keys": _listed(self._config.actor_keys),
             "critic_keys": _listed(self._config.critic_keys),
             "action_repeat": self._plan.action_repeat,

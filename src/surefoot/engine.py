@@ -1,0 +1,8 @@
+"""Engines: what steps the environments of a task."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Engine = Literal["suite", "envpool"]
+"""suite: the task's own package, as in the papers. envpool: the same task in EnvPool's C++ threads."""
