@@ -16,8 +16,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encodable": set(),
     "errors": {"text"},
     "keywords": {"errors"},
+    "engine": set(),
     "whole_numbers": {"errors"},
-    "typed_settings": {"algorithms", "machine", "networks"},
+    "typed_settings": {"algorithms", "machine", "networks", "engine"},
     "misplaced": {"typed_settings", "errors"},
     "processes": set(),
     "spaces": {"errors"},
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"text", "errors"},
     "policy": {"misplaced", "spaces", "runs", "errors"},
     "tasks": {
+        "engine",
         "misplaced",
         "whole_numbers",
         "keywords",
@@ -57,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
     },
     "training": {
+        "engine",
         "misplaced",
         "keywords",
         "typed_settings",
@@ -140,6 +143,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
     },
     "cli": {
+        "engine",
         "encodable",
         "misplaced",
         "keywords",

@@ -38,7 +38,7 @@ def test_train_passes_every_option(api: FakeApi) -> None:
         "--evaluate-every 10 --evaluation-episodes 2 --checkpoint-every 20 --log-every 30 --diagnose-every 40 "
         "--precision bf16 --overlap --curvature --replay-capacity 9_000 --env-workers 0 --out runs/dog --overwrite "
         "--init-from runs/cat --init-replay --prefill D4RL/dog/human-v0 --env-set size=[3,4] --env-set kind=a "
-        "--num-envs 8 --actor-keys state --critic-keys state,goal"
+        "--num-envs 8 --engine envpool --actor-keys state --critic-keys state,goal"
     )
     assert main(line.split()) == 0
     ((_, task, options),) = api.calls
@@ -47,6 +47,7 @@ def test_train_passes_every_option(api: FakeApi) -> None:
         "algorithm": surefoot.sac(utd=5).replace(batch_size=64),
         "num_seeds": 10,
         "num_envs": 8,
+        "engine": "envpool",
         "actor_keys": "state",
         "critic_keys": "state,goal",
         "seed": 7,

@@ -37,6 +37,10 @@ def use_myosuite() -> None:
     act("myo-key-turn")
 
 
+def use_envpool() -> None:
+    act("envpool/CheetahRun-v1")
+
+
 def use_minari() -> None:
     os.environ["MINARI_DATASETS_PATH"] = os.getcwd()
     import gymnasium
@@ -80,6 +84,7 @@ def command(*arguments: str) -> Callable[[], None]:
 
 USES: dict[str, Callable[[], None]] = {
     "dmc": use_dmc,
+    "envpool": use_envpool,
     "export": command("export", "run", "--out", "policy.onnx"),
     "minari": use_minari,
     "mujoco": use_mujoco,

@@ -37,7 +37,7 @@ from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords, may_name_code
 from surefoot.misplaced import FIELDS
 from surefoot.runs.untrusted import read_small, why_missing
-from surefoot.tasks import Task, get_task, list_tasks
+from surefoot.tasks import Task, get_task, list_tasks, with_engine
 from surefoot.text import printable
 from surefoot.training.config import TrainConfig
 from surefoot.training.config import settings as train_settings
@@ -99,7 +99,7 @@ class Cell:
         Raises:
             UserError: There is none, or it does not take these keywords.
         """
-        return get_task(self.task, self.settings.get("env_set"))
+        return with_engine(get_task(self.task, self.settings.get("env_set")), self.settings.get("engine", "suite"))
 
     def config(self, out: Path) -> TrainConfig:
         """Return the configuration of the training run, with the run directory ``out``.

@@ -16,8 +16,8 @@ from surefoot.tasks.wrappers import Advance
 # dm_control requires labmaze, which has no wheel for Python 3.13.
 _INSTALLABLE = sys.version_info < (3, 13)
 _NOT_INSTALLABLE = (
-    "DM Control cannot be installed on Python 3.13: use Python 3.12, or Gymnasium's MuJoCo tasks, such as "
-    "HalfCheetah-v5 (pip install 'surefoot[mujoco]')"
+    "DM Control cannot be installed on Python 3.13: use Python 3.12, the same tasks in EnvPool (--engine envpool, pip "
+    "install 'surefoot[envpool]'), or Gymnasium's MuJoCo tasks, such as HalfCheetah-v5 (pip install 'surefoot[mujoco]')"
 )
 
 

@@ -19,10 +19,11 @@ _DOG = (
 )
 _KEYS = {
     "dog": _DOG,
+    "fish": ("joint_angles", "upright", "target", "velocity"),
     "humanoid": ("joint_angles", "head_height", "extremities", "torso_vertical", "com_velocity", "velocity"),
     "quadruped": ("egocentric_state", "torso_velocity", "torso_upright", "imu", "force_torque"),
 }
-"""Keys of the suite's observations by domain, where EnvPool's have more."""
+"""Keys of the suite's observations by domain, where EnvPool's have more or another order."""
 
 _DIFFERENT = ("myo-pen-twirl", "myo-pen-twirl-hard")
 """Tasks whose environments differ between the engines, as tests/third_party/test_envpool.py measures."""
@@ -49,8 +50,13 @@ def with_engine(task: Task, engine: Engine) -> Task:
             f"engine envpool: '{task.name}' is not one of the {25 - len(_DIFFERENT)} tasks that were compared with "
             f"EnvPool's (surefoot tasks --engine envpool); any id of EnvPool is a task as {PREFIX}ID"
         )
+    return pool_task(task)
+
+
+def pool_task(task: Task) -> Task:
+    """Return one of the paper's tasks with EnvPool's environments, also where they differ from the suite's."""
     keys = _KEYS.get(task.name.partition("-")[0]) if task.suite == "dmc" else None
-    return _pool_task(task, PoolSpec(_id_of(task), keys, task.horizon))
+    return _with_pool(task, PoolSpec(_id_of(task), keys, task.horizon))
 
 
 def list_pool_tasks(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
@@ -61,10 +67,10 @@ def list_pool_tasks(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
 def id_task(name: str) -> Task:
     """Return the task of an id of EnvPool, ``envpool/ID``."""
     task = Task(name=name, suite="envpool", action_repeat=1, discount=0.99, horizon=None, simulate=_simulate)
-    return _pool_task(task, PoolSpec(name.removeprefix(PREFIX)))
+    return _with_pool(task, PoolSpec(name.removeprefix(PREFIX)))
 
 
-def _pool_task(task: Task, spec: PoolSpec) -> Task:
+def _with_pool(task: Task, spec: PoolSpec) -> Task:
     return dataclasses.replace(task, pool=spec, simulate=functools.partial(_simulate, spec, task.name))
 
 

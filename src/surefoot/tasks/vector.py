@@ -52,7 +52,7 @@ def make_vector(
     if not slot_seeds:
         raise ValueError("make_vector needs at least one slot seed")
     if task.pool is not None:
-        from surefoot.tasks.envpool import PoolVectorEnv
+        from surefoot.tasks.pool_vector import PoolVectorEnv
 
         repeat = task.action_repeat if action_repeat is None else action_repeat
         return PoolVectorEnv(
