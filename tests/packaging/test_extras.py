@@ -61,4 +61,4 @@ def test_extra_alone_does_what_it_is_for(wheel: Path, trained: Path, tmp_path: P
     done = subprocess.run(command, cwd=tmp_path / "own", env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     if (extra, version) == ("dmc", "3.13"):
-        assert "use Python 3.12, or Gymnasium's MuJoCo tasks" in done.stderr
+        assert "use Python 3.12, the same tasks in EnvPool" in done.stderr

@@ -81,6 +81,24 @@ def test_repeated_action_stops_at_the_end_of_the_episode() -> None:
         np.testing.assert_allclose(steps[0].reward, 5 * steps[2].reward / 2, rtol=1e-5)
 
 
+def test_environments_may_end_within_a_repeated_action_at_different_steps() -> None:
+    """A point leaves the field after as many control steps as it is away from its edge, in steps of 0.2."""
+    with vector(point(repeat=4)) as env:
+        first = env.reset([0] * 4)
+        taken = np.ones((4, 1), np.float32)
+        lengths, ended = np.zeros(4, int), np.zeros(4, bool)
+        for _ in range(3):
+            step = env.step(taken)
+            lengths += np.where(ended, 0, step.env_steps)
+            np.testing.assert_array_equal(step.terminated & step.truncated, False)
+            new = step.ended & ~ended
+            np.testing.assert_array_equal(step.terminated[new], (step.next_observation[new, 0] > 2.0))
+            ended |= step.ended
+        expected = np.minimum(np.floor((2.0 - first[:, 0]) / 0.2) + 1, LIMIT)
+        np.testing.assert_array_equal(lengths, expected)
+        assert len(set(expected % 4)) > 1
+
+
 def first_observations(task: Task, stream: str, autoreset: bool, episodes: list[int]) -> np.ndarray:
     with vector(task, stream, autoreset) as env:
         return env.reset(episodes)
@@ -143,6 +161,13 @@ def test_unusable_environment_is_one_line(target: str, message: str, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_invalid_engine_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "myo-pen-twirl", "--engine", "envpool", "--out", str(tmp_path / "run")]) == 2
+    assert main(["train", "probe-action", "--engine", "mjx", "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("installed", "error", "message"),
     [
@@ -192,6 +217,15 @@ def test_tasks_of_the_engine_are_listed(capsys: pytest.CaptureFixture[str]) -> N
     assert any(line.startswith("dog-run ") for line in lines)
 
 
+def test_resume_says_where_steps_draw_random_numbers(tmp_path: Path) -> None:
+    with vector(point(env_id="Draws-v1")) as env, vector(point(env_id="Draws-v1")) as other:
+        env.reset([0] * 4)
+        for action in actions(LIMIT + 2):
+            step = env.step(action)
+        taken = [actions(LIMIT + 2)[LIMIT:, slot] for slot in range(4)]
+        assert (other.restore([1] * 4, taken) != step.observation).any(axis=1).all()
+
+
 def test_run_resumes_and_evaluates_as_it_trained(tmp_path: Path) -> None:
     settings = {"num_seeds": 2, "num_envs": 2, "evaluation_episodes": 2, "checkpoint_every": 150, "diagnose_every": 0}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -201,7 +235,7 @@ def test_run_resumes_and_evaluates_as_it_trained(tmp_path: Path) -> None:
     )
     shutil.copytree(whole, cut)
     shutil.rmtree(cut / "checkpoints" / f"env_steps_{240:012d}")
-    assert RunDirectory.open(cut).config["engine"] == "suite"
+    assert RunDirectory.open(cut).config["engine"] == "envpool"
     surefoot.resume(cut, observer=Recording())
     assert_same_run(whole, cut)
     _, result = surefoot.evaluate(whole, episodes=2)

@@ -149,7 +149,7 @@ def test_missing_suite_names_the_extra(monkeypatch, package, name, extra):
 def test_missing_dm_control_names_the_python_that_has_it(monkeypatch):
     monkeypatch.setattr("surefoot.tasks.dmc._INSTALLABLE", False)
     monkeypatch.setitem(sys.modules, "dm_control", None)
-    with pytest.raises(UserError, match=r"Python 3\.13: use Python 3\.12, or .*surefoot\[mujoco\]"):
+    with pytest.raises(UserError, match=r"Python 3\.13: use Python 3\.12, .*surefoot\[envpool\].*surefoot\[mujoco\]"):
         get_task("dog-run").make()
 
 

@@ -160,11 +160,16 @@ class Calibration:
             cores: Cores of the cell, which decide its number of environment workers.
         """
         rate = self.flop_per_second.get(shape_of(cell), min(self.flop_per_second.values()))
-        steps = self.env_steps_per_second.get(cell.find_task().name, min(self.env_steps_per_second.values()))
+        steps = self.env_steps_per_second.get(_env_key(cell.find_task()), min(self.env_steps_per_second.values()))
         config = cell.config(Path(cell.name))
         slots = config.num_seeds * config.num_envs
         workers = choose_workers(slots, cores) if config.env_workers is None else config.env_workers
         return cost.flop / rate + cost.env_steps / steps / max(1, min(workers, slots))
+
+
+def _env_key(task: Task) -> str:
+    """Return a key of environments that take the same time."""
+    return task.name if task.pool is None else f"{task.name} in EnvPool"
 
 
 def shape_of(cell: Cell) -> str:
@@ -223,7 +228,7 @@ def _measure(cells: Sequence[Cell], of_tasks: Sequence[Cell], seconds: float) ->
     for cell in of_tasks:
         if not steps or time.monotonic() - start < seconds:
             task = cell.find_task()
-            steps[task.name] = _step_rate(task)
+            steps[_env_key(task)] = _step_rate(task)
     return Calibration(updates, steps)
 
 

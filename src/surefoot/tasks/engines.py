@@ -56,7 +56,8 @@ def with_engine(task: Task, engine: Engine) -> Task:
 def pool_task(task: Task) -> Task:
     """Return one of the paper's tasks with EnvPool's environments, also where they differ from the suite's."""
     keys = _KEYS.get(task.name.partition("-")[0]) if task.suite == "dmc" else None
-    return _with_pool(task, PoolSpec(_id_of(task), keys, task.horizon))
+    dtype = "float64" if task.suite == "dmc" else "float32"
+    return _with_pool(task, PoolSpec(_id_of(task), keys, task.horizon, dtype))
 
 
 def list_pool_tasks(tasks: tuple[Task, ...]) -> tuple[Task, ...]:

@@ -68,7 +68,7 @@ class Pool:
         except Exception as error:  # assertions, and errors of its C++ code
             raise UserError(f"task '{task}': EnvPool cannot make {spec.env_id}: {one_line(error)}") from error
         spaces = describe_spaces(self._pool.observation_space, self._pool.action_space, task)
-        self.spaces = spaces if spec.keys is None else _in_order(spaces, spec.keys, task)
+        self.spaces = _as_in_suite(spaces, spec, task)
         self.horizon = int(self._pool.config["max_episode_steps"])
 
     def reset(self, ids: np.ndarray) -> np.ndarray:
@@ -95,8 +95,9 @@ class Pool:
         )
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, which takes the pool's last reference."""
         self._pool.close()
+        self._pool = None
 
     def _flat(self, observation: Any) -> np.ndarray:
         """Return observations [n, O] float32 as new arrays: EnvPool writes the next ones to the same memory."""
@@ -157,11 +158,17 @@ def check_id(env_id: str, task: str) -> None:
         )
 
 
-def _in_order(spaces: EnvSpaces, keys: tuple[str, ...], task: str) -> EnvSpaces:
-    by_key = {part.key: part for part in spaces.observation}
-    if missing := [key for key in keys if key not in by_key]:
+def _as_in_suite(spaces: EnvSpaces, spec: PoolSpec, task: str) -> EnvSpaces:
+    """Return the spaces with the suite's keys, in its order, and its dtype."""
+    parts = {part.key: part for part in spaces.observation}
+    keys = tuple(parts) if spec.keys is None else spec.keys
+    if missing := [key for key in keys if key not in parts]:
         raise UserError(f"task '{task}': EnvPool's observation has no {missing[0]!r}: another version is installed")
-    return dataclasses.replace(spaces, observation=tuple(by_key[key] for key in keys))
+    chosen, action = tuple(parts[key] for key in keys), spaces.action
+    if spec.dtype is not None:
+        chosen = tuple(dataclasses.replace(part, dtype=spec.dtype) for part in chosen)
+        action = dataclasses.replace(action, dtype=spec.dtype)  # EnvPool converts actions itself
+    return EnvSpaces(chosen, action)
 
 
 def _order(info: dict[str, Any], ids: np.ndarray) -> np.ndarray:

@@ -1,19 +1,20 @@
 """Vectors of EnvPool's environments.
 
-EnvPool fixes the seeds of its environments when a pool is made. Evaluation episodes are seeded one by one, in a pool made
-for them. In training, environment i of a seed is one slot of a pool, and its episode e follows its e-th reset; a resumed
-run makes the pool again, resets each slot as often and replays the actions of the unfinished episode.
+EnvPool fixes the seeds of its environments when a pool is made. Evaluation episodes are seeded one by one, in a pool
+made for them. In training, environment i of a seed is one slot of a pool, and its episode e follows its e-th reset; a
+resumed run makes the pool again, resets each slot as often and replays the actions of the unfinished episode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from surefoot.errors import EnvironmentFailure
 from surefoot.machine import usable_cores
-from surefoot.tasks.envpool import Pool
+from surefoot.tasks.envpool import Pool, one_line
 from surefoot.tasks.seeding import episode_seed
 from surefoot.tasks.slots import VectorStep
 from surefoot.tasks.task import PoolSpec
@@ -21,7 +22,10 @@ from surefoot.tasks.vector import VectorEnv
 
 
 class PoolVectorEnv(VectorEnv):
-    """Slots stepped by EnvPool's threads, which also run between ``step_async`` and ``step_wait``.
+    """Slots stepped by EnvPool's threads.
+
+    Between ``step_async`` and ``step_wait`` they take the first control step of a decision, the others in
+    ``step_wait``.
 
     Args:
         spec: The environment.
@@ -72,7 +76,8 @@ class PoolVectorEnv(VectorEnv):
 
     def _send(self, ids: np.ndarray) -> None:
         assert self._pool is not None
-        self._pool.send(self._actions[ids], ids)
+        with self._failures(ids):
+            self._pool.send(self._actions[ids], ids)
 
     def _reset(self, episodes: np.ndarray) -> np.ndarray:
         self.close()
@@ -84,10 +89,11 @@ class PoolVectorEnv(VectorEnv):
         ]
         self._pool = Pool(self._spec, seeds, self._task, self._threads)
         left = episodes - first
-        self._observation = self._pool.reset(self._all)
-        while (behind := np.flatnonzero(left > 0)).size:
-            self._observation[behind] = self._pool.reset(behind)
-            left[behind] -= 1
+        with self._failures(self._all):
+            self._observation = self._pool.reset(self._all)
+            while (behind := np.flatnonzero(left > 0)).size:
+                self._observation[behind] = self._pool.reset(behind)
+                left[behind] -= 1
         self._running[:] = True
         self._require_finite(self._all, self._observation, np.zeros(len(self._all), np.float32))
         return self._observation.copy()
@@ -102,7 +108,8 @@ class PoolVectorEnv(VectorEnv):
             if repeat:
                 self._send(ids)
             assert self._pool is not None
-            step = self._pool.receive()
+            with self._failures(ids):
+                step = self._pool.receive()
             next_observation[ids], terminated[ids], truncated[ids] = step.observation, step.terminated, step.truncated
             reward[ids] += step.reward
             env_steps[ids] += 1
@@ -115,7 +122,8 @@ class PoolVectorEnv(VectorEnv):
         observation, ended = next_observation.copy(), np.flatnonzero(terminated | truncated)
         if ended.size and self._autoreset:
             assert self._pool is not None
-            observation[ended] = self._pool.reset(ended)
+            with self._failures(ended):
+                observation[ended] = self._pool.reset(ended)
             self._require_finite(ended, observation[ended], np.zeros(len(ended), np.float32))
         elif ended.size:
             self._running[ended] = False
@@ -147,6 +155,16 @@ class PoolVectorEnv(VectorEnv):
             self._running |= paused
         self._autoreset = autoreset
         return self._observation.copy()
+
+    @contextlib.contextmanager
+    def _failures(self, ids: np.ndarray) -> Iterator[None]:
+        """Convert an exception of EnvPool, which does not say in which environment it was, to an EnvironmentFailure."""
+        try:
+            yield
+        except Exception as error:
+            seed, environment = self._ids[int(ids[0])]
+            where = "" if len(ids) == 1 else " (or another one)"
+            raise EnvironmentFailure(seed, f"EnvPool raised{where}: {one_line(error)}", environment) from error
 
     def _require_finite(self, ids: np.ndarray, observation: np.ndarray, reward: np.ndarray) -> None:
         for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):

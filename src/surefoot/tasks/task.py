@@ -28,11 +28,13 @@ class PoolSpec:
         env_id: Its id.
         keys: Keys of its observation, in order; None for all of them, in the order of its space.
         horizon: Control steps after which an episode is truncated; None for EnvPool's own limit.
+        dtype: Dtype of observations and actions in the task's suite, for the spaces; None for EnvPool's own.
     """
 
     env_id: str
     keys: tuple[str, ...] | None = None
     horizon: int | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)

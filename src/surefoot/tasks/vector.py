@@ -55,6 +55,10 @@ def make_vector(
         from surefoot.tasks.pool_vector import PoolVectorEnv
 
         repeat = task.action_repeat if action_repeat is None else action_repeat
+        if repeat < 1 or (num_workers or 0) < 0:
+            raise UserError(
+                f"expected action_repeat of at least 1 and num_workers of at least 0, got {repeat}, {num_workers}"
+            )
         return PoolVectorEnv(
             task.pool, task.name, slot_seeds, stream, repeat, autoreset, environments, num_threads=num_workers
         )

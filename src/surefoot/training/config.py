@@ -124,8 +124,8 @@ class TrainConfig:
     )
     engine: Engine = _setting(
         "suite",
-        "What steps the environments: the suite's own package, or for tasks that are the same there EnvPool's C++ "
-        "threads.",
+        "What steps the environments. suite: the task's own package; envpool: EnvPool's C++ threads, for tasks that "
+        "are the same in both.",
         unit="ENGINE",
     )
     seed: int = _setting(0, "First training seed; the agents use SEED, SEED + 1 and so on.", unit="SEED", minimum=0)
@@ -186,7 +186,7 @@ class TrainConfig:
     )
     env_workers: int | None = _setting(
         None,
-        "Processes that step environments; 0 steps them in this one.",
+        "Processes that step environments; 0 steps them in this one. With EnvPool, its threads; 0 for one per core.",
         unit="PROCESSES",
         minimum=0,
         resume=True,
