@@ -54,7 +54,7 @@ def test_episodes_end_with_their_own_observation_and_restart_at_once() -> None:
         assert before.shape == (4, 2)
         for number, action in enumerate(actions(3 * LIMIT)):
             step = env.step(action)
-            np.testing.assert_allclose(step.next_observation[:, 0], before[:, 0] + 0.2 * action[:, 0], rtol=1e-5)
+            np.testing.assert_allclose(step.next_observation[:, 0], before[:, 0] + 0.2 * action[:, 0], atol=1e-6)
             np.testing.assert_array_equal(step.next_observation[:, 1], before[:, 1])
             np.testing.assert_array_equal(step.truncated, (number + 1) % LIMIT == 0)
             np.testing.assert_array_equal((step.observation != step.next_observation).any(axis=1), step.ended)
