@@ -10,9 +10,10 @@ from surefoot.tasks.check.findings import Findings
 from surefoot.tasks.check.monitored_env import MonitoredEnv
 from surefoot.tasks.check.repeatability import OTHER_SEED, Episodes, Replay, difference, play, steps_of
 
-_TRIALS, _OTHERS_STEPS = 20, 5
+_TRIALS, _OTHERS_STEPS = 24, 5
 """Number of times that another copy is reset and stepped, and its steps. A copy with a state of its own is closer to
-the other's state than to its own about half of the time at most: in all trials with a probability of about 1e-6."""
+the other's state than to its own about half of the time at most: in all trials but one with a probability of about
+1.5e-6. One exception is allowed, since both states may be nearly the same by chance."""
 
 
 def check_shared_state(
@@ -98,6 +99,7 @@ def _check_continuation(make: Callable[[], MonitoredEnv], seed: int, actions: np
         np.linalg.norm((np.array(results, np.float64) - np.array(states))[:, moving] / scale[moving], axis=1)
         for states in (own, others)
     ]
-    if (distances[1] < distances[0]).all():
+    closer = int((distances[1] < distances[0]).sum())
+    if closer >= _TRIALS - 1:
         observed = f"after a reset and {_OTHERS_STEPS} steps of another copy, a copy continued from the other's state"
-        findings.add("shared-state", f"{observed} in {_TRIALS} of {_TRIALS} trials")
+        findings.add("shared-state", f"{observed} in {closer} of {_TRIALS} trials")
