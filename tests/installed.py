@@ -24,7 +24,9 @@ _NOT_AVAILABLE = ("Failed to fetch", "error sending request", "Request failed", 
 def uv() -> str:
     """Return a uv that works: the one of `make`, of PATH, or a new one. Skips the test where there is none."""
     for program in (str(ROOT / ".uv" / "bin" / "uv"), shutil.which("uv")):
-        if program and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0:
+        if not program or not os.access(program, os.X_OK):
+            continue
+        if subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0:
             return program
     program = str(Path(tempfile.mkdtemp()) / "uv")
     try:
