@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 COMPARED = ("fish-swim", "dog-run", "quadruped-run", "myo-reach", "myo-pen-twirl")
 """One of each kind: keys in another order, more keys, other bounds, an equal start, and a task that differs. All 25
-take ten minutes: `python envpool_parity.py`."""
+took twenty minutes beside other work: `python envpool_parity.py`."""
 
 RUN = """
 import dataclasses

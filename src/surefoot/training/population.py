@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,17 @@ from surefoot.algorithms.statistics import Moments, ReturnMoments
 from surefoot.networks.matmul import Precision
 from surefoot.replay import ReplayState
 from surefoot.training.metric_sums import MetricSums, add_metrics, zero_sums
-from surefoot.training.seed_axis import each_seed, expand_seed, num_seeds, over_seeds, squeeze_seed
+from surefoot.training.seed_axis import (
+    by_seed,
+    each_seed,
+    expand_seed,
+    num_seeds,
+    over_seeds,
+    repeated,
+    squeeze_seed,
+)
 from surefoot.training.weight_norms import WeightNorms, weight_norms
-from surefoot.types import Array, Batch, EnvSpec, PyTree, Transition
+from surefoot.types import Array, Batch, EnvSpec, Transition
 
 _DIAGNOSIS_STREAM = 0x100C
 """Folded into a seed's key for measurements, which must not affect the random numbers of training."""
@@ -184,7 +192,8 @@ class Population:
 
     def default_updates(self, state: PopulationState) -> int:
         """Return the gradient updates of a vector step: UTD times N, or 1 where that is less."""
-        return max(1, math.floor(self.learner.algorithm.utd * _num_envs(state.learner, state.replay.oldest)))
+        num_envs = num_seeds(state.replay) // num_seeds(state.learner)
+        return max(1, math.floor(self.learner.algorithm.utd * num_envs))
 
     def act_deterministic(self, learner: LearnerState, observation: np.ndarray) -> np.ndarray:
         """Return deterministic actions [S, E, A] for observations [S, E, O]."""
@@ -244,7 +253,7 @@ class Population:
                 learner = self.learner.statistics.update_observations(learner, observation)
             return learner, zero_sums()
 
-        learner, metrics = over_seeds(init)(keys, _by_seed(observation, len(keys)))
+        learner, metrics = over_seeds(init)(keys, by_seed(observation, len(keys)))
         make = functools.partial(replay.init, self.learner.spec, capacity, frames)
         return PopulationState(learner, over_seeds(make)(observation), metrics)
 
@@ -252,14 +261,14 @@ class Population:
         reset = over_seeds(self.learner.reset)(learner)
         if (held := learner.held_noise) is None:
             return reset
-        fresh = over_seeds(lambda new: _repeated(new, held.remaining.shape[1] if held.remaining.ndim > 1 else 1))
+        fresh = over_seeds(lambda new: repeated(new, held.remaining.shape[1] if held.remaining.ndim > 1 else 1))
         return reset._replace(held_noise=fresh(reset.held_noise))
 
     def _store_transition(
         self, stored: ReplayState, learner: LearnerState, transition: Transition, continues: Array
     ) -> tuple[ReplayState, Moments | None, ReturnMoments | None]:
         added = jax.vmap(replay.add)(stored, transition._replace(ended=transition.ended & continues))
-        own, continued = _by_seed((transition, continues), num_seeds(learner))
+        own, continued = by_seed((transition, continues), num_seeds(learner))
         updated = over_seeds(self.learner.statistics.update_returns)(learner, own.reward, own.ended)
         observed = over_seeds(self._observe_if)(updated, own.observation, continued)
         return added, observed, updated.returns
@@ -268,13 +277,13 @@ class Population:
         self, stored: ReplayState, learner: LearnerState, observation: jax.Array, starts: jax.Array
     ) -> tuple[ReplayState, Moments | None]:
         started = jax.vmap(replay.start_episode)(stored, observation, starts)
-        return started, over_seeds(self._observe_if)(learner, *_by_seed((observation, starts), num_seeds(learner)))
+        return started, over_seeds(self._observe_if)(learner, *by_seed((observation, starts), num_seeds(learner)))
 
     def _store_update_act(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array, num_updates: int, uniform: bool
     ) -> tuple[PopulationState, jax.Array]:
         stored = jax.vmap(replay.add)(state.replay, transition)
-        own, metrics = _by_seed(transition, num_seeds(state.learner)), state.metrics
+        own, metrics = by_seed(transition, num_seeds(state.learner)), state.metrics
         learner = over_seeds(self.learner.statistics.update)(state.learner, own)
         if num_updates:
             learner, metrics = self._updates(learner, metrics, stored, grad_steps, num_updates)
@@ -327,7 +336,7 @@ class Population:
             keys = jax.vmap(functools.partial(jax.random.fold_in, action_key))(jnp.arange(len(observation)))
             return key, *jax.vmap(functools.partial(one, learner))(learner.held_noise, observation, keys)
 
-        key, noise, action = over_seeds(draw)(learner, _by_seed(observation, num_seeds(learner)))
+        key, noise, action = over_seeds(draw)(learner, by_seed(observation, num_seeds(learner)))
         return key, noise, action.reshape(-1, *size)
 
     def _diagnosis_batch(self, state: PopulationState) -> tuple[Batch, jax.Array]:
@@ -349,24 +358,9 @@ class Population:
         return (jax.lax.scan(one, learner.observations, given) if scan else one(learner.observations, given))[0]
 
 
-def _num_envs(learner: LearnerState, environments: Any) -> int:
-    """Return N from arrays with leading axes S and K."""
-    return int(jax.tree.leaves(environments)[0].shape[0]) // num_seeds(learner)
-
-
-def _by_seed(tree: PyTree, seeds: int) -> PyTree:
-    """Turn a leading axis K into S and N; into S alone where every seed has one environment."""
-    return jax.tree.map(lambda leaf: leaf if len(leaf) == seeds else leaf.reshape(seeds, -1, *leaf.shape[1:]), tree)
-
-
 def _with_environments(learner: LearnerState, num_envs: int) -> LearnerState:
     """Return one seed's fresh state with what exists for each of its environments."""
     if learner.returns is not None:
-        running = _repeated(learner.returns.running_return, num_envs)
+        running = repeated(learner.returns.running_return, num_envs)
         learner = learner._replace(returns=learner.returns._replace(running_return=running))
-    return learner._replace(held_noise=_repeated(learner.held_noise, num_envs))
-
-
-def _repeated(tree: PyTree, num_envs: int) -> PyTree:
-    """Return copies along a new leading axis N; the tree itself where N is 1."""
-    return tree if num_envs == 1 else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_envs, axis=0), tree)
+    return learner._replace(held_noise=repeated(learner.held_noise, num_envs))

@@ -1,4 +1,4 @@
-"""Functions of one seed mapped over the leading axis S of several."""
+"""Functions of one seed mapped over the leading axis S of several, and the axis N of a seed's environments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from surefoot.types import PyTree
 
 
 def num_seeds(tree: PyTree) -> int:
-    """Return S of a tree whose leaves have a leading axis S."""
+    """Return the length of the leading axis of a tree, S (or K)."""
     return int(jax.tree.leaves(tree)[0].shape[0])
 
 
@@ -50,3 +50,13 @@ def each_seed(function: Callable[..., Any], seeds: int, shared: int = 0) -> Call
         return jax.vmap(function, in_axes=axes)(*arguments)
 
     return mapped
+
+
+def by_seed(tree: PyTree, seeds: int) -> PyTree:
+    """Turn a leading axis K into S and N; into S alone where every seed has one environment."""
+    return jax.tree.map(lambda leaf: leaf if len(leaf) == seeds else leaf.reshape(seeds, -1, *leaf.shape[1:]), tree)
+
+
+def repeated(tree: PyTree, num_envs: int) -> PyTree:
+    """Return copies along a new leading axis N; the tree itself where N is 1."""
+    return tree if num_envs == 1 else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_envs, axis=0), tree)
