@@ -17,18 +17,28 @@ from random import Random
 from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple
 
+from surefoot.model_card.card import write_model_card
+from surefoot.runs.directory import RunDirectory
+from surefoot.training.checkpointing.writer import CheckpointWriter
+from surefoot.training.loop import TrainingLoop
+
 PHASES = ("start", "warm-up", "updates", "evaluation", "logs", "checkpoint", "restore", "finish")
 
+_STEP = TrainingLoop._vector_step.__qualname__
+
 _FUNCTIONS = {
-    "TrainingLoop.start": "start",
-    "RunDirectory.create": "start",
-    "TrainingLoop.restore": "restore",
-    "TrainingLoop._evaluate": "evaluation",
-    "TrainingLoop._log": "logs",
-    "TrainingLoop._checkpoint": "checkpoint",
-    "CheckpointWriter.save": "checkpoint",
-    "TrainingLoop._finish": "finish",
-    "write_model_card": "finish",
+    function.__qualname__: phase
+    for function, phase in (
+        (TrainingLoop.start, "start"),
+        (RunDirectory.create, "start"),
+        (TrainingLoop.restore, "restore"),
+        (TrainingLoop._evaluate, "evaluation"),
+        (TrainingLoop._log, "logs"),
+        (TrainingLoop._checkpoint, "checkpoint"),
+        (CheckpointWriter.save, "checkpoint"),
+        (TrainingLoop._finish, "finish"),
+        (write_model_card, "finish"),
+    )
 }
 """The innermost of these functions on the stack names the phase."""
 
@@ -112,7 +122,7 @@ class Moments:
     def _phase_of(self, frame: FrameType | None) -> str:
         while frame is not None:
             name = frame.f_code.co_qualname.partition(".<locals>")[0]
-            if name == "TrainingLoop._agent_step":
+            if name == _STEP:
                 loop = frame.f_locals["self"]
                 return "updates" if loop._host.agent_steps >= loop._plan.warmup_steps else "warm-up"
             if (phase := _FUNCTIONS.get(name)) is not None:

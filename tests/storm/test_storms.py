@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.storm.moments import PHASES, _FUNCTIONS
+
 ROOT = Path(__file__).parents[2]
+
+
+def test_every_phase_of_a_run_has_its_functions() -> None:
+    """Importing the table fails where a function was renamed; the slow tests below would need minutes to tell."""
+    assert {*_FUNCTIONS.values(), "warm-up", "updates"} == {*PHASES}
 
 
 @pytest.mark.slow

@@ -174,7 +174,9 @@ def _env_key(task: Task) -> str:
 
 def shape_of(cell: Cell) -> str:
     """Return a key of cells whose updates have about the same rate of operations."""
-    return f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']} x{cell.settings.get('num_envs', 1)}"
+    envs = cell.settings.get("num_envs", 1)
+    seeds = f"{cell.label} utd{cell.algorithm().utd} x{cell.settings['num_seeds']}"
+    return seeds if envs == 1 else f"{seeds} x{envs} envs"
 
 
 def calibrate(
