@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storm.moments import PHASES, _FUNCTIONS
+from tests.storm.moments import _FUNCTIONS, PHASES
 
 ROOT = Path(__file__).parents[2]
 
