@@ -27,10 +27,13 @@ _SUITES = {
         "registers has that package's licence",
     ),
     "envpool": ("EnvPool", "Apache-2.0 for EnvPool (package `envpool`); its environments have licences of their own"),
+    "playground": ("MuJoCo Playground", "Apache-2.0 (package `playground`; its simulator MuJoCo: Apache-2.0)"),
+    "gymnax": ("gymnax", "Apache-2.0 (package `gymnax`)"),
     "probe": ("surefoot's probes", "MIT (part of `surefoot`)"),
     "module": ("the user's own environment", "unknown: ask its author"),
     "callable": ("the user's own environment", "unknown: ask its author"),
 }
+_ENGINES = {"envpool": "EnvPool", "jax": "the training program (JAX)"}
 _RESAMPLES = 10_000
 _FEW_SEEDS = 5
 _UNKNOWN = "not recorded"
@@ -228,7 +231,7 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
     rows = [
         ("seeds", config["seeds"]),
         ("environments per seed", config.get("num_envs", 1)),
-        ("environments stepped by", "EnvPool" if config.get("engine") == "envpool" else "their own package"),
+        ("environments stepped by", _ENGINES.get(config.get("engine"), "their own package")),
         ("env steps per seed", config["env_steps"]),
         ("gradient updates per seed", _UNKNOWN if scores is None else scores.grad_steps),
         *((name.replace("_", " "), _at(config, "resolved", name)) for name in ("action_repeat", "discount")),

@@ -7,6 +7,7 @@ import functools
 
 from surefoot.engine import Engine
 from surefoot.errors import UserError
+from surefoot.tasks.jax_tasks import jax_task
 from surefoot.tasks.task import PoolSpec, Task
 from surefoot.tasks.wrappers import Simulation
 
@@ -37,10 +38,12 @@ def with_engine(task: Task, engine: Engine) -> Task:
         engine: Engine.
 
     Raises:
-        UserError: EnvPool does not have the task, or has another under its name.
+        UserError: EnvPool does not have the task, or has another under its name; or it cannot be written in JAX.
     """
-    if engine == "suite" or task.suite == "envpool":
+    if engine == "suite" or task.engine == engine:
         return task
+    if engine == "jax":
+        return jax_task(task)
     if task.name in _DIFFERENT:
         raise UserError(
             f"engine envpool: '{task.name}' differs from MyoSuite's in EnvPool; {PREFIX}{_id_of(task)} is EnvPool's"

@@ -179,7 +179,9 @@ def make_from_callable(
     except (Exception, SystemExit) as error:  # user code
         raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
     if not isinstance(env, gymnasium.Env):
-        raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}")
+        is_jax = all(hasattr(env, attribute) for attribute in ("reset", "step", "action_size"))
+        hint = "; --engine jax is for environments written in JAX" if is_jax else ""
+        raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}{hint}")
     _require_spaces(env, name)
     return env
 

@@ -14,6 +14,7 @@ from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords
 from surefoot.tasks.engines import PREFIX, id_task
 from surefoot.tasks.gymnasium import make_from_callable, make_from_target, make_mujoco, make_registered
+from surefoot.tasks.jax_tasks import JAX_PREFIXES, jax_id_task
 from surefoot.tasks.naming import callable_name
 from surefoot.tasks.partials import split_gymnasium_make, split_partial
 from surefoot.tasks.suites import list_tasks
@@ -27,7 +28,7 @@ def get_task(target: str | Callable[..., gymnasium.Env[Any, Any]], env_set: Mapp
 
     Args:
         target: A name from `list_tasks` (ignoring case and the difference between - and _); a registered Gymnasium id;
-            "envpool/ID";
+            "envpool/ID", "playground/ID" or "gymnax/ID";
             "module:callable" or "module:id", which import the module, also from the current directory; or a callable
             that returns a `gymnasium.Env`, whose arguments `functools.partial` or `env_set` supply.
             `functools.partial(gymnasium.make, id)` is the task of the id.
@@ -50,6 +51,8 @@ def _named_task(target: str, keywords: dict[str, Any]) -> Task:
         if keywords:
             raise UserError(f"task '{target}' takes no keywords, got '{next(iter(keywords))}'")
         return id_task(target)
+    if target.startswith(JAX_PREFIXES):
+        return jax_id_task(target, keywords)
     if ":" in target:
         return _module_task(target, keywords)
     return _registered_task(target, target, keywords)
@@ -79,7 +82,8 @@ def _callable_task(given: Callable[..., Any], keywords: dict[str, Any]) -> Task:
     keywords = _merged(own, keywords, name)
     require_callable(factory, name, keywords)
     source = functools.partial(make_from_callable, factory, name, keywords)
-    return dataclasses.replace(env_task(name, "callable", source, keywords=keywords), note=note)
+    task = env_task(name, "callable", source, keywords=keywords)
+    return dataclasses.replace(task, note=note, factory=functools.partial(factory, **keywords))
 
 
 def _merged(own: dict[str, Any], keywords: dict[str, Any], name: str) -> dict[str, Any]:
@@ -106,8 +110,9 @@ def _module_task(target: str, keywords: dict[str, Any]) -> Task:
     # A Python name may also be an id that the module has registered.
     if name in gymnasium.registry or "-" in name or "/" in name:
         return _registered_task(name, target, keywords)
-    load_callable(target, keywords)  # errors show here instead of in every worker
-    return env_task(target, "module", functools.partial(make_from_target, target, keywords), keywords=keywords)
+    factory = load_callable(target, keywords)  # errors show here instead of in every worker
+    task = env_task(target, "module", functools.partial(make_from_target, target, keywords), keywords=keywords)
+    return dataclasses.replace(task, factory=functools.partial(factory, **keywords))
 
 
 def _registered_task(env_id: str, name: str, keywords: dict[str, Any]) -> Task:

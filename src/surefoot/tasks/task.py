@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import gymnasium
 
+from surefoot.engine import Engine
 from surefoot.errors import UserError
 from surefoot.keywords import may_name_code
 from surefoot.tasks.gymnasium import GymnasiumSimulation
 from surefoot.tasks.naming import arguments_text
 from surefoot.tasks.wrappers import Simulation, TaskEnv
 
-Suite = Literal["dmc", "myosuite", "gymnasium", "envpool", "probe", "module", "callable"]
+Suite = Literal["dmc", "myosuite", "gymnasium", "envpool", "playground", "gymnax", "probe", "module", "callable"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ class Task:
         note: Line for the user about what the name does not tell apart, or None.
         source: Factory of the author's `gymnasium.Env`, which takes `rendered` as `simulate` does; None for suites with
             another interface.
+        factory: The user's callable with its keywords, for suites that are code; it may return an environment of
+            another interface than Gymnasium's.
         pool: Environment of EnvPool that vectors of environments consist of; None for copies of `make`.
+        jax: Factory of an environment written in JAX (`simulators.environments.JaxEnv`), of which vectors consist;
+            None for copies of `make`.
         simulate: Factory of the simulation behind `make`; with `rendered=True`, of one whose `camera` will be used.
     """
 
@@ -76,8 +81,15 @@ class Task:
     env_set: Mapping[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
     note: str | None = field(default=None, kw_only=True, repr=False, compare=False)
     source: Callable[..., gymnasium.Env[Any, Any]] | None = field(default=None, kw_only=True, repr=False, compare=False)
+    factory: Callable[[], Any] | None = field(default=None, kw_only=True, repr=False, compare=False)
     pool: PoolSpec | None = field(default=None, kw_only=True, repr=False, compare=False)
+    jax: Callable[[], Any] | None = field(default=None, kw_only=True, repr=False, compare=False)
     simulate: Callable[..., Simulation] = field(kw_only=True, repr=False, compare=False)
+
+    @property
+    def engine(self) -> Engine:
+        """What steps its environments."""
+        return "envpool" if self.pool is not None else "jax" if self.jax is not None else "suite"
 
     @property
     def command_argument(self) -> str | None:

@@ -40,7 +40,7 @@ def make_vector(
         stream: "train" or "evaluate"; an episode is a function of stream, seed, environment and episode number.
         action_repeat: Control steps per decision, instead of the task's own.
         num_workers: Number of worker processes; 0 steps in this process, None uses `choose_workers`. For EnvPool it is
-            the number of its threads, None or 0 for one per core.
+            the number of its threads, None or 0 for one per core. Environments written in JAX have neither.
         autoreset: Whether the step that ends an episode starts the next one. Otherwise the slot waits for `reset`.
         environments: Number of each slot within its seed, where slots of a seed play different episodes of the same
             number; None for none.
@@ -62,6 +62,11 @@ def make_vector(
         return PoolVectorEnv(
             task.pool, task.name, slot_seeds, stream, repeat, autoreset, environments, num_threads=num_workers
         )
+    if task.jax is not None:
+        from surefoot.simulators.vector import JaxVectorEnv
+
+        repeat = task.action_repeat if action_repeat is None else action_repeat
+        return JaxVectorEnv(task.jax(), task.name, slot_seeds, stream, repeat, autoreset, environments)
     workers = choose_workers(len(slot_seeds)) if num_workers is None else min(num_workers, len(slot_seeds))
     if workers < 0:
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
@@ -96,9 +101,11 @@ class VectorEnv(abc.ABC):
         spaces: The environments' own observations and actions, to which actions in [-1, 1] are mapped.
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.
+        state: Pytree on the device from which the slots can be restored; None where `restore` replays actions.
     """
 
     spaces: EnvSpaces
+    state: Any = None
 
     def __init__(self, slots: int, num_workers: int, autoreset: bool) -> None:
         """Set the attributes common to all implementations."""
@@ -152,6 +159,14 @@ class VectorEnv(abc.ABC):
         """
         self.episodes = np.array(episodes, np.int64)
         return self._restore(self.episodes, actions)
+
+    def state_shapes(self) -> Any:
+        """Return the shapes of ``state``, or None."""
+        return None
+
+    def restore_state(self, state: Any) -> None:
+        """Continue from a state, where there is one."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -120,8 +120,7 @@ def train(
     start_jax()
     config = dataclasses.replace(config, precision=resolve_precision(config.precision))
     resolved = with_engine(get_task(task, config.env_set), config.engine)
-    if resolved.pool is not None:  # also for an id of EnvPool, which needs no engine
-        config = dataclasses.replace(config, engine="envpool")
+    config = dataclasses.replace(config, engine=resolved.engine)  # some tasks have one engine
     check_free(absolute(config.out or next(_free_paths(resolved, config.algorithm))), config.overwrite)
     warm_start = WarmStart(config)
     plan = make_plan(config, resolved, warm_start.info)

@@ -91,7 +91,10 @@ class Callback:
         """A run starts or resumes."""
 
     def on_step(self, view: StepView) -> None:
-        """After every vector step; should return quickly, since training waits."""
+        """After every vector step; should return quickly, since training waits.
+
+        Environments written in JAX take many vector steps at a time, and this is called with the last one of them.
+        """
 
     def on_evaluation(self, event: EvaluationDone) -> None:
         """After every evaluation, once its rows have been written."""
@@ -156,7 +159,7 @@ class EventDispatcher:
         self._call([callback.on_start for callback in self._callbacks], event)
 
     def on_step(self, make_view: Callable[[], StepView]) -> None:
-        """After every agent step; the view is made only if there are callbacks."""
+        """After every vector step, or call of many; the view is made only if there are callbacks."""
         if self._callbacks:
             self._call([callback.on_step for callback in self._callbacks], make_view())
 

@@ -78,6 +78,14 @@ class Counters:
             checkpoint=last or crosses(config.checkpoint_every),
         )
 
+    def vector_steps_to_due(self, config: TrainConfig) -> int:
+        """Return the vector steps until something is due or the run ends, at least 1."""
+        per_step, now = self.plan.num_envs * self.plan.action_repeat, self.env_steps
+        intervals = (config.log_every, config.diagnose_every, config.evaluate_every, config.checkpoint_every)
+        ends = [(now // interval + 1) * interval for interval in intervals if interval > 0]
+        ends.append(self.plan.agent_steps * self.plan.action_repeat)
+        return max(1, -(-(min(ends) - now) // per_step))
+
     def row(self) -> dict[str, int | float]:
         """Return the columns that the run's logs share."""
         return {

@@ -1,7 +1,8 @@
 """The training loop: step, log, evaluate, checkpoint.
 
 A vector step is one decision in each of the K environments: one jitted call (two where environments and updates
-overlap), and nothing in Python runs per gradient update. Between two vector steps, everything the rest of the run
+overlap), and nothing in Python runs per gradient update. Environments written in JAX take many vector steps in one
+call (``compiled_steps.py``). Between two vector steps, everything the rest of the run
 depends on is in ``PopulationState`` (device) and ``HostState`` (host), and a checkpoint consists of these two.
 """
 
@@ -16,10 +17,12 @@ import numpy as np
 from surefoot.machine import device_name, resolve_precision
 from surefoot.runs import RunDirectory
 from surefoot.signals import StopSignal
+from surefoot.simulators.vector import JaxVectorEnv
 from surefoot.spaces import EnvSpaces
 from surefoot.tasks import Task, VectorEnv, VectorStep, make_vector
 from surefoot.training.callbacks import EventDispatcher, StepView
 from surefoot.training.checkpointing.host_state import HostState
+from surefoot.training.compiled_steps import CompiledSteps
 from surefoot.training.config import TrainConfig
 from surefoot.training.counters import Counters
 from surefoot.training.diagnosis import Diagnosis
@@ -65,6 +68,10 @@ class TrainingLoop:
         self._population = get_population(
             config.algorithm, self._spec, plan.discount, resolve_precision(config.precision)
         )
+        self._compiled = None
+        if task.jax is not None:
+            assert isinstance(vector, JaxVectorEnv)
+            self._compiled = CompiledSteps(self._population, vector, plan, config.algorithm.utd)
         self._diagnosis = Diagnosis(self._population, plan.seeds, evaluator.vector, config.curvature)
         self._warm_start: WarmStart | None = None
         self._open = contextlib.ExitStack()
@@ -141,6 +148,9 @@ class TrainingLoop:
         self._open_writer(directory)
         self._state, host = self._writer.restore(self._init, self._events.on_message)
         self._set_host(host)
+        if self._compiled is not None:
+            self._announce_start()  # the checkpoint had the state of the environments
+            return
         abandoned = self._host.restore_episodes(self._vector, self._plan.slot_names, self._events.on_message)
         if abandoned.any():
             self._state = self._population.start_episodes(self._state, self._host.observation, abandoned)
@@ -207,7 +217,7 @@ class TrainingLoop:
         ):
             while not (self._counters.completed or stop.received or self._events.stop):
                 before = self._counters.env_steps
-                self._vector_step()
+                self._advance()
                 self._announce_checkpoint()
                 due = self._counters.due(before, self._config)
                 if due.log:
@@ -225,15 +235,36 @@ class TrainingLoop:
             self._announce_checkpoint(wait=True)
             return self._finish()
 
+    def _advance(self) -> None:
+        """Take one vector step, or many where the environments are part of the compiled program."""
+        if self._compiled is None:
+            self._vector_step()
+            return
+        host, plan = self._host, self._plan
+        self._reset_networks_if_due()
+        limit = self._counters.vector_steps_to_due(self._config)
+        if self._next_reset is not None:
+            limit = min(limit, -(-(self._next_reset - 1 - host.agent_steps) // plan.num_envs))
+        self._state, taken, step = self._compiled.run(self._state, host, self._counters.grad_steps, limit)
+        self._zero_diverged(host.action)
+        self._events.on_step(lambda: StepView.make(self._counters, taken, step))
+
+    def _reset_networks_if_due(self) -> None:
+        # A reset that is due within a vector step precedes the next one.
+        if self._next_reset is not None and self._next_reset <= self._host.agent_steps + 1:
+            self._state = self._population.reset_networks(self._state)
+            self._next_reset = self._plan.next_reset(self._config.algorithm, self._host.agent_steps + 1)
+
+    def _zero_diverged(self, action: np.ndarray) -> None:
+        by_seed = action.reshape(len(self._plan.seeds), -1)
+        self._host.action = self._divergence.zero_diverged(by_seed, self._counters.env_steps).reshape(action.shape)
+
     def _vector_step(self) -> None:
         host, plan, population = self._host, self._plan, self._population
         taken, grad_steps, updates = host.action, self._counters.grad_steps, self._counters.next_updates
         overlap = updates > 0 and self._config.overlap
         self._vector.step_async(taken)
-        # A reset that is due within a vector step precedes the next one.
-        if self._next_reset is not None and self._next_reset <= host.agent_steps + 1:
-            self._state = population.reset_networks(self._state)
-            self._next_reset = plan.next_reset(self._config.algorithm, host.agent_steps + 1)
+        self._reset_networks_if_due()
         if overlap:
             self._state = population.update(self._state, grad_steps, updates)
         step = self._vector.step_wait()
@@ -245,8 +276,7 @@ class TrainingLoop:
             num_updates=0 if overlap else updates,
             uniform=host.agent_steps < plan.random_steps,
         )
-        by_seed = np.array(action).reshape(len(plan.seeds), -1)
-        host.action = self._divergence.zero_diverged(by_seed, self._counters.env_steps).reshape(taken.shape)
+        self._zero_diverged(np.array(action))
         self._events.on_step(lambda: StepView.make(self._counters, taken, step))
 
     def _log(self) -> None:

@@ -282,13 +282,52 @@ class Population:
     def _store_update_act(
         self, state: PopulationState, transition: Transition, grad_steps: jax.Array, num_updates: int, uniform: bool
     ) -> tuple[PopulationState, jax.Array]:
-        stored = jax.vmap(replay.add)(state.replay, transition)
-        own, metrics = by_seed(transition, num_seeds(state.learner)), state.metrics
-        learner = over_seeds(self.learner.statistics.update)(state.learner, own)
+        state = self._stored(state, transition)
         if num_updates:
-            learner, metrics = self._updates(learner, metrics, stored, grad_steps, num_updates)
-        key, noise, action = self._draw_actions(learner, transition.observation, uniform)
-        return PopulationState(learner._replace(key=key, held_noise=noise), stored, metrics), action
+            learner, metrics = self._updates(state.learner, state.metrics, state.replay, grad_steps, num_updates)
+            state = state._replace(learner=learner, metrics=metrics)
+        return _acted(state, self._draw_actions(state.learner, transition.observation, uniform))
+
+    def traced_step(
+        self,
+        state: PopulationState,
+        transition: Transition,
+        grad_steps: jax.Array,
+        num_updates: int,
+        *,
+        updates: jax.Array,
+        uniform: jax.Array,
+    ) -> tuple[PopulationState, jax.Array]:
+        """Do ``train_step`` within a larger program.
+
+        Args:
+            state: State.
+            transition: [K, ...] outcome of the last actions.
+            grad_steps: [] updates done before this call, shared by all seeds.
+            num_updates: Updates to do where ``updates`` holds.
+            updates: [] bool, whether to do updates.
+            uniform: [] bool, whether to draw the next actions uniformly.
+        """
+        state = self._stored(state, transition)
+        learner, metrics = jax.lax.cond(
+            updates,
+            lambda given: self._updates(*given, state.replay, grad_steps, num_updates),
+            lambda given: given,
+            (state.learner, state.metrics),
+        )
+        draw = self._draw_actions
+        drawn = jax.lax.cond(
+            uniform,
+            lambda learner: draw(learner, transition.observation, True),
+            lambda learner: draw(learner, transition.observation, False),
+            learner,
+        )
+        return _acted(PopulationState(learner, state.replay, metrics), drawn)
+
+    def _stored(self, state: PopulationState, transition: Transition) -> PopulationState:
+        stored = jax.vmap(replay.add)(state.replay, transition)
+        own = by_seed(transition, num_seeds(state.learner))
+        return state._replace(learner=over_seeds(self.learner.statistics.update)(state.learner, own), replay=stored)
 
     def _updates(
         self, learner: LearnerState, metrics: MetricSums, stored: ReplayState, grad_steps: jax.Array, num_updates: int
@@ -356,6 +395,14 @@ class Population:
             return None
         given, scan = (observation, condition), observation.ndim > 1
         return (jax.lax.scan(one, learner.observations, given) if scan else one(learner.observations, given))[0]
+
+
+def _acted(
+    state: PopulationState, drawn: tuple[jax.Array, HeldNoiseState | None, jax.Array]
+) -> tuple[PopulationState, jax.Array]:
+    """Return the state with the keys and the noise after drawing actions, and the actions."""
+    key, noise, action = drawn
+    return state._replace(learner=state.learner._replace(key=key, held_noise=noise)), action
 
 
 def _with_environments(learner: LearnerState, num_envs: int) -> LearnerState:

@@ -18,6 +18,7 @@ from surefoot.policy import PolicySpec
 from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory
 from surefoot.spaces import EnvSpaces, require_same
 from surefoot.tasks import Task, VectorEnv
+from surefoot.training.checkpointing.arrays import arrays_to_tree
 from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.checkpointing.writer import CheckpointWriter
 from surefoot.training.config import TrainConfig
@@ -114,7 +115,8 @@ class RunWriter:
             "scores": self._scores,
             "last_evaluation": dataclasses.asdict(self.last_evaluation) if self.last_evaluation else None,
         }
-        self.checkpoints.save(env_steps, state, host, meta, self._policy_spec(env_steps))
+        simulator = self._vector.state
+        self.checkpoints.save(env_steps, state, host, meta, self._policy_spec(env_steps), simulator)
 
     def restore(
         self, init: Callable[[], PopulationState], message: Callable[[str], None]
@@ -141,6 +143,8 @@ class RunWriter:
             if host.agent_steps * self._plan.action_repeat != loaded.env_steps:
                 raise UserError("its counters are those of another step")
             state = self.checkpoints.restore(loaded, jax.eval_shape(init), host.observation)
+            if (shapes := self._vector.state_shapes()) is not None:
+                self._vector.restore_state(arrays_to_tree(shapes, loaded.arrays["simulator"]))
             self._scores = loaded.meta["scores"]
             if (last := loaded.meta["last_evaluation"]) is not None:
                 fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in last.items()}

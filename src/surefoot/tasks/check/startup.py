@@ -55,7 +55,7 @@ def check_at_start(task: Task, environments: int = 1, *, one_per_process: bool =
     Raises:
         UserError: ``step`` returns a reward that is not one number.
     """
-    if task.pool is not None or task.name in {known.name for known in list_tasks()}:
+    if task.engine != "suite" or task.name in {known.name for known in list_tasks()}:
         return []
     try:
         content = cloudpickle.dumps((task, one_per_process))

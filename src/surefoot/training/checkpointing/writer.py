@@ -24,6 +24,7 @@ from surefoot.training.checkpointing.replay_log import (
 from surefoot.training.policy_arrays import policy_arrays
 from surefoot.training.population import PopulationState
 from surefoot.training.runtime.background import Background
+from surefoot.types import PyTree
 
 
 class CheckpointWriter:
@@ -46,7 +47,13 @@ class CheckpointWriter:
         self.env_steps: int | None = None
 
     def save(
-        self, env_steps: int, state: PopulationState, host: HostState, meta: dict[str, Any], spec: PolicySpec
+        self,
+        env_steps: int,
+        state: PopulationState,
+        host: HostState,
+        meta: dict[str, Any],
+        spec: PolicySpec,
+        simulator: PyTree = None,
     ) -> None:
         """Copy the state and write it in the background, with the policy; the save before must have ``finished``.
 
@@ -56,10 +63,11 @@ class CheckpointWriter:
             host: Everything else that the rest of the run depends on.
             meta: JSON values stored with the checkpoint.
             spec: Description of the policy.
+            simulator: State of environments on the device.
         """
         counters = {name: np.array(value) for name, value in state.replay._asdict().items() if value.ndim == 1}
         loop = host.to_arrays()
-        learner, metrics = copy_tree((state.learner, state.metrics))
+        learner, metrics, simulator = copy_tree((state.learner, state.metrics, simulator))
         new, oldest = self._copy_new(state.replay), oldest_transition(state.replay)
         unlock = self._directory.keep_locked()
 
@@ -75,6 +83,7 @@ class CheckpointWriter:
                         "metrics": tree_to_arrays(metrics),
                         "replay_counters": counters,
                         "loop": loop,
+                        **({} if simulator is None else {"simulator": tree_to_arrays(simulator)}),
                     },
                     meta=meta,
                     segments=[name for name, _ in self._segments],

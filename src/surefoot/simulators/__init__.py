@@ -1,0 +1,1 @@
+"""Environments written in JAX, which the training program steps itself."""

@@ -1,0 +1,238 @@
+"""Environments written in JAX, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.errors import UserError
+from surefoot.spaces import EnvSpaces
+from surefoot.tasks.spaces import describe_spaces
+from surefoot.tasks.success import SUCCESS_KEYS
+from surefoot.tasks.tracebacks import describe_exception
+from surefoot.types import PyTree
+
+
+class Reading(NamedTuple):
+    """What the state of an environment tells."""
+
+    observation: Any
+    """Array or nested dicts of arrays, as the environment's spaces describe."""
+    reward: jax.Array
+    """[] of the step that led here."""
+    done: jax.Array
+    """[] whether the state is terminal; a time limit is not."""
+    success: jax.Array | None
+    """[] whether the task counts as solved; None if the environment does not report it."""
+
+
+class JaxEnv(Protocol):
+    """One environment in control steps, as traceable functions of its state.
+
+    Attributes:
+        spaces: Its observations and actions.
+        horizon: Control steps after which an episode is truncated; None for no limit.
+    """
+
+    spaces: EnvSpaces
+    horizon: int | None
+
+    def reset(self, key: jax.Array) -> PyTree:
+        """Return the first state of an episode."""
+
+    def step(self, state: PyTree, action: jax.Array) -> PyTree:
+        """Return the state after one control step with ``action`` [*shape], within the bounds of the spaces."""
+
+    def read(self, state: PyTree) -> Reading:
+        """Return the observation, and the outcome of the step that led to the state."""
+
+
+class BraxEnv:
+    """Environment with the interface that Brax and MuJoCo Playground share.
+
+    ``reset(key)`` and ``step(state, action)`` return a state with ``obs`` (an array, or a dict of arrays), ``reward``,
+    ``done``, and optionally dicts ``info`` and ``metrics``, whose "success" is recorded. Actions are in [-1, 1].
+
+    Args:
+        env: The environment, with an attribute ``action_size``.
+        name: Name of the task, for error messages.
+        horizon: Control steps after which an episode is truncated; None for the environment's ``episode_length``, and
+            no limit if it has none.
+
+    Raises:
+        UserError: It lacks a part of the interface, its functions cannot be traced, or its spaces are not supported.
+    """
+
+    def __init__(self, env: Any, name: str, horizon: int | None = None) -> None:
+        self._env, self._name = env, name
+        for attribute in ("reset", "step", "action_size"):
+            if not hasattr(env, attribute):
+                raise UserError(
+                    f"task '{name}': {type(env).__name__} has no {attribute}, expected reset(key), step(state, action) "
+                    "and action_size, as Brax and MuJoCo Playground have them"
+                )
+        size = env.action_size
+        if not isinstance(size, int) or size < 1:
+            raise UserError(f"task '{name}' has the action_size {size!r}, expected a whole number of at least 1")
+        self._like = traced(env.reset, name, "reset", jax.random.key(0))
+        for attribute in ("obs", "reward", "done"):
+            if not hasattr(self._like, attribute):
+                raise UserError(f"task '{name}': reset returns {type(self._like).__name__} without {attribute}")
+        self.horizon = checked_horizon(getattr(env, "episode_length", None) if horizon is None else horizon, name)
+        self.spaces = describe_spaces(
+            observation_space(self._like.obs), gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32), name
+        )
+        for what, value in (("reward", self._like.reward), ("done", self._like.done)):
+            if np.shape(value) != ():
+                raise UserError(f"task '{name}' has a {what} of shape {np.shape(value)}, expected one number")
+        traced(self.step, name, "step", self._like, jax.ShapeDtypeStruct((size,), jnp.float32))
+
+    def reset(self, key: jax.Array) -> PyTree:
+        """Return the first state of an episode."""
+        return self._as_reset(self._env.reset(key), "reset")
+
+    def step(self, state: PyTree, action: jax.Array) -> PyTree:
+        """Return the state after one control step."""
+        return self._as_reset(self._env.step(state, action), "step")
+
+    def read(self, state: PyTree) -> Reading:
+        """Return the observation, and the outcome of the step that led to the state."""
+        return Reading(state.obs, state.reward, state.done, _success(state))
+
+    def _as_reset(self, state: PyTree, what: str) -> PyTree:
+        """Return a state with the dtypes of ``reset``: a loop carries values of one type, and they are often mixed."""
+        found, expected = jax.tree.structure(state), jax.tree.structure(self._like)
+        if found != expected:
+            raise UserError(f"task '{self._name}': {what} returns a state with other entries than reset does")
+        return jax.tree.map(_as_type, state, self._like)
+
+
+class GymnaxEnv:
+    """Environment of gymnax, without the time limit that it counts as an end.
+
+    Args:
+        env: The environment.
+        params: Its parameters.
+        name: Name of the task, for error messages.
+
+    Raises:
+        UserError: Its spaces are not supported.
+    """
+
+    class State(NamedTuple):
+        """State of the environment, with the key of its next step and the outcome of the last one."""
+
+        env: PyTree
+        key: jax.Array
+        obs: jax.Array
+        reward: jax.Array
+        done: jax.Array
+
+    def __init__(self, env: Any, params: Any, name: str) -> None:
+        self._env = env
+        horizon = getattr(params, "max_steps_in_episode", None)
+        self.horizon = checked_horizon(None if horizon is None else int(horizon), name)
+        # Its `done` does not tell a time limit from an end.
+        self._params = params if horizon is None else params.replace(max_steps_in_episode=2**30)
+        space = env.action_space(params)
+        if hasattr(space, "low"):
+            low, high = (
+                np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high)
+            )
+            action: gymnasium.Space[Any] = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        else:
+            action = gymnasium.spaces.Discrete(int(getattr(space, "n", 1)))
+        self._like = traced(self._first, name, "reset", jax.random.key(0))
+        self.spaces = describe_spaces(observation_space(self._like.obs), action, name)
+
+    def reset(self, key: jax.Array) -> State:
+        """Return the first state of an episode."""
+        return jax.tree.map(_as_type, self._first(key), self._like)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Return the state after one control step."""
+        key, own = jax.random.split(state.key)
+        obs, env, reward, done, _ = self._env.step_env(own, state.env, action, self._params)
+        return jax.tree.map(_as_type, self.State(env, key, obs, reward, done), self._like)
+
+    def read(self, state: State) -> Reading:
+        """Return the observation, and the outcome of the step that led to the state."""
+        return Reading(state.obs, state.reward, state.done, None)
+
+    def _first(self, key: jax.Array) -> State:
+        key, own = jax.random.split(key)
+        obs, env = self._env.reset_env(own, self._params)
+        return self.State(env, key, obs, jnp.float32(0.0), jnp.bool_(False))
+
+
+def make_brax_like(factory: Callable[[], Any], name: str) -> BraxEnv:
+    """Return the environment that a user's callable makes.
+
+    Raises:
+        UserError: The callable raised, or returned something else.
+    """
+    try:
+        env = factory()
+    except UserError:
+        raise
+    except Exception as error:  # user code
+        raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}") from error
+    return BraxEnv(env, name)
+
+
+def traced(function: Callable[..., Any], task: str, what: str, *arguments: Any) -> Any:
+    """Return the shapes of a function's result.
+
+    Raises:
+        UserError: It cannot be traced.
+    """
+    try:
+        return jax.eval_shape(function, *arguments)
+    except UserError:
+        raise
+    except Exception as error:  # user code
+        raise UserError(f"task '{task}': its {what} cannot be compiled: {describe_exception(error)}") from error
+
+
+def observation_space(observation: Any) -> gymnasium.Space[Any]:
+    """Return the space of observations with these shapes: an array, or nested dicts of arrays."""
+    if isinstance(observation, Mapping):
+        return gymnasium.spaces.Dict({key: observation_space(value) for key, value in observation.items()})
+    dtype = np.dtype(observation.dtype)
+    if dtype == np.uint8:
+        return gymnasium.spaces.Box(0, 255, observation.shape, np.uint8)
+    return gymnasium.spaces.Box(-np.inf, np.inf, observation.shape, np.float32)
+
+
+def checked_horizon(horizon: Any, task: str) -> int | None:
+    """Validate a time limit in control steps.
+
+    Raises:
+        UserError: It is not a whole number of at least 1.
+    """
+    if horizon is None:
+        return None
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise UserError(f"task '{task}' has the episode_length {horizon!r}, expected a whole number of at least 1")
+    return int(horizon)
+
+
+def _success(state: PyTree) -> jax.Array | None:
+    for reports in (getattr(state, "info", None), getattr(state, "metrics", None)):
+        if isinstance(reports, Mapping):
+            for key in SUCCESS_KEYS:
+                if key in reports:
+                    return jnp.asarray(reports[key]) > 0.5
+    return None
+
+
+def _as_type(leaf: Any, like: Any) -> jax.Array:
+    """Return a leaf with the dtype of another, which is not a weak one."""
+    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return leaf
+    return jax.lax.convert_element_type(jnp.asarray(leaf), like.dtype)
