@@ -34,7 +34,7 @@ def actions(steps: int, slots: int = 4) -> np.ndarray:
 
 def test_pendulum_is_gymnasiums() -> None:
     """The same angles, rewards and observations from a state set alike, so a known return is a meaningful one."""
-    reference = gymnasium.make("Pendulum-v1").unwrapped
+    reference: Any = gymnasium.make("Pendulum-v1").unwrapped
     reference.reset(seed=0)
     env, state = Pendulum(), Pendulum().reset(jax.random.key(0))
     reference.state = np.array([state.angle, state.speed], np.float64)
@@ -51,11 +51,10 @@ def test_time_limit_truncates_with_the_final_observation_and_the_next_episode_st
         assert len(np.unique(np.concatenate(firsts), axis=0)) == 16, "every slot and episode starts elsewhere"
         before = env.reset([0] * 4)
         np.testing.assert_array_equal(before, firsts[0])
-        state = jax.tree.map(lambda leaf: leaf[2], env.state.env)
         for number, action in enumerate(actions(21)):
-            step = env.step(action)
             if number % 7 == 0:
-                state = jax.tree.map(lambda leaf: leaf[2], previous.env) if number else state
+                state = jax.tree.map(lambda leaf: leaf[2], env.state.env)
+            step = env.step(action)
             state = Pendulum().step(state, action[2])
             np.testing.assert_allclose(step.next_observation[2], state.obs, atol=1e-5)
             np.testing.assert_allclose(step.reward[2], state.reward, atol=1e-5)
@@ -63,7 +62,6 @@ def test_time_limit_truncates_with_the_final_observation_and_the_next_episode_st
             assert not step.terminated.any()
             expected = firsts[(number + 1) // 7] if step.truncated.any() else step.next_observation
             np.testing.assert_array_equal(step.observation, expected)
-            previous = env.state
         assert env.episodes.tolist() == [3] * 4
         assert step.reports_success.all()
 
@@ -135,7 +133,7 @@ def test_non_finite_numbers_name_seed_and_environment() -> None:
     with vector(with_engine(get_task(Breaking), "jax")) as env:
         env.reset([0] * 4)
         env.step(np.zeros((4, 1), np.float32))
-        with pytest.raises(EnvironmentFailure, match="seed 6, environment 1.*non-finite reward"):
+        with pytest.raises(EnvironmentFailure, match=r"seed 6, environment 1.*non-finite reward"):
             env.step(np.array([[0.0], [0.0], [0.0], [1.0]], np.float32))
 
 

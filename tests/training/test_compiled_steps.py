@@ -1,4 +1,4 @@
-"""Vector steps within the compiled program: the same as from the host, resumed bit for bit, with failures at their step."""
+"""Vector steps within the compiled program: as from the host, resumed bit for bit, with failures at their step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ LENGTH = 11
 """Of an episode: no checkpoint falls on the end of one."""
 
 
-def train(out: Path, task: Any = functools.partial(Pendulum, episode_length=LENGTH), **changes: Any) -> surefoot.Run:
+TASK = functools.partial(Pendulum, episode_length=LENGTH)
+
+
+def train(out: Path, task: Any = TASK, **changes: Any) -> surefoot.Run:
     settings: dict[str, Any] = {
         "engine": "jax",
         "algorithm": algorithm(),
@@ -84,10 +87,10 @@ def test_equals_steps_from_the_host(whole: surefoot.Run, tmp_path: Path, monkeyp
         one, two = (rows_without_clock(getattr(run, name)()) for run in (whole, other))
         for column in (name for name in one if not isinstance(one[name][0], str)):
             np.testing.assert_allclose(one[column], two[column], rtol=2e-3, atol=2e-3, err_msg=column)
-    one, two = (RunDirectory.open(run.path).checkpoints.load().arrays for run in (whole, other))
+    first, second = (RunDirectory.open(run.path).checkpoints.load().arrays for run in (whole, other))
     for name in ("episode", "interval_episodes", "interval_solved"):
-        np.testing.assert_array_equal(one["loop"][name], two["loop"][name], err_msg=name)
-    np.testing.assert_allclose(one["simulator"][".observation"], two["simulator"][".observation"], atol=1e-3)
+        np.testing.assert_array_equal(first["loop"][name], second["loop"][name], err_msg=name)
+    np.testing.assert_allclose(first["simulator"][".observation"], second["simulator"][".observation"], atol=1e-3)
 
 
 def test_number_of_steps_in_a_call_does_not_matter(
@@ -102,7 +105,7 @@ def test_resumed_run_is_the_uninterrupted_one(whole: surefoot.Run, tmp_path: Pat
     last = tmp_path / "run" / "checkpoints" / f"env_steps_{ENV_STEPS:012}"
     shutil.rmtree(last)
     observer = Recording()
-    surefoot.resume(tmp_path / "run", task=functools.partial(Pendulum, episode_length=LENGTH), observer=observer)
+    surefoot.resume(tmp_path / "run", task=TASK, observer=observer)
     assert not [line for line in observer.messages if "new episode" in line]
     assert_same_run(tmp_path / "run", whole.path)
 

@@ -231,7 +231,7 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
     rows = [
         ("seeds", config["seeds"]),
         ("environments per seed", config.get("num_envs", 1)),
-        ("environments stepped by", _ENGINES.get(config.get("engine"), "their own package")),
+        ("environments stepped by", _ENGINES.get(str(config.get("engine")), "their own package")),
         ("env steps per seed", config["env_steps"]),
         ("gradient updates per seed", _UNKNOWN if scores is None else scores.grad_steps),
         *((name.replace("_", " "), _at(config, "resolved", name)) for name in ("action_repeat", "discount")),

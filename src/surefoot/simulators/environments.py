@@ -106,8 +106,7 @@ class BraxEnv:
 
     def _as_reset(self, state: PyTree, what: str) -> PyTree:
         """Return a state with the dtypes of ``reset``: a loop carries values of one type, and they are often mixed."""
-        found, expected = jax.tree.structure(state), jax.tree.structure(self._like)
-        if found != expected:
+        if not jax.tree.structure(state) == jax.tree.structure(self._like):
             raise UserError(f"task '{self._name}': {what} returns a state with other entries than reset does")
         return jax.tree.map(_as_type, state, self._like)
 

@@ -117,7 +117,7 @@ class Simulator:
 
         return jax.lax.cond(ended.any(), start, lambda state: state, state)
 
-    def _decide(self, env: PyTree, steps: jax.Array, action: jax.Array) -> _Own:
+    def _decide(self, env: PyTree, steps: jax.Array, action: Array) -> _Own:
         own = _Own(env, steps, jnp.float32(0.0), jnp.int32(0), jnp.bool_(False))
         given = self._from_unit(action)
         own = self._control(own, given)
@@ -139,7 +139,7 @@ class Simulator:
         reward = own.reward + jnp.asarray(reading.reward, jnp.float32)
         return _Own(env, own.steps + 1, reward, own.taken + 1, jnp.asarray(reading.done) > 0)
 
-    def _from_unit(self, action: jax.Array) -> jax.Array:
+    def _from_unit(self, action: Array) -> jax.Array:
         scaled = self._low + (action.reshape(self._low.shape) + 1.0) * (0.5 * (self._high - self._low))
         return jnp.clip(scaled, self._low, self._high).astype(self._low.dtype)
 

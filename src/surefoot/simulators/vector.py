@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +83,7 @@ class JaxVectorEnv(VectorEnv):
 
     def as_step(self, outcome: Outcome, observation: Array) -> VectorStep:
         """Return an outcome as arrays on the host, with the observations [K, O] to act on next."""
-        host: Outcome = jax.tree.map(np.array, outcome)
+        host: Any = jax.tree.map(np.array, outcome)
         active = self._running.copy()
         return VectorStep(
             next_observation=host.next_observation,

@@ -48,8 +48,8 @@ def jax_task(task: Task) -> Task:
     """
     if task.factory is None:
         raise UserError(
-            f"engine jax: '{task.name}' is not written in JAX; playground/ID and gymnax/ID are, and module:callable may "
-            "return such an environment"
+            f"engine jax: '{task.name}' is not written in JAX; playground/ID and gymnax/ID are, and module:callable "
+            "may return such an environment"
         )
     return _with_jax(task, functools.partial(_users, task.factory, task.name))
 

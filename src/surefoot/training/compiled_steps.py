@@ -206,10 +206,9 @@ class CompiledSteps:
 
 def _episodes(host: HostState) -> _Episodes:
     """Return the counts before a call, in the types of the device."""
-    counts = {name: np.asarray(getattr(host, name)) for name in _Episodes._fields}
-    return _Episodes(
-        **{name: np.asarray(v, np.float32 if v.dtype.kind == "f" else np.int32) for name, v in counts.items()}
-    )
+    counts: dict[str, Any] = {name: np.asarray(getattr(host, name)) for name in _Episodes._fields}
+    on_device: Any = {name: v.astype(np.float32 if v.dtype.kind == "f" else np.int32) for name, v in counts.items()}
+    return _Episodes(**on_device)
 
 
 def _count(

@@ -311,7 +311,7 @@ class Population:
         state = self._stored(state, transition)
         learner, metrics = jax.lax.cond(
             updates,
-            lambda given: self._updates(*given, state.replay, grad_steps, num_updates),
+            lambda given: self._updates(given[0], given[1], state.replay, grad_steps, num_updates),
             lambda given: given,
             (state.learner, state.metrics),
         )
