@@ -106,7 +106,8 @@ class BraxEnv:
 
     def _as_reset(self, state: PyTree, what: str) -> PyTree:
         """Return a state with the dtypes of ``reset``: a loop carries values of one type, and they are often mixed."""
-        if not jax.tree.structure(state) == jax.tree.structure(self._like):
+        structures: list[Any] = [jax.tree.structure(tree) for tree in (state, self._like)]
+        if structures[0] != structures[1]:
             raise UserError(f"task '{self._name}': {what} returns a state with other entries than reset does")
         return jax.tree.map(_as_type, state, self._like)
 
