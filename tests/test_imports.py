@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"text", "errors"},
     "policy": {"misplaced", "spaces", "runs", "errors"},
     "tasks": {
+        "simulators",
         "engine",
         "misplaced",
         "whole_numbers",
@@ -43,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runs",
         "errors",
     },
+    "simulators": {"spaces", "tasks", "types", "errors"},
     "output": {"runs", "errors"},
     "model_card": {"text", "output", "policy", "runs", "errors"},
     "networks": {"whole_numbers", "machine", "types", "runs", "errors"},
@@ -59,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
     },
     "training": {
+        "simulators",
         "engine",
         "misplaced",
         "keywords",

@@ -37,10 +37,12 @@ class JaxEnv(Protocol):
     Attributes:
         spaces: Its observations and actions.
         horizon: Control steps after which an episode is truncated; None for no limit.
+        reports_success: Whether ``read`` has the success.
     """
 
     spaces: EnvSpaces
     horizon: int | None
+    reports_success: bool
 
     def reset(self, key: jax.Array) -> PyTree:
         """Return the first state of an episode."""
@@ -83,6 +85,7 @@ class BraxEnv:
         for attribute in ("obs", "reward", "done"):
             if not hasattr(self._like, attribute):
                 raise UserError(f"task '{name}': reset returns {type(self._like).__name__} without {attribute}")
+        self.reports_success = _success(self._like) is not None
         self.horizon = checked_horizon(getattr(env, "episode_length", None) if horizon is None else horizon, name)
         self.spaces = describe_spaces(
             observation_space(self._like.obs), gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32), name
@@ -102,7 +105,8 @@ class BraxEnv:
 
     def read(self, state: PyTree) -> Reading:
         """Return the observation, and the outcome of the step that led to the state."""
-        return Reading(state.obs, state.reward, state.done, _success(state))
+        success = _success(state)
+        return Reading(state.obs, state.reward, state.done, None if success is None else jnp.asarray(success) > 0.5)
 
     def _as_reset(self, state: PyTree, what: str) -> PyTree:
         """Return a state with the dtypes of ``reset``: a loop carries values of one type, and they are often mixed."""
@@ -123,6 +127,8 @@ class GymnaxEnv:
     Raises:
         UserError: Its spaces are not supported.
     """
+
+    reports_success = False
 
     class State(NamedTuple):
         """State of the environment, with the key of its next step and the outcome of the last one."""
@@ -222,12 +228,13 @@ def checked_horizon(horizon: Any, task: str) -> int | None:
     return int(horizon)
 
 
-def _success(state: PyTree) -> jax.Array | None:
+def _success(state: PyTree) -> Any:
+    """Return the success in a state, of which there may only be the shape; None if it is not reported."""
     for reports in (getattr(state, "info", None), getattr(state, "metrics", None)):
         if isinstance(reports, Mapping):
             for key in SUCCESS_KEYS:
                 if key in reports:
-                    return jnp.asarray(reports[key]) > 0.5
+                    return reports[key]
     return None
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from surefoot.simulators.environments import JaxEnv, traced
+from surefoot.simulators.environments import JaxEnv
 from surefoot.tasks.seeding import episode_seed
 from surefoot.types import Array, PyTree
 
@@ -29,21 +30,28 @@ class SimulatorState(NamedTuple):
 class Outcome(NamedTuple):
     """Results of one decision in K environments."""
 
-    next_observation: jax.Array
+    next_observation: Array
     """[K, O] float32, also at the end of an episode."""
-    reward: jax.Array
+    reward: Array
     """[K] float32, summed over the action repeat."""
-    terminated: jax.Array
+    terminated: Array
     """[K] bool"""
-    truncated: jax.Array
+    truncated: Array
     """[K] bool, the time limit was reached and the state is not terminal."""
-    env_steps: jax.Array
+    env_steps: Array
     """[K] int32, control steps taken."""
-    success: jax.Array
+    success: Array
     """[K] bool; False where success is not reported."""
 
+    @classmethod
+    def zeros(cls, slots: int, observation_size: int) -> Self:
+        """Return an outcome of nothing, on the host."""
+        number, flag = np.zeros(slots, np.float32), np.zeros(slots, bool)
+        observation = np.zeros((slots, observation_size), np.float32)
+        return cls(observation, number, flag, flag, np.zeros(slots, np.int32), flag)
+
     @property
-    def ended(self) -> jax.Array:
+    def ended(self) -> Array:
         """[K] bool, terminated or truncated."""
         return self.terminated | self.truncated
 
@@ -63,7 +71,6 @@ class Simulator:
 
     Args:
         env: One environment.
-        task: Name of the task, for error messages.
         action_repeat: Control steps per decision.
 
     Attributes:
@@ -71,13 +78,12 @@ class Simulator:
         reports_success: Whether the environments report success.
     """
 
-    def __init__(self, env: JaxEnv, task: str, action_repeat: int = 1) -> None:
+    def __init__(self, env: JaxEnv, action_repeat: int = 1) -> None:
         self._env, self._repeat = env, action_repeat
         self.spaces = env.spaces
         action = env.spaces.action
         self._low, self._high = action.low_array, action.high_array
-        shape = traced(env.reset, task, "reset", jax.random.key(0))
-        self.reports_success = traced(env.read, task, "reset", shape).success is not None
+        self.reports_success = env.reports_success
 
     def start(self, keys: jax.Array, episode: Array) -> SimulatorState:
         """Start numbered episodes.
@@ -106,7 +112,7 @@ class Simulator:
         outcome = Outcome(observation, own.reward, own.terminated, truncated, own.taken, success)
         return SimulatorState(own.env, observation, own.steps, state.episode), outcome
 
-    def start_next(self, keys: jax.Array, state: SimulatorState, ended: jax.Array) -> SimulatorState:
+    def start_next(self, keys: jax.Array, state: SimulatorState, ended: Array) -> SimulatorState:
         """Start the next episode where the last one has ended, [K] bool.
 
         First states are computed for all environments, in steps in which an episode ends.
@@ -155,7 +161,7 @@ def slot_keys(task: str, seeds: Sequence[int], environments: Sequence[int | None
     return jnp.stack([jax.random.key(episode_seed(task, seed, stream, 0, number)) for seed, number in slots])
 
 
-def where(condition: jax.Array, new: PyTree, old: PyTree) -> PyTree:
+def where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
     """Return the leaves of ``new`` in the environments [K] for which the condition holds, of ``old`` in the others."""
     return jax.tree.map(
         lambda one, other: jnp.where(condition.reshape(-1, *(1,) * (one.ndim - 1)), one, other), new, old

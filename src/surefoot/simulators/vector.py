@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,12 @@ from surefoot.tasks.slots import VectorStep
 from surefoot.tasks.vector import VectorEnv
 from surefoot.tasks.wrappers import Advance
 from surefoot.types import Array
+
+
+@functools.lru_cache(maxsize=1)
+def shared_environment(make: Callable[[], JaxEnv]) -> JaxEnv:
+    """Return one environment for the vectors of a task: tracing a physics engine takes seconds."""
+    return make()
 
 
 class JaxVectorEnv(VectorEnv):
@@ -54,7 +61,7 @@ class JaxVectorEnv(VectorEnv):
     ) -> None:
         super().__init__(len(slot_seeds), 0, autoreset)
         self._ids = tuple(zip(slot_seeds, environments or [None] * len(slot_seeds), strict=True))
-        self.simulator = Simulator(env, task, action_repeat)
+        self.simulator = Simulator(env, action_repeat)
         self.keys = slot_keys(task, slot_seeds, [number for _, number in self._ids], stream)
         self.spaces = self.simulator.spaces
         self._start = jax.jit(self.simulator.start)
@@ -153,7 +160,7 @@ class JaxSimulation:
 
     def __init__(self, env: JaxEnv, task: str) -> None:
         self._task, self._env = task, env
-        self._simulator = Simulator(env, task)
+        self._simulator = Simulator(env)
         self.spaces = env.spaces
         self._start = jax.jit(self._simulator.start)
         self._step = jax.jit(self._simulator.step)

@@ -63,10 +63,13 @@ def make_vector(
             task.pool, task.name, slot_seeds, stream, repeat, autoreset, environments, num_threads=num_workers
         )
     if task.jax is not None:
-        from surefoot.simulators.vector import JaxVectorEnv
+        from surefoot.simulators.vector import JaxVectorEnv, shared_environment
 
         repeat = task.action_repeat if action_repeat is None else action_repeat
-        return JaxVectorEnv(task.jax(), task.name, slot_seeds, stream, repeat, autoreset, environments)
+        if repeat < 1:
+            raise UserError(f"expected action_repeat of at least 1, got {repeat}")
+        env = shared_environment(task.jax)
+        return JaxVectorEnv(env, task.name, slot_seeds, stream, repeat, autoreset, environments)
     workers = choose_workers(len(slot_seeds)) if num_workers is None else min(num_workers, len(slot_seeds))
     if workers < 0:
         raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")

@@ -22,7 +22,7 @@ from surefoot.tasks import VectorStep
 from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.plan import Plan
 from surefoot.training.population import Population, PopulationState
-from surefoot.types import Transition
+from surefoot.types import Array, Transition
 
 _SECONDS = 0.25
 """Duration of a call that the number of its vector steps approaches: signals and displays wait for its end."""
@@ -85,10 +85,6 @@ class CompiledSteps:
         """Vector steps per update, where there is less than one in each."""
         self._run = jax.jit(self._steps, donate_argnums=(0, 1))
         self._length = 1
-        shapes = jax.eval_shape(
-            vector.simulator.step, vector.state_shapes(), np.zeros((vector.num_envs, vector.action_size), np.float32)
-        )
-        self._nothing: Outcome = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes[1])
 
     def run(
         self, state: PopulationState, host: HostState, grad_steps: int, limit: int
@@ -97,7 +93,7 @@ class CompiledSteps:
 
         Args:
             state: Donated.
-            host: State of the loop; ``host.action`` may be NaN afterwards where a seed has diverged.
+            host: State of the loop.
             grad_steps: Updates done before this call.
             limit: Vector steps at most, at least 1.
 
@@ -120,7 +116,7 @@ class CompiledSteps:
             np.int32(done + min(limit, self._length)),
             action=host.action,
             last_action=np.zeros_like(host.action),
-            last=self._nothing,
+            last=Outcome.zeros(vector.num_envs, vector.observation_size),
             episodes=_episodes(host),
             diverged=host.diverged,
             faulty=np.zeros((2, vector.num_envs), bool),
@@ -211,9 +207,7 @@ def _episodes(host: HostState) -> _Episodes:
     return _Episodes(**on_device)
 
 
-def _count(
-    episodes: _Episodes, reward: jax.Array, ended: jax.Array, success: jax.Array, in_warmup: jax.Array
-) -> _Episodes:
+def _count(episodes: _Episodes, reward: Array, ended: Array, success: Array, in_warmup: jax.Array) -> _Episodes:
     """Return the counts after a vector step, as ``HostState.advance`` makes them."""
     returns = episodes.episode_return + reward
     finished = jnp.where(ended, returns, 0.0)
