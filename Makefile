@@ -98,9 +98,10 @@ bench: setup .bench/sbx/.$(SBX) ## Measure the update against the machine's limi
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 .PHONY: bench-gpu
-bench-gpu: setup ## Measure many agents on a GPU (make setup EXTRA=cuda first), in about 10 minutes
+bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EXTRA="cuda playground" first), in 10 minutes
+	$(BIN)/python -m benchmarks.many_envs --minutes 4 --precision tf32
 	$(BIN)/python -m benchmarks.speed --utd 2 --num-seeds 1 10 64 128 --precisions tf32 bf16 float32 --rounds 3 \
-	  --minutes 6 --out .bench/seeds.json $(ARGS)
+	  --minutes 4 --out .bench/seeds.json $(ARGS)
 	set -o pipefail; $(BIN)/python -m benchmarks.profile_update tf32 2 10 | tee .bench/profile.txt
 
 .bench/sbx/.$(SBX): | setup

@@ -34,21 +34,26 @@ class Tasks:
     json: bool = False
     """Print a JSON array instead of a table."""
     engine: Engine = "suite"
-    """List the tasks of an engine; envpool also prints EnvPool's ids, each of which is a task as envpool/ID."""
+    """List the tasks of an engine. envpool: those of the paper that EnvPool has, and its ids. jax: the ids of MuJoCo
+    Playground and gymnax, where they are installed."""
 
     def run(self) -> int:
         """Print the tasks; return the exit code."""
-        from surefoot.tasks import list_tasks
-        from surefoot.tasks.engines import PREFIX, id_task, list_pool_tasks
+        from surefoot.tasks import get_task, list_tasks
+        from surefoot.tasks.engines import PREFIX, list_pool_tasks
 
         tasks = list_tasks()
         ids: tuple[str, ...] = ()
         if self.engine == "envpool":
             from surefoot.tasks.envpool import list_ids
 
-            tasks, ids = list_pool_tasks(tasks), list_ids()
+            tasks, ids = list_pool_tasks(tasks), tuple(f"{PREFIX}{env_id}" for env_id in list_ids())
+        if self.engine == "jax":
+            from surefoot.tasks.jax_tasks import list_names
+
+            tasks, ids = (), list_names()
         if self.json:
-            print_json((*tasks, *(id_task(f"{PREFIX}{env_id}") for env_id in ids)), _TASK_KEYS)
+            print_json((*tasks, *(get_task(name) for name in ids)), _TASK_KEYS)
             return 0
         header = ("task", "suite", "observation", "action", "horizon", "repeat", "discount", "score", "benchmark")
         rows = [
@@ -65,9 +70,10 @@ class Tasks:
             )
             for task in tasks
         ]
-        print_table(header, rows)
-        for env_id in ids:
-            emit(f"{PREFIX}{env_id}")
+        if rows:
+            print_table(header, rows)
+        for name in ids:
+            emit(name)
         return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,6 +53,37 @@ def jax_task(task: Task) -> Task:
             "may return such an environment"
         )
     return _with_jax(task, functools.partial(_users, task.factory, task.name))
+
+
+def list_names() -> tuple[str, ...]:
+    """Return the tasks of the installed packages, without those with discrete actions.
+
+    Raises:
+        UserError: None is installed.
+    """
+    names: list[str] = []
+    for module, list_ids in (("mujoco_playground", _playground_ids), ("gymnax", _gymnax_ids)):
+        if importlib.util.find_spec(module) is not None:
+            names += list_ids()
+    if not names:
+        raise UserError(
+            "engine jax: neither MuJoCo Playground (pip install 'surefoot[playground]') nor gymnax (pip install gymnax) "
+            "is installed; environments of your own are tasks as module:callable"
+        )
+    return tuple(names)
+
+
+def _playground_ids() -> list[str]:
+    from mujoco_playground import registry
+
+    return sorted(f"playground/{env_id}" for env_id in registry.ALL_ENVS)
+
+
+def _gymnax_ids() -> list[str]:
+    import gymnax
+
+    made = {env_id: gymnax.make(env_id) for env_id in gymnax.registered_envs}
+    return sorted(f"gymnax/{name}" for name, (env, params) in made.items() if hasattr(env.action_space(params), "low"))
 
 
 def _with_jax(task: Task, make: Callable[[], Any]) -> Task:

@@ -125,7 +125,7 @@ class TrainConfig:
     engine: Engine = _setting(
         "suite",
         "What steps the environments. suite: the task's own package; envpool: EnvPool's C++ threads, for tasks that "
-        "are the same in both.",
+        "are the same in both; jax: the compiled program that trains, for environments written in JAX.",
         unit="ENGINE",
     )
     seed: int = _setting(0, "First training seed; the agents use SEED, SEED + 1 and so on.", unit="SEED", minimum=0)
