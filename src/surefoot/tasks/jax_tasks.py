@@ -56,7 +56,7 @@ def jax_task(task: Task) -> Task:
 
 
 def list_names() -> tuple[str, ...]:
-    """Return the tasks of the installed packages, without those with discrete actions.
+    """Return the ids of the installed packages as tasks, also those with discrete actions: making one may download data.
 
     Raises:
         UserError: None is installed.
@@ -67,8 +67,8 @@ def list_names() -> tuple[str, ...]:
             names += list_ids()
     if not names:
         raise UserError(
-            "engine jax: neither MuJoCo Playground (pip install 'surefoot[playground]') nor gymnax (pip install gymnax) "
-            "is installed; environments of your own are tasks as module:callable"
+            "engine jax: neither MuJoCo Playground (pip install 'surefoot[playground]') nor gymnax (pip install "
+            "gymnax) is installed; environments of your own are tasks as module:callable"
         )
     return tuple(names)
 
@@ -82,8 +82,7 @@ def _playground_ids() -> list[str]:
 def _gymnax_ids() -> list[str]:
     import gymnax
 
-    made = {env_id: gymnax.make(env_id) for env_id in gymnax.registered_envs}
-    return sorted(f"gymnax/{name}" for name, (env, params) in made.items() if hasattr(env.action_space(params), "low"))
+    return sorted(f"gymnax/{env_id}" for env_id in gymnax.registered_envs)
 
 
 def _with_jax(task: Task, make: Callable[[], Any]) -> Task:
@@ -144,7 +143,10 @@ def _gymnax(env_id: str, name: str, keywords: Mapping[str, Any]) -> Any:
     if env_id not in gymnax.registered_envs:
         near = suggest(env_id, gymnax.registered_envs)
         raise UserError(f"unknown task '{name}': gymnax has no {env_id!r}{near}")
-    env, params = gymnax.make(env_id)
+    try:
+        env, params = gymnax.make(env_id)
+    except Exception as error:  # some download data
+        raise UserError(f"task '{name}' cannot be made: {type(error).__name__}: {_one_line(error)}") from error
     known = {field.name for field in dataclasses.fields(params)}
     if (wrong := next((key for key in keywords if key not in known), None)) is not None:
         expected = suggest(wrong, known) or f", expected one of {', '.join(sorted(known))}"
