@@ -56,7 +56,7 @@ def jax_task(task: Task) -> Task:
 
 
 def list_names() -> tuple[str, ...]:
-    """Return the ids of the installed packages as tasks, also those with discrete actions: making one may download data.
+    """Return the ids of the installed packages as tasks, also of discrete actions: making one may download data.
 
     Raises:
         UserError: None is installed.
