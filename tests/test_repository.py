@@ -92,7 +92,7 @@ def test_dockerfile_copies_files_that_exist_and_are_not_ignored() -> None:
 def test_dockerfile_uses_defined_extras_stages_and_uv() -> None:
     text = (ROOT / "Dockerfile").read_text()
     extras = re.findall(r'^ARG EXTRAS="(.*)"$', text, re.MULTILINE)[0].split()
-    assert set(extras) | {"cuda", "envpool"} == set(PROJECT["optional-dependencies"])
+    assert set(extras) | {"cuda", "envpool", "playground"} == set(PROJECT["optional-dependencies"])
     stages = re.findall(r" AS (\w+)$", text, re.MULTILINE)
     assert json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())["build"]["target"] in stages
     assert re.findall(r"astral-sh/uv:(\S+)", text) == [fetch_uv.VERSION]

@@ -41,6 +41,10 @@ def use_envpool() -> None:
     act("envpool/CheetahRun-v1")
 
 
+def use_playground() -> None:
+    act("playground/CartpoleBalance")
+
+
 def use_minari() -> None:
     os.environ["MINARI_DATASETS_PATH"] = os.getcwd()
     import gymnasium
@@ -89,6 +93,7 @@ USES: dict[str, Callable[[], None]] = {
     "minari": use_minari,
     "mujoco": use_mujoco,
     "myosuite": use_myosuite,
+    "playground": use_playground,
     "ray": use_ray,
     "report": command("report", "run", "--out", "page"),
     "tensorboard": command("sync", "run", "--to", "tensorboard"),
