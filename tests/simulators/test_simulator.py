@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -106,6 +107,39 @@ def test_replaying_actions_restores_the_slots() -> None:
         assert env.episodes.tolist() == [2, 0, 0, 1]
 
 
+def test_terminal_state_within_a_repeated_action_is_kept() -> None:
+    with vector(pendulum(repeat=4, top_speed=0.7), autoreset=False) as env:
+        env.reset([0] * 4)
+        steps = [env.step(np.ones((4, 1), np.float32)) for _ in range(40)]
+        last = env.state.env
+    taken = np.sum([step.env_steps for step in steps], axis=0)
+    ended = np.array([step.terminated for step in steps])
+    assert ended.sum(axis=0).tolist() == [1] * 4, "each reaches the speed"
+    assert (np.abs(np.asarray(last.speed)) > 0.7).all()
+    np.testing.assert_array_equal(last.info["steps"], taken)
+    assert (taken % 4 != 0).any(), "some end within a decision"
+
+
+def test_numbers_that_are_not_finite_end_an_episode_where_the_environment_says_so() -> None:
+    """As MuJoCo Playground's do: the critic learns from what there was before."""
+
+    class Bursting(Pendulum):
+        def step(self, state: State, action: jax.Array) -> State:
+            stepped = super().step(state, action)
+            over = action[0] > 0.9
+            obs, reward = (jnp.where(over, jnp.nan, value) for value in (stepped.obs, stepped.reward))
+            return stepped._replace(obs=obs, reward=reward, done=over)
+
+    with vector(with_engine(get_task(Bursting), "jax")) as env:
+        before = env.reset([0] * 4)
+        step = env.step(np.array([[0.0], [0.0], [0.0], [1.0]], np.float32))
+        assert step.terminated.tolist() == [False, False, False, True]
+        np.testing.assert_array_equal(step.next_observation[3], before[3])
+        assert step.reward[3] == 0.0
+        assert (step.reward[:3] < 0.0).all()
+        assert env.episodes.tolist() == [0, 0, 0, 1]
+
+
 def test_keys_of_a_dict_are_flattened_in_order() -> None:
     with vector(pendulum(keys=True)) as env:
         assert env.spaces.observation_keys == ("privileged_state", "state")
@@ -128,7 +162,7 @@ def test_non_finite_numbers_name_seed_and_environment() -> None:
     class Breaking(Pendulum):
         def step(self, state: State, action: jax.Array) -> State:
             stepped = super().step(state, action)
-            return stepped._replace(reward=jax.numpy.where(action[0] > 0.9, jax.numpy.nan, stepped.reward))
+            return stepped._replace(reward=jnp.where(action[0] > 0.9, jnp.nan, stepped.reward))
 
     with vector(with_engine(get_task(Breaking), "jax")) as env:
         env.reset([0] * 4)
@@ -143,6 +177,11 @@ class Unlike(Pendulum):
     def __init__(self, **parts: Any) -> None:
         super().__init__()
         vars(self).update(parts)
+
+
+def _wrapped(key: jax.Array) -> State:
+    first = Pendulum().reset(key)
+    return first._replace(info={**first.info, "truncation": jnp.float32(0.0)})
 
 
 def _raising(*_: Any) -> State:
@@ -160,9 +199,18 @@ def _raising(*_: Any) -> State:
         (lambda: Unlike(step=lambda state, action: state.obs), "step returns a state with other entries"),
         (lambda: Unlike(episode_length=0.5), "episode_length 0.5, expected a whole number"),
         (
-            lambda: Unlike(reset=lambda key: Pendulum().reset(key)._replace(reward=jax.numpy.zeros(3))),
+            lambda: Unlike(reset=lambda key: Pendulum().reset(key)._replace(reward=jnp.zeros(3))),
             r"reward of shape \(3,\), expected one number",
         ),
+        (
+            lambda: Unlike(step=lambda state, action: state._replace(obs=jnp.zeros(4))),
+            r"obs has the shape \(4,\) after a step, expected \(3,\) as after reset",
+        ),
+        (
+            lambda: Unlike(reset=lambda key: Pendulum().reset(key)._replace(obs=(jnp.zeros(3),))),
+            "observations of type tuple, expected an array or a dict of arrays",
+        ),
+        (lambda: Unlike(reset=_wrapped), r"info\['truncation'\] of a wrapper .* expected the environment without it"),
     ],
 )
 def test_wrong_interface_is_an_error_in_one_line(make: Callable[[], Any], message: str) -> None:
@@ -176,5 +224,7 @@ def test_engine_is_for_environments_written_in_jax() -> None:
         with_engine(get_task("cheetah-run"), "jax")
     with pytest.raises(UserError, match="not one of the 23 tasks"):
         with_engine(pendulum(), "envpool")
-    with pytest.raises(UserError, match="returned Pendulum; --engine jax is for environments written in JAX"):
+    with pytest.raises(
+        UserError, match="returned Pendulum; an environment written in JAX is trained with --engine jax"
+    ):
         get_task(Pendulum).make()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -12,14 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import surefoot
 from surefoot.algorithms import ResetEvery
 from surefoot.errors import RunFailure, UserError
 from surefoot.runs import RunDirectory
+from surefoot.tasks import get_task
 from surefoot.training import compiled_steps, loop
 from surefoot.training.callbacks import Callback, StepView
+from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.compiled_steps import CompiledSteps
+from surefoot.training.config import TrainConfig
+from surefoot.training.counters import Counters
+from surefoot.training.plan import make_plan
 from surefoot.training.population import Population
 from tests.simulators.pendulum import Pendulum, State
 from tests.training.recording import Recording
@@ -31,7 +39,7 @@ LENGTH = 11
 """Of an episode: no checkpoint falls on the end of one."""
 
 
-TASK = functools.partial(Pendulum, episode_length=LENGTH)
+TASK = functools.partial(Pendulum, episode_length=LENGTH, top_speed=6.0)
 
 
 def train(out: Path, task: Any = TASK, **changes: Any) -> surefoot.Run:
@@ -80,17 +88,38 @@ class HostSteps(CompiledSteps):
 
 
 def test_equals_steps_from_the_host(whole: surefoot.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that is counted is equal, and everything that is computed as far as two programs round alike."""
     monkeypatch.setattr(loop, "CompiledSteps", HostSteps)
-    other = train(tmp_path / "run")
+    assert_alike(whole, train(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_repeated_actions_equal_those_from_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = algorithm().replace(action_repeat=2)
+    one = train(tmp_path / "one", algorithm=repeated)
+    monkeypatch.setattr(loop, "CompiledSteps", HostSteps)
+    assert_alike(one, train(tmp_path / "other", algorithm=repeated))
+
+
+def assert_alike(whole: surefoot.Run, other: surefoot.Run) -> None:
+    """Everything that is counted is equal, and everything that is computed as far as two programs round alike."""
     for name in ("training", "evaluations", "diagnostics"):
         one, two = (rows_without_clock(getattr(run, name)()) for run in (whole, other))
         for column in (name for name in one if not isinstance(one[name][0], str)):
             np.testing.assert_allclose(one[column], two[column], rtol=2e-3, atol=2e-3, err_msg=column)
-    first, second = (RunDirectory.open(run.path).checkpoints.load().arrays for run in (whole, other))
-    for name in ("episode", "interval_episodes", "interval_solved"):
-        np.testing.assert_array_equal(first["loop"][name], second["loop"][name], err_msg=name)
+    last = [RunDirectory.open(run.path).checkpoints.load() for run in (whole, other)]
+    first, second = (checkpoint.arrays for checkpoint in last)
+    np.testing.assert_array_equal(first["loop"]["episode"], second["loop"]["episode"])
+    for name in ("last_return", "episode_return"):
+        np.testing.assert_allclose(first["loop"][name], second["loop"][name], rtol=1e-3, err_msg=name)
+    counters = [checkpoint.meta["counters"] for checkpoint in last]
+    assert counters[0]["random_episodes"] == counters[1]["random_episodes"] > 0
+    assert counters[0]["random_return"] == pytest.approx(counters[1]["random_return"], rel=1e-4)
     np.testing.assert_allclose(first["simulator"][".observation"], second["simulator"][".observation"], atol=1e-3)
+    stored = [[dict(np.load(path)) for path in checkpoint.segments] for checkpoint in last]
+    for one, two in zip(*stored, strict=True):
+        np.testing.assert_array_equal(one["terminated"], two["terminated"])
+        np.testing.assert_array_equal(one["frame_of"], two["frame_of"])
+    assert any(segment["terminated"].any() for segment in stored[0])
 
 
 def test_number_of_steps_in_a_call_does_not_matter(
@@ -113,11 +142,55 @@ def test_resumed_run_is_the_uninterrupted_one(whole: surefoot.Run, tmp_path: Pat
 def test_run_of_another_environment_is_not_resumed(whole: surefoot.Run, tmp_path: Path) -> None:
     shutil.copytree(whole.path, tmp_path / "run")
     with pytest.raises(UserError, match="has two values of the keyword 'episode_length'"):
-        surefoot.resume(tmp_path / "run", task=functools.partial(Pendulum, episode_length=LENGTH + 1))
+        surefoot.resume(tmp_path / "run", task=functools.partial(TASK, episode_length=LENGTH + 1))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["engine"] == "jax"
     with pytest.raises(UserError, match="a name in a run directory does not run code"):
         surefoot.resume(tmp_path / "run")
+
+
+def test_other_commands_know_the_engine(whole: surefoot.Run, tmp_path: Path) -> None:
+    name = "tests.simulators.pendulum:Pendulum"
+    last = whole.evaluations()
+    _, result = surefoot.evaluate(whole.path, episodes=1, task=name)
+    trained = last["return"][last["env_steps"] == ENV_STEPS]
+    np.testing.assert_allclose(result.returns.ravel(), trained, rtol=1e-5)
+    with pytest.raises(UserError, match="is written in JAX and cannot be filmed"):
+        surefoot.record(whole.path, tmp_path / "film.mp4", task=name)
+    assert "environments stepped by | the training program (JAX)" in (whole.path / "MODEL_CARD.md").read_text()
+    with pytest.raises(UserError, match="an environment written in JAX is trained with --engine jax"):
+        surefoot.check_env(Pendulum)
+
+
+def test_overlap_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="overlap has no effect where the compiled program"):
+        train(tmp_path / "run", overlap=True)
+    assert not (tmp_path / "run").exists()
+
+
+@given(
+    envs=st.integers(1, 12),
+    repeat=st.integers(1, 4),
+    intervals=st.tuples(*[st.integers(0, 90)] * 4),
+    done=st.integers(0, 40),
+)
+def test_calls_end_where_something_is_due(envs: int, repeat: int, intervals: tuple[int, ...], done: int) -> None:
+    """At the first vector step after which ``Counters.due`` has anything to do, and not later."""
+    names = ("log_every", "diagnose_every", "evaluate_every", "checkpoint_every")
+    every = (max(interval, 0 if name == "diagnose_every" else 1) for name, interval in zip(names, intervals, strict=True))
+    settings = dict(zip(names, every, strict=True))
+    config = TrainConfig(task="probe-action", algorithm=algorithm("1/12"), env_steps=100_000, **settings)
+    plan = dataclasses.replace(
+        make_plan(config, get_task("probe-action")), num_envs=envs, action_repeat=repeat, agent_steps=envs * 60
+    )
+    host = HostState.start(np.zeros((envs, 1)), np.zeros((envs, 1)), envs)
+    counters = Counters(plan, 1, host, 0.0)
+    host.agent_steps = done * envs
+    limit = counters.vector_steps_to_due(config)
+    for step in range(1, limit + 1):
+        before = counters.env_steps
+        host.agent_steps += envs
+        assert any(counters.due(before, config)) == (step == limit)
 
 
 def critic_updates(run: surefoot.Run) -> set[int]:
@@ -199,10 +272,11 @@ class Breaking(Pendulum):
 
 @pytest.mark.slow
 def test_non_finite_reward_ends_the_run_at_its_step(tmp_path: Path) -> None:
-    with pytest.raises(RunFailure, match=r"seed \d, environment \d.*non-finite reward"):
+    with pytest.raises(RunFailure, match=r"seed \d, environment \d.*non-finite reward") as caught:
         train(tmp_path / "run", functools.partial(Breaking, episode_length=50), env_steps=600)
     kept = RunDirectory.open(tmp_path / "run").checkpoints.load()
     assert kept.env_steps == 0
+    assert "env step 72" in str(caught.value), "24 steps of three environments, before the one that failed"
     rows = surefoot.Run(tmp_path / "run", completed=False).training()
     assert rows["env_steps"].max() <= 75
 

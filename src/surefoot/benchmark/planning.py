@@ -164,7 +164,8 @@ class Calibration:
         config = cell.config(Path(cell.name))
         slots = config.num_seeds * config.num_envs
         workers = choose_workers(slots, cores) if config.env_workers is None else config.env_workers
-        return cost.flop / rate + cost.env_steps / steps / max(1, min(workers, slots))
+        parallel = 1 if cell.find_task().jax is not None else max(1, min(workers, slots))
+        return cost.flop / rate + cost.env_steps / steps / parallel
 
 
 def _env_key(task: Task) -> str:
@@ -230,7 +231,10 @@ def _measure(cells: Sequence[Cell], of_tasks: Sequence[Cell], seconds: float) ->
     for cell in of_tasks:
         if not steps or time.monotonic() - start < seconds:
             task = cell.find_task()
-            steps[_env_key(task)] = _step_rate(task)
+            config = cell.config(Path(cell.name))
+            # One compiled program steps all environments written in JAX.
+            slots = 1 if task.jax is None else config.num_seeds * config.num_envs
+            steps[_env_key(task)] = _step_rate(task, slots)
     return Calibration(updates, steps)
 
 
@@ -241,13 +245,15 @@ def _flop_rate(cell: Cell) -> float:
     return step.updates_per_second(_SECONDS_PER_SHAPE) * flop_per_update(step.population.learner)
 
 
-def _step_rate(task: Task) -> float:
-    """Return simulator control steps per second of one environment."""
-    with make_vector(task, [0], "evaluate") as vector:
-        vector.reset([0])
-        action, steps, start = np.zeros((1, vector.action_size), np.float32), 0, time.perf_counter()
+def _step_rate(task: Task, slots: int) -> float:
+    """Return simulator control steps per second of some environments together."""
+    with make_vector(task, list(range(slots)), "train") as vector:
+        vector.reset([0] * slots)
+        action = np.zeros((slots, vector.action_size), np.float32)
+        vector.step(action)  # may compile
+        steps, start = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - start) < _SECONDS_PER_TASK:
-            steps += int(vector.step(action).env_steps[0])
+            steps += int(vector.step(action).env_steps.sum())
     return steps / elapsed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -78,42 +79,46 @@ class BraxEnv:
                     f"task '{name}': {type(env).__name__} has no {attribute}, expected reset(key), step(state, action) "
                     "and action_size, as Brax and MuJoCo Playground have them"
                 )
-        size = env.action_size
-        if not isinstance(size, int) or size < 1:
-            raise UserError(f"task '{name}' has the action_size {size!r}, expected a whole number of at least 1")
+        size = _whole_number(env.action_size, "action_size", name)
         self._like = traced(env.reset, name, "reset", jax.random.key(0))
         for attribute in ("obs", "reward", "done"):
             if not hasattr(self._like, attribute):
                 raise UserError(f"task '{name}': reset returns {type(self._like).__name__} without {attribute}")
+        info = getattr(self._like, "info", None)
+        for entry in ("truncation", "first_obs", "first_state", "first_pipeline_state"):
+            if isinstance(info, Mapping) and entry in info:
+                raise UserError(
+                    f"task '{name}' has info['{entry}'] of a wrapper that resets or limits time itself, expected the "
+                    "environment without it, such as brax.envs.get_environment(NAME)"
+                )
         self.reports_success = _success(self._like) is not None
-        self.horizon = checked_horizon(getattr(env, "episode_length", None) if horizon is None else horizon, name)
+        limit = getattr(env, "episode_length", None) if horizon is None else horizon
+        self.horizon = None if limit is None else _whole_number(limit, "episode_length", name)
         self.spaces = describe_spaces(
-            observation_space(self._like.obs), gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32), name
+            observation_space(self._like.obs, name), gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32), name
         )
         for what, value in (("reward", self._like.reward), ("done", self._like.done)):
             if np.shape(value) != ():
                 raise UserError(f"task '{name}' has a {what} of shape {np.shape(value)}, expected one number")
-        traced(self.step, name, "step", self._like, jax.ShapeDtypeStruct((size,), jnp.float32))
+        self._like = fixed_types(self._like, self._step, jax.ShapeDtypeStruct((size,), jnp.float32), name)
 
     def reset(self, key: jax.Array) -> PyTree:
         """Return the first state of an episode."""
-        return self._as_reset(self._env.reset(key), "reset")
+        return jax.tree.map(_as_type, self._env.reset(key), self._like)
 
     def step(self, state: PyTree, action: jax.Array) -> PyTree:
         """Return the state after one control step."""
-        return self._as_reset(self._env.step(state, action), "step")
+        return jax.tree.map(_as_type, self._step(state, action), self._like)
 
     def read(self, state: PyTree) -> Reading:
         """Return the observation, and the outcome of the step that led to the state."""
         success = _success(state)
-        return Reading(state.obs, state.reward, state.done, None if success is None else jnp.asarray(success) > 0.5)
+        solved = None if success is None else jnp.asarray(success).reshape(()) > 0.5
+        return Reading(state.obs, state.reward, state.done, solved)
 
-    def _as_reset(self, state: PyTree, what: str) -> PyTree:
-        """Return a state with the dtypes of ``reset``: a loop carries values of one type, and they are often mixed."""
-        structures: list[Any] = [jax.tree.structure(tree) for tree in (state, self._like)]
-        if structures[0] != structures[1]:
-            raise UserError(f"task '{self._name}': {what} returns a state with other entries than reset does")
-        return jax.tree.map(_as_type, state, self._like)
+    def _step(self, state: PyTree, action: jax.Array) -> PyTree:
+        # A copy of the tree: Playground's environments change the dicts of the state that they are given.
+        return self._env.step(jax.tree.map(lambda leaf: leaf, state), action)
 
 
 class GymnaxEnv:
@@ -142,7 +147,7 @@ class GymnaxEnv:
     def __init__(self, env: Any, params: Any, name: str) -> None:
         self._env = env
         horizon = getattr(params, "max_steps_in_episode", None)
-        self.horizon = checked_horizon(None if horizon is None else int(horizon), name)
+        self.horizon = None if horizon is None else _whole_number(horizon, "max_steps_in_episode", name)
         # Its `done` does not tell a time limit from an end.
         self._params = params if horizon is None else params.replace(max_steps_in_episode=2**30)
         space = env.action_space(params)
@@ -154,7 +159,8 @@ class GymnaxEnv:
         else:
             action = gymnasium.spaces.Discrete(int(getattr(space, "n", 1)))
         self._like = traced(self._first, name, "reset", jax.random.key(0))
-        self.spaces = describe_spaces(observation_space(self._like.obs), action, name)
+        self.spaces = describe_spaces(observation_space(self._like.obs, name), action, name)
+        self._like = fixed_types(self._like, self._step, jax.ShapeDtypeStruct(space.shape, jnp.float32), name)
 
     def reset(self, key: jax.Array) -> State:
         """Return the first state of an episode."""
@@ -162,33 +168,21 @@ class GymnaxEnv:
 
     def step(self, state: State, action: jax.Array) -> State:
         """Return the state after one control step."""
-        key, own = jax.random.split(state.key)
-        obs, env, reward, done, _ = self._env.step_env(own, state.env, action, self._params)
-        return jax.tree.map(_as_type, self.State(env, key, obs, reward, done), self._like)
+        return jax.tree.map(_as_type, self._step(state, action), self._like)
 
     def read(self, state: State) -> Reading:
         """Return the observation, and the outcome of the step that led to the state."""
         return Reading(state.obs, state.reward, state.done, None)
 
+    def _step(self, state: State, action: jax.Array) -> State:
+        key, own = jax.random.split(state.key)
+        obs, env, reward, done, _ = self._env.step_env(own, state.env, action, self._params)
+        return self.State(env, key, obs, reward, done)
+
     def _first(self, key: jax.Array) -> State:
         key, own = jax.random.split(key)
         obs, env = self._env.reset_env(own, self._params)
         return self.State(env, key, obs, jnp.float32(0.0), jnp.bool_(False))
-
-
-def make_brax_like(factory: Callable[[], Any], name: str) -> BraxEnv:
-    """Return the environment that a user's callable makes.
-
-    Raises:
-        UserError: The callable raised, or returned something else.
-    """
-    try:
-        env = factory()
-    except UserError:
-        raise
-    except Exception as error:  # user code
-        raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}") from error
-    return BraxEnv(env, name)
 
 
 def traced(function: Callable[..., Any], task: str, what: str, *arguments: Any) -> Any:
@@ -205,27 +199,73 @@ def traced(function: Callable[..., Any], task: str, what: str, *arguments: Any) 
         raise UserError(f"task '{task}': its {what} cannot be compiled: {describe_exception(error)}") from error
 
 
-def observation_space(observation: Any) -> gymnasium.Space[Any]:
-    """Return the space of observations with these shapes: an array, or nested dicts of arrays."""
+def fixed_types(first: PyTree, step: Callable[..., Any], action: Any, task: str) -> PyTree:
+    """Return shapes and dtypes that hold both the first state of an episode and the later ones.
+
+    A loop carries values of one type, and environments often mix them: a reward that starts as a whole number, a flag
+    that becomes a float.
+
+    Args:
+        first: Shapes of the first state.
+        step: Function of a state and an action.
+        action: Shape of an action.
+        task: Name of the task, for error messages.
+
+    Raises:
+        UserError: A step cannot be traced, or returns a state of other entries or shapes.
+    """
+
+    def joined(path: Any, one: Any, other: Any) -> jax.ShapeDtypeStruct:
+        if one.shape != other.shape:
+            raise UserError(
+                f"task '{task}': {jax.tree_util.keystr(path)[1:]} has the shape {other.shape} after a step, expected "
+                f"{one.shape} as after reset"
+            )
+        dtype = one.dtype if one.dtype == other.dtype else jnp.promote_types(one.dtype, other.dtype)
+        return jax.ShapeDtypeStruct(one.shape, dtype)
+
+    while True:
+        after = traced(step, task, "step", first, action)
+        structures: list[Any] = [jax.tree.structure(tree) for tree in (first, after)]
+        if structures[0] != structures[1]:
+            raise UserError(f"task '{task}': step returns a state with other entries than reset does")
+        both = jax.tree_util.tree_map_with_path(joined, first, after)
+        if all(one.dtype == other.dtype for one, other in zip(*map(jax.tree.leaves, (first, both)), strict=True)):
+            return both
+        first = both
+
+
+def observation_space(observation: Any, task: str) -> gymnasium.Space[Any]:
+    """Return the space of observations with these shapes: an array, or nested dicts of arrays.
+
+    Raises:
+        UserError: It is something else.
+    """
     if isinstance(observation, Mapping):
-        return gymnasium.spaces.Dict({key: observation_space(value) for key, value in observation.items()})
-    dtype = np.dtype(observation.dtype)
-    if dtype == np.uint8:
+        return gymnasium.spaces.Dict({key: observation_space(value, task) for key, value in observation.items()})
+    if not hasattr(observation, "dtype"):
+        raise UserError(
+            f"task '{task}' has observations of type {type(observation).__name__}, expected an array or a dict of "
+            "arrays"
+        )
+    if np.dtype(observation.dtype) == np.uint8:
         return gymnasium.spaces.Box(0, 255, observation.shape, np.uint8)
     return gymnasium.spaces.Box(-np.inf, np.inf, observation.shape, np.float32)
 
 
-def checked_horizon(horizon: Any, task: str) -> int | None:
-    """Validate a time limit in control steps.
+def _whole_number(value: Any, what: str, task: str) -> int:
+    """Return a number of at least 1.
 
     Raises:
-        UserError: It is not a whole number of at least 1.
+        UserError: It is another value.
     """
-    if horizon is None:
-        return None
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-        raise UserError(f"task '{task}' has the episode_length {horizon!r}, expected a whole number of at least 1")
-    return int(horizon)
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise UserError(f"task '{task}' has the {what} {value!r}, expected a whole number of at least 1")
+    return number
 
 
 def _success(state: PyTree) -> Any:
@@ -233,7 +273,7 @@ def _success(state: PyTree) -> Any:
     for reports in (getattr(state, "info", None), getattr(state, "metrics", None)):
         if isinstance(reports, Mapping):
             for key in SUCCESS_KEYS:
-                if key in reports:
+                if key in reports and np.size(reports[key]) == 1:
                     return reports[key]
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -93,20 +94,32 @@ class Simulator:
             episode: [K] numbers of the episodes.
         """
         number = jnp.asarray(episode, jnp.int32)
+        with _full_precision():
+            return self._start(keys, number)
+
+    def _start(self, keys: jax.Array, number: jax.Array) -> SimulatorState:
         env = jax.vmap(lambda key, episode: self._env.reset(jax.random.fold_in(key, episode)))(keys, number)
         return SimulatorState(env, jax.vmap(self._observe)(env), jnp.zeros_like(number), number)
 
     def step(self, state: SimulatorState, actions: Array) -> tuple[SimulatorState, Outcome]:
         """Take one decision in every environment; an episode that ends stays at its end.
 
+        Where an episode terminates with numbers that are not finite, the outcome has the observation before and, if the
+        reward is not finite either, a reward of 0.
+
         Args:
             state: Environments whose episodes have not ended.
             actions: [K, A] in [-1, 1].
         """
-        own = jax.vmap(self._decide)(state.env, state.steps, actions)
-        reading = jax.vmap(self._env.read)(own.env)
-        observation = jax.vmap(self._observe)(own.env)
+        with _full_precision():
+            own = jax.vmap(self._decide)(state.env, state.steps, actions)
+            reading = jax.vmap(self._env.read)(own.env)
+            observation = jax.vmap(self._observe)(own.env)
         limit = self._env.horizon
+        # A simulation that has come apart is over where the environment says so: its last numbers are not used.
+        apart = own.terminated & ~(jnp.isfinite(observation).all(axis=1) & jnp.isfinite(own.reward))
+        observation = jnp.where(apart[:, None], state.observation, observation)
+        own = own._replace(reward=jnp.where(apart & ~jnp.isfinite(own.reward), 0.0, own.reward))
         truncated = jnp.zeros_like(own.terminated) if limit is None else (own.steps >= limit) & ~own.terminated
         success = jnp.zeros_like(own.terminated) if reading.success is None else reading.success
         outcome = Outcome(observation, own.reward, own.terminated, truncated, own.taken, success)
@@ -146,7 +159,12 @@ class Simulator:
         return _Own(env, own.steps + 1, reward, own.taken + 1, jnp.asarray(reading.done) > 0)
 
     def _from_unit(self, action: Array) -> jax.Array:
-        scaled = self._low + (action.reshape(self._low.shape) + 1.0) * (0.5 * (self._high - self._low))
+        """Do what ``ActionSpec.from_unit`` does."""
+        shaped = action.reshape(self._low.shape)
+        if (self._low == -1.0).all() and (self._high == 1.0).all():
+            scaled = shaped
+        else:
+            scaled = self._low + (shaped + 1.0) * (0.5 * (self._high - self._low))
         return jnp.clip(scaled, self._low, self._high).astype(self._low.dtype)
 
     def _observe(self, env: PyTree) -> jax.Array:
@@ -158,7 +176,14 @@ class Simulator:
 def slot_keys(task: str, seeds: Sequence[int], environments: Sequence[int | None], stream: str) -> jax.Array:
     """Return the keys [K] of environments, each a function of task, seed, environment and stream."""
     slots = zip(seeds, environments, strict=True)
-    return jnp.stack([jax.random.key(episode_seed(task, seed, stream, 0, number)) for seed, number in slots])
+    return jax.vmap(jax.random.key)(np.array([episode_seed(task, seed, stream, 0, number) for seed, number in slots]))
+
+
+def _full_precision() -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which products are of float32: on a GPU, JAX's default rounds their factors to TF32."""
+    if jax.config.jax_default_matmul_precision is not None:
+        return contextlib.nullcontext()
+    return jax.default_matmul_precision("float32")
 
 
 def where(condition: Array, new: PyTree, old: PyTree) -> PyTree:

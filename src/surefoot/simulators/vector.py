@@ -26,6 +26,13 @@ def shared_environment(make: Callable[[], JaxEnv]) -> JaxEnv:
     return make()
 
 
+@functools.lru_cache(maxsize=1)
+def _compiled(make: Callable[[], JaxEnv]) -> tuple[Simulator, Callable[..., Any], Callable[..., Any]]:
+    """Return the functions of a single environment, compiled once for all copies of it."""
+    simulator = Simulator(shared_environment(make))
+    return simulator, jax.jit(simulator.start), jax.jit(simulator.step)
+
+
 class JaxVectorEnv(VectorEnv):
     """Slots stepped on JAX's default device.
 
@@ -75,7 +82,7 @@ class JaxVectorEnv(VectorEnv):
         return shapes
 
     def restore_state(self, state: SimulatorState) -> None:
-        """Continue from a state of a checkpoint."""
+        """Continue from a state."""
         self.state = state
         self.episodes = np.array(state.episode, np.int64)
         self._running[:] = True
@@ -151,19 +158,22 @@ class JaxVectorEnv(VectorEnv):
                 rows[slot] = actions[int(slot)][step]
             self.step_async(rows)
             self._finish_step()
-        self._running = np.ones(self.num_envs, bool)
+        self._running = np.ones(self.num_envs, bool)  # the episodes are unfinished ones
         return np.array(self.state.observation)
 
 
 class JaxSimulation:
-    """A single environment written in JAX, in control steps."""
+    """A single environment written in JAX, in control steps.
 
-    def __init__(self, env: JaxEnv, task: str) -> None:
-        self._task, self._env = task, env
-        self._simulator = Simulator(env)
-        self.spaces = env.spaces
-        self._start = jax.jit(self._simulator.start)
-        self._step = jax.jit(self._simulator.step)
+    Args:
+        make: Factory of the environment.
+        task: Name of the task.
+    """
+
+    def __init__(self, make: Callable[[], JaxEnv], task: str) -> None:
+        self._task = task
+        self._simulator, self._start, self._step = _compiled(make)
+        self.spaces = self._simulator.spaces
         self._solved: bool | None = None
         self._state: SimulatorState
 

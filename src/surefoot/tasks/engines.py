@@ -1,4 +1,4 @@
-"""Tasks of the engine EnvPool."""
+"""Engines of tasks, and tasks of EnvPool."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def with_engine(task: Task, engine: Engine) -> Task:
         engine: Engine.
 
     Raises:
-        UserError: EnvPool does not have the task, or has another under its name; or it cannot be written in JAX.
+        UserError: EnvPool does not have the task, or has another under its name; or it is not written in JAX.
     """
     if engine == "suite" or task.engine == engine:
         return task

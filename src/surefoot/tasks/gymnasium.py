@@ -157,10 +157,8 @@ def make_mujoco(env_id: str, keywords: Mapping[str, Any], *, rendered: bool = Fa
     return make_registered(gymnasium.spec(env_id), keywords, env_id, rendered=rendered)
 
 
-def make_from_callable(
-    factory: Callable[..., Any], name: str, keywords: Mapping[str, Any], *, rendered: bool = False
-) -> gymnasium.Env[Any, Any]:
-    """Make an environment with a user's callable.
+def call_factory(factory: Callable[..., Any], name: str, keywords: Mapping[str, Any], *, rendered: bool = False) -> Any:
+    """Call a user's callable, which makes an environment.
 
     Args:
         factory: The callable.
@@ -169,18 +167,35 @@ def make_from_callable(
         rendered: Whether to make it for `render`.
 
     Raises:
-        UserError: It raised, or did not return a `gymnasium.Env` with both spaces.
+        UserError: It raised.
     """
     try:
         make = _with_keywords(factory, keywords) if keywords else factory
-        env = make_for_render(make) if rendered else make()
+        return make_for_render(make) if rendered else make()
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # user code
         raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error
+
+
+def make_from_callable(
+    factory: Callable[..., Any], name: str, keywords: Mapping[str, Any], *, rendered: bool = False
+) -> gymnasium.Env[Any, Any]:
+    """Make an environment with a user's callable.
+
+    Args:
+        factory: As for ``call_factory``.
+        name: As for ``call_factory``.
+        keywords: As for ``call_factory``.
+        rendered: As for ``call_factory``.
+
+    Raises:
+        UserError: It raised, or did not return a `gymnasium.Env` with both spaces.
+    """
+    env = call_factory(factory, name, keywords, rendered=rendered)
     if not isinstance(env, gymnasium.Env):
         is_jax = all(hasattr(env, attribute) for attribute in ("reset", "step", "action_size"))
-        hint = "; --engine jax is for environments written in JAX" if is_jax else ""
+        hint = "; an environment written in JAX is trained with --engine jax" if is_jax else ""
         raise UserError(f"task '{name}' must return a gymnasium.Env, but returned {type(env).__name__}{hint}")
     _require_spaces(env, name)
     return env
@@ -198,6 +213,11 @@ def make_from_target(target: str, keywords: Mapping[str, Any], *, rendered: bool
         UserError: There is no such callable, it raised, or it did not return a `gymnasium.Env`.
     """
     return make_from_callable(load_callable(target, keywords), target, keywords, rendered=rendered)
+
+
+def call_target(target: str, keywords: Mapping[str, Any]) -> Any:
+    """Call the callable named by "module:callable"; see ``call_factory``."""
+    return call_factory(load_callable(target, keywords), target, keywords)
 
 
 def _require_spaces(env: gymnasium.Env[Any, Any], name: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from surefoot.errors import MissingDependency, UserError, suggest
 from surefoot.tasks.naming import arguments_text
-from surefoot.tasks.task import Task
+from surefoot.tasks.task import Suite, Task
 from surefoot.tasks.wrappers import Simulation
 
 JAX_PREFIXES = ("playground/", "gymnax/")
@@ -24,21 +25,17 @@ def jax_id_task(name: str, keywords: Mapping[str, Any]) -> Task:
         name: Its name.
         keywords: Entries of MuJoCo Playground's configuration, or parameters of gymnax, that are not the default's.
     """
-    suite, _, env_id = name.partition("/")
+    prefix, _, env_id = name.partition("/")
+    made_by: dict[str, tuple[Suite, Callable[..., Any]]] = {
+        "playground": ("playground", _playground),
+        "gymnax": ("gymnax", _gymnax),
+    }
+    suite, make = made_by[prefix]
     full = name + arguments_text((), keywords)
-    make = _playground if suite == "playground" else _gymnax
-    return _with_jax(
-        Task(
-            name=full,
-            suite="playground" if suite == "playground" else "gymnax",
-            action_repeat=1,
-            discount=0.99,
-            horizon=None,
-            env_set=keywords,
-            simulate=_simulate,
-        ),
-        functools.partial(make, env_id, full, keywords),
+    task = Task(
+        name=full, suite=suite, action_repeat=1, discount=0.99, horizon=None, env_set=keywords, simulate=_simulate
     )
+    return _with_jax(task, functools.partial(make, env_id, full, keywords))
 
 
 def jax_task(task: Task) -> Task:
@@ -59,30 +56,19 @@ def list_names() -> tuple[str, ...]:
     """Return the ids of the installed packages as tasks, also of discrete actions: making one may download data.
 
     Raises:
-        UserError: None is installed.
+        UserError: None is installed, or one cannot be imported.
     """
     names: list[str] = []
-    for module, list_ids in (("mujoco_playground", _playground_ids), ("gymnax", _gymnax_ids)):
-        if importlib.util.find_spec(module) is not None:
-            names += list_ids()
+    if importlib.util.find_spec("mujoco_playground") is not None:
+        names += (f"playground/{env_id}" for env_id in sorted(_import("mujoco_playground").registry.ALL_ENVS))
+    if importlib.util.find_spec("gymnax") is not None:
+        names += (f"gymnax/{env_id}" for env_id in sorted(_import("gymnax").registered_envs))
     if not names:
         raise UserError(
             "engine jax: neither MuJoCo Playground (pip install 'surefoot[playground]') nor gymnax (pip install "
             "gymnax) is installed; environments of your own are tasks as module:callable"
         )
     return tuple(names)
-
-
-def _playground_ids() -> list[str]:
-    from mujoco_playground import registry
-
-    return sorted(f"playground/{env_id}" for env_id in registry.ALL_ENVS)
-
-
-def _gymnax_ids() -> list[str]:
-    import gymnax
-
-    return sorted(f"gymnax/{env_id}" for env_id in gymnax.registered_envs)
 
 
 def _with_jax(task: Task, make: Callable[[], Any]) -> Task:
@@ -92,67 +78,87 @@ def _with_jax(task: Task, make: Callable[[], Any]) -> Task:
 def _simulate(make: Callable[[], Any], name: str, *, rendered: bool = False) -> Simulation:
     from surefoot.simulators.vector import JaxSimulation
 
-    return JaxSimulation(make(), name)
+    return JaxSimulation(make, name)
 
 
 def _users(factory: Callable[[], Any], name: str) -> Any:
-    from surefoot.simulators.environments import make_brax_like
+    from surefoot.simulators.environments import BraxEnv
 
-    return make_brax_like(factory, name)
+    return BraxEnv(factory(), name)
 
 
 def _playground(env_id: str, name: str, keywords: Mapping[str, Any]) -> Any:
     from surefoot.simulators.environments import BraxEnv
 
-    try:
-        from mujoco_playground import registry
-    except ModuleNotFoundError as error:
-        if error.name == "mujoco_playground":
-            raise MissingDependency("mujoco_playground", "playground", "MuJoCo Playground") from error
-        raise UserError(f"task '{name}': MuJoCo Playground cannot be imported: {error}") from error
+    registry = _import("mujoco_playground").registry
     if env_id not in registry.ALL_ENVS:
-        raise UserError(
-            f"unknown task '{name}': MuJoCo Playground has no {env_id!r}{suggest(env_id, registry.ALL_ENVS)}"
-        )
+        near = suggest(env_id, registry.ALL_ENVS)
+        raise UserError(f"unknown task '{name}': MuJoCo Playground has no {env_id!r}{near}")
     config = registry.get_default_config(env_id)
-    if (wrong := next((key for key in keywords if key not in config), None)) is not None:
-        known = ", ".join(sorted(config))
-        raise UserError(
-            f"task '{name}' has no setting '{wrong}'{suggest(wrong, config) or f', expected one of {known}'}"
-        )
+    changes = dict(_flat(keywords))
+    known = dict(_flat(config.to_dict()))
+    for key in changes:
+        if key not in known:
+            expected = suggest(key, known) or f", expected one of {', '.join(sorted(known))}"
+            raise UserError(f"task '{name}' has no setting '{key}'{expected}")
+    if "action_repeat" in changes:
+        raise UserError(f"task '{name}': its action_repeat is not used, expected --set action_repeat=K")
     # MuJoCo Warp, its default, needs a GPU.
-    overrides = {"impl": "jax", **keywords} if "impl" in config else dict(keywords)
+    overrides = {"impl": "jax", **changes} if "impl" in known else changes
     try:
         env = registry.load(env_id, config_overrides=overrides)
     except Exception as error:  # also without network: robots other than DM Control's are downloaded
-        raise UserError(f"task '{name}' cannot be made: {type(error).__name__}: {_one_line(error)}") from error
-    return BraxEnv(env, name, int(keywords.get("episode_length", config.episode_length)))
+        raise UserError(f"task '{name}' cannot be made: {type(error).__name__}: {error}") from error
+    # An environment may change its configuration, as Cartpole does for vision.
+    own = getattr(env, "_config", config)
+    return BraxEnv(env, name, changes.get("episode_length", own.get("episode_length")))
 
 
 def _gymnax(env_id: str, name: str, keywords: Mapping[str, Any]) -> Any:
     from surefoot.simulators.environments import GymnaxEnv
 
-    try:
-        import gymnax
-    except ModuleNotFoundError as error:
-        if error.name == "gymnax":
-            raise UserError(
-                f"task '{name}' needs the package 'gymnax', which is not installed: pip install gymnax"
-            ) from error
-        raise UserError(f"task '{name}': gymnax cannot be imported: {error}") from error
+    gymnax = _import("gymnax")
     if env_id not in gymnax.registered_envs:
         near = suggest(env_id, gymnax.registered_envs)
         raise UserError(f"unknown task '{name}': gymnax has no {env_id!r}{near}")
     try:
         env, params = gymnax.make(env_id)
     except Exception as error:  # some download data
-        raise UserError(f"task '{name}' cannot be made: {type(error).__name__}: {_one_line(error)}") from error
-    known = {field.name for field in dataclasses.fields(params)}
-    if (wrong := next((key for key in keywords if key not in known), None)) is not None:
-        expected = suggest(wrong, known) or f", expected one of {', '.join(sorted(known))}"
-        raise UserError(f"task '{name}' has no parameter '{wrong}'{expected}")
+        raise UserError(f"task '{name}' cannot be made: {type(error).__name__}: {error}") from error
+    known = {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+    for key, value in keywords.items():
+        if key not in known:
+            expected = suggest(key, known) or f", expected one of {', '.join(sorted(known))}"
+            raise UserError(f"task '{name}' has no parameter '{key}'{expected}")
+        kinds = int | float if isinstance(known[key], float) else type(known[key])
+        if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(known[key], bool):
+            raise UserError(f"task '{name}' has {key}={value!r}, expected a value like its default {known[key]!r}")
     return GymnaxEnv(env, dataclasses.replace(params, **keywords), name)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _import(module: str) -> Any:
+    """Import a package of environments.
+
+    Raises:
+        MissingDependency: MuJoCo Playground is not installed.
+        UserError: gymnax is not installed, or the package cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module == "mujoco_playground":
+            raise MissingDependency(module, "playground", "MuJoCo Playground") from error
+        if error.name == module:
+            raise UserError(f"{module} is not installed: pip install {module}") from error
+        raise UserError(f"{module} cannot be imported: {error}") from error
+    except Exception as error:  # a graphics library that is missing, an incompatible version
+        raise UserError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the entries of nested settings with dotted names."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -13,7 +13,14 @@ import gymnasium
 from surefoot.errors import UserError, suggest
 from surefoot.keywords import check_keywords
 from surefoot.tasks.engines import PREFIX, id_task
-from surefoot.tasks.gymnasium import make_from_callable, make_from_target, make_mujoco, make_registered
+from surefoot.tasks.gymnasium import (
+    call_factory,
+    call_target,
+    make_from_callable,
+    make_from_target,
+    make_mujoco,
+    make_registered,
+)
 from surefoot.tasks.jax_tasks import JAX_PREFIXES, jax_id_task
 from surefoot.tasks.naming import callable_name
 from surefoot.tasks.partials import split_gymnasium_make, split_partial
@@ -83,7 +90,7 @@ def _callable_task(given: Callable[..., Any], keywords: dict[str, Any]) -> Task:
     require_callable(factory, name, keywords)
     source = functools.partial(make_from_callable, factory, name, keywords)
     task = env_task(name, "callable", source, keywords=keywords)
-    return dataclasses.replace(task, note=note, factory=functools.partial(factory, **keywords))
+    return dataclasses.replace(task, note=note, factory=functools.partial(call_factory, factory, name, keywords))
 
 
 def _merged(own: dict[str, Any], keywords: dict[str, Any], name: str) -> dict[str, Any]:
@@ -110,9 +117,9 @@ def _module_task(target: str, keywords: dict[str, Any]) -> Task:
     # A Python name may also be an id that the module has registered.
     if name in gymnasium.registry or "-" in name or "/" in name:
         return _registered_task(name, target, keywords)
-    factory = load_callable(target, keywords)  # errors show here instead of in every worker
+    load_callable(target, keywords)  # errors show here instead of in every worker
     task = env_task(target, "module", functools.partial(make_from_target, target, keywords), keywords=keywords)
-    return dataclasses.replace(task, factory=functools.partial(factory, **keywords))
+    return dataclasses.replace(task, factory=functools.partial(call_target, target, keywords))
 
 
 def _registered_task(env_id: str, name: str, keywords: dict[str, Any]) -> Task:

@@ -60,8 +60,8 @@ class Task:
         note: Line for the user about what the name does not tell apart, or None.
         source: Factory of the author's `gymnasium.Env`, which takes `rendered` as `simulate` does; None for suites with
             another interface.
-        factory: The user's callable with its keywords, for suites that are code; it may return an environment of
-            another interface than Gymnasium's.
+        factory: Calls the user's callable, for suites that are code; the environment may have another interface than
+            Gymnasium's.
         pool: Environment of EnvPool that vectors of environments consist of; None for copies of `make`.
         jax: Factory of an environment written in JAX (`simulators.environments.JaxEnv`), of which vectors consist;
             None for copies of `make`.

@@ -51,28 +51,23 @@ def make_vector(
     """
     if not slot_seeds:
         raise ValueError("make_vector needs at least one slot seed")
+    repeat = task.action_repeat if action_repeat is None else action_repeat
+    if repeat < 1 or (num_workers or 0) < 0:
+        raise UserError(
+            f"expected action_repeat of at least 1 and num_workers of at least 0, got {repeat}, {num_workers}"
+        )
     if task.pool is not None:
         from surefoot.tasks.pool_vector import PoolVectorEnv
 
-        repeat = task.action_repeat if action_repeat is None else action_repeat
-        if repeat < 1 or (num_workers or 0) < 0:
-            raise UserError(
-                f"expected action_repeat of at least 1 and num_workers of at least 0, got {repeat}, {num_workers}"
-            )
         return PoolVectorEnv(
             task.pool, task.name, slot_seeds, stream, repeat, autoreset, environments, num_threads=num_workers
         )
     if task.jax is not None:
         from surefoot.simulators.vector import JaxVectorEnv, shared_environment
 
-        repeat = task.action_repeat if action_repeat is None else action_repeat
-        if repeat < 1:
-            raise UserError(f"expected action_repeat of at least 1, got {repeat}")
         env = shared_environment(task.jax)
         return JaxVectorEnv(env, task.name, slot_seeds, stream, repeat, autoreset, environments)
     workers = choose_workers(len(slot_seeds)) if num_workers is None else min(num_workers, len(slot_seeds))
-    if workers < 0:
-        raise UserError(f"num_workers must be 0 (this process) or more, got {workers}")
     if workers == 0:
         return LocalVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, environments)
     return WorkerVectorEnv(task, slot_seeds, stream, action_repeat, autoreset, environments, workers)
@@ -104,7 +99,7 @@ class VectorEnv(abc.ABC):
         spaces: The environments' own observations and actions, to which actions in [-1, 1] are mapped.
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.
-        state: Pytree on the device from which the slots can be restored; None where `restore` replays actions.
+        state: State of the slots on the device; None where only `restore` can restore them.
     """
 
     spaces: EnvSpaces

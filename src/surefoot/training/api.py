@@ -227,6 +227,9 @@ def evaluate(
     env_workers = None if env_workers is None else whole_number("env_workers", env_workers, 0)
     directory = RunDirectory.open(path)
     _, resolved, plan = read_run(directory, task, {})
+    if resolved.engine == "jax":
+        use_compile_cache()
+        start_jax()
     policies = [load_policy(directory.path, seed) for seed in plan.seeds]
 
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:

@@ -124,10 +124,11 @@ class CompiledSteps:
             vector_steps=np.int32(done),
         )
         vector.restore_state(after.simulator)
-        taken = int(after.vector_steps) - done
-        host.agent_steps += taken * plan.num_envs
+        taken, faulty = int(after.vector_steps) - done, np.asarray(after.faulty)
+        # A failure is reported at the step before, as where the host takes the steps.
+        host.agent_steps += (taken - bool(faulty.any())) * plan.num_envs
         self._update_host(host, after)
-        observation, reward = np.asarray(after.faulty)
+        observation, reward = faulty
         vector.require_finite(np.where(observation, np.nan, 0.0)[:, None], np.where(reward, np.nan, 0.0))
         fitting = int(taken * _SECONDS / (time.monotonic() - started))
         self._length = max(1, min(fitting, 2 * self._length))

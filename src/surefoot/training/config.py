@@ -186,7 +186,8 @@ class TrainConfig:
     )
     env_workers: int | None = _setting(
         None,
-        "Processes that step environments; 0 steps them in this one. With EnvPool, its threads; 0 for one per core.",
+        "Processes that step environments; 0 steps them in this one. With EnvPool, its threads; 0 for one per core. "
+        "Without effect for engine jax.",
         unit="PROCESSES",
         minimum=0,
         resume=True,

@@ -82,6 +82,7 @@ class Evaluator:
         """Environments per seed."""
         self._slot_seeds: list[int] = np.repeat(np.asarray(seeds), self._slots).tolist()
         self._may_never_end = task.horizon is None
+        self._has_wrappers = task.engine != "jax"
         self._vector = make_vector(
             task,
             self._slot_seeds,
@@ -128,8 +129,12 @@ class Evaluator:
         if endless.any():
             raise EnvironmentFailure(
                 self._slot_seeds[int(np.argmax(endless))],
-                f"an evaluation episode has not ended after {_MAX_EPISODE_STEPS:,} env steps: give the environment a "
-                "time limit, such as gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000)",
+                f"an evaluation episode has not ended after {_MAX_EPISODE_STEPS:,} env steps: give the environment "
+                + (
+                    "a time limit, such as gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000)"
+                    if self._has_wrappers
+                    else "an attribute episode_length, such as 1000"
+                ),
             )
 
     def _wave(self, first: int, act: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:

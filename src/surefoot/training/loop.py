@@ -3,7 +3,8 @@
 A vector step is one decision in each of the K environments: one jitted call (two where environments and updates
 overlap), and nothing in Python runs per gradient update. Environments written in JAX take many vector steps in one
 call (``compiled_steps.py``). Between two vector steps, everything the rest of the run
-depends on is in ``PopulationState`` (device) and ``HostState`` (host), and a checkpoint consists of these two.
+depends on is in ``PopulationState`` (device), ``HostState`` (host) and, for environments written in JAX, the vector's
+state; a checkpoint consists of these.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Self
 
 import numpy as np
 
+from surefoot.errors import UserError
 from surefoot.machine import device_name, resolve_precision
 from surefoot.runs import RunDirectory
 from surefoot.signals import StopSignal
@@ -69,8 +71,9 @@ class TrainingLoop:
             config.algorithm, self._spec, plan.discount, resolve_precision(config.precision)
         )
         self._compiled = None
-        if task.jax is not None:
-            assert isinstance(vector, JaxVectorEnv)
+        if isinstance(vector, JaxVectorEnv):
+            if config.overlap:
+                raise UserError("overlap has no effect where the compiled program steps the environments (engine jax)")
             self._compiled = CompiledSteps(self._population, vector, plan, config.algorithm.utd)
         self._diagnosis = Diagnosis(self._population, plan.seeds, evaluator.vector, config.curvature)
         self._warm_start: WarmStart | None = None

@@ -144,7 +144,7 @@ class RunWriter:
                 raise UserError("its counters are those of another step")
             state = self.checkpoints.restore(loaded, jax.eval_shape(init), host.observation)
             if (shapes := self._vector.state_shapes()) is not None:
-                self._vector.restore_state(arrays_to_tree(shapes, loaded.arrays["simulator"]))
+                self._vector.restore_state(arrays_to_tree(shapes, loaded.arrays.get("simulator", {})))
             self._scores = loaded.meta["scores"]
             if (last := loaded.meta["last_evaluation"]) is not None:
                 fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in last.items()}

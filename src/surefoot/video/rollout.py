@@ -157,7 +157,7 @@ class Rollout:
             simulations.append(RenderedSimulation(task.simulate(rendered=True), view))
             return simulations[-1]
 
-        rendered = dataclasses.replace(task, simulate=simulate, pool=None)
+        rendered = dataclasses.replace(task, simulate=simulate, pool=None, jax=None)
         self._vector = make_vector(rendered, [policy.seed], "evaluate", action_repeat=action_repeat, autoreset=False)
         self._policy, self._simulation = policy, simulations[0]
         self.step_seconds = self._simulation.control_seconds()
