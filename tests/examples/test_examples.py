@@ -15,20 +15,15 @@ FILES = sorted(EXAMPLES.glob("*.py"))
 MAX_LINES = 60
 
 
-FAST = "own_loop"
-"""Runs in the fast tier."""
-
-
 def test_examples_are_short_and_have_docstrings() -> None:
     texts = {file.stem: file.read_text() for file in FILES}
-    assert FAST in texts
+    assert texts
     assert [name for name, text in texts.items() if len(text.splitlines()) > MAX_LINES] == []
     assert [name for name, text in texts.items() if not ast.get_docstring(ast.parse(text))] == []
 
 
-@pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=[] if file.stem == FAST else pytest.mark.slow, id=file.stem) for file in FILES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_example_runs(file: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(file), "--fast"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=dict(os.environ))

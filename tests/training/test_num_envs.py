@@ -82,6 +82,7 @@ def test_steps_count_all_environments_and_utd_is_per_transition(run: surefoot.Ru
     assert RunDirectory.open(run.path).config["algorithm"]["utd"] == "2/3"
 
 
+@pytest.mark.slow
 def test_one_seed_with_overlap_resets_and_initial_transitions(tmp_path: Path) -> None:
     data, rng = tmp_path / "data.npz", np.random.default_rng(0)
     observation = rng.normal(size=(21, 2)).astype(np.float32)
@@ -280,6 +281,7 @@ def test_initial_transitions_are_dealt_out_to_the_environments_in_order() -> Non
         whole.dealt(1, 15)
 
 
+@pytest.mark.slow
 def test_run_starts_with_the_networks_and_transitions_of_one_with_fewer_environments(
     run: surefoot.Run, tmp_path: Path
 ) -> None:
