@@ -78,8 +78,9 @@ def install(folder: Path, version: str, requirements: list[str]) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment variables without those that add packages to an installation."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    """Return the environment variables without those that add packages to an installation or are for tests alone."""
+    dropped = ("PYTHONPATH", "VIRTUAL_ENV", "JAX_NUMPY_RANK_PROMOTION")
+    return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
 def _last_line(text: str) -> str:

@@ -18,14 +18,14 @@ import sys
 import numpy as np
 import surefoot
 
-def small(utd, width, warmup, batch=64):
+def small(utd, width, warmup, batch):
     narrow = {"widths": (width, width)}
     parts = {name: dataclasses.replace(getattr(surefoot.sac(), name), **narrow) for name in ("actor", "critic")}
     return surefoot.sac(utd=utd).replace(warmup_transitions=warmup, batch_size=batch, **parts)
 """
 
 PENDULUM = """
-run = surefoot.train("gymnax/Pendulum-v1", algorithm=small("1/4", 64, 400), num_envs=8, env_steps=24_000,
+run = surefoot.train("gymnax/Pendulum-v1", algorithm=small("1/4", 64, 400, 256), num_envs=8, env_steps=24_000,
                      evaluate_every=4_000, diagnose_every=0, out="pendulum")
 rows = run.evaluations()
 returns = [rows["return"][rows["env_steps"] == step].mean() for step in np.unique(rows["env_steps"])]
@@ -37,9 +37,10 @@ assert np.median(returns[-3:]) > -300, returns  # upright within a swing or two;
 PLAYGROUND = """
 for task, settings in (("CartpoleBalance", {"checkpoint_every": 160}), ("CheetahRun", {})):
     run = surefoot.train(f"playground/{task}", algorithm=small("1/8", 16, 64, 16), num_envs=8, env_steps=320,
-                         evaluation_episodes=1, diagnose_every=0, env_set={"episode_length": 20}, out=task, **settings)
+                         evaluation_episodes=1, diagnose_every=0, log_every=160, env_set={"episode_length": 20},
+                         out=task, **settings)
     rows = run.evaluations()
-    assert (rows["length"] == 20).all(), rows
+    assert (rows["length_env_steps"] == 20).all(), rows
     assert np.isfinite(rows["return"]).all()
     assert run.training()["grad_steps"][-1] == (320 - 64) // 8
 before = run.path.parent / "CartpoleBalance"

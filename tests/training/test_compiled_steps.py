@@ -177,8 +177,8 @@ def test_overlap_is_rejected(tmp_path: Path) -> None:
 def test_calls_end_where_something_is_due(envs: int, repeat: int, intervals: tuple[int, ...], done: int) -> None:
     """At the first vector step after which ``Counters.due`` has anything to do, and not later."""
     names = ("log_every", "diagnose_every", "evaluate_every", "checkpoint_every")
-    every = (max(interval, 0 if name == "diagnose_every" else 1) for name, interval in zip(names, intervals, strict=True))
-    settings = dict(zip(names, every, strict=True))
+    settings = {name: max(interval, 1) for name, interval in zip(names, intervals, strict=True)}
+    settings["diagnose_every"] = intervals[1]  # 0 for never
     config = TrainConfig(task="probe-action", algorithm=algorithm("1/12"), env_steps=100_000, **settings)
     plan = dataclasses.replace(
         make_plan(config, get_task("probe-action")), num_envs=envs, action_repeat=repeat, agent_steps=envs * 60
