@@ -7,11 +7,12 @@ import io
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from surefoot.cli.display import LogDisplay, bytes_text, closing_lines, make_display, path_text
+from surefoot.cli.display import LogDisplay, bytes_text, closing_lines, environments_text, make_display, path_text
 from surefoot.cli.live import LiveDisplay, render
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.progress_text import duration_text
@@ -31,6 +32,19 @@ def drawn(*parts: object, width: int) -> str:
     console.print(render(*parts, 75.0))  # type: ignore[arg-type, call-arg]
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"env_workers": 0}, "environments in this process"),
+        ({"env_workers": 1}, "environments in 1 worker process"),
+        ({"engine": "envpool"}, "environments in EnvPool"),
+        ({"engine": "jax"}, "environments in the compiled program"),
+    ],
+)
+def test_place_of_the_environments(changes: dict[str, Any], expected: str) -> None:
+    assert environments_text(dataclasses.replace(events(1)[0], **changes)) == expected
 
 
 @pytest.mark.parametrize("width", [80, 140])

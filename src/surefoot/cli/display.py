@@ -50,7 +50,7 @@ class PlainDisplay(Observer):
         self.print(
             f"{verb} {event.algorithm} on {event.task}, UTD {event.utd}, {seeds_text(event.seeds, event.num_envs)}, "
             f"{event.env_steps:,} env steps; {event.precision} on {event.device}; "
-            f"replay {bytes_text(event.replay_bytes)}; {workers_text(event.env_workers)}; {path_text(event.path)}"
+            f"replay {bytes_text(event.replay_bytes)}; {environments_text(event)}; {path_text(event.path)}"
         )
 
     def on_progress(self, event: Progress) -> None:
@@ -233,8 +233,14 @@ def seeds_text(seeds: tuple[int, ...], num_envs: int) -> str:
     return text if num_envs == 1 else f"{text}, {num_envs:,} environments{' each' * (len(seeds) > 1)}"
 
 
-def workers_text(workers: int) -> str:
-    """Return the placement of the environments."""
+def environments_text(started: RunStarted) -> str:
+    """Return where the environments of a run are stepped."""
+    match started.engine:
+        case "envpool":
+            return "environments in EnvPool"
+        case "jax":
+            return "environments in the compiled program"
+    workers = started.env_workers
     if workers == 0:
         return "environments in this process"
     return f"environments in {workers} worker process{'es' if workers > 1 else ''}"

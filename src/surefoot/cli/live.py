@@ -17,11 +17,11 @@ from rich.text import Text
 from surefoot.cli.display import (
     PlainDisplay,
     bytes_text,
+    environments_text,
     mean,
     path_text,
     seeds_text,
     solved_text,
-    workers_text,
 )
 from surefoot.streams import relayed_third_party_output
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
@@ -100,7 +100,7 @@ def _facts(started: RunStarted) -> RenderableType:
         seeds_text(started.seeds, started.num_envs),
         f"{started.precision} on {started.device}",
         f"replay {bytes_text(started.replay_bytes)}",
-        workers_text(started.env_workers),
+        environments_text(started),
     )
     return Text(" · ".join(facts), style="dim")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from surefoot.engine import Engine
 from surefoot.streams import show
 from surefoot.text import printable
 
@@ -29,6 +30,7 @@ class RunStarted:
         task_argument: Value of ``--task`` in commands about the run; None if they need none, empty if only Python can
             name the task.
         num_envs: N, environments per seed.
+        engine: What steps the environments.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class RunStarted:
     precision: str = "float32"
     task_argument: str | None = None
     num_envs: int = 1
+    engine: Engine = "suite"
 
 
 @dataclass(frozen=True)

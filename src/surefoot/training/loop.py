@@ -193,6 +193,7 @@ class TrainingLoop:
             utd=self._config.algorithm.utd,
             seeds=self._plan.seeds,
             num_envs=self._plan.num_envs,
+            engine=self._task.engine,
             env_steps=self._plan.agent_steps * self._plan.action_repeat,
             start_env_steps=self._counters.env_steps,
             device=device_name(),
