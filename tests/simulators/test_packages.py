@@ -83,7 +83,7 @@ def test_wrong_names_and_settings(
 @pytest.mark.parametrize(
     ("module", "task", "message"),
     [
-        ("gymnax", "gymnax/Pendulum-v1", "gymnax is not installed: pip install gymnax"),
+        ("gymnax", "gymnax/Pendulum-v1", "gymnax is not installed: pip install gymnax six"),
         ("mujoco_playground", "playground/CheetahRun", "pip install 'surefoot[playground]'"),
     ],
 )

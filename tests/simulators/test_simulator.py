@@ -158,6 +158,22 @@ def test_single_environment_takes_the_same_steps() -> None:
     assert all(isinstance(step[4]["success"], bool) for step in steps)
 
 
+def test_types_hold_first_and_later_states() -> None:
+    """The reward of ``reset`` is a whole number, and here observations are bytes at first."""
+
+    class Bytes(Pendulum):
+        def reset(self, key: jax.Array) -> State:
+            first = super().reset(key)
+            return first._replace(obs=jnp.zeros(3, jnp.uint8))
+
+    with vector(with_engine(get_task(Bytes), "jax")) as env:
+        assert env.spaces.stored_dtype == "float32"
+        assert not env.reset([0] * 4).any()
+        step = env.step(np.zeros((4, 1), np.float32))
+        assert (step.reward % 1.0 != 0.0).all()
+        assert (step.next_observation[:, :2] % 1.0 != 0.0).all()
+
+
 def test_non_finite_numbers_name_seed_and_environment() -> None:
     class Breaking(Pendulum):
         def step(self, state: State, action: jax.Array) -> State:
@@ -182,6 +198,10 @@ class Unlike(Pendulum):
 def _wrapped(key: jax.Array) -> State:
     first = Pendulum().reset(key)
     return first._replace(info={**first.info, "truncation": jnp.float32(0.0)})
+
+
+def _standing(state: State, action: jax.Array) -> State:
+    return state
 
 
 def _raising(*_: Any) -> State:
@@ -209,6 +229,14 @@ def _raising(*_: Any) -> State:
         (
             lambda: Unlike(reset=lambda key: Pendulum().reset(key)._replace(obs=(jnp.zeros(3),))),
             "observations of type tuple, expected an array or a dict of arrays",
+        ),
+        (
+            lambda: Unlike(step=lambda state, action: state._replace(info={**state.info, "new": state.reward})),
+            r"other entries than reset does: info\['new'\] is in one of them only",
+        ),
+        (
+            lambda: Unlike(reset=lambda key: Pendulum().reset(key)._replace(angle=jnp.bfloat16(0.0)), step=_standing),
+            "angle is bfloat16, expected floats of 16 or 32 bits, integers or flags",
         ),
         (lambda: Unlike(reset=_wrapped), r"info\['truncation'\] of a wrapper .* expected the environment without it"),
     ],

@@ -34,8 +34,8 @@ class Tasks:
     json: bool = False
     """Print a JSON array instead of a table."""
     engine: Engine = "suite"
-    """List the tasks of an engine. envpool: those of the paper that EnvPool has, and its ids. jax: the ids of MuJoCo
-    Playground and gymnax, where they are installed."""
+    """List the tasks of an engine. envpool: those of the paper that EnvPool has, and its ids. jax: all ids of MuJoCo
+    Playground and gymnax, where they are installed, also those with discrete actions, which cannot be trained on."""
 
     def run(self) -> int:
         """Print the tasks; return the exit code."""

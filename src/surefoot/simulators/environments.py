@@ -74,7 +74,7 @@ class BraxEnv:
     def __init__(self, env: Any, name: str, horizon: int | None = None) -> None:
         self._env, self._name = env, name
         for attribute in ("reset", "step", "action_size"):
-            if not hasattr(env, attribute):
+            if not _has(env, attribute, name):
                 raise UserError(
                     f"task '{name}': {type(env).__name__} has no {attribute}, expected reset(key), step(state, action) "
                     "and action_size, as Brax and MuJoCo Playground have them"
@@ -94,13 +94,14 @@ class BraxEnv:
         self.reports_success = _success(self._like) is not None
         limit = getattr(env, "episode_length", None) if horizon is None else horizon
         self.horizon = None if limit is None else _whole_number(limit, "episode_length", name)
-        self.spaces = describe_spaces(
-            observation_space(self._like.obs, name), gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32), name
-        )
         for what, value in (("reward", self._like.reward), ("done", self._like.done)):
             if np.shape(value) != ():
                 raise UserError(f"task '{name}' has a {what} of shape {np.shape(value)}, expected one number")
+        observation_space(self._like.obs, name)  # an error before that of a step
         self._like = fixed_types(self._like, self._step, jax.ShapeDtypeStruct((size,), jnp.float32), name)
+        self.spaces = describe_spaces(
+            observation_space(self._like.obs, name), gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32), name
+        )
 
     def reset(self, key: jax.Array) -> PyTree:
         """Return the first state of an episode."""
@@ -159,8 +160,11 @@ class GymnaxEnv:
         else:
             action = gymnasium.spaces.Discrete(int(getattr(space, "n", 1)))
         self._like = traced(self._first, name, "reset", jax.random.key(0))
-        self.spaces = describe_spaces(observation_space(self._like.obs, name), action, name)
+        self.spaces = describe_spaces(
+            observation_space(self._like.obs, name), action, name
+        )  # an error before that of a step
         self._like = fixed_types(self._like, self._step, jax.ShapeDtypeStruct(space.shape, jnp.float32), name)
+        self.spaces = describe_spaces(observation_space(self._like.obs, name), action, name)
 
     def reset(self, key: jax.Array) -> State:
         """Return the first state of an episode."""
@@ -212,7 +216,7 @@ def fixed_types(first: PyTree, step: Callable[..., Any], action: Any, task: str)
         task: Name of the task, for error messages.
 
     Raises:
-        UserError: A step cannot be traced, or returns a state of other entries or shapes.
+        UserError: A step cannot be traced, or returns a state of other entries or shapes; or a dtype is not supported.
     """
 
     def joined(path: Any, one: Any, other: Any) -> jax.ShapeDtypeStruct:
@@ -221,14 +225,34 @@ def fixed_types(first: PyTree, step: Callable[..., Any], action: Any, task: str)
                 f"task '{task}': {jax.tree_util.keystr(path)[1:]} has the shape {other.shape} after a step, expected "
                 f"{one.shape} as after reset"
             )
-        dtype = one.dtype if one.dtype == other.dtype else jnp.promote_types(one.dtype, other.dtype)
+        try:
+            dtype = one.dtype if one.dtype == other.dtype else jnp.promote_types(one.dtype, other.dtype)
+        except Exception as error:  # of keys, and where the user allows no promotion
+            raise UserError(
+                f"task '{task}': {jax.tree_util.keystr(path)[1:]} is {other.dtype} after a step, expected {one.dtype} "
+                "as after reset"
+            ) from error
+        is_key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+        if not is_key and np.dtype(dtype).kind not in "biuf":
+            raise UserError(
+                f"task '{task}': {jax.tree_util.keystr(path)[1:]} is {dtype}, expected floats of 16 or 32 bits, "
+                "integers or flags, which checkpoints can hold"
+            )
         return jax.ShapeDtypeStruct(one.shape, dtype)
 
+    # Without the weak types of Python's numbers, which a loop would not keep.
+    first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first)
     while True:
         after = traced(step, task, "step", first, action)
         structures: list[Any] = [jax.tree.structure(tree) for tree in (first, after)]
         if structures[0] != structures[1]:
-            raise UserError(f"task '{task}': step returns a state with other entries than reset does")
+            paths = [
+                {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(t)}
+                for t in (first, after)
+            ]
+            one_sided = sorted(paths[0] ^ paths[1])
+            named = f": {one_sided[0][1:]} is in one of them only" if one_sided else ""
+            raise UserError(f"task '{task}': step returns a state with other entries than reset does{named}")
         both = jax.tree_util.tree_map_with_path(joined, first, after)
         if all(one.dtype == other.dtype for one, other in zip(*map(jax.tree.leaves, (first, both)), strict=True)):
             return both
@@ -251,6 +275,13 @@ def observation_space(observation: Any, task: str) -> gymnasium.Space[Any]:
     if np.dtype(observation.dtype) == np.uint8:
         return gymnasium.spaces.Box(0, 255, observation.shape, np.uint8)
     return gymnasium.spaces.Box(-np.inf, np.inf, observation.shape, np.float32)
+
+
+def _has(env: Any, attribute: str, task: str) -> bool:
+    try:
+        return hasattr(env, attribute)
+    except Exception as error:  # a property of user code
+        raise UserError(f"task '{task}': {attribute} raised {describe_exception(error)}") from error
 
 
 def _whole_number(value: Any, what: str, task: str) -> int:

@@ -77,6 +77,7 @@ class Simulator:
     Attributes:
         spaces: Observations and actions.
         reports_success: Whether the environments report success.
+        horizon: Control steps after which an episode is truncated; None for no limit.
     """
 
     def __init__(self, env: JaxEnv, action_repeat: int = 1) -> None:
@@ -85,6 +86,7 @@ class Simulator:
         action = env.spaces.action
         self._low, self._high = action.low_array, action.high_array
         self.reports_success = env.reports_success
+        self.horizon = env.horizon
 
     def start(self, keys: jax.Array, episode: Array) -> SimulatorState:
         """Start numbered episodes.
@@ -104,8 +106,8 @@ class Simulator:
     def step(self, state: SimulatorState, actions: Array) -> tuple[SimulatorState, Outcome]:
         """Take one decision in every environment; an episode that ends stays at its end.
 
-        Where an episode terminates with numbers that are not finite, the outcome has the observation before and, if the
-        reward is not finite either, a reward of 0.
+        Where an episode terminates with numbers that are not finite, the outcome has the previous observation, and such
+        a reward counts as 0.
 
         Args:
             state: Environments whose episodes have not ended.
@@ -116,10 +118,9 @@ class Simulator:
             reading = jax.vmap(self._env.read)(own.env)
             observation = jax.vmap(self._observe)(own.env)
         limit = self._env.horizon
-        # A simulation that has come apart is over where the environment says so: its last numbers are not used.
-        apart = own.terminated & ~(jnp.isfinite(observation).all(axis=1) & jnp.isfinite(own.reward))
+        # A simulation that diverged is over where the environment says so: its last observation is not used.
+        apart = own.terminated & ~jnp.isfinite(observation).all(axis=1)
         observation = jnp.where(apart[:, None], state.observation, observation)
-        own = own._replace(reward=jnp.where(apart & ~jnp.isfinite(own.reward), 0.0, own.reward))
         truncated = jnp.zeros_like(own.terminated) if limit is None else (own.steps >= limit) & ~own.terminated
         success = jnp.zeros_like(own.terminated) if reading.success is None else reading.success
         outcome = Outcome(observation, own.reward, own.terminated, truncated, own.taken, success)
@@ -155,8 +156,9 @@ class Simulator:
     def _control(self, own: _Own, action: jax.Array) -> _Own:
         env = self._env.step(own.env, action)
         reading = self._env.read(env)
-        reward = own.reward + jnp.asarray(reading.reward, jnp.float32)
-        return _Own(env, own.steps + 1, reward, own.taken + 1, jnp.asarray(reading.done) > 0)
+        done, reward = jnp.asarray(reading.done) > 0, jnp.asarray(reading.reward, jnp.float32)
+        reward = jnp.where(done & ~jnp.isfinite(reward), 0.0, reward)
+        return _Own(env, own.steps + 1, own.reward + reward, own.taken + 1, done)
 
     def _from_unit(self, action: Array) -> jax.Array:
         """Do what ``ActionSpec.from_unit`` does."""
@@ -181,7 +183,8 @@ def slot_keys(task: str, seeds: Sequence[int], environments: Sequence[int | None
 
 def _full_precision() -> contextlib.AbstractContextManager[Any]:
     """Return a context in which products are of float32: on a GPU, JAX's default rounds their factors to TF32."""
-    if jax.config.jax_default_matmul_precision is not None:
+    # On a CPU float32 is the default, and requesting it would disable the fast library.
+    if jax.default_backend() == "cpu" or jax.config.jax_default_matmul_precision is not None:
         return contextlib.nullcontext()
     return jax.default_matmul_precision("float32")
 

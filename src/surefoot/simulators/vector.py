@@ -70,7 +70,7 @@ class JaxVectorEnv(VectorEnv):
         self._ids = tuple(zip(slot_seeds, environments or [None] * len(slot_seeds), strict=True))
         self.simulator = Simulator(env, action_repeat)
         self.keys = slot_keys(task, slot_seeds, [number for _, number in self._ids], stream)
-        self.spaces = self.simulator.spaces
+        self.spaces, self.horizon = self.simulator.spaces, self.simulator.horizon
         self._start = jax.jit(self.simulator.start)
         self._step = jax.jit(self._advance)
         self._running = np.zeros(len(slot_seeds), bool)

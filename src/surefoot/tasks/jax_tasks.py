@@ -6,10 +6,12 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from surefoot.errors import MissingDependency, UserError, suggest
+from surefoot.streams import show
 from surefoot.tasks.naming import arguments_text
 from surefoot.tasks.task import Suite, Task
 from surefoot.tasks.wrappers import Simulation
@@ -59,14 +61,25 @@ def list_names() -> tuple[str, ...]:
         UserError: None is installed, or one cannot be imported.
     """
     names: list[str] = []
-    if importlib.util.find_spec("mujoco_playground") is not None:
-        names += (f"playground/{env_id}" for env_id in sorted(_import("mujoco_playground").registry.ALL_ENVS))
-    if importlib.util.find_spec("gymnax") is not None:
-        names += (f"gymnax/{env_id}" for env_id in sorted(_import("gymnax").registered_envs))
+    problems: list[UserError] = []
+    packages = (
+        ("mujoco_playground", "playground/", lambda package: package.registry.ALL_ENVS),
+        ("gymnax", "gymnax/", lambda package: package.registered_envs),
+    )
+    for module, prefix, ids_of in packages:
+        if importlib.util.find_spec(module) is not None:
+            try:
+                names += (f"{prefix}{env_id}" for env_id in sorted(ids_of(_import(module))))
+            except UserError as error:
+                problems.append(error)
+    for problem in problems:
+        if not names:
+            raise problem
+        show(str(problem), sys.stderr)
     if not names:
         raise UserError(
-            "engine jax: neither MuJoCo Playground (pip install 'surefoot[playground]') nor gymnax (pip install "
-            "gymnax) is installed; environments of your own are tasks as module:callable"
+            "engine jax: neither MuJoCo Playground (pip install 'surefoot[playground]') nor gymnax (pip install gymnax "
+            "six) is installed; environments of your own are tasks as module:callable"
         )
     return tuple(names)
 
@@ -100,7 +113,8 @@ def _playground(env_id: str, name: str, keywords: Mapping[str, Any]) -> Any:
     for key in changes:
         if key not in known:
             expected = suggest(key, known) or f", expected one of {', '.join(sorted(known))}"
-            raise UserError(f"task '{name}' has no setting '{key}'{expected}")
+            nested = "; nested ones are given as NAME={OTHER=VALUE}" if "." in expected else ""
+            raise UserError(f"task '{name}' has no setting '{key}'{expected}{nested}")
     if "action_repeat" in changes:
         raise UserError(f"task '{name}': its action_repeat is not used, expected --set action_repeat=K")
     # MuJoCo Warp, its default, needs a GPU.
@@ -149,7 +163,8 @@ def _import(module: str) -> Any:
         if error.name == module == "mujoco_playground":
             raise MissingDependency(module, "playground", "MuJoCo Playground") from error
         if error.name == module:
-            raise UserError(f"{module} is not installed: pip install {module}") from error
+            # gymnax imports six without requiring it.
+            raise UserError(f"{module} is not installed: pip install {module} six") from error
         raise UserError(f"{module} cannot be imported: {error}") from error
     except Exception as error:  # a graphics library that is missing, an incompatible version
         raise UserError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error

@@ -100,10 +100,12 @@ class VectorEnv(abc.ABC):
         num_workers: Number of worker processes; 0 if the environments are stepped in this one.
         episodes: [N] int64, the number of each slot's current episode. A new array after every step.
         state: State of the slots on the device; None where only `restore` can restore them.
+        horizon: Control steps after which their episodes are truncated, where the task does not know; None likewise.
     """
 
     spaces: EnvSpaces
     state: Any = None
+    horizon: int | None = None
 
     def __init__(self, slots: int, num_workers: int, autoreset: bool) -> None:
         """Set the attributes common to all implementations."""

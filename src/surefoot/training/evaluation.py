@@ -81,7 +81,6 @@ class Evaluator:
         self._slots = environments_per_seed(len(seeds), episodes)
         """Environments per seed."""
         self._slot_seeds: list[int] = np.repeat(np.asarray(seeds), self._slots).tolist()
-        self._may_never_end = task.horizon is None
         self._has_wrappers = task.engine != "jax"
         self._vector = make_vector(
             task,
@@ -91,6 +90,7 @@ class Evaluator:
             num_workers=num_workers,
             autoreset=False,
         )
+        self._may_never_end = task.horizon is None and self._vector.horizon is None
 
     def run(self, act: Callable[[np.ndarray], np.ndarray], has_success: bool = False) -> EvaluationResult:
         """Run all episodes.

@@ -15,7 +15,6 @@ from typing import Self
 
 import numpy as np
 
-from surefoot.errors import UserError
 from surefoot.machine import device_name, resolve_precision
 from surefoot.runs import RunDirectory
 from surefoot.signals import StopSignal
@@ -72,8 +71,6 @@ class TrainingLoop:
         )
         self._compiled = None
         if isinstance(vector, JaxVectorEnv):
-            if config.overlap:
-                raise UserError("overlap has no effect where the compiled program steps the environments (engine jax)")
             self._compiled = CompiledSteps(self._population, vector, plan, config.algorithm.utd)
         self._diagnosis = Diagnosis(self._population, plan.seeds, evaluator.vector, config.curvature)
         self._warm_start: WarmStart | None = None

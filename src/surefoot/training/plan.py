@@ -91,10 +91,12 @@ def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_
         warm_start: Initial networks and transitions.
 
     Raises:
-        UserError: The run would end before its warm-up does, or a vector step would have neither a whole number of
-            updates nor one in a whole number of steps.
+        UserError: The run would end before its warm-up does, a vector step would have neither a whole number of updates
+            nor one in a whole number of steps, or the environments cannot overlap with updates.
     """
     algorithm, envs = config.algorithm, config.num_envs
+    if config.overlap and task.engine == "jax":
+        raise UserError("overlap has no effect where the compiled program steps the environments (engine jax)")
     check_update_ratio(algorithm.utd, envs)
     repeat = task.action_repeat if algorithm.action_repeat is None else algorithm.action_repeat
     agent_steps = config.env_steps // repeat // envs * envs

@@ -17,7 +17,7 @@ from surefoot.errors import EnvironmentFailure, RunFailure, UserError
 from surefoot.misplaced import explains_keywords
 from surefoot.policy import Policy
 from surefoot.runs import RunDirectory
-from surefoot.tasks import Task, with_engine
+from surefoot.tasks import Task
 from surefoot.tasks.gl import headless_backend, validate_mujoco_gl
 from surefoot.tasks.rendering import View
 from surefoot.tasks.run_task import get_run_task
@@ -246,8 +246,9 @@ def _task_of(directory: RunDirectory, task: str | Callable[[], Any] | None) -> t
         raise UserError(f"{where}: task is {name!r}, expected a name")
     if not isinstance(repeat, int) or isinstance(repeat, bool):
         raise UserError(f"{where}: resolved.action_repeat is {repeat!r}, expected a whole number")
-    found = get_run_task(name, task, config.get("env_set"))
-    return with_engine(found, "jax") if config.get("engine") == "jax" else found, repeat
+    if config.get("engine") == "jax":
+        raise UserError(f"task '{name}' is written in JAX and cannot be filmed")
+    return get_run_task(name, task, config.get("env_set")), repeat
 
 
 @contextlib.contextmanager
