@@ -28,9 +28,11 @@ WIDTH_128 = {
 }
 OWN = {
     "as-released": ("CrossQ + WN, surefoot", "#0072B2", "o"),
+    "as-released-seed-2": ("CrossQ + WN, surefoot", "#0072B2", "o"),
     "as-released-xqc": ("XQC, surefoot", "#D55E00", "s"),
+    "xqc": ("XQC, surefoot", "#D55E00", "s"),
 }
-"""Label, colour and marker of the runs in the README's figure."""
+"""Label, colour and marker of the runs in the README's figure; runs of one label and task are seeds of one curve."""
 STYLES = {"XQC": ("#D55E00", "s"), "SimBa": ("#009E73", "^"), "BRO": ("#7A7A7A", "D")}
 
 
@@ -118,9 +120,11 @@ def curve(run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def draw(axis: plt.Axes, task: str, runs: list[Path], published: list[dict[str, str]]) -> None:
     """Draw one task: the mean of our seeds with their range, and published means."""
+    curves: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for run in runs:
-        label, colour, marker = OWN[run.parent.name]
-        steps, seeds, _ = curve(run)
+        curves[OWN[run.parent.name]].append(curve(run))
+    for (label, colour, marker), own in curves.items():
+        steps, seeds = own[0][0], np.concatenate([seeds for _, seeds, _ in own])
         axis.plot(
             steps / 1000, seeds.mean(axis=0), color=colour, marker=marker, markersize=3, linewidth=1.8, label=label
         )
