@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.errors import EnvironmentFailure, UserError
+from surefoot.errors import UserError
 from surefoot.simulators.environments import JaxEnv
 from surefoot.simulators.simulator import Outcome, Simulator, SimulatorState, slot_keys, where
 from surefoot.tasks.rendering import Camera, View
-from surefoot.tasks.slots import VectorStep
+from surefoot.tasks.slots import VectorStep, require_finite
 from surefoot.tasks.vector import VectorEnv
 from surefoot.tasks.wrappers import Advance
 from surefoot.types import Array
@@ -117,10 +117,7 @@ class JaxVectorEnv(VectorEnv):
         Raises:
             EnvironmentFailure: One is not.
         """
-        for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):
-            if not finite.all():
-                seed, environment = self._ids[int(np.argmin(finite))]
-                raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}", environment)
+        require_finite(self._ids, observation, reward)
 
     def _advance(
         self, keys: jax.Array, state: SimulatorState, actions: jax.Array, running: jax.Array

@@ -16,7 +16,7 @@ from surefoot.errors import EnvironmentFailure
 from surefoot.machine import usable_cores
 from surefoot.tasks.envpool import Pool, one_line
 from surefoot.tasks.seeding import episode_seed
-from surefoot.tasks.slots import VectorStep
+from surefoot.tasks.slots import VectorStep, require_finite
 from surefoot.tasks.task import PoolSpec
 from surefoot.tasks.vector import VectorEnv
 
@@ -167,7 +167,4 @@ class PoolVectorEnv(VectorEnv):
             raise EnvironmentFailure(seed, f"EnvPool raised{where}: {one_line(error)}", environment) from error
 
     def _require_finite(self, ids: np.ndarray, observation: np.ndarray, reward: np.ndarray) -> None:
-        for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):
-            if not finite.all():
-                seed, environment = self._ids[int(ids[int(np.argmin(finite))])]
-                raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}", environment)
+        require_finite([self._ids[slot] for slot in ids], observation, reward)

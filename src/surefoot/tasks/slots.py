@@ -66,6 +66,23 @@ def require_equal(spaces: Sequence[EnvSpaces], task_name: str) -> EnvSpaces:
     return first
 
 
+def require_finite(ids: Sequence[tuple[int, int | None]], observation: np.ndarray, reward: np.ndarray) -> None:
+    """Validate observations [N, O] and rewards [N].
+
+    Args:
+        ids: [N] seed of each slot, and its number within the seed or None.
+        observation: Observations.
+        reward: Rewards.
+
+    Raises:
+        EnvironmentFailure: A number is not finite.
+    """
+    for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):
+        if not finite.all():
+            seed, environment = ids[int(np.argmin(finite))]
+            raise EnvironmentFailure(seed, f"the environment returned a non-finite {name}", environment)
+
+
 class EnvSlots:
     """Environments of one task, each of which plays its own numbered episodes.
 
@@ -132,7 +149,7 @@ class EnvSlots:
             )
             env_steps[slot] = info["env_steps"]
             success[slot], reports_success[slot] = info.get("success", False), "success" in info
-        self._require_finite(next_observation, reward)
+        require_finite(self._ids, next_observation, reward)
         observation = next_observation.copy()
         for slot in np.flatnonzero(terminated | truncated).tolist():
             if self._autoreset:
@@ -197,11 +214,6 @@ class EnvSlots:
                 f"the environment returned an observation of flat shape {observation.shape}, but its space has "
                 f"{(self.spaces.observation_size,)}",
             )
-
-    def _require_finite(self, observation: np.ndarray, reward: np.ndarray) -> None:
-        for name, finite in (("observation", np.isfinite(observation).all(axis=1)), ("reward", np.isfinite(reward))):
-            if not finite.all():
-                raise self._failure(int(np.argmin(finite)), f"the environment returned a non-finite {name}")
 
     def _failure(self, slot: int, detail: str) -> EnvironmentFailure:
         seed, environment = self._ids[slot]
