@@ -6,6 +6,7 @@ move: ``mixture`` returns them, ``target`` turns the moved ones into a regressio
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,10 @@ import jax.numpy as jnp
 from surefoot.algorithms.parts import check_finite
 from surefoot.errors import UserError
 from surefoot.networks.validation import check_types
+
+
+_UNROLL = 10
+"""Quantiles of the target that one step of a loop handles."""
 
 
 class _EquallyWeighted:
@@ -95,12 +100,8 @@ class QuantileHuber(_EquallyWeighted):
 
     def loss(self, outputs: jax.Array, target: jax.Array) -> jax.Array:
         """Return the loss [] of quantiles [C, B, K] against constant quantiles [B, K]."""
-        levels = (jnp.arange(self.num_quantiles) + 0.5) / self.num_quantiles
-        error = target[None, :, None, :] - outputs[..., None]  # [C, B, K, K']
-        size = jnp.abs(error)
-        huber = jnp.where(size <= self.kappa, 0.5 * jnp.square(error), self.kappa * (size - 0.5 * self.kappa))
-        weight = jnp.abs(levels[None, None, :, None] - (error < 0.0))
-        return jnp.sum(jnp.mean(jnp.sum(weight * huber / self.kappa, axis=2), axis=(1, 2)))
+        losses = _quantile_huber(outputs, target, self.kappa)
+        return jnp.sum(jnp.mean(jnp.sum(losses, axis=2), axis=1)) / (self.kappa * target.shape[1])
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,39 @@ class CategoricalCrossEntropy:
 
 
 type CriticLoss = SquaredError | QuantileHuber | CategoricalCrossEntropy
+
+
+# The loss and its derivative come from one pass over all pairs of quantiles, without an array of them.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _quantile_huber(outputs: jax.Array, target: jax.Array, kappa: float) -> jax.Array:
+    """Return the sums over the target's quantiles [B, K'], a constant, for each quantile [C, B, K]."""
+    return _pair_sums(outputs, target, kappa)[0]
+
+
+def _quantile_huber_forward(outputs: jax.Array, target: jax.Array, kappa: float) -> tuple[jax.Array, jax.Array]:
+    return _pair_sums(outputs, target, kappa)
+
+
+def _quantile_huber_backward(kappa: float, slopes: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
+    return -slopes * gradient, None
+
+
+_quantile_huber.defvjp(_quantile_huber_forward, _quantile_huber_backward)
+
+
+def _pair_sums(outputs: jax.Array, target: jax.Array, kappa: float) -> tuple[jax.Array, jax.Array]:
+    """Return the sums over the target's quantiles of the losses and of their derivatives by the error, [C, B, K]."""
+    num_quantiles = outputs.shape[-1]
+    levels = (jnp.arange(num_quantiles) + 0.5) / num_quantiles
+
+    def add(sums: tuple[jax.Array, jax.Array], values: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        error = values[None, :, None] - outputs
+        clipped = jnp.clip(error, -kappa, kappa)
+        slope = jnp.abs(levels - (error < 0.0)) * clipped
+        return (sums[0] + slope * (error - 0.5 * clipped), sums[1] + slope), None
+
+    zeros = jnp.zeros_like(outputs)
+    return jax.lax.scan(add, (zeros, zeros), target.T, unroll=_UNROLL)[0]
 
 
 def _mean_deviation(values: jax.Array) -> jax.Array:

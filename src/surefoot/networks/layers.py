@@ -14,7 +14,8 @@ from typing import Any, Literal
 import jax
 from flax import linen as nn
 
-from surefoot.networks.matmul import dot_general
+from surefoot.networks.dropout import MaskedDropout
+from surefoot.networks.matmul import dot_general, float32_dot_general
 from surefoot.networks.normalization import Norm, norm_module
 
 type LayerPath = tuple[str, ...]
@@ -75,6 +76,7 @@ type Layer = Dense | Normalize | Relu | Dropout | Residual
 
 def dense(features: int, init: Init, name: str, bias: bool = True, product: Any = None) -> nn.Dense:
     """Return a dense layer as a Flax module; ``product`` replaces ``jax.lax.dot_general``."""
+    product = product or float32_dot_general
     return nn.Dense(features, use_bias=bias, kernel_init=_INITIALIZERS[init], name=name, dot_general=product)
 
 
@@ -111,7 +113,7 @@ class Torso(nn.Module):
                     x = nn.relu(x)
                     self.sow("activations", f"after_{last}", x)  # Flax reserves the layer's own name
                 case Dropout():
-                    x = nn.Dropout(layer.rate, deterministic=not self.has_rng("dropout"), name=layer.name)(x)
+                    x = MaskedDropout(layer.rate, name=layer.name)(x)
                 case Residual():
                     x = x + self._apply(layer.layers, x, train)
         return x

@@ -43,6 +43,11 @@ def dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **optio
     return _product(x, kernel, _precision.get())
 
 
+def float32_dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
+    """Return the product of [..., N, K] and [K, M] without rounding to bfloat16."""
+    return _product(x, kernel, "float32")
+
+
 # A custom derivative for two reasons: JAX's own would multiply the float32 gradient by bfloat16 factors in float32,
 # which is no faster, and on CPU XLA uses its fast library only for products of row-major factors.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
