@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 ASSETS = HERE.parent / "docs" / "assets"
 OUT = ASSETS / "learning-curves.png"
 WIDTH_128 = {
-    "CrossQ, UTD 1": (["crossq-w128-utd1-s0"], "#0072B2", "-"),
-    "CrossQ, UTD 5": (["crossq-w128-utd5-s0"], "#D55E00", "-"),
-    "CrossQ + WN, UTD 1": (["crossq-wn-w128-utd1-s0"], "#0072B2", "--"),
-    "CrossQ + WN, UTD 2": (["crossq-wn-w128-utd2-s0"], "#009E73", "--"),
-    "CrossQ + WN, UTD 5": (["crossq-wn-w128-utd5-s0", "crossq-wn-w128-utd5-s2"], "#D55E00", "--"),
+    "CrossQ, UTD 1": (["cheetah-run--crossq-w128--u1--s0-1"], "#0072B2", "-"),
+    "CrossQ, UTD 5": (["cheetah-run--crossq-w128--u5--s0-1"], "#D55E00", "-"),
+    "CrossQ + WN, UTD 1": (["cheetah-run--crossq-wn-w128--u1--s0-4"], "#0072B2", "--"),
+    "CrossQ + WN, UTD 2": (["cheetah-run--crossq-wn-w128--u2--s0-4"], "#009E73", "--"),
+    "CrossQ + WN, UTD 5": (["cheetah-run--crossq-wn-w128--u5--s0-1", "cheetah-run--crossq-wn-w128--u5--s2-4"], "#D55E00", "--"),
 }
 OWN = {
     "as-released": ("CrossQ + WN, surefoot", "#0072B2", "o"),
@@ -89,8 +89,8 @@ def draw_width_128() -> None:
 def draw_environments() -> None:
     """Draw the runs on environments of other packages: return, and success where it is reported."""
     shown = (
-        ("Pendulum-v1", "pendulum", "return", -160.0),
-        ("panda_gym:PandaReach-v3", "panda-reach", "success_any", 0.95),
+        ("Pendulum-v1", "Pendulum-v1", "return", -160.0),
+        ("panda_gym:PandaReach-v3", "panda_gym-PandaReach-v3", "success_any", 0.95),
     )
     figure, axes = plt.subplots(1, len(shown), figsize=(7.0, 2.7), constrained_layout=True)
     for axis, (task, name, column, goal) in zip(axes, shown, strict=True):

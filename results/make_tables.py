@@ -31,7 +31,7 @@ def main() -> None:
     for key in sorted(groups):
         print(scores(*key, groups[key]))
     print("\n## precision and overlap\n")
-    for run in load_runs([HERE / "width-128" / "crossq-wn-w128-utd2-s0", HERE / "precision", HERE / "overlap"]):
+    for run in load_runs([HERE / "width-128" / "cheetah-run--crossq-wn-w128--u2--s0-4", HERE / "precision", HERE / "overlap"]):
         print(scores(run.path.name, run.utd, [run]))
     print("\n## presets\n")
     for run in load_runs([HERE / "presets"]):
