@@ -1,6 +1,6 @@
 """Learning curves of every preset, drawn from results/presets, and the table on its page.
 
-.venv/bin/python results/make_curves.py
+.venv/bin/python -m results.make_curves
 """
 
 from __future__ import annotations
