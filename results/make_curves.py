@@ -1,15 +1,19 @@
-"""Learning curves of every preset, drawn from results/presets, and the table on its page.
+"""Learning curves on the pages of the presets, and the tables below them.
 
-.venv/bin/python results/make_curves.py
+.venv/bin/python -m results.make_curves
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from results.released import all_seeds, released_runs
 
 from surefoot.algorithms import to_data
 from surefoot.algorithms.presets import get_preset
@@ -18,7 +22,11 @@ from surefoot.report.runs import ReportRun, load_runs
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-PUBLISHED = {"bro": "BRO", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
+OTHER_FIGURE = "crossq-wn-code"
+"""Preset whose page has the README's figure."""
+
+PUBLISHED = {"bro": "BRO", "flashsac": "FlashSAC", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
+FULL = "the preset's networks"
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 END = "([Evidence](../evidence.md#every-preset))."
 """End of the block that this script writes into a page; it starts with the picture."""
@@ -26,41 +34,65 @@ END = "([Evidence](../evidence.md#every-preset))."
 
 def main() -> None:
     """Draw the picture and write the table of every preset."""
-    presets: dict[str, list[ReportRun]] = defaultdict(list)
-    for run in load_runs([HERE / "presets"]):
-        presets[run.name].append(run)
+    presets: dict[str, dict[tuple[str, int | Fraction, str], list[ReportRun]]] = defaultdict(lambda: defaultdict(list))
+    for run in [*load_runs([HERE / "presets"]), *chain.from_iterable(released_runs().values())]:
+        if run.name != OTHER_FIGURE:
+            presets[run.name][run.task, run.utd, networks(run)].append(run)
     (DOCS / "assets" / "curves").mkdir(parents=True, exist_ok=True)
-    for name, runs in presets.items():
-        draw(name, runs)
+    for name, groups in presets.items():
+        curves = [Curve(*key, *all_seeds(runs), runs[0].suite) for key, runs in sorted(groups.items())]
+        draw(name, curves)
         page = DOCS / "algorithms" / f"{name}.md"
-        written = block(name, runs)
+        written = block(name, curves)
         before, _, rest = page.read_text().partition(written.partition("\n")[0])
         page.write_text(f"{before}{written}{rest.partition(END)[2]}")
 
 
-def draw(name: str, runs: list[ReportRun]) -> None:
-    """Draw a preset's runs, task by task, with its authors' published curves."""
-    tasks = sorted({run.task for run in runs})
-    figure, grid = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 2.8), squeeze=False, constrained_layout=True)
+class Curve(NamedTuple):
+    """Seeds of one task, UTD and size of networks: env steps [T] and scores [S, T]."""
+
+    task: str
+    utd: int | Fraction
+    networks: str
+    env_steps: np.ndarray
+    scores: np.ndarray
+    suite: str
+
+    @property
+    def scale(self) -> float:
+        """Return of a score of 1; on MyoSuite a score is a share of solved episodes."""
+        return 1.0 if self.suite == "myosuite" else 1000.0
+
+
+def draw(name: str, curves: list[Curve]) -> None:
+    """Draw a preset's curves, task by task, with its authors' published ones."""
+    tasks = sorted({curve.task for curve in curves})
+    figure, grid = plt.subplots(1, len(tasks), figsize=(4.2 * len(tasks), 3.2), squeeze=False, constrained_layout=True)
     for axes, task in zip(grid[0], tasks, strict=True):
-        own = [run for run in runs if run.task == task]
-        for run, colour in zip(own, COLOURS, strict=False):
-            mean = run.scores.mean(axis=0) * 1000
-            label = f"UTD {run.utd}, {networks(run)}"
-            axes.plot(run.env_steps / 1000, mean, color=colour, marker="o", markersize=3, label=label)
-        last = max(int(run.env_steps[-1]) for run in own)
-        for curve in published_curves({task}):
-            if name in PUBLISHED and curve.label.startswith(f"{PUBLISHED[name]} ("):
-                near = [(x / 1000, y * 1000) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= last]
+        own = [curve for curve in curves if curve.task == task]
+        for curve, colour in zip(own, COLOURS, strict=False):
+            steps, values = curve.env_steps / 1000, curve.scores * curve.scale
+            label = f"UTD {curve.utd}" if curve.networks == FULL else f"UTD {curve.utd}, narrow networks"
+            axes.plot(steps, values.mean(axis=0), color=colour, marker="o", markersize=3, label=label)
+            if len(values) > 1:
+                axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        last = max(int(curve.env_steps[-1]) for curve in own)
+        for theirs in published_curves({task}):
+            if name in PUBLISHED and theirs.label.startswith(f"{PUBLISHED[name]} ("):
+                points = zip(theirs.env_steps, theirs.score, strict=True)
+                near = [(x / 1000, y * own[0].scale) for x, y in points if x <= last]
                 if len(near) > 1:
-                    label = f"{curve.label}, {curve.num_seeds} seeds"
-                    axes.plot(*zip(*near, strict=True), color="0.5", linestyle="--", linewidth=1, label=label)
+                    label = f"{theirs.label}, {theirs.num_seeds} seeds"
+                    axes.plot(
+                        *zip(*near, strict=True), color="0.5", linestyle="--", marker="D", markersize=3, label=label
+                    )
         axes.set_title(task, fontsize=9)
         axes.set_xlabel("environment steps (thousands)", fontsize=8)
-        axes.set_ylabel("return, 5 episodes", fontsize=8)
+        axes.set_ylabel("share solved" if own[0].suite == "myosuite" else "return, 5 episodes", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=7, frameon=False)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
     figure.savefig(DOCS / "assets" / "curves" / f"{name}.png", dpi=120, metadata={"Software": None})
     plt.close(figure)
 
@@ -69,7 +101,7 @@ def networks(run: ReportRun) -> str:
     """Return the sizes of a run's networks."""
     default = to_data(get_preset(run.name, utd=run.utd))
     if all(shape(run.algorithm[key]) == shape(default[key]) for key in ("actor", "critic")):
-        return "the preset's networks"
+        return FULL
     return f"critics {shape(run.algorithm['critic'])}, policy {shape(run.algorithm['actor'])}"
 
 
@@ -80,14 +112,24 @@ def shape(torso: dict[str, object]) -> str:
     return f"{torso['part']}({torso['width']}, {torso['blocks']})"
 
 
-def block(name: str, runs: list[ReportRun]) -> str:
+def block(name: str, curves: list[Curve]) -> str:
     """Return the picture and the table of a preset's runs."""
-    rows = [
-        f"| {run.task} | {run.utd} | {networks(run)} | {len(run.seeds)} | {int(run.env_steps[-1]):,} | "
-        f"{run.scores[:, 0].mean() * 1000:.0f} | {run.scores[:, -1].mean() * 1000:.0f} | "
-        f"{np.nanmax(run.scores.mean(axis=0)) * 1000:.0f} |"
-        for run in sorted(runs, key=lambda run: (run.task, run.utd))
-    ]
+    rows = []
+    for curve in curves:
+        means = curve.scores.mean(axis=0)
+        shown = [f"{value:.0%}" if curve.scale == 1 else f"{value * curve.scale:.0f}" for value in means]
+        first, last, best = shown[0], shown[-1], shown[int(np.nanargmax(means))]
+        cells = (
+            curve.task,
+            curve.utd,
+            curve.networks,
+            len(curve.scores),
+            f"{curve.env_steps[-1]:,}",
+            first,
+            last,
+            best,
+        )
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(
         [
             f"![Learning curves of {name}](../assets/curves/{name}.png)",

@@ -1,6 +1,6 @@
 """Tables of docs/evidence.md, from the files in this folder.
 
-.venv/bin/python results/make_tables.py
+.venv/bin/python -m results.make_tables
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from results.released import NAMES, all_seeds, authors_seeds, published_mean, released_runs
 
 from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.statistics import Scores, estimate, iqm
@@ -18,12 +19,21 @@ from surefoot.runs import read_diagnostics
 HERE = Path(__file__).parent
 
 
+NEIGHBOURS = {"BRO": 2, "SimBa": 2, "XQC": 2}
+"""Published algorithms and UTDs next to ours."""
+
+
 def main() -> None:
-    """Print norms, scores, the effect of precision and overlap on returns, and presets."""
+    """Print the released values' results, norms, scores, the effect of precision and overlap, and presets."""
+    print("## as released\n")
+    print("| task | algorithm | env steps | result | its authors | " + " | ".join(NEIGHBOURS) + " |")
+    print("|---" * (5 + len(NEIGHBOURS)) + "|")
+    for (task, preset), runs in released_runs().items():
+        print(released_row(task, preset, runs))
     groups: dict[tuple[str, int | Fraction], list[ReportRun]] = defaultdict(list)
     for run in load_runs([HERE / "width-128"]):
         groups[run.name, run.utd].append(run)
-    print("## norms\n")
+    print("\n## norms\n")
     for key in sorted(groups):
         for row in norms(*key, groups[key]):
             print(row)
@@ -31,17 +41,48 @@ def main() -> None:
     for key in sorted(groups):
         print(scores(*key, groups[key]))
     print("\n## precision and overlap\n")
-    for run in load_runs([HERE / "width-128" / "crossq-wn-w128-utd2-s0", HERE / "precision", HERE / "overlap"]):
-        print(scores(run.path.name, run.utd, [run]))
+    for run in load_runs(
+        [HERE / "width-128" / "cheetah-run--crossq-wn-w128--u2--s0-4", HERE / "precision", HERE / "overlap"]
+    ):
+        print(scores(f"{run.task} {folder_label(run)}", run.utd, [run]))
     print("\n## presets\n")
     for run in load_runs([HERE / "presets"]):
         best = np.nanmax(run.scores.mean(axis=0)) * 1000
         print(
-            f"| `{run.path.name}` | {run.task} | {run.utd} | {float(run.utd) / run.protocol.action_repeat:g} | "
+            f"| `{folder_label(run)}` | {run.task} | {run.utd} | {float(run.utd) / run.protocol.action_repeat:g} | "
             f"{int(run.env_steps[-1]):,} | "
             f"{run.scores[:, 0].mean() * 1000:.0f} | {run.scores[:, -1].mean() * 1000:.0f} | {best:.0f} | "
             f"{run.wall_seconds[-1] / 60:.0f} min |"
         )
+
+
+def folder_label(run: ReportRun) -> str:
+    """Return the algorithm in the name of a run's folder, with its suffix."""
+    return run.path.name.split("--")[1]
+
+
+def released_row(task: str, preset: str, runs: list[ReportRun]) -> str:
+    """Return the scores at the last step, mean and each seed, next to those of the authors and of others."""
+    steps, scores = all_seeds(runs)
+    last, success = int(steps[-1]), runs[0].suite == "myosuite"
+
+    def shown(score: float) -> str:
+        return f"{score:.0%}" if success else f"{score * 1000:.0f}"
+
+    ours = shown(scores[:, -1].mean())
+    if len(scores) > 1:
+        ours += f" ({', '.join(shown(score) for score in scores[:, -1])})"
+    at, returns = authors_seeds(preset, task)
+    theirs = ""
+    if last in at:
+        values = returns[:, list(at).index(last)]
+        spread = f" ({min(values):.0f} to {max(values):.0f}, {len(values)} seeds)" if len(values) > 1 else " (one run)"
+        theirs = f"{values.mean():.0f}{spread}"
+    elif (mean := published_mean(NAMES.get(preset, ""), runs[0].utd, task, last)) is not None:
+        theirs = shown(mean if success else mean / 1000)
+    means = [published_mean(name, utd, task, last) for name, utd in NEIGHBOURS.items()]
+    others = ["" if mean is None else shown(mean if success else mean / 1000) for mean in means]
+    return f"| {task} | `{preset}` | {last:,} | {ours} | {theirs} | " + " | ".join(others) + " |"
 
 
 def norms(name: str, utd: int | Fraction, runs: list[ReportRun]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.algorithms import to_data
-from surefoot.benchmark.grid import load_grid
+from surefoot.benchmark.grid import file_name, load_grid
 from surefoot.report.runs import load_runs
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -23,6 +23,18 @@ def test_results_of_a_grid_used_its_algorithms(grid: Path) -> None:
         trained = config["algorithm"]
         algorithm = cells[config["task"], trained["name"], trained["utd"]]
         assert trained == json.loads(json.dumps(to_data(algorithm))), path
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.rglob("config.json")), ids=lambda path: path.parent.name)
+def test_folders_of_runs_are_named_like_cells(path: Path) -> None:
+    config = json.loads(path.read_text())
+    seeds, algorithm = config["seeds"], config["algorithm"]
+    utd = str(algorithm["utd"]).replace("/", "-over-")
+    task, label, *rest = path.parent.name.split("--")
+    assert path.parents[2] == RESULTS
+    assert task == file_name(config["task"])
+    assert label.startswith(file_name(algorithm["name"]))  # it may have a suffix
+    assert rest == [f"u{utd}", f"s{seeds[0]}-{seeds[-1]}"]
 
 
 def test_results_load() -> None:

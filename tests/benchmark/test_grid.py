@@ -44,7 +44,7 @@ def test_cells_are_product_of_tasks_algorithms_and_seeds() -> None:
         f'tasks = ["probe-action", "probe-truncation"]\nnum_seeds = 5\nseeds_per_cell = 2\nseed = 10{HEAD}{ALGORITHM}'
     )
     assert len(found.cells) == 2 * 3
-    assert found.cells[0].name == "probe-action--small-sac--utd1--s10-11"
+    assert found.cells[0].name == "probe-action--small-sac--u1--s10-11"
     assert found.cells[-1].settings["seed"] == 14
     assert found.cells[-1].settings["num_seeds"] == 1
     config = found.cells[0].config(Path("out"))
@@ -88,8 +88,8 @@ def test_keywords_of_environments_are_those_of_the_grid_and_of_the_task() -> Non
     tasks = 'tasks = ["Pendulum-v1", {name = "Ant-v5", env_set = {frame_skip = 2, max_episode_steps = 7}}]'
     cells = grid(f"{tasks}{HEAD}env_set = {{max_episode_steps = 9}}\n{ALGORITHM}").cells
     assert [cell.name for cell in cells] == [
-        "Pendulum-v1-max_episode_steps-9--small-sac--utd1--s0-0",
-        "Ant-v5-frame_skip-2-max_episode_steps-7--small-sac--utd1--s0-0",
+        "Pendulum-v1-max_episode_steps-9--small-sac--u1--s0-0",
+        "Ant-v5-frame_skip-2-max_episode_steps-7--small-sac--u1--s0-0",
     ]
     names = ["Pendulum-v1(max_episode_steps=9)", "Ant-v5(frame_skip=2, max_episode_steps=7)"]
     assert [cell.find_task().name for cell in cells] == names
@@ -124,7 +124,7 @@ VALID = f'tasks = ["probe-action"]{HEAD}'
         (f'{VALID}[[algorithms]]\npreset = "sac"\nutd = []', "no algorithms: every utd is an empty list"),
         (f"{VALID}num_seeds = 0\n{ALGORITHM}", "num_seeds must be at least 1, got 0"),
         (f'{VALID}num_seeds = "ten"\n{ALGORITHM}', "num_seeds must be a whole number, got 'ten'"),
-        (f"{VALID}{ALGORITHM}{ALGORITHM}", "two cells have the name probe-action--small-sac--utd1--s0-0"),
+        (f"{VALID}{ALGORITHM}{ALGORITHM}", "two cells have the name probe-action--small-sac--u1--s0-0"),
         (f'tasks = ["probe-action", "probe-action"]{HEAD}{ALGORITHM}', "two cells have the name"),
         (f'{VALID}{ALGORITHM}weight_constraint = "unit-nrm"', "weight_constraint must be one of"),
         (f'{VALID}{ALGORITHM}learning_rate = "3e-4"', "learning_rate must be a number such as 3e-4, got '3e-4'"),

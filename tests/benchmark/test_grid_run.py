@@ -107,7 +107,7 @@ def test_status_table_of_finished_grid(finished: Path, capsys: pytest.CaptureFix
     assert main(["bench", "status", str(finished)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split() == ["cell", "state", "tries", "env", "steps", "score", "updates/s", "time"]
-    assert table[1].split()[:4] == ["probe-action--small-sac--utd1--s0-0", "finished", "1", "600/600"]
+    assert table[1].split()[:4] == ["probe-action--small-sac--u1--s0-0", "finished", "1", "600/600"]
     assert table[-1] == "2 cells: 2 finished"
 
 
@@ -117,7 +117,7 @@ def test_killed_grid_resumes_to_equal_results(finished: Path, tmp_path: Path) ->
     out = tmp_path / "out"
     grid = write_grid(tmp_path / "g.toml")
     process = launch(str(grid), "--out", str(out))
-    name = "probe-action--small-sac--utd1--s0-0"
+    name = "probe-action--small-sac--u1--s0-0"
     log = out / "cells" / name / "training.csv"
     wait_until(lambda: rows(log) > 2, process)
     process.kill()
@@ -136,7 +136,7 @@ def test_killed_cell_restarts_to_equal_results(finished: Path, tmp_path: Path) -
     """SIGKILL of a cell only, as by the kernel's out-of-memory killer."""
     out = tmp_path / "out"
     process = launch(str(write_grid(tmp_path / "g.toml")), "--out", str(out), "--max-parallel", "1")
-    name = "probe-action--small-sac--utd1--s0-0"
+    name = "probe-action--small-sac--u1--s0-0"
     run = out / "cells" / name
     wait_until(lambda: rows(run / "training.csv") > 2, process)
     owner = read_owner(run / ".lock").owner
@@ -172,7 +172,7 @@ def test_failing_cell_does_not_affect_others(tmp_path: Path) -> None:
 def test_stopped_grid_leaves_checkpoints(number: signal.Signals, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = launch(str(write_grid(tmp_path / "g.toml", env_steps=200_000, replay_capacity=600)), "--out", str(out))
-    folder = out / "cells" / "probe-action--small-sac--utd1--s0-0"
+    folder = out / "cells" / "probe-action--small-sac--u1--s0-0"
     wait_until(lambda: (folder / "checkpoints").exists(), process)
     process.send_signal(number)
     printed, _ = process.communicate(timeout=200)
@@ -328,7 +328,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     grid = write_grid(tmp_path / "g.toml")
     assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "probe-action--small-sac--utd1--s0-0" in printed
+    assert "probe-action--small-sac--u1--s0-0" in printed
     assert "2 cells" in printed
     assert "measured: updates of small sac utd1 x1; steps of probe-action" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["g.toml"]

@@ -127,7 +127,7 @@ def many(count: int) -> list[CellStatus]:
     """Return cells of one grid: every fifth is running, one failed, the others wait."""
     cells = []
     for number in range(count):
-        name = f"humanoid-run--crossq-wn-no-weight-normalisation--utd5--s{number}-{number}"
+        name = f"humanoid-run--crossq-wn-no-weight-normalisation--u5--s{number}-{number}"
         run = RunProgress(
             Path(name),
             RunState.RUNNING,

@@ -196,7 +196,7 @@ def _cells(data: dict[str, Any]) -> list[Cell]:
                 cell = Cell("", task, preset, label, overrides, {**settings, **own, **seeds})
                 last = seeds["seed"] + seeds["num_seeds"] - 1
                 utd = str(cell.algorithm().utd).replace("/", "-over-")
-                name = f"--{label}--utd{utd}--s{seeds['seed']}-{last}"
+                name = f"--{label}--u{utd}--s{seeds['seed']}-{last}"
                 name = file_name(cell.find_task().name).strip("-") + file_name(name)
                 cells.append(dataclasses.replace(cell, name=name))
     _check(cells)

@@ -22,7 +22,7 @@ from surefoot.runs.lock import is_held
 from surefoot.runs.untrusted import quoted, why_missing
 
 SEARCH_DEPTH = 3
-"""Depth of the search for runs: enough for results/ALGORITHM/TASK from the folder above."""
+"""Depth of the search for runs: enough for results/NAME/RUN from the folder above."""
 
 _SPEED_INTERVALS = 10
 """Logging intervals over which speeds are averaged."""
