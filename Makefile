@@ -98,11 +98,8 @@ bench: setup .bench/sbx/.$(SBX) ## Measure the update against the machine's limi
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 .PHONY: bench-gpu
-bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EXTRA="cuda playground" first), in 10 minutes
-	$(BIN)/python -m benchmarks.many_envs --minutes 4 --precision tf32
-	$(BIN)/python -m benchmarks.speed --utd 2 --num-seeds 1 10 64 128 --precisions tf32 bf16 float32 --rounds 3 \
-	  --minutes 4 --out .bench/seeds.json $(ARGS)
-	set -o pipefail; $(BIN)/python -m benchmarks.profile_update tf32 2 10 | tee .bench/profile.txt
+bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EXTRA="cuda playground" first), in 9 minutes
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 .bench/sbx/.$(SBX): | setup
 	@rm -rf .bench/sbx
