@@ -112,6 +112,10 @@ bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EX
 evidence: setup ## Train the queue of results/evidence.py (hours; can be stopped and continued) and copy what is finished to results/
 	$(BIN)/python results/evidence.py
 
+.PHONY: evidence-gpu
+evidence-gpu: setup ## Train ten seeds of CrossQ with and without WN and of XQC on a GPU (make setup EXTRA=cuda first), in 9 minutes
+	$(BIN)/python -m results.evidence_gpu $(ARGS)
+
 .PHONY: evidence-report
 evidence-report: setup ## Build a report of all runs under results/ into evidence-report/
 	$(BIN)/surefoot report results -o evidence-report
