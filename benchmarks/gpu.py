@@ -141,8 +141,14 @@ def _run_part(part: Part, left: float, log: Path) -> int:
     arguments = [argument.replace("{minutes}", f"{minutes:.2f}") for argument in part.arguments]
     flags = f"{os.environ.get('XLA_FLAGS', '')} {part.xla_flags}".strip()
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONUNBUFFERED": "1"}
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen([sys.executable, *arguments], env=environment, text=True, errors="replace", **streams)
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
     timer = threading.Timer(limit, process.kill)
     timer.start()
     try:

@@ -49,6 +49,7 @@ from surefoot.benchmark.status import GridReader
 from surefoot.processes import python_command
 from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.statistics import Scores, estimate, iqm
+from surefoot.runs.progress import RunProgress, RunReader
 from surefoot.signals import INTERRUPTED, raised_as_interrupts
 from surefoot.tasks import get_task
 
@@ -165,10 +166,20 @@ def collect(folders: Sequence[GridFolder], results: Path) -> str:
     for folder in folders:
         for status in GridReader(folder).read():
             reached.append(f"{status.name} {status.run.env_steps if status.run else 0:,}")
-            run = folder.run_path(status.name)
-            if status.run and any(evaluation.env_steps for evaluation in status.run.evaluations):
-                copy_run(run, results / folder.grid / status.name, ["make", "evidence-gpu"])
+            run, kept = folder.run_path(status.name), results / folder.grid / status.name
+            # A run that continues from its last checkpoint after a kill may be behind its copy.
+            if (
+                status.run
+                and _evaluated(status.run) > 0
+                and _evaluated(status.run) >= _evaluated(RunReader(kept).read())
+            ):
+                copy_run(run, kept, ["make", "evidence-gpu"])
     return ", ".join(reached)
+
+
+def _evaluated(run: RunProgress) -> int:
+    """Return the env step of a run's last evaluation, 0 without one."""
+    return run.evaluations[-1].env_steps if run.evaluations else 0
 
 
 def table(kept: Sequence[Path]) -> str:

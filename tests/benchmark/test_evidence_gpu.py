@@ -63,6 +63,12 @@ def test_runs_are_stopped_by_the_time_and_their_logs_kept(
     assert evidence_gpu.main([*options[:-1], str(tmp_path / "again"), "--collect"]) == 0
     assert sorted(path.name for path in (tmp_path / "again" / "small").iterdir()) == [run.name for run in runs]
 
+    log = results / "small" / runs[0].name / "evaluations.csv"
+    complete, run = log.read_bytes(), tmp_path / "runs" / "small" / "cells" / runs[0].name
+    (run / "evaluations.csv").write_bytes(b"".join(complete.splitlines(keepends=True)[:5]))
+    evidence_gpu.main([*options, "--collect"])
+    assert log.read_bytes() == complete, "a copy is not replaced by an earlier state of its run"
+
 
 def test_rates_are_measured_in_the_precision_of_the_runs(tmp_path: Path) -> None:
     run = tmp_path / "grid" / "run"
