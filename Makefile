@@ -98,11 +98,8 @@ bench: setup .bench/sbx/.$(SBX) ## Measure the update against the machine's limi
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 .PHONY: bench-gpu
-bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EXTRA="cuda playground" first), in 10 minutes
-	$(BIN)/python -m benchmarks.many_envs --minutes 4 --precision tf32
-	$(BIN)/python -m benchmarks.speed --utd 2 --num-seeds 1 10 64 128 --precisions tf32 bf16 float32 --rounds 3 \
-	  --minutes 4 --out .bench/seeds.json $(ARGS)
-	set -o pipefail; $(BIN)/python -m benchmarks.profile_update tf32 2 10 | tee .bench/profile.txt
+bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EXTRA="cuda playground" first), in 9 minutes
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 .bench/sbx/.$(SBX): | setup
 	@rm -rf .bench/sbx
@@ -113,7 +110,11 @@ bench-gpu: setup ## Measure many agents and environments on a GPU (make setup EX
 
 .PHONY: evidence
 evidence: setup ## Train the queue of results/evidence.py (hours; can be stopped and continued) and copy what is finished to results/
-	$(BIN)/python results/evidence.py
+	$(BIN)/python -m results.evidence
+
+.PHONY: evidence-gpu
+evidence-gpu: setup ## Train ten seeds of CrossQ with and without WN and of XQC on a GPU (make setup EXTRA=cuda first), in 9 minutes
+	$(BIN)/python -m results.evidence_gpu $(ARGS)
 
 .PHONY: evidence-report
 evidence-report: setup ## Build a report of all runs under results/ into evidence-report/

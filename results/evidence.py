@@ -1,6 +1,6 @@
 """Training of the grids in ``QUEUE``, and copies of their finished runs in this folder.
 
-    .venv/bin/python results/evidence.py [--collect]
+    .venv/bin/python -m results.evidence [--collect]
 
 An interrupted run is resumed, and finished ones are not repeated. Runs, with their checkpoints, are in runs/evidence;
 a checkpoint needs up to 160 MB per run of two seeds. To continue on another machine, copy that folder.
@@ -9,7 +9,6 @@ a checkpoint needs up to 160 MB per run of two seeds. To continue on another mac
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,14 +51,25 @@ def collect(name: str) -> None:
         kept, run = RESULTS / name / cell.name, folder.run_path(cell.name)
         if cell.state != "finished" or (kept / "config.json").exists():
             continue
-        kept.mkdir(parents=True, exist_ok=True)
-        for log in COPIED:
-            shutil.copyfile(run / log, kept / log)
-        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        # In place of the cell's own process, whose arguments are paths of one machine.
-        config["command"] = ["surefoot", "bench", f"results/grids/{name}.toml"]
-        write_file(kept / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+        copy_run(run, kept, ["surefoot", "bench", f"results/grids/{name}.toml"])
         print(f"{cell.name}: copied to {kept.relative_to(RESULTS.parent)}")
+
+
+def copy_run(run: Path, kept: Path, command: list[str]) -> None:
+    """Copy logs and configuration of a run, which may be training, to a folder.
+
+    Args:
+        run: Run directory.
+        kept: Folder of the copies; made where it is missing.
+        command: Command recorded in place of the cell's own process, whose arguments are paths of one machine.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    for log in COPIED:
+        if (run / log).exists():
+            write_file(kept / log, (run / log).read_bytes())
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    config["command"] = command
+    write_file(kept / "config.json", (json.dumps(config, indent=2) + "\n").encode())
 
 
 def grid_file(name: str) -> Path:

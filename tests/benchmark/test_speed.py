@@ -47,3 +47,24 @@ def test_table_and_figures_are_written(
 def test_python_without_sbx_is_reported(path: str) -> None:
     with pytest.raises(UserError, match=f"{path}.*SBX's CrossQ"), open_peer(Path(path), 17, 6, 1):
         pass
+
+
+def test_rows_that_do_not_fit_the_time_are_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "speed.json"
+    speed.main(["--minutes", "0.1", "--rounds", "5", "--sbx", "/bin/false", "--utd", "own", "--out", str(out)])
+    assert "crossq-wn, 1 seeds, and all after it: not measured, 6 s left of 18" in capsys.readouterr().out
+    assert not out.exists()
+
+
+def test_markdown_has_a_line_per_preset_and_a_column_per_precision() -> None:
+    def row(preset: str, precision: str, rate: float) -> dict[str, object]:
+        shares = {"updates_per_second": {"median": rate}, "share_of_product": {"median": 0.25}}
+        return {"preset": preset, "utd": "2", "num_seeds": 1, "precision": precision, "gflop_per_update": 0.5} | shares
+
+    rows = [row("sac", "float32", 99.96), row("sac", "bf16", 1234.5), row("bro", "bf16", 20.0)]
+    assert speed.markdown({"rows": rows}).splitlines() == [
+        "| preset | UTD | seeds | GFLOP/update | float32 | bf16 |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| `sac` | 2 | 1 | 0.5 | 100.0, 25% | 1,234, 25% |",
+        "| `bro` | 2 | 1 | 0.5 |  | 20.0, 25% |",
+    ]
