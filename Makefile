@@ -31,7 +31,7 @@ setup: $(STAMP) ## Create .venv from the lock file with everything a developer n
 .PHONY: train
 train: setup ## Train CrossQ + WN on walker-walk, under four minutes on 2 cores (TASK=dog-run, ARGS="--utd 5 --seed 1")
 	$(BIN)/surefoot train $(TASK) --algorithm crossq-wn-code --utd 1 --set warmup_transitions=1000 \
-	  --env-steps 17_000 --evaluate-every 4_250 --precision auto $(ARGS)
+	  --env-steps 17_000 --evaluate-every 4_250 $(ARGS)
 
 # A file's tests share what they compile, so a file stays in one process.
 PYTEST = $(BIN)/pytest --numprocesses $(shell getconf _NPROCESSORS_ONLN) --maxprocesses 4 --dist loadfile

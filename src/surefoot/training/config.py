@@ -162,10 +162,10 @@ class TrainConfig:
         resume=True,
     )
     precision: PrecisionChoice = _setting(
-        "float32",
+        "auto",
         "Precision of the factors of matrix products in updates. bf16 (hidden layers) and, on NVIDIA GPUs, "
-        "tf32 (all layers) are faster; sums and everything else stay in float32. auto chooses the fastest of the "
-        "device when the run is created, and the run keeps it.",
+        "tf32 (all layers) are faster than float32; sums and everything else stay in float32. auto chooses the "
+        "fastest of the device when the run is created, and the run keeps it.",
     )
     overlap: bool = _setting(
         False,
