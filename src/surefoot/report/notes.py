@@ -19,10 +19,10 @@ def left_out(
     """Yield a line for each label that a suite's view leaves out, and one for the tasks it leaves out."""
     for label, runs in groups.items():
         if label not in compared and any(run.suite == suite for run in runs):
-            yield f"{label} is left out of {title}: it has scores on one of them or none"
+            yield f"{label} is left out of {title}: it has no scores on some of them"
     present = {run.task for label in compared for run in groups[label] if run.suite == suite}
     if others := sorted(present - set(tasks)):
-        yield f"{title} leaves out tasks without scores of every algorithm: {', '.join(others)}"
+        yield f"{title} leaves out tasks without scores of every algorithm in it: {', '.join(others)}"
 
 
 def unequal_seeds(label: str, scores: Scores) -> Iterator[str]:

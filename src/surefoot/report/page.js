@@ -7,9 +7,9 @@ const printing = matchMedia("print");
 let onPaper = printing.matches;
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const alpha = (hex, share) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(",")},${share})`;
-const seeds = (count) => `${count} seed${String(count) === "1" ? "" : "s"}`;
-const seedCounts = (own) => new Set(own.map((one) => one.seeds)).size === 1 ? `${seeds(own[0].seeds)}${own.length > 1 ? " each" : ""}` :
-  own.map((one) => `${one.label} ${seeds(one.seeds)}`).join(", ");
+let view = null;
+const nameOf = (label) => view.names[label].label;
+const about = (label) => `${wrapped(nameOf(label), 40)}<br>${wrapped(view.names[label].settings, 40)}`;
 // Nothing on the page leads to a server: Plotly would offer to upload a chart.
 const options = { displaylogo: false, showSendToCloud: false, showEditInChartStudio: false, showLink: false, plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud", "sendDataToCloud", "editInChartStudio"] };
@@ -79,7 +79,7 @@ function rowLabels(id, labels) {
 function traces(label, x, band, custom, hover, more) {
   const style = data.styles[label];
   const edge = { x: x, legendgroup: label, hoverinfo: "skip", line: { width: 0 }, mode: "lines", showlegend: false };
-  const curve = { x: x, y: band.value, name: plain(label), label: label, legendgroup: label, mode: "lines+markers",
+  const curve = { x: x, y: band.value, name: plain(nameOf(label)), meta: about(label), label: nameOf(label), legendgroup: label, mode: "lines+markers",
     line: { color: style.colour, dash: style.dash, width: 2 },
     marker: { symbol: style.marker, size: 6, color: style.colour, maxdisplayed: 12 },
     customdata: custom, hovertemplate: hover };
@@ -95,10 +95,10 @@ function draw(id, drawn, shape, height) {
   Plotly.react(id, drawn, Object.assign(shape, { height: high, width: widthOf(id) }), options);
 }
 
-function drawCurves(view) {
+function drawCurves() {
   const wall = byId("axis").value === "wall";
   const name = byId("aggregate").value;
-  const hover = "%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>%{x:,.4~f}, %{customdata[2]} runs<extra>%{fullData.name}</extra>";
+  const hover = "%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<br>%{x:,.4~f}, %{customdata[2]} runs<extra>%{fullData.meta}</extra>";
   const drawn = view.lines.flatMap((line) => {
     const band = line.curves[name];
     const custom = band.low.map((low, i) => [low, band.high[i], line.runs[i]]);
@@ -109,10 +109,10 @@ function drawCurves(view) {
   const dashes = ["dot", "dash", "dashdot", "longdash", "longdashdot"];
   shown.forEach((curve, i) => {
     const near = curve.env_steps.filter((step) => step <= last * 1.001).length;
-    drawn.push({ x: curve.env_steps.slice(0, near), y: curve.score.slice(0, near), name: plain(curve.label), label: curve.label,
+    drawn.push({ x: curve.env_steps.slice(0, near), y: curve.score.slice(0, near), name: plain(curve.label), meta: wrapped(`${curve.label}, published`, 40), label: curve.label,
       mode: "lines+markers", line: { color: look().grey, width: 1, dash: dashes[i % 5] },
       marker: { size: 4, symbol: i, color: look().grey, maxdisplayed: 8 }, opacity: 0.8, legend: isNarrow("curves") ? "legend" : "legend2",
-      hovertemplate: `%{y:.3f} at %{x:,}<br>${seeds(curve.num_seeds)}, ${plain(curve.source)}<extra>%{fullData.name}</extra>` });
+      hovertemplate: `%{y:.3f} at %{x:,}<br>${curve.num_seeds} seeds, ${plain(curve.source)}<extra>%{fullData.meta}</extra>` });
   });
   const style = look();
   const shape = layout(wall ? "wall-clock of a run, minutes" : "env steps", `score, ${name}`, { showlegend: true });
@@ -123,8 +123,7 @@ function drawCurves(view) {
     legend, { font: { size: 10, color: style.grey } });
   if (isNarrow("curves")) height = legendBelow("curves", drawn, shape, 320);
   draw("curves", drawn, shape, height);
-  byId("curves-caption").textContent = `${view.title}. ${name === "IQM" ? "IQM" : "Mean"} over all runs, ${data.interval}. ` +
-    `${seedCounts(view.lines)}${view.suite ? " per task" : ""}.` +
+  byId("curves-caption").textContent = `${view.title}. ${name === "IQM" ? "IQM" : "Mean"}, ${data.interval}; ${view.seeds.curves}.` +
     (shown.length ? ` Thin and grey: IQM of published curves. ${data.caveat[0].toUpperCase()}${data.caveat.slice(1)}.` : "");
 }
 
@@ -134,23 +133,23 @@ function errors(rows, more) {
 }
 
 const scoreOf = "%{customdata[0]:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]";
-const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.high]);
+const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.high, about(r.label)]);
 
-function drawFinals(view) {
+function drawFinals() {
   // Hidden first, so that the others are drawn at their final width.
   byId("utd-box").hidden = !view.utd;
   byId("profile-box").hidden = !view.profiles.length;
   byId("improvement-box").hidden = !view.improvement.labels.length;
   const rows = view.finals.slice().reverse();
-  const labels = rowLabels("bars", rows.map((r) => r.label));
+  const labels = rowLabels("bars", rows.map((r) => nameOf(r.label)));
   const bars = { type: "bar", orientation: "h", y: labels.texts, x: rows.map((r) => r.score.value),
     error_x: errors(rows, { color: look().ink }), marker: { color: rows.map((r) => data.styles[r.label].colour), opacity: 0.85 },
-    customdata: custom(rows), hovertemplate: `${scoreOf}<extra>%{y}</extra>` };
+    customdata: custom(rows), hovertemplate: `${scoreOf}<extra>%{customdata[3]}</extra>` };
   const shape = layout("score, IQM", "", { bargap: 0.35 });
   Object.assign(shape.yaxis, { ticks: "", showgrid: false, tickfont: { size: labels.size } });
   draw("bars", [bars], shape, Math.max(220, 90 + labels.height));
-  if (view.utd) drawUtd(view);
-  const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.name}</extra>";
+  if (view.utd) drawUtd();
+  const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.meta}</extra>";
   if (view.profiles.length) {
     const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
     const shape = layout("score", "fraction of runs above it");
@@ -158,19 +157,19 @@ function drawFinals(view) {
   }
   if (view.improvement.labels.length) drawImprovement(view.improvement);
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
-    `${data.interval}; ${seedCounts(view.finals)}${view.suite ? " per task" : ""}.` +
+    `IQM, ${data.interval}; ${view.seeds.finals}.` +
     (view.improvement.labels.length ? ` Performance profile and probability of improvement are at env step ${view.compared.toLocaleString("en")}, the last one of all algorithms; the latter is the probability that a run of the row's algorithm scores more than one of the column's on the same task.` : "");
 }
 
-function drawUtd(view) {
-  const families = [...new Set(view.finals.map((final) => final.family))];
+function drawUtd() {
+  const families = [...new Set(Object.values(view.names).map((own) => own.family))];
   const drawn = families.map((family) => {
-    const rows = view.finals.filter((final) => final.family === family).sort((a, b) => a.utd - b.utd);
+    const rows = view.finals.filter((final) => view.names[final.label].family === family).sort((a, b) => a.utd - b.utd);
     const style = data.styles[rows[0].label];
-    return { x: rows.map((r) => r.utd), y: rows.map((r) => r.score.value), name: plain(family), label: family, mode: "lines+markers",
+    return { x: rows.map((r) => r.utd), y: rows.map((r) => r.score.value), name: plain(family), meta: plain(family), label: family, mode: "lines+markers",
       error_y: errors(rows, { color: style.colour }), line: { color: style.colour, dash: style.dash, width: 2 },
       marker: { symbol: style.marker, size: 9, color: style.colour }, customdata: custom(rows),
-      hovertemplate: `${scoreOf} at UTD %{x}<extra>%{fullData.name}</extra>` };
+      hovertemplate: `${scoreOf} at UTD %{x}<extra>%{fullData.meta}</extra>` };
   });
   const ticks = [...new Set(view.finals.map((final) => final.utd))].sort((a, b) => a - b);
   const shape = layout("", "score, IQM");
@@ -195,12 +194,12 @@ function drawImprovement(own) {
   draw("improvement", [drawn], shape, Math.max(260, 120 + rows.height));
 }
 
-function drawClock(view) {
-  const one = (key, unit, at) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(final.label), label: final.label,
+function drawClock() {
+  const one = (key, unit, at) => view.finals.map((final) => ({ x: [key(final)], y: [final.score.value], name: plain(nameOf(final.label)), meta: about(final.label), label: nameOf(final.label),
     error_y: errors([final], { color: data.styles[final.label].colour }), mode: "markers", customdata: custom([final]),
     legendgroup: final.label, showlegend: !at, xaxis: `x${at}`, yaxis: `y${at}`,
     marker: { color: data.styles[final.label].colour, symbol: data.styles[final.label].marker, size: 11 },
-    hovertemplate: `${scoreOf}<br>%{x:,.4~g} ${unit}<extra>%{fullData.name}</extra>` }));
+    hovertemplate: `${scoreOf}<br>%{x:,.4~g} ${unit}<extra>%{fullData.meta}</extra>` }));
   const stacked = widthOf("clock") < narrowest - 100;
   const shape = layout("", "score, IQM", { showlegend: true,
     grid: Object.assign({ pattern: "independent" }, stacked ? { rows: 2, columns: 1, ygap: 0.3 } : { rows: 1, columns: 2, xgap: 0.14 }),
@@ -211,21 +210,19 @@ function drawClock(view) {
   const drawn = one((f) => f.wall_seconds / 60, "min", "").concat(one((f) => f.env_steps_per_second, "env steps/s", "2"));
   const height = Math.max(340, 90 + 20 * view.finals.length);
   draw("clock", drawn, shape, isNarrow("clock") ? legendBelow("clock", drawn, shape, stacked ? 480 : 250) : height);
-  byId("clock-caption").textContent = `${view.title}: one point for each algorithm, with its ${data.interval}; ` +
-    `${seedCounts(view.finals)}${view.suite ? " per task" : ""}. Means over runs, evaluations included; ` +
+  byId("clock-caption").textContent = `${view.title}. IQM, ${data.interval}; ${view.seeds.finals}. Times are means over runs, evaluations included; ` +
     "a run trains its seeds together. Machines differ: see the device in the tables.";
 }
 
-function drawDiagnostics(view) {
+function drawDiagnostics() {
   const own = view.diagnostics;
   byId("diagnostics-box").hidden = !own.length;
   byId("layers-box").hidden = !view.layers.length;
   if (!own.length) return;
   drawPanels("diagnostics", own);
   if (byId("layers-box").open && view.layers.length) drawPanels("layers", view.layers);
-  const counts = [...new Map(own.flatMap((panel) => panel.lines.map((line) => [line.label, line]))).values()];
   byId("diagnostics-caption").textContent = `${view.title}, over env steps. Mean${view.suite ? " over tasks and seeds" : " over seeds"}; shaded: lowest to highest ` +
-    `seed; ${seedCounts(counts)}${view.suite ? " per task" : ""}.`;
+    `seed; ${view.seeds.diagnostics}.`;
 }
 
 // On paper, a figure has the panels of at most one page.
@@ -249,7 +246,7 @@ function drawPanel(id, own) {
   const shape = layout("", "", { annotations: [], margin: { l: 45, r: 15, t: 48, b: 40 },
     grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 } });
   const seen = new Set();
-  const hover = "%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]<br>%{x:,}<extra>%{fullData.name}</extra>";
+  const hover = "%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]<br>%{x:,}<extra>%{fullData.meta}</extra>";
   const drawn = own.flatMap((panel, i) => {
     const at = i ? String(i + 1) : "";
     shape[`xaxis${at}`] = axis("", {});
@@ -269,16 +266,16 @@ function drawPanel(id, own) {
 }
 
 function drawAll() {
-  const view = data.views[byId("view").value];
+  view = data.views[byId("view").value];
   document.querySelectorAll("[data-view]").forEach((part) => { part.hidden = part.dataset.view !== view.name; });
   document.querySelectorAll(".of").forEach((part) => { part.textContent = ` · ${view.title}`; });
   document.querySelectorAll(".scores").forEach((part) => { part.hidden = !view.lines.length; });
   if (view.lines.length) {
-    drawCurves(view);
-    drawFinals(view);
-    drawClock(view);
+    drawCurves();
+    drawFinals();
+    drawClock();
   }
-  drawDiagnostics(view);
+  drawDiagnostics();
 }
 
 byId("view").addEventListener("change", drawAll);

@@ -6,12 +6,16 @@ import csv
 import html
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 type Row = dict[str, Any]
 """Cells by the names of their columns; None is a missing number."""
+
+# Labels with another number of seeds that are named.
+_MAX_OTHERS = 3
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -52,6 +56,18 @@ def counted(count: int | str, noun: str) -> str:
 def count_range(counts: Sequence[int]) -> str:
     """Return "5", or "3 to 5" where the counts differ."""
     return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def seed_counts(counts: Mapping[str, str], per_task: bool) -> str:
+    """Return "5 seeds", "5 seeds (sac: 3)" where few labels have other numbers, else "2 to 5 seeds"."""
+    if not counts:
+        return ""
+    numbers = [int(number) for text in counts.values() for number in text.split(" to ")]
+    usual, _ = max(Counter(counts.values()).items(), key=lambda item: (item[1], int(item[0].split()[-1])))
+    others = [f"{label}: {count}" for label, count in counts.items() if count != usual]
+    few = len(others) <= _MAX_OTHERS
+    text = counted(usual if few else f"{min(numbers)} to {max(numbers)}", "seed") + (" per task" if per_task else "")
+    return f"{text} ({', '.join(others)})" if others and few else text
 
 
 def duration(seconds: float) -> str:
