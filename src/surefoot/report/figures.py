@@ -102,7 +102,7 @@ def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval
     one("curves", partial(panels.curves, view=view, styles=styles), caption=f"{caption}{published}")
     rows = 0.25 * len(view.finals)
     one("final", partial(panels.bars, view=view, styles=styles), legend=False, height=1.3 + rows)
-    if view.has_several_utds:
+    if view.families:
         one("utd", partial(panels.utd, view=view, styles=styles))
     if view.profiles:
         one("profile", partial(panels.profiles, view=view, styles=styles), caption=f"{interval}; {seeds}")

@@ -123,8 +123,7 @@ def _words(own: Sequence[_Flat], at: int, paths: Sequence[str]) -> list[str]:
     """Return a word for each setting of one description that most of those of its name do not share."""
     columns = {path: [_canonical(one[path]) for one in own] for path in paths}
     # The same setting of actor and critic takes one word where it varies in the same way.
-    varied = {(_last(path), *map(column.index, column)): path for path, column in reversed(columns.items())}
-    chosen = [path for path in paths if path in varied.values()]
+    chosen = list({(_last(path), *map(column.index, column)): path for path, column in columns.items()}.values())
     last = Counter(map(_last, chosen))
     words = []
     for path in chosen:

@@ -13,7 +13,7 @@ const about = (label) => `${wrapped(nameOf(label), 40)}<br>${wrapped(view.names[
 // Nothing on the page leads to a server: Plotly would offer to upload a chart.
 const options = { displaylogo: false, showSendToCloud: false, showEditInChartStudio: false, showLink: false, plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud", "sendDataToCloud", "editInChartStudio"] };
-const narrowest = 700, letter = 6.4, legendRow = 17, paperHeight = 960;
+const narrowest = 700, letter = 6.4, around = 52, legendRow = 17, paperHeight = 960;
 
 function look() {
   const night = dark.matches && !onPaper;
@@ -53,26 +53,25 @@ function wrapped(text, letters) {
 // Puts the legend in columns below a figure whose axes are `plot` pixels high, and returns the figure's height.
 function legendBelow(id, drawn, shape, plot) {
   const own = drawn.filter((trace) => trace.showlegend !== false);
-  const room = widthOf(id) - 45;
+  const room = widthOf(id) - around;
   own.forEach((trace) => { trace.name = wrapped(trace.label, room / letter); });
   const lines = own.map((trace) => trace.name.split("<br>"));
   const longest = letter * Math.max(1, ...lines.flat().map((line) => line.length));
-  const columns = Math.max(1, Math.min(own.length, Math.floor(widthOf(id) / (longest + 45))));
+  const columns = Math.max(1, Math.min(own.length, Math.floor(widthOf(id) / (longest + around))));
   let rows = 0;
   for (let i = 0; i < own.length; i += columns) rows += Math.max(...lines.slice(i, i + columns).map((line) => line.length));
   const below = 58, top = shape.margin.t;
   Object.assign(shape.margin, { b: below + 12 + legendRow * rows });
   Object.assign(shape, { showlegend: true, legend: { orientation: "h", x: -shape.margin.l / (widthOf(id) - shape.margin.l - shape.margin.r), xanchor: "left",
-    y: -below / plot, yanchor: "top", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0, entrywidth: widthOf(id) / columns - 45, maxheight: 9999 } });
+    y: -below / plot, yanchor: "top", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0, entrywidth: Math.floor(widthOf(id) / columns) - around, maxheight: 9999 } });
   return top + plot + shape.margin.b;
 }
 
 // Labels of algorithms on a vertical axis, and the height of all of them.
 function rowLabels(id, labels) {
-  const narrow = isNarrow(id);
-  const texts = labels.map((label) => wrapped(label, narrow ? 24 : 40));
+  const texts = labels.map((label) => wrapped(label, onPaper ? 20 : 28));
   const lines = Math.max(1, ...texts.map((text) => text.split("<br>").length));
-  return { texts: texts, size: narrow ? 9 : 12, height: labels.length * (narrow ? Math.max(26, 8 + 12 * lines) : 11 + 15 * lines) };
+  return { texts: texts, size: onPaper ? 9 : 11, height: labels.length * (11 + 14 * lines) };
 }
 
 // A curve and its interval toggle together, by the name in the legend.
@@ -84,7 +83,7 @@ function traces(label, x, band, custom, hover, more) {
     marker: { symbol: style.marker, size: 6, color: style.colour, maxdisplayed: 12 },
     customdata: custom, hovertemplate: hover };
   return [Object.assign({ y: band.high }, edge, more),
-    Object.assign({ y: band.low, fill: "tonexty", fillcolor: alpha(style.colour, 0.15) }, edge, more),
+    Object.assign({ y: band.low, fill: "tonexty", fillcolor: alpha(style.colour, Math.min(0.15, 1 / Object.keys(view.names).length)) }, edge, more),
     Object.assign(curve, more)];
 }
 
@@ -137,7 +136,7 @@ const custom = (rows) => rows.map((r) => [r.score.value, r.score.low, r.score.hi
 
 function drawFinals() {
   // Hidden first, so that the others are drawn at their final width.
-  byId("utd-box").hidden = !view.utd;
+  byId("utd-box").hidden = !view.families.length;
   byId("profile-box").hidden = !view.profiles.length;
   byId("improvement-box").hidden = !view.improvement.labels.length;
   const rows = view.finals.slice().reverse();
@@ -148,7 +147,7 @@ function drawFinals() {
   const shape = layout("score, IQM", "", { bargap: 0.35 });
   Object.assign(shape.yaxis, { ticks: "", showgrid: false, tickfont: { size: labels.size } });
   draw("bars", [bars], shape, Math.max(220, 90 + labels.height));
-  if (view.utd) drawUtd();
+  if (view.families.length) drawUtd();
   const hover = "%{y:.0%} of runs score above %{x:.2f}<extra>%{fullData.meta}</extra>";
   if (view.profiles.length) {
     const drawn = view.profiles.flatMap((own) => traces(own.label, data.thresholds, own, null, hover));
@@ -162,8 +161,7 @@ function drawFinals() {
 }
 
 function drawUtd() {
-  const families = [...new Set(Object.values(view.names).map((own) => own.family))];
-  const drawn = families.map((family) => {
+  const drawn = view.families.map((family) => {
     const rows = view.finals.filter((final) => view.names[final.label].family === family).sort((a, b) => a.utd - b.utd);
     const style = data.styles[rows[0].label];
     return { x: rows.map((r) => r.utd), y: rows.map((r) => r.score.value), name: plain(family), meta: plain(family), label: family, mode: "lines+markers",
@@ -171,7 +169,7 @@ function drawUtd() {
       marker: { symbol: style.marker, size: 9, color: style.colour }, customdata: custom(rows),
       hovertemplate: `${scoreOf} at UTD %{x}<extra>%{fullData.meta}</extra>` };
   });
-  const ticks = [...new Set(view.finals.map((final) => final.utd))].sort((a, b) => a - b);
+  const ticks = [...new Set(drawn.flatMap((line) => line.x))].sort((a, b) => a - b);
   const shape = layout("", "score, IQM");
   shape.xaxis = axis("updates per agent step (UTD)", { type: "log", tickvals: ticks, ticktext: ticks.map(String) });
   draw("utd", drawn, shape, legendBelow("utd", drawn, shape, 250));
@@ -189,7 +187,7 @@ function drawImprovement(own) {
     showscale: false, xgap: 1, ygap: 1, hoverongaps: false,
     hovertemplate: "P(%{y} > %{x}) = %{z:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>" };
   const shape = layout("", "");
-  Object.assign(shape.xaxis, { showgrid: false, tickangle: rows.size < 12 ? -90 : -35, ticks: "", tickvals: names, ticktext: short, tickfont: { size: rows.size } });
+  Object.assign(shape.xaxis, { showgrid: false, tickangle: -90, ticks: "", tickvals: names, ticktext: short, tickfont: { size: rows.size } });
   Object.assign(shape.yaxis, { showgrid: false, autorange: "reversed", ticks: "", tickfont: { size: rows.size } });
   draw("improvement", [drawn], shape, Math.max(260, 120 + rows.height));
 }

@@ -114,7 +114,7 @@ def _view_data(view: View) -> dict[str, Any]:
         ],
         "published": [vars(curve) for curve in view.published],
         "finals": [{**vars(final), "score": vars(final.score)} for final in view.finals],
-        "utd": view.has_several_utds,
+        "families": view.families,
         "profiles": [{"label": label, **_band(found)} for label, found in view.profiles.items()],
         "compared": view.improvement[0]["env steps"] if view.improvement else None,
         "improvement": {"labels": labels, "matrix": matrix},

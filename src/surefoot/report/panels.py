@@ -110,16 +110,17 @@ def _errors(finals: Sequence[Final]) -> list[list[float]]:
 
 
 def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
-    """Draw final scores over UTD, a line for each algorithm."""
+    """Draw final scores over UTD, a line for each algorithm that was run with several."""
     from matplotlib.ticker import NullLocator
 
-    for family in dict.fromkeys(curve.family for curve in view.names.values()):
-        members = (final for final in view.finals if view.names[final.label].family == family)
+    several = [final for final in view.finals if view.names[final.label].family in view.families]
+    for family in view.families:
+        members = (final for final in several if view.names[final.label].family == family)
         own = sorted(members, key=lambda final: final.utd)
         style = styles[own[0].label].matplotlib
         x, y = [final.utd for final in own], [final.score.value for final in own]
         axes.errorbar(x, y, yerr=_errors(own), label=plain(family), linewidth=1.2, markersize=4, capsize=2, **style)
-    ticks = sorted({final.utd for final in view.finals})
+    ticks = sorted({final.utd for final in several})
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The first three are Okabe and Ito's. With each kind of colour vision, any two differ by at least 0.08 in OKLab; on white
-# and on the page's dark ground, each has a contrast of at least 2.2.
+# The first three are Okabe and Ito's. With each kind of colour vision, any two differ by at least 0.08 in OKLab; on
+# white and on the page's dark ground, each has a contrast of at least 2.2.
 _COLOURS = (
     "#0072B2",
     "#D55E00",

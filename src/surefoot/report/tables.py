@@ -86,9 +86,7 @@ def to_html(rows: Sequence[Row]) -> str:
     if not rows:
         return "<p>nothing to show</p>"
     head = "".join(f"<th{_html_class(value)}>{html.escape(name)}</th>" for name, value in rows[0].items())
-    cells = (
-        "".join(f"<td{_html_class(value)}>{html.escape(_text(value))}</td>" for value in row.values()) for row in rows
-    )
+    cells = ("".join(f"<td{_html_class(value)}>{_html_text(value)}</td>" for value in row.values()) for row in rows)
     body = "".join(f"<tr>{own}</tr>" for own in cells)
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
@@ -123,6 +121,12 @@ def to_latex(rows: Sequence[Row]) -> str:
 
 def _text(value: Any) -> str:
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _html_text(value: Any) -> str:
+    """Return an escaped text that is broken before the interval only."""
+    number, bracket, interval = html.escape(_text(value)).partition(" [")
+    return f"{number} <span>[{interval}</span>" if isinstance(value, Number) and bracket else html.escape(_text(value))
 
 
 def _html_class(value: Any) -> str:

@@ -122,9 +122,9 @@ class View:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def has_several_utds(self) -> bool:
-        """Whether some algorithm was run with several UTDs."""
-        return any(count > 1 for count in Counter(curve.family for curve in self.names.values()).values())
+    def families(self) -> list[str]:
+        """Families of curves with several UTDs."""
+        return [family for family, n in Counter(curve.family for curve in self.names.values()).items() if n > 1]
 
     @property
     def num_runs(self) -> int:
@@ -190,7 +190,7 @@ def improvement_matrix(rows: Sequence[Row]) -> tuple[list[str], np.ndarray]:
         number = row["probability of improvement"]
         table[i, j] = number.value, number.low, number.high
         table[j, i] = 1.0 - table[i, j, [0, 2, 1]]
-    return labels, table
+    return labels, np.clip(table, 0.0, 1.0)
 
 
 def _common_tasks(
