@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Inches of a panel among several, and of a line of a legend.
-_COLUMN, _ROW, _LEGEND_ROW = 2.2, 1.75, 0.15
+# Inches of a panel among several, and of a line of a legend and of a caption; letters of a caption in an inch.
+_COLUMN, _ROW, _LEGEND_ROW, _CAPTION_ROW, _LETTERS = 2.2, 1.75, 0.15, 0.12, 16
 
 # With fewer views per process, starting it takes longer than it saves.
 _MAX_PROCESSES, _MIN_VIEWS = 8, 6
@@ -93,10 +94,9 @@ def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval
         figure = _figure((4.2, height))
         axes = figure.subplots()
         draw(axes)
-        axes.set_title(panels.plain(view.title))
         if legend:
             _legend(figure, [axes], 2)
-        _save(folder / f"{view.name}-{name}", figure, caption)
+        _save(folder / f"{view.name}-{name}", figure, f"{view.title}; {caption}")
 
     published = "; grey: published, their protocols differ" if view.published else ""
     one("curves", partial(panels.curves, view=view, styles=styles), caption=f"{caption}{published}")
@@ -112,7 +112,7 @@ def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval
     both = figure.subplots(1, 2, sharey=True)
     panels.wall_clock(both, view, styles)
     _legend(figure, both, 3)
-    _save(folder / f"{view.name}-wall-clock", figure, f"{panels.plain(view.title)}; {caption}")
+    _save(folder / f"{view.name}-wall-clock", figure, f"{view.title}; {caption}")
 
 
 def _draw_tasks(stem: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
@@ -125,7 +125,7 @@ def _draw_tasks(stem: Path, view: View, styles: Mapping[str, Style], interval: s
     for axes in grid[-5:]:
         axes.set_xlabel("env steps")
     figure.supylabel("score, IQM", fontsize=8)
-    _save(stem, figure, f"{panels.plain(view.title)}; IQM, {interval}; {view.seed_counts(view.lines)}")
+    _save(stem, figure, f"{view.title}; IQM, {interval}; {view.seed_counts(view.lines)}")
 
 
 def _draw_diagnostics(stem: Path, view: View, found: Sequence[Diagnostic], styles: Mapping[str, Style]) -> None:
@@ -134,7 +134,7 @@ def _draw_diagnostics(stem: Path, view: View, found: Sequence[Diagnostic], style
         panels.diagnostic(axes, own, view, styles)
     _legend(figure, grid, 3)
     seeds = view.seed_counts([line for own in found for line in own.lines])
-    caption = f"{panels.plain(view.title)}, over env steps; mean, shaded from the lowest to the highest seed; {seeds}"
+    caption = f"{view.title}, over env steps; mean, shaded from the lowest to the highest seed; {seeds}"
     _save(stem, figure, caption)
 
 
@@ -174,12 +174,13 @@ def _legend(figure: Figure, every: Sequence[Axes], columns: int) -> None:
 
 
 def _save(stem: Path, figure: Figure, caption: str) -> None:
-    """Write both files, with the caption above several panels or below a single one."""
-    if len(figure.axes) > 1:
-        figure.suptitle(caption, fontsize=7, color="0.25", wrap=True)
-    else:
-        axes = figure.axes[0]
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{caption}")
+    """Write both files, with the caption above the panels."""
+    width, lines = int(_LETTERS * figure.get_figwidth()), [""]
+    for part in caption.replace("$", r"\$").split("; "):
+        longer = f"{lines[-1]}; {part}" if lines[-1] else part
+        lines[-1:] = [longer] if len(longer) <= width else [*filter(None, lines[-1:]), *textwrap.wrap(part, width)]
+    figure.set_figheight(figure.get_figheight() + _CAPTION_ROW * len(lines))
+    figure.suptitle("\n".join(lines), fontsize=7, color="0.25")
     # Laid out once for both: with a layout engine, every file is drawn twice.
     engine = figure.get_layout_engine()
     if engine is not None:

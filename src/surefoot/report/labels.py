@@ -87,15 +87,17 @@ def name_curves(runs: Sequence[ReportRun]) -> list[Curve]:
 
 
 def settings_table(groups: Mapping[str, ReportRun]) -> list[Row]:
-    """Return every setting of some labels' algorithms as a row, with those first that differ.
+    """Return every setting of some labels' algorithms as a row; a dash is a setting that an algorithm lacks.
 
     Args:
         groups: A run of each label.
     """
     flat = {label: _flat("", run.algorithm) for label, run in groups.items()}
     paths = dict.fromkeys(path for own in flat.values() for path in own)
-    rows = [{"setting": path, **{label: _short(own.get(path)) for label, own in flat.items()}} for path in paths]
-    return sorted(rows, key=lambda row: len(set(list(row.values())[1:])) == 1)
+    return [
+        {"setting": path, **{label: _short(own[path]) if path in own else "–" for label, own in flat.items()}}
+        for path in paths
+    ]
 
 
 def _short_names(names: Sequence[str]) -> list[str]:

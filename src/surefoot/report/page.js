@@ -13,7 +13,7 @@ const about = (label) => `${wrapped(nameOf(label), 40)}<br>${wrapped(view.names[
 // Nothing on the page leads to a server: Plotly would offer to upload a chart.
 const options = { displaylogo: false, showSendToCloud: false, showEditInChartStudio: false, showLink: false, plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud", "sendDataToCloud", "editInChartStudio"] };
-const narrowest = 700, letter = 6.4, around = 52, legendRow = 17, paperHeight = 960;
+const narrowest = 700, letter = 6.4, around = 48, legendRow = 19, paperHeight = 960;
 
 function look() {
   const night = dark.matches && !onPaper;
@@ -53,17 +53,17 @@ function wrapped(text, letters) {
 // Puts the legend in columns below a figure whose axes are `plot` pixels high, and returns the figure's height.
 function legendBelow(id, drawn, shape, plot) {
   const own = drawn.filter((trace) => trace.showlegend !== false);
-  const room = widthOf(id) - around;
-  own.forEach((trace) => { trace.name = wrapped(trace.label, room / letter); });
+  const room = widthOf(id) - 30;
+  own.forEach((trace) => { trace.name = wrapped(trace.label, (room - around) / letter); });
   const lines = own.map((trace) => trace.name.split("<br>"));
   const longest = letter * Math.max(1, ...lines.flat().map((line) => line.length));
-  const columns = Math.max(1, Math.min(own.length, Math.floor(widthOf(id) / (longest + around))));
+  const columns = Math.max(1, Math.min(own.length, Math.floor(room / (longest + around))));
   let rows = 0;
   for (let i = 0; i < own.length; i += columns) rows += Math.max(...lines.slice(i, i + columns).map((line) => line.length));
   const below = 58, top = shape.margin.t;
   Object.assign(shape.margin, { b: below + 12 + legendRow * rows });
   Object.assign(shape, { showlegend: true, legend: { orientation: "h", x: -shape.margin.l / (widthOf(id) - shape.margin.l - shape.margin.r), xanchor: "left",
-    y: -below / plot, yanchor: "top", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0, entrywidth: Math.floor(widthOf(id) / columns) - around, maxheight: 9999 } });
+    y: -below / plot, yanchor: "top", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)", tracegroupgap: 0, entrywidth: Math.floor(room / columns) - around, maxheight: 9999 } });
   return top + plot + shape.margin.b;
 }
 
@@ -239,7 +239,7 @@ function drawPanels(id, own) {
 }
 
 function drawPanel(id, own) {
-  const columns = Math.min(own.length, !onPaper && widthOf(id) < narrowest ? 1 : 3);
+  const columns = Math.min(own.length, onPaper || widthOf(id) > 900 ? 3 : widthOf(id) > 560 ? 2 : 1);
   const rows = Math.ceil(own.length / columns);
   const shape = layout("", "", { annotations: [], margin: { l: 45, r: 15, t: 48, b: 40 },
     grid: { rows: rows, columns: columns, pattern: "independent", xgap: 0.16, ygap: 0.32 } });
@@ -284,7 +284,7 @@ dark.addEventListener("change", drawAll);
 function print(now) {
   if (now === onPaper) return;
   onPaper = now;
-  if (now) document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  if (now) document.querySelectorAll("details:not(.settings)").forEach((part) => { part.open = true; });
   drawAll();
 }
 printing.addEventListener("change", () => print(printing.matches));

@@ -68,7 +68,7 @@ def make_page(
         views="".join(options),
         tables="".join(map(_tables, views)),
         runs=_collapsible(f"All {counted(len(runs), 'run')}", runs),
-        settings=_collapsible(f"All settings of {counted(len(styles), 'algorithm')}", tables["settings"]),
+        settings=_settings(f"Settings of {counted(len(styles), 'algorithm')}", tables["settings"]),
         interval=html.escape(interval),
         resamples=str(resamples),
     )
@@ -92,9 +92,19 @@ def _tables(view: View) -> str:
         to_html(view.table),
         f"<h3>IQM by task</h3>{to_html(view.by_task)}" if view.parts else "",
         _collapsible("Probability of improvement, pair by pair", view.improvement) if view.improvement else "",
-        _collapsible("Settings, first those that differ", view.settings),
+        _settings("Settings", view.settings),
     ]
     return f"<div data-view='{html.escape(view.name)}' hidden>{''.join(parts)}</div>"
+
+
+def _settings(title: str, rows: Sequence[Row]) -> str:
+    """Return the settings that differ as a table, and the others as text."""
+    values = [(row["setting"], list(row.values())[1:]) for row in rows]
+    differing = [row for row, (_, own) in zip(rows, values, strict=True) if len(set(own)) > 1]
+    others = html.escape("; ".join(f"{name}: {own[0]}" for name, own in values if len(set(own)) == 1))
+    table = to_html(differing) if differing else ""
+    note = f"<p class='caption'>All algorithms: {others}.</p>"
+    return f"<details class='settings'><summary>{html.escape(title)}</summary>{table}{note}</details>"
 
 
 def _collapsible(title: str, rows: Sequence[Row]) -> str:

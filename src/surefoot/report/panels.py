@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surefoot.report.diagnostics import Diagnostic
+from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
+from surefoot.report.statistics import Estimate
 from surefoot.report.style import Style
 from surefoot.report.views import THRESHOLDS, Final, View, improvement_matrix
 
@@ -46,9 +47,7 @@ def curves(
     lines = [line for line in view.lines if line.label in view.names]
     with _autoscaled_once(axes):
         for line in lines:
-            found = line.curves["IQM"]
-            name = view.names[line.label].label
-            _line(axes, styles[line.label], name, line.env_steps, found.value, found.low, found.high)
+            _line(axes, view, styles, line.label, line.env_steps, line.curves["IQM"])
     furthest = max((int(line.env_steps[-1]) for line in lines), default=0)
     for index, curve in enumerate(view.published):
         points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
@@ -73,11 +72,19 @@ def _autoscaled_once(axes: Axes) -> Iterator[None]:
 
 
 def _line(
-    axes: Axes, style: Style, label: str, x: np.ndarray, value: np.ndarray, low: np.ndarray, high: np.ndarray
+    axes: Axes,
+    view: View,
+    styles: Mapping[str, Style],
+    label: str,
+    x: np.ndarray,
+    found: Estimate | DiagnosticLine,
 ) -> None:
+    style, name = styles[label], plain(view.names[label].label)
     every = max(1, math.ceil(len(x) / _MAX_MARKERS))
-    axes.plot(x, value, label=plain(label), linewidth=1.2, markersize=2.5, markevery=every, **style.matplotlib)
-    axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
+    axes.plot(x, found.value, label=name, linewidth=1.2, markersize=3.5, markevery=every, **style.matplotlib)
+    # Paler where there are many, which would hide the curves.
+    alpha = min(0.15, 1.0 / len(view.names))
+    axes.fill_between(x, found.low, found.high, color=style.colour, alpha=alpha, linewidth=0)
 
 
 def _format_env_steps(axes: Axes) -> None:
@@ -131,7 +138,7 @@ def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
 def profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
     """Draw the fraction of runs above each score."""
     for label, found in view.profiles.items():
-        _line(axes, styles[label], view.names[label].label, THRESHOLDS, found.value, found.low, found.high)
+        _line(axes, view, styles, label, THRESHOLDS, found)
     axes.set_xlabel("score")
     axes.set_ylabel("fraction of runs above it")
 
@@ -174,8 +181,7 @@ def diagnostic(axes: Axes, own: Diagnostic, view: View, styles: Mapping[str, Sty
     """Draw one quantity."""
     with _autoscaled_once(axes):
         for line in own.lines:
-            name = view.names[line.label].label
-            _line(axes, styles[line.label], name, line.env_steps, line.value, line.low, line.high)
+            _line(axes, view, styles, line.label, line.env_steps, line)
     if own.logarithmic:
         from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 

@@ -72,7 +72,7 @@ class Style:
     def matplotlib(self) -> dict[str, Any]:
         """The same as arguments of Matplotlib's ``plot``."""
         style = {"color": self.colour, "linestyle": _DASHES[self.dash], "marker": _MARKERS[self.marker]}
-        return style | ({"markerfacecolor": "none"} if self.marker.endswith("-open") else {})
+        return style | ({"markerfacecolor": "white"} if self.marker.endswith("-open") else {})
 
 
 def make_styles(shown: Sequence[Sequence[str]]) -> dict[str, Style]:

@@ -82,13 +82,21 @@ def joined(values: Iterable[Any]) -> str:
 
 
 def to_html(rows: Sequence[Row]) -> str:
-    """Return a table; all text is escaped."""
+    """Return a table, followed by the columns that have the same value in every row; all text is escaped."""
     if not rows:
         return "<p>nothing to show</p>"
+    equal = {
+        name: _text(value)
+        for name, value in list(rows[0].items())[1:]
+        if len(rows) > 1 and all(_text(row[name]) == _text(value) for row in rows)
+    }
+    rows = [{name: value for name, value in row.items() if name not in equal} for row in rows]
     head = "".join(f"<th{_html_class(value)}>{html.escape(name)}</th>" for name, value in rows[0].items())
     cells = ("".join(f"<td{_html_class(value)}>{_html_text(value)}</td>" for value in row.values()) for row in rows)
     body = "".join(f"<tr>{own}</tr>" for own in cells)
-    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    note = html.escape("; ".join(f"{name}: {value}" for name, value in equal.items()))
+    table = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"{table}<p class='caption'>All rows: {note}.</p>" if equal else table
 
 
 def to_csv(rows: Sequence[Row]) -> str:
