@@ -87,11 +87,11 @@ function traces(label, x, band, custom, hover, more) {
     Object.assign(curve, more)];
 }
 
-// Sizes are explicit, since an existing plot would keep its own.
+// A new plot each time: an existing one would keep its size, and margins for the legend it had.
 function draw(id, drawn, shape, height) {
   const high = onPaper ? Math.min(height, paperHeight) : height;
   byId(id).style.height = `${high}px`;
-  Plotly.react(id, drawn, Object.assign(shape, { height: high, width: widthOf(id) }), options);
+  Plotly.newPlot(id, drawn, Object.assign(shape, { height: high, width: widthOf(id) }), options);
 }
 
 function drawCurves() {
