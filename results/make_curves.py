@@ -50,10 +50,10 @@ def draw(name: str, runs: list[ReportRun]) -> None:
             axes.plot(run.env_steps / 1000, mean, color=colour, marker="o", markersize=3, label=label)
         last = max(int(run.env_steps[-1]) for run in own)
         for curve in published_curves({task}):
-            if name in PUBLISHED and curve.label.startswith(f"{PUBLISHED[name]} ("):
+            if name in PUBLISHED and curve.label.startswith(f"{PUBLISHED[name]} UTD "):
                 near = [(x / 1000, y * 1000) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= last]
                 if len(near) > 1:
-                    label = f"{curve.label}, {curve.num_seeds} seeds"
+                    label = f"{curve.label} (published, {curve.num_seeds} seeds)"
                     axes.plot(*zip(*near, strict=True), color="0.5", linestyle="--", linewidth=1, label=label)
         axes.set_title(task, fontsize=9)
         axes.set_xlabel("environment steps (thousands)", fontsize=8)

@@ -22,7 +22,7 @@ from surefoot.processes import Ended, python_command, run_program
 from surefoot.report import panels
 from surefoot.report.diagnostics import Diagnostic
 from surefoot.report.style import Style, matplotlib_style
-from surefoot.report.views import View
+from surefoot.report.view import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -122,16 +122,16 @@ def _differing(own: Sequence[_Flat]) -> list[str]:
 
 
 def _words(own: Sequence[_Flat], at: int, paths: Sequence[str]) -> list[str]:
-    """Return a word for each setting of one description that most of those of its name do not share."""
+    """Return a word for each setting of one description that most of its name do not share, or half leave off."""
     columns = {path: [_canonical(one[path]) for one in own] for path in paths}
     # The same setting of actor and critic takes one word where it varies in the same way.
     chosen = list({(_last(path), *map(column.index, column)): path for path, column in columns.items()}.values())
     last = Counter(map(_last, chosen))
     words = []
     for path in chosen:
-        if 2 * columns[path].count(columns[path][at]) > len(own):
-            continue
         name, value = _last(path) if last[_last(path)] == 1 else path, own[at][path]
+        if 2 * columns[path].count(columns[path][at]) + (value is False) > len(own):
+            continue
         text = "_".join(_short(value).split())
         words.append(text if name in _SELF_EXPLANATORY else name if value is True else f"{name}={text}")
     return words

@@ -223,6 +223,15 @@ function drawDiagnostics() {
     `seed; ${view.seeds.diagnostics}.`;
 }
 
+// Ticks at 1, 2 and 5 times powers of ten, or at powers only; Plotly would print every digit of a decade.
+function logTicks(lines) {
+  const low = Math.min(...lines.flatMap((line) => line.low)), high = Math.max(...lines.flatMap((line) => line.high));
+  const steps = high > 1000 * low ? [1] : [1, 2, 5];
+  const powers = Array.from({ length: Math.ceil(Math.log10(high / low)) + 2 }, (_, i) => 10 ** (Math.floor(Math.log10(low)) + i));
+  const ticks = powers.flatMap((power) => steps.map((step) => step * power)).filter((tick) => tick >= low && tick <= high);
+  return ticks.length > 1 ? { tickvals: ticks, ticktext: ticks.map((tick) => String(Number(tick.toPrecision(1)))) } : {};
+}
+
 // On paper, a figure has the panels of at most one page.
 function drawPanels(id, own) {
   const size = onPaper ? 9 : own.length;
@@ -248,7 +257,7 @@ function drawPanel(id, own) {
   const drawn = own.flatMap((panel, i) => {
     const at = i ? String(i + 1) : "";
     shape[`xaxis${at}`] = axis("", {});
-    shape[`yaxis${at}`] = axis("", { type: panel.logarithmic ? "log" : "linear", exponentformat: "power", nticks: 5 });
+    shape[`yaxis${at}`] = axis("", panel.logarithmic ? { type: "log", nticks: 5, ...logTicks(panel.lines) } : { nticks: 5 });
     shape.annotations.push({ text: `<b>${plain(panel.title)}</b>`, xref: `x${at} domain`, yref: `y${at} domain`, x: 0, y: 1.03, yanchor: "bottom",
       xanchor: "left", showarrow: false, font: { size: onPaper ? 10 : 12 } });
     return panel.lines.flatMap((line) => {

@@ -16,7 +16,8 @@ from surefoot.report.published import CAVEAT
 from surefoot.report.statistics import Estimate
 from surefoot.report.style import Style
 from surefoot.report.tables import Row, counted, to_html
-from surefoot.report.views import THRESHOLDS, View, improvement_matrix
+from surefoot.report.view import View
+from surefoot.report.views import THRESHOLDS, improvement_matrix
 
 # Longer tables and lists of remarks are collapsed.
 _MAX_OPEN_ROWS, _MAX_OPEN_NOTES = 30, 10

@@ -13,7 +13,8 @@ import numpy as np
 from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
 from surefoot.report.statistics import Estimate
 from surefoot.report.style import Style
-from surefoot.report.views import THRESHOLDS, Final, View, improvement_matrix
+from surefoot.report.view import Final, View
+from surefoot.report.views import THRESHOLDS, improvement_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,8 @@ from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.statistics import Estimate
 from surefoot.report.style import make_styles
 from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
-from surefoot.report.views import THRESHOLDS, View, make_views
+from surefoot.report.view import View
+from surefoot.report.views import THRESHOLDS, make_views
 from surefoot.runs.atomic import TEMPORARY, check_length
 from surefoot.runs.layout import absolute
 from surefoot.text import printable, readable

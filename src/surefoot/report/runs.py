@@ -170,7 +170,7 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
     try:
         resolved, algorithm = config["resolved"], {**config["algorithm"]}
         algorithm |= {"precision": config.get("precision") or "float32", "overlap": bool(config.get("overlap"))}
-        algorithm |= {"warm_start": config.get("warm_start")}
+        algorithm |= {"warm_start": config.get("warm_start") or False}
         algorithm |= {"num_envs": int(config.get("num_envs", 1))}
         algorithm |= {"engine": config.get("engine", "suite")}
         algorithm |= {name: config.get(name) for name in ("actor_keys", "critic_keys")}

@@ -88,7 +88,7 @@ def to_html(rows: Sequence[Row]) -> str:
     equal = {
         name: _text(value)
         for name, value in list(rows[0].items())[1:]
-        if len(rows) > 1 and all(_text(row[name]) == _text(value) for row in rows)
+        if len(rows) > 1 and all(_text(row.get(name)) == _text(value) for row in rows)
     }
     rows = [{name: value for name, value in row.items() if name not in equal} for row in rows]
     head = "".join(f"<th{_html_class(value)}>{html.escape(name)}</th>" for name, value in rows[0].items())
