@@ -70,16 +70,19 @@ def name_curves(runs: Sequence[ReportRun]) -> list[Curve]:
     """
     names, several_utds = _short_names([run.name for run in runs]), len({run.utd for run in runs}) > 1
     flat = [_flat("", run.algorithm) for run in runs]
-    labels, families, keys, settings = [], [], [], []
-    for run, name in zip(runs, names, strict=True):
+    labels: list[str] = []
+    families: list[str] = []
+    settings: list[str] = []
+    keys: list[Hashable] = []
+    for index, (run, name) in enumerate(zip(runs, names, strict=True)):
         own = [i for i, other in enumerate(runs) if other.name == run.name]
-        at, paths = own.index(len(labels)), _differing([flat[i] for i in own])
+        at, paths = own.index(index), _differing([flat[i] for i in own])
         words = _words([flat[i] for i in own], at, paths)
         with_utd = [f"{name} UTD {run.utd}", f"{name} UTD={run.utd}"] if several_utds else []
         without = [name] if not with_utd or len({runs[i].utd for i in own}) == 1 else []
         labels.append(_fitting([*with_utd, *without], words))
         families.append(_fitting([name], words))
-        values = [f"{path}={_short(flat[own[at]][path])}" for path in paths]
+        values = [f"{path}={_short(flat[index][path])}" for path in paths]
         keys.append((run.name, *values))
         settings.append(", ".join([f"UTD {run.utd}", *values]))
     labels, families = _numbered(labels, names, range(len(runs))), _numbered(families, names, keys)
