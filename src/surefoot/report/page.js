@@ -178,7 +178,7 @@ function drawUtd() {
 function drawImprovement(own) {
   const rows = rowLabels("improvement", own.labels);
   const names = rows.texts;
-  const short = own.labels.map((label) => plain(label.length > 16 ? `${label.slice(0, 15)}…` : label));
+  const below = own.labels.map((label) => wrapped(label, 20));
   const cell = (widthOf("improvement") - 140) / names.length;
   const value = own.matrix.map((row) => row.map((cell) => cell[0]));
   const shown = value.map((row) => row.map((v) => (v === null ? "" : v.toFixed(2))));
@@ -187,9 +187,9 @@ function drawImprovement(own) {
     showscale: false, xgap: 1, ygap: 1, hoverongaps: false,
     hovertemplate: "P(%{y} > %{x}) = %{z:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>" };
   const shape = layout("", "");
-  Object.assign(shape.xaxis, { showgrid: false, tickangle: -90, ticks: "", tickvals: names, ticktext: short, tickfont: { size: rows.size } });
+  Object.assign(shape.xaxis, { showgrid: false, tickangle: -90, ticks: "", tickvals: names, ticktext: below, tickfont: { size: rows.size } });
   Object.assign(shape.yaxis, { showgrid: false, autorange: "reversed", ticks: "", tickfont: { size: rows.size } });
-  draw("improvement", [drawn], shape, Math.max(260, 120 + rows.height));
+  draw("improvement", [drawn], shape, Math.max(260, 150 + rows.height));
 }
 
 function drawClock() {
