@@ -78,11 +78,11 @@ def draw(name: str, curves: list[Curve]) -> None:
                 axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
         last = max(int(curve.env_steps[-1]) for curve in own)
         for theirs in published_curves({task}):
-            if name in PUBLISHED and theirs.label.startswith(f"{PUBLISHED[name]} ("):
+            if name in PUBLISHED and theirs.label.startswith(f"{PUBLISHED[name]} UTD "):
                 points = zip(theirs.env_steps, theirs.score, strict=True)
                 near = [(x / 1000, y * own[0].scale) for x, y in points if x <= last]
                 if len(near) > 1:
-                    label = f"{theirs.label}, {theirs.num_seeds} seeds"
+                    label = f"{theirs.label} (published, {theirs.num_seeds} seeds)"
                     axes.plot(
                         *zip(*near, strict=True), color="0.5", linestyle="--", marker="D", markersize=3, label=label
                     )

@@ -13,7 +13,8 @@ from surefoot.algorithms.presets import get_preset
 from surefoot.report.labels import label_runs
 from surefoot.report.report import Settings
 from surefoot.report.runs import load_runs
-from surefoot.report.views import View, make_views
+from surefoot.report.view import View
+from surefoot.report.views import make_views
 from surefoot.runs import EVALUATION_COLUMNS, CsvLog, RunDirectory
 
 QUICK = Settings(resamples=50)

@@ -84,8 +84,7 @@ def test_page_draws_every_figure_and_escapes_names(opened: webdriver.Chrome) -> 
         assert opened.find_element(By.ID, name).find_elements(By.CSS_SELECTOR, "svg.main-svg"), name
     for name in ("curves", "finals", "clock"):
         caption = opened.find_element(By.ID, f"{name}-caption").text
-        assert "95% stratified bootstrap interval" in caption, name
-        assert "2 seeds each per task" in caption, name
+        assert "IQM, 95% stratified bootstrap intervals; 2 seeds per task." in caption, name
     assert "lowest to highest seed; 2 seeds" in opened.find_element(By.ID, "diagnostics-caption").text
     assert not opened.find_elements(By.CSS_SELECTOR, "img")
     assert "<img src=x onerror=alert(1)>" in opened.find_element(By.TAG_NAME, "body").text
@@ -95,13 +94,22 @@ def test_task_selection_changes_curves_tables_and_published_curves(opened: webdr
     assert opened.find_element(By.ID, "profile-box").is_displayed()
     suite = plot(opened, "curves", "data.length")
     choose(opened, "view", "cheetah-run")
-    assert any("published" in name for name in names(opened, "curves"))
+    assert "XQC UTD 2" in names(opened, "curves")
     assert "protocols" in opened.find_element(By.ID, "curves-caption").text
     assert not opened.find_element(By.ID, "profile-box").is_displayed()
     assert opened.find_element(By.CSS_SELECTOR, "[data-view='cheetah-run']").is_displayed()
     assert not opened.find_element(By.CSS_SELECTOR, "[data-view='suite-dmc']").is_displayed()
     opened.find_element(By.ID, "published").click()
     assert plot(opened, "curves", "data.length") == suite
+
+
+def test_settings_are_shown_on_hover_and_in_a_table(opened: webdriver.Chrome) -> None:
+    about = plot(opened, "curves", "data.filter((t) => t.meta).map((t) => t.meta)")
+    assert "sac UTD 2<br>UTD 2" in about
+    settings = opened.find_element(By.CSS_SELECTOR, "[data-view='suite-dmc'] .settings")
+    settings.find_element(By.TAG_NAME, "summary").click()
+    assert "sac UTD 2" in [cell.text for cell in settings.find_elements(By.TAG_NAME, "th")]
+    assert "batch_size: 256" in settings.text
 
 
 def test_unfinished_runs_are_listed_first(opened: webdriver.Chrome) -> None:
@@ -114,7 +122,7 @@ def test_aggregate_selection_changes_curves(opened: webdriver.Chrome) -> None:
     assert plot(opened, "curves", "layout.yaxis.title.text") == "score, IQM"
     choose(opened, "aggregate", "mean")
     assert plot(opened, "curves", "layout.yaxis.title.text") == "score, mean"
-    assert "Mean over all runs" in opened.find_element(By.ID, "curves-caption").text
+    assert "Mean, 95% stratified" in opened.find_element(By.ID, "curves-caption").text
 
 
 def test_axis_selection_changes_to_wall_clock(opened: webdriver.Chrome) -> None:
@@ -127,13 +135,11 @@ def test_axis_selection_changes_to_wall_clock(opened: webdriver.Chrome) -> None:
 
 def test_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome) -> None:
     def visible() -> list[Any]:
-        return plot(
-            opened, "curves", "data.filter((t) => t.legendgroup === 'sac, UTD 1').map((t) => t.visible ?? true)"
-        )
+        return plot(opened, "curves", "data.filter((t) => t.legendgroup === 'sac UTD 1').map((t) => t.visible ?? true)")
 
     assert visible() == [True] * 3
     entries = opened.find_elements(By.CSS_SELECTOR, "#curves .legend .traces")
-    entry = next(entry for entry in entries if entry.text == "sac, UTD 1")
+    entry = next(entry for entry in entries if entry.text == "sac UTD 1")
     entry.find_element(By.CSS_SELECTOR, ".legendtoggle").click()
     WebDriverWait(opened, 10).until(lambda _: visible() == ["legendonly"] * 3)
 
@@ -141,7 +147,7 @@ def test_legend_toggles_an_algorithm_with_its_interval(opened: webdriver.Chrome)
 def test_diagnostics_follow_the_view(opened: webdriver.Chrome) -> None:
     choose(opened, "view", "walker-run")
     assert "walker-run, over env steps" in opened.find_element(By.ID, "diagnostics-caption").text
-    assert names(opened, "diagnostics") == ["sac, UTD 1"]
+    assert names(opened, "diagnostics") == ["sac UTD 1"]
     titles = plot(opened, "diagnostics", "layout.annotations.map((a) => a.text)")
     assert titles == ["<b>Critic weight norm</b>", "<b>Normalised Q bias, mean</b>"]
 
@@ -154,7 +160,7 @@ def test_layers_are_drawn_when_opened(opened: webdriver.Chrome) -> None:
     assert plot(opened, "layers", "data") is None
     box.find_element(By.TAG_NAME, "summary").click()
     WebDriverWait(opened, 10).until(lambda b: plot(b, "layers", "data") is not None)
-    assert names(opened, "layers") == ["sac, UTD 1"]
+    assert names(opened, "layers") == ["sac UTD 1"]
     (title,) = plot(opened, "layers", "layout.annotations.map((a) => a.text)")
     assert title.endswith("torso/dense_0</b>")
     assert box.find_elements(By.CSS_SELECTOR, "svg.main-svg")
@@ -194,13 +200,14 @@ return [box(figure), ...[".legendtext", ".xtick", ".ytick", ".infolayer text[cla
 """
 
 
+@pytest.mark.parametrize("width", [400, 700])
 @pytest.mark.parametrize("view", ["DM Control, 2 tasks", "cheetah-run"])
-def test_plots_are_readable_in_a_narrow_window(view: str, opened: webdriver.Chrome) -> None:
-    size = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+def test_plots_are_readable_in_a_narrow_window(view: str, width: int, opened: webdriver.Chrome) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         choose(opened, "view", view)
-        WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") < 400)
+        WebDriverWait(opened, 10).until(lambda b: plot(b, "curves", "layout.width") < width)
         assert opened.execute_script("return document.documentElement.scrollWidth <= innerWidth")
         for name in ("curves", "utd", "clock", "diagnostics", *(["profile"] if view.endswith("tasks") else [])):
             figure, legend, x_ticks, y_ticks, titles = opened.execute_script(BOXES, name)

@@ -49,11 +49,11 @@ def test_report_has_every_figure_and_table(tmp_path: Path, capsys: pytest.Captur
     expected = {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
     assert {path.name for path in (out / "figures").iterdir()} == expected
     rows = list(csv.DictReader((out / "tables" / "suite-dmc-aggregates.csv").open()))
-    assert [row["algorithm"] for row in rows] == [UNTRUSTED_NAME, "sac, UTD 1"]
+    assert [row["algorithm"] for row in rows] == [f"{UNTRUSTED_NAME} UTD=5", "sac UTD 1"]
     assert rows[1]["updates per env step"] == "0.5"
     by_task = list(csv.DictReader((out / "tables" / "suite-dmc-by-task.csv").open()))
     assert [row["task"] for row in by_task] == ["cheetah-run", "walker-run"]
-    assert float(by_task[0]["sac, UTD 1"]) == pytest.approx(0.45)
+    assert float(by_task[0]["sac UTD 1"]) == pytest.approx(0.45)
     assert len(list(csv.DictReader((out / "tables" / "tasks.csv").open()))) == 5
     assert r"\toprule" in (out / "tables" / "runs.tex").read_text()
     page = (out / "index.html").read_text()
@@ -73,6 +73,22 @@ def test_equal_runs_give_an_equal_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_default_view_is_the_suite_or_else_the_task_with_the_most_runs(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "a", task="Ant-v5", suite="gymnasium", seeds=[0, 1])
+    make_run(tmp_path / "runs" / "b", [(0, 0, 0)] * 3, task="Hopper-v5", suite="gymnasium")
+    make_run(tmp_path / "runs" / "c", task="Walker2d-v5", suite="gymnasium", seeds=[0, 1])
+    for title, suite, tasks in (
+        ("Hopper-v5", "dmc", ()),
+        ("DM Control, 2 tasks", "dmc", ("dog-run", "dog-stand")),
+        ("MyoSuite, 3 tasks", "myosuite", ("myo-reach", "myo-pose", "myo-key-turn")),
+    ):
+        for task in tasks:
+            make_run(tmp_path / "runs" / task, task=task, suite=suite)
+        page = make_report([tmp_path / "runs"], tmp_path / "report", QUICK).read_text()
+        assert re.findall("<option value='[0-9]+' selected>([^<]*)<", page) == [title]
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_report_of_runs_without_evaluation_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     not_evaluated_run(tmp_path / "a")
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
@@ -86,18 +102,18 @@ def test_report_of_runs_without_evaluation_is_rejected(tmp_path: Path, capsys: p
 def test_figures_of_several_processes_equal_those_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for task in ("Ant-v5", "Hopper-v5"):
         make_run(tmp_path / "runs" / task, task=task, suite="gymnasium", diagnostics={"q_bias_mean": 0.5})
-    views, styles = views_of(tmp_path / "runs"), make_styles(["sac"])
+    views, styles = views_of(tmp_path / "runs"), make_styles([["sac"]])
     for name in ("one", "several"):
         (tmp_path / name).mkdir()
-    figures.draw(tmp_path / "one", views, styles, "95% interval")
+    figures.draw(tmp_path / "one", views, styles, "95% intervals")
     monkeypatch.setattr(figures, "_MIN_VIEWS", 1)
     monkeypatch.setattr(figures, "usable_cores", lambda: 2)
-    figures.draw_all(tmp_path / "several", views, styles, "95% interval")
+    figures.draw_all(tmp_path / "several", views, styles, "95% intervals")
     one, several = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "several"))
     assert len(one) == 16
     assert several == one
     with pytest.raises(FileNotFoundError):
-        figures.draw_all(tmp_path / "missing", views, styles, "95% interval")
+        figures.draw_all(tmp_path / "missing", views, styles, "95% intervals")
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -116,9 +132,31 @@ def test_failure_while_drawing_keeps_the_earlier_report(tmp_path: Path, monkeypa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "run"]
 
 
-def test_styles_of_35_labels_are_distinct() -> None:
-    styles = make_styles(str(i) for i in range(35))
-    assert len({(style.colour, style.dash) for style in styles.values()}) == 35
+def test_styles_of_labels_are_distinct() -> None:
+    labels = [str(i) for i in range(40)]
+    styles = make_styles([labels]).values()
+    assert len({(style.colour, style.marker, style.dash) for style in styles}) == 40
+    ten = make_styles([labels[:10]]).values()
+    assert len({style.colour for style in ten}) == len({style.marker for style in ten}) == 10
+
+
+def test_labels_of_a_view_have_distinct_colours_where_others_are_more() -> None:
+    styles = make_styles([[str(i) for i in range(10)], ["0", "10", "11"]])
+    assert len({styles[label].colour for label in ("0", "10", "11")}) == 3
+
+
+def test_styles_have_equivalents_in_matplotlib() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    drawn = [axes.plot([0, 1], **style.matplotlib)[0] for style in make_styles([list("0123456789")]).values()]
+    assert len({(line.get_marker(), line.get_markerfacecolor()) for line in drawn}) == 10
+
+
+def test_columns_equal_in_all_rows_are_a_line_of_text() -> None:
+    rows = [{"name": name, "IQM": Number(value), "seeds": 3} for name, value in (("a", 0.5), ("b", 0.25))]
+    assert "<th>name</th><th class='number'>IQM</th></tr>" in to_html(rows)
+    assert "All rows: seeds: 3." in to_html(rows)
 
 
 def test_tables_as_csv_latex_and_html() -> None:
@@ -132,7 +170,7 @@ def test_missing_numbers_are_empty_cells() -> None:
     rows = [{"name": "a", "IQM": Number(nan), "parameters": None}, {"name": "b", "IQM": Number(0.5, 0.25, 0.75)}]
     assert to_csv(rows).splitlines() == ["name,IQM,IQM low,IQM high,parameters", "a,,,,", "b,0.5,0.25,0.75,"]
     assert "a & – & – \\\\" in to_latex(rows).replace("--", "–")
-    assert "<td class='number'>–</td><td class='number'>–</td>" in to_html(rows)
+    assert "<td class='number'>–</td><td class='number'>–</td>" in to_html(rows[:1])
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -150,7 +188,7 @@ def test_curves_and_profiles_are_tables_of_numbers(tmp_path: Path) -> None:
     assert profiles["fraction of runs above it"].iloc[[0, -1]].tolist() == [1.0, 0.0]
     assert len(pd.read_csv(tables / "walker-run-curves.csv")) == 2
     text = {"algorithm", "run", "task", "seeds", "state", "wall-clock", "wall-clock per run", "device", "protocol"}
-    for path in tables.glob("*.csv"):
+    for path in (path for path in tables.glob("*.csv") if not path.stem.endswith("settings")):
         table = pd.read_csv(path)
         texts = {name for name in table if not pd.api.types.is_numeric_dtype(table[name])}
         assert texts <= text, path.name

@@ -12,7 +12,7 @@ import pytest
 import surefoot
 from surefoot.cli.main import main
 from surefoot.errors import UserError
-from surefoot.report.labels import label_notes, label_runs
+from surefoot.report.labels import label_runs, name_curves, settings_table
 from surefoot.report.runs import load_runs
 from surefoot.runs import RunDirectory
 from tests.report.support import STEPS, make_run
@@ -43,43 +43,70 @@ def test_run_found_twice_is_loaded_once(tmp_path: Path) -> None:
     assert len(load_runs([tmp_path, tmp_path / "a"])) == 1
 
 
-def test_labels_contain_exactly_the_settings_that_differ(tmp_path: Path) -> None:
+def test_labels_contain_what_differs(tmp_path: Path) -> None:
     make_run(tmp_path / "1", preset="sac")
     make_run(tmp_path / "2", preset="crossq-wn", utd=1)
     assert labels(tmp_path) == ["crossq-wn", "sac"]
     make_run(tmp_path / "3", preset="crossq-wn", utd=5)
-    assert labels(tmp_path) == ["crossq-wn, UTD 1", "crossq-wn, UTD 5", "sac"]
+    assert labels(tmp_path) == ["crossq-wn UTD 1", "crossq-wn UTD 5", "sac UTD 1"]
     make_run(tmp_path / "4", preset="crossq-wn", utd=5, weight_constraint=None)
     assert labels(tmp_path) == [
-        "crossq-wn, UTD 1, weight_constraint=UnitNorm",
-        "crossq-wn, UTD 5, weight_constraint=UnitNorm",
-        "crossq-wn, UTD 5, weight_constraint=none",
-        "sac",
+        "crossq-wn UTD 1",
+        "crossq-wn UTD 5",
+        "crossq-wn UTD=5 weight_constraint=none",  # the others have a constraint
+        "sac UTD 1",
     ]
 
 
-def test_labels_contain_network_settings_that_differ_between_utds(tmp_path: Path) -> None:
+def test_widths_of_both_networks_are_one_word(tmp_path: Path) -> None:
     make_run(tmp_path / "1", preset="crossq-wn", utd=1)
-    narrow = dataclasses.replace(surefoot.crossq_wn().critic, widths=(128, 128))
-    make_run(tmp_path / "2", preset="crossq-wn", utd=5, critic=narrow)
-    assert labels(tmp_path) == ["crossq-wn, UTD 1, critic.widths=512x512", "crossq-wn, UTD 5, critic.widths=128x128"]
+    narrow = {
+        network: dataclasses.replace(getattr(surefoot.crossq_wn(), network), widths=(128, 128))
+        for network in ("actor", "critic")
+    }
+    make_run(tmp_path / "2", preset="crossq-wn", utd=5, **narrow)
+    assert labels(tmp_path) == ["crossq-wn UTD=1 512x512", "crossq-wn UTD=5 128x128"]
 
 
 def test_settings_that_follow_the_utd_are_not_in_labels(tmp_path: Path) -> None:
     make_run(tmp_path / "1", preset="bro", utd=2)
     make_run(tmp_path / "2", preset="bro", utd=10)
-    assert labels(tmp_path) == ["bro, UTD 2", "bro, UTD 10"]
+    assert labels(tmp_path) == ["bro UTD 2", "bro UTD 10"]
 
 
-def test_long_labels_become_numbers_explained_in_notes(tmp_path: Path) -> None:
+def test_settings_of_runs_are_in_labels(tmp_path: Path) -> None:
+    for name, changes in (("a", {}), ("b", {}), ("c", {"precision": "bf16"}), ("d", {"overlap": True})):
+        edit_config(make_run(tmp_path / name, [(0.0, 0.2, 0.4)], seeds=[ord(name)]), **changes)
+    assert labels(tmp_path) == ["sac", "sac bf16", "sac overlap"]
+
+
+def test_labels_of_more_than_three_words_become_numbers(tmp_path: Path) -> None:
     make_run(tmp_path / "1", preset="sac")
     make_run(tmp_path / "2", preset="sac", discount=0.9, batch_size=64, policy_delay=7, warmup_transitions=300)
+    make_run(tmp_path / "3", name="a name of five words", preset="crossq")
+    make_run(tmp_path / "4", name="a name of six or more", preset="crossq")
     groups = label_runs(load_runs([tmp_path]))
-    assert list(groups) == ["sac #1", "sac #2"]
-    assert label_notes(groups) == [
-        "sac #1: batch_size=256, discount=none, policy_delay=1, warmup_transitions=10000",
-        "sac #2: batch_size=64, discount=0.9, policy_delay=7, warmup_transitions=300",
-    ]
+    assert list(groups) == ["a name #1", "a name #2", "sac #1", "sac #2"]
+    *_, first, second = name_curves([runs[0] for runs in groups.values()])
+    assert first.settings == "UTD 1, batch_size=256, discount=none, policy_delay=1, warmup_transitions=10000"
+    assert second.settings == "UTD 1, batch_size=64, discount=0.9, policy_delay=7, warmup_transitions=300"
+
+
+def test_parts_of_names_that_all_share_are_left_out(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", name="sac, width 128")
+    assert labels(tmp_path) == ["sac, width 128"]
+    make_run(tmp_path / "2", name="crossq, width 128", preset="crossq")
+    assert labels(tmp_path) == ["crossq", "sac"]
+
+
+def test_table_of_settings_has_every_setting(tmp_path: Path) -> None:
+    make_run(tmp_path / "1", preset="sac")
+    make_run(tmp_path / "2", preset="crossq")
+    sac, crossq = load_runs([tmp_path])
+    rows = {row["setting"]: row for row in settings_table({"sac": sac, "crossq": crossq})}
+    assert rows["critic.widths"] == {"setting": "critic.widths", "sac": "256x256", "crossq": "512x512"}
+    assert rows["critic.norm.momentum"]["sac"] == "–"  # it has no normalisation
+    assert rows["precision"]["sac"] == "float32"
 
 
 def test_descriptions_with_other_fields_are_separate_curves(tmp_path: Path) -> None:
@@ -88,16 +115,14 @@ def test_descriptions_with_other_fields_are_separate_curves(tmp_path: Path) -> N
     config = json.loads(path.read_text())
     config["algorithm"]["removed_field"] = config["algorithm"].pop("update_order")
     path.write_text(json.dumps(config))
-    groups = label_runs(load_runs([tmp_path]))
-    assert list(groups) == ["sac #1", "sac #2"]
-    assert all("has other fields" in line for line in label_notes(groups))
+    assert labels(tmp_path) == ["sac #1", "sac #2"]
 
 
 def test_warm_started_runs_are_a_separate_curve(tmp_path: Path) -> None:
     make_run(tmp_path / "1", preset="sac")
     path = make_run(tmp_path / "2", preset="sac") / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "warm_start": {"source": "runs/dog"}}))
-    assert len(labels(tmp_path)) == 2
+    assert labels(tmp_path) == ["sac", "sac warm_start"]
 
 
 def test_mixed_protocols_are_rejected(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from surefoot.report.published import published_curves
+from surefoot.report.tables import seed_counts
 from surefoot.report.views import file_names, improvement_matrix
 from tests.report.support import STEPS, make_run, not_evaluated_run, views_of
 
@@ -69,8 +70,8 @@ def test_suite_view_has_the_tasks_of_all_algorithms(tmp_path: Path) -> None:
             make_run(tmp_path / f"{name}-{task}", task=task, preset=name)
     suite, *views = views_of(tmp_path)
     assert suite.tasks == ("cheetah-run", "walker-run")
-    assert [line.label for line in suite.lines] == ["crossq", "sac"]
-    assert any(note.startswith("redq is left out") for note in suite.notes)
+    assert [curve.label for curve in suite.names.values()] == ["crossq", "sac"]
+    assert any(note.endswith("algorithms without scores on all of them: redq UTD 20") for note in suite.notes)
     assert [view.title for view in views] == ["cheetah-run", "dog-run", "walker-run"]
     assert suite.improvement[0]["probability of improvement"].value == 0.5  # the same scores
 
@@ -116,8 +117,36 @@ def test_utds_of_an_algorithm_are_one_family(tmp_path: Path) -> None:
         make_run(tmp_path / f"{utd}", preset="crossq-wn", utd=utd)
     make_run(tmp_path / "sac")
     (view,) = views_of(tmp_path)
-    assert [(final.family, final.utd) for final in view.finals] == [("crossq-wn", 1), ("crossq-wn", 5), ("sac", 1)]
-    assert view.has_several_utds
+    assert [(curve.label, curve.family) for curve in view.names.values()] == [
+        ("crossq-wn UTD 1", "crossq-wn"),
+        ("crossq-wn UTD 5", "crossq-wn"),
+        ("sac UTD 1", "sac"),
+    ]
+    assert view.families == ["crossq-wn"]
+
+
+def test_labels_of_a_view_contain_what_differs_there(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", preset="crossq-wn", utd=1)
+    make_run(tmp_path / "b", preset="crossq-wn", utd=5, task="walker-run")
+    assert [[curve.label for curve in view.names.values()] for view in views_of(tmp_path)] == [["crossq-wn"]] * 2
+
+
+def test_suite_has_the_tasks_with_the_most_runs(tmp_path: Path) -> None:
+    for name, tasks in (("sac", ("cheetah-run", "walker-run", "dog-run")), ("crossq", ("dog-stand", "dog-run"))):
+        for task in tasks:
+            make_run(tmp_path / f"{name}-{task}", task=task, preset=name)
+    suite = views_of(tmp_path)[0]
+    assert suite.tasks == ("cheetah-run", "dog-run", "walker-run")
+    assert suite.num_runs == 6
+
+
+def test_seed_counts_are_one_text(tmp_path: Path) -> None:
+    for name, seeds in (("sac", [0]), ("crossq", [0, 1]), ("redq", [0, 1])):
+        make_run(tmp_path / name, [(0.0, 0.2, 0.4)] * len(seeds), preset=name, utd=1)
+    (view,) = views_of(tmp_path)
+    assert view.seed_counts(view.lines) == "2 seeds (sac: 1)"
+    many = {str(i): str(i) for i in range(1, 9)}
+    assert seed_counts(many, per_task=True) == "1 to 8 seeds per task"
 
 
 def test_improvement_matrix_is_antisymmetric(tmp_path: Path) -> None:
@@ -191,4 +220,4 @@ def test_published_curves_have_a_source_and_the_scale_of_scores() -> None:
     curves = published_curves({"cheetah-run", "myo-reach"})
     assert {curve.task for curve in curves} == {"cheetah-run", "myo-reach"}
     assert all(curve.source and 0.0 <= max(curve.score) <= 1.0 and curve.num_seeds > 1 for curve in curves)
-    assert any(curve.label == "XQC (published, UTD 2)" for curve in curves)
+    assert any(curve.label == "XQC UTD 2" for curve in curves)

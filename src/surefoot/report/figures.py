@@ -6,9 +6,10 @@ import json
 import math
 import pickle
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,18 +20,16 @@ from surefoot.errors import RunFailure
 from surefoot.machine import usable_cores
 from surefoot.processes import Ended, python_command, run_program
 from surefoot.report import panels
-from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
+from surefoot.report.diagnostics import Diagnostic
 from surefoot.report.style import Style, matplotlib_style
-from surefoot.report.tables import counted
-from surefoot.report.views import Line, View
+from surefoot.report.view import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_IN_BRACKETS = ", in brackets"
-# Inches of a panel among several, and of a line of a legend.
-_COLUMN, _ROW, _LEGEND_ROW = 2.2, 1.75, 0.15
+# Inches of a panel among several, and of a line of a legend and of a caption; letters of a caption in an inch.
+_COLUMN, _ROW, _LEGEND_ROW, _CAPTION_ROW, _LETTERS = 2.2, 1.75, 0.15, 0.12, 16
 
 # With fewer views per process, starting it takes longer than it saves.
 _MAX_PROCESSES, _MIN_VIEWS = 8, 6
@@ -72,7 +71,7 @@ def draw(folder: Path, views: Sequence[View], styles: Mapping[str, Style], inter
         folder: Existing folder.
         views: Views to draw.
         styles: Styles by label.
-        interval: Name of the intervals, such as "95% interval".
+        interval: Name of the intervals, such as "95% stratified bootstrap intervals".
     """
     with matplotlib_style():
         for view in views:
@@ -86,84 +85,57 @@ def draw(folder: Path, views: Sequence[View], styles: Mapping[str, Style], inter
 
 
 def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
-    seeds = _Seeds.of(view.lines, view)
-    caption = f"{seeds.caption}; {interval}"
+    seeds = view.seed_counts(view.lines)
+    caption = f"IQM, {interval}; {seeds}"
 
     def one(
-        name: str, draw: Callable[[Axes], None], *, caption: str = caption, legend: int = 2, height: float = 2.7
+        name: str, draw: Callable[[Axes], None], *, caption: str = caption, legend: bool = True, height: float = 2.7
     ) -> None:
         figure = _figure((4.2, height))
         axes = figure.subplots()
         draw(axes)
-        axes.set_title(panels.plain(view.title))
         if legend:
-            _legend(figure, [axes], legend, seeds)
-        else:  # labels are on the vertical axis
-            axes.set_yticks(axes.get_yticks(), [seeds.named(tick.get_text()) for tick in axes.get_yticklabels()])
-        _save(folder / f"{view.name}-{name}", figure, caption)
+            _legend(figure, [axes], 2)
+        _save(folder / f"{view.name}-{name}", figure, f"{view.title}; {caption}")
 
-    published = "\ngrey: published, their protocols differ" if view.published else ""
+    published = "; grey: published, their protocols differ" if view.published else ""
     one("curves", partial(panels.curves, view=view, styles=styles), caption=f"{caption}{published}")
     rows = 0.25 * len(view.finals)
-    one("final", partial(panels.bars, view=view, styles=styles), legend=0, height=1.3 + rows)
-    if view.has_several_utds:
-        # A line holds several labels, so that its number of seeds is not defined.
-        one("utd", partial(panels.utd, view=view, styles=styles), caption=caption.replace(_IN_BRACKETS, ""))
+    one("final", partial(panels.bars, view=view, styles=styles), legend=False, height=1.3 + rows)
+    if view.families:
+        one("utd", partial(panels.utd, view=view, styles=styles))
     if view.profiles:
-        one("profile", partial(panels.profiles, view=view, styles=styles))
+        one("profile", partial(panels.profiles, view=view, styles=styles), caption=f"{interval}; {seeds}")
     if view.improvement:
-        one("improvement", partial(panels.improvement, view=view), legend=0, height=1.7 + rows)
+        one("improvement", partial(panels.improvement, view=view), caption=seeds, legend=False, height=1.7 + rows)
     figure = _figure((6.0, 3.0))
     both = figure.subplots(1, 2, sharey=True)
     panels.wall_clock(both, view, styles)
-    _legend(figure, both, 2, seeds)
-    _save(folder / f"{view.name}-wall-clock", figure, f"{panels.plain(view.title)}; {caption}")
+    _legend(figure, both, 3)
+    _save(folder / f"{view.name}-wall-clock", figure, f"{view.title}; {caption}")
 
 
 def _draw_tasks(stem: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
     """Write the learning curves of all tasks of a suite, side by side."""
     figure, grid = _grid(len(view.parts), 5, share_y=True)
-    shown = {line.label for line in view.lines}
     for axes, part in zip(grid, view.parts, strict=True):
-        panels.curves(axes, part, styles, published=False, labels=shown, axis_labels=False)
+        panels.curves(axes, replace(part, names=view.names, published=[]), styles, axis_labels=False)
         axes.set_title(panels.plain(part.title))
-    seeds = _Seeds.of(view.lines, view)
-    _legend(figure, grid, 5, seeds)
+    _legend(figure, grid, 5)
     for axes in grid[-5:]:
         axes.set_xlabel("env steps")
     figure.supylabel("score, IQM", fontsize=8)
-    _save(stem, figure, f"{panels.plain(view.title)}; {seeds.caption}; {interval}")
+    _save(stem, figure, f"{view.title}; IQM, {interval}; {view.seed_counts(view.lines)}")
 
 
 def _draw_diagnostics(stem: Path, view: View, found: Sequence[Diagnostic], styles: Mapping[str, Style]) -> None:
     figure, grid = _grid(len(found), 3, share_y=False)
     for axes, own in zip(grid, found, strict=True):
-        panels.diagnostic(axes, own, styles)
-    seeds = _Seeds.of([line for own in found for line in own.lines], view)
-    _legend(figure, grid, 3, seeds)
-    caption = f"{panels.plain(view.title)}, over env steps; {seeds.caption}"
-    _save(stem, figure, f"{caption}; mean, shaded from the lowest to the highest seed")
-
-
-@dataclass(frozen=True)
-class _Seeds:
-    """Numbers of seeds: in the caption where all labels have the same number, else in brackets after each label."""
-
-    caption: str
-    brackets: Mapping[str, str]
-
-    @classmethod
-    def of(cls, lines: Sequence[Line | DiagnosticLine], view: View) -> _Seeds:
-        seeds = {panels.plain(line.label): line.seeds for line in lines}
-        per_task = " per task" if len(view.tasks) > 1 else ""
-        if len(set(seeds.values())) == 1:
-            return cls(f"{counted(next(iter(seeds.values())), 'seed')}{per_task}", {})
-        numbers = [int(number) for text in seeds.values() for number in text.split(" to ")]
-        caption = f"{min(numbers)} to {max(numbers)} seeds{per_task}{_IN_BRACKETS}"
-        return cls(caption, {label: f"{label} ({count})" for label, count in seeds.items()})
-
-    def named(self, label: str) -> str:
-        return self.brackets.get(label, label)
+        panels.diagnostic(axes, own, view, styles)
+    _legend(figure, grid, 3)
+    seeds = view.seed_counts([line for own in found for line in own.lines])
+    caption = f"{view.title}, over env steps; mean, shaded from the lowest to the highest seed; {seeds}"
+    _save(stem, figure, caption)
 
 
 def _grid(count: int, max_columns: int, share_y: bool) -> tuple[Figure, list[Axes]]:
@@ -188,12 +160,12 @@ def _figure(size: tuple[float, float]) -> Figure:
     return figure
 
 
-def _legend(figure: Figure, every: Sequence[Axes], columns: int, seeds: _Seeds) -> None:
+def _legend(figure: Figure, every: Sequence[Axes], columns: int) -> None:
     """Put one legend with each label once below all panels, and make the figure higher by its height."""
     named: dict[str, Any] = {}
     for axes in every:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(seeds.named(label), handle)
+            named.setdefault(label, handle)
     if named:
         rows = math.ceil(len(named) / columns)
         lines = [name.count("\n") + 1 for name in named]
@@ -202,12 +174,13 @@ def _legend(figure: Figure, every: Sequence[Axes], columns: int, seeds: _Seeds) 
 
 
 def _save(stem: Path, figure: Figure, caption: str) -> None:
-    """Write both files, with the caption above several panels or below a single one."""
-    if len(figure.axes) > 1:
-        figure.suptitle(caption, fontsize=7, color="0.25", wrap=True)
-    else:
-        axes = figure.axes[0]
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{caption}")
+    """Write both files, with the caption above the panels."""
+    width, lines = int(_LETTERS * figure.get_figwidth()), [""]
+    for part in caption.replace("$", r"\$").split("; "):
+        longer = f"{lines[-1]}; {part}" if lines[-1] else part
+        lines[-1:] = [longer] if len(longer) <= width else [*filter(None, lines[-1:]), *textwrap.wrap(part, width)]
+    figure.set_figheight(figure.get_figheight() + _CAPTION_ROW * len(lines))
+    figure.suptitle("\n".join(lines), fontsize=7, color="0.25")
     # Laid out once for both: with a layout engine, every file is drawn twice.
     engine = figure.get_layout_engine()
     if engine is not None:

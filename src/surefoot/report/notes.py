@@ -16,13 +16,13 @@ from surefoot.text import printable
 def left_out(
     suite: str, title: str, tasks: Sequence[str], compared: Collection[str], groups: Mapping[str, list[ReportRun]]
 ) -> Iterator[str]:
-    """Yield a line for each label that a suite's view leaves out, and one for the tasks it leaves out."""
-    for label, runs in groups.items():
-        if label not in compared and any(run.suite == suite for run in runs):
-            yield f"{label} is left out of {title}: it has scores on one of them or none"
+    """Yield a line for the labels that a suite's view leaves out, and one for the tasks."""
+    others = [label for label, runs in groups.items() if label not in compared and any(r.suite == suite for r in runs)]
+    if others:
+        yield f"{title} leaves out algorithms without scores on all of them: {', '.join(others)}"
     present = {run.task for label in compared for run in groups[label] if run.suite == suite}
-    if others := sorted(present - set(tasks)):
-        yield f"{title} leaves out tasks without scores of every algorithm: {', '.join(others)}"
+    if rest := sorted(present - set(tasks)):
+        yield f"{title} leaves out tasks without scores of every algorithm in it: {', '.join(rest)}"
 
 
 def unequal_seeds(label: str, scores: Scores) -> Iterator[str]:

@@ -16,23 +16,30 @@ from surefoot.report.published import CAVEAT
 from surefoot.report.statistics import Estimate
 from surefoot.report.style import Style
 from surefoot.report.tables import Row, counted, to_html
-from surefoot.report.views import THRESHOLDS, View, improvement_matrix
+from surefoot.report.view import View
+from surefoot.report.views import THRESHOLDS, improvement_matrix
 
 # Longer tables and lists of remarks are collapsed.
 _MAX_OPEN_ROWS, _MAX_OPEN_NOTES = 30, 10
 
 
 def make_page(
-    views: Sequence[View], styles: Mapping[str, Style], runs: Sequence[Row], notes: Sequence[str], interval: str
+    views: Sequence[View],
+    styles: Mapping[str, Style],
+    tables: Mapping[str, Sequence[Row]],
+    notes: Sequence[str],
+    interval: str,
+    resamples: int,
 ) -> str:
     """Return the page as HTML.
 
     Args:
         views: Suites and tasks.
         styles: Styles by label.
-        runs: Rows of the table of runs.
+        tables: Rows of the tables "runs" and "settings".
         notes: Remarks.
         interval: Description of the intervals.
+        resamples: Number of their resamples.
     """
     from plotly.offline import get_plotlyjs
 
@@ -44,7 +51,12 @@ def make_page(
         "views": [_view_data(view) for view in views],
     }
     tasks = sum(not view.parts for view in views)
-    options = (f"<option value='{i}'>{html.escape(view.title)}</option>" for i, view in enumerate(views))
+    runs = tables["runs"]
+    default = max(views, key=lambda view: (bool(view.parts), view.num_runs))
+    options = (
+        f"<option value='{i}'{' selected' if view is default else ''}>{html.escape(view.title)}</option>"
+        for i, view in enumerate(views)
+    )
     return _fill(
         "page.html",
         title=f"{counted(len(runs), 'run')}, {counted(len(styles), 'algorithm')}, {counted(tasks, 'task')}",
@@ -57,7 +69,9 @@ def make_page(
         views="".join(options),
         tables="".join(map(_tables, views)),
         runs=_collapsible(f"All {counted(len(runs), 'run')}", runs),
+        settings=_settings(f"Settings of {counted(len(styles), 'algorithm')}", tables["settings"]),
         interval=html.escape(interval),
+        resamples=str(resamples),
     )
 
 
@@ -79,8 +93,19 @@ def _tables(view: View) -> str:
         to_html(view.table),
         f"<h3>IQM by task</h3>{to_html(view.by_task)}" if view.parts else "",
         _collapsible("Probability of improvement, pair by pair", view.improvement) if view.improvement else "",
+        _settings("Settings", view.settings),
     ]
     return f"<div data-view='{html.escape(view.name)}' hidden>{''.join(parts)}</div>"
+
+
+def _settings(title: str, rows: Sequence[Row]) -> str:
+    """Return the settings that differ as a table, and the others as text."""
+    values = [(row["setting"], list(row.values())[1:]) for row in rows]
+    differing = [row for row, (_, own) in zip(rows, values, strict=True) if len(set(own)) > 1]
+    others = html.escape("; ".join(f"{name}: {own[0]}" for name, own in values if len(set(own)) == 1))
+    table = to_html(differing) if differing else ""
+    note = f"<p class='caption'>All algorithms: {others}.</p>"
+    return f"<details class='settings'><summary>{html.escape(title)}</summary>{table}{note}</details>"
 
 
 def _collapsible(title: str, rows: Sequence[Row]) -> str:
@@ -93,17 +118,23 @@ def _view_data(view: View) -> dict[str, Any]:
     return {
         "name": view.name,
         "title": view.title,
+        "names": {label: vars(curve) for label, curve in view.names.items()},
         "suite": bool(view.parts),
         "lines": [
             {**vars(line), "curves": {key: _band(own) for key, own in line.curves.items()}} for line in view.lines
         ],
         "published": [vars(curve) for curve in view.published],
         "finals": [{**vars(final), "score": vars(final.score)} for final in view.finals],
-        "utd": view.has_several_utds,
+        "families": view.families,
         "profiles": [{"label": label, **_band(found)} for label, found in view.profiles.items()],
         "compared": view.improvement[0]["env steps"] if view.improvement else None,
         "improvement": {"labels": labels, "matrix": matrix},
         "diagnostics": [_diagnostic_data(own) for own in view.diagnostics],
+        "seeds": {
+            "curves": view.seed_counts(view.lines),
+            "finals": view.seed_counts(view.finals),
+            "diagnostics": view.seed_counts([line for own in view.diagnostics for line in own.lines]),
+        },
         "layers": [_diagnostic_data(own) for own in view.layers],
     }
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surefoot.report.diagnostics import Diagnostic
+from surefoot.report.diagnostics import Diagnostic, DiagnosticLine
+from surefoot.report.statistics import Estimate
 from surefoot.report.style import Style
-from surefoot.report.views import THRESHOLDS, Final, View, improvement_matrix
+from surefoot.report.view import Final, View
+from surefoot.report.views import THRESHOLDS, improvement_matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,27 +35,22 @@ def curves(
     view: View,
     styles: Mapping[str, Style],
     *,
-    published: bool = True,
-    labels: Collection[str] | None = None,
     axis_labels: bool = True,
 ) -> None:
     """Draw learning curves with their intervals.
 
     Args:
         axes: Axes to draw on.
-        view: View with the curves.
+        view: View with the curves; those without a name are left out.
         styles: Styles by label.
-        published: Whether to draw published curves too.
-        labels: Labels to draw; None for all.
         axis_labels: Whether to label the axes.
     """
-    lines = [line for line in view.lines if labels is None or line.label in labels]
+    lines = [line for line in view.lines if line.label in view.names]
     with _autoscaled_once(axes):
         for line in lines:
-            found = line.curves["IQM"]
-            _line(axes, styles[line.label], line.label, line.env_steps, found.value, found.low, found.high)
+            _line(axes, view, styles, line.label, line.env_steps, line.curves["IQM"])
     furthest = max((int(line.env_steps[-1]) for line in lines), default=0)
-    for index, curve in enumerate(view.published if published else []):
+    for index, curve in enumerate(view.published):
         points = [(x, y) for x, y in zip(curve.env_steps, curve.score, strict=True) if x <= furthest]
         if len(points) > 1:
             dashes = _PUBLISHED_DASHES[index % len(_PUBLISHED_DASHES)]
@@ -76,11 +73,19 @@ def _autoscaled_once(axes: Axes) -> Iterator[None]:
 
 
 def _line(
-    axes: Axes, style: Style, label: str, x: np.ndarray, value: np.ndarray, low: np.ndarray, high: np.ndarray
+    axes: Axes,
+    view: View,
+    styles: Mapping[str, Style],
+    label: str,
+    x: np.ndarray,
+    found: Estimate | DiagnosticLine,
 ) -> None:
+    style, name = styles[label], plain(view.names[label].label)
     every = max(1, math.ceil(len(x) / _MAX_MARKERS))
-    axes.plot(x, value, label=plain(label), linewidth=1.2, markersize=2.5, markevery=every, **style.matplotlib)
-    axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
+    axes.plot(x, found.value, label=name, linewidth=1.2, markersize=3.5, markevery=every, **style.matplotlib)
+    # Paler where there are many, which would hide the curves.
+    alpha = min(0.15, 1.0 / len(view.names))
+    axes.fill_between(x, found.low, found.high, color=style.colour, alpha=alpha, linewidth=0)
 
 
 def _format_env_steps(axes: Axes) -> None:
@@ -98,7 +103,7 @@ def bars(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
         score, colour = final.score.value, styles[final.label].colour
         if not math.isnan(score):
             axes.barh(y, score, xerr=_errors([final]), color=colour, alpha=0.85, capsize=2, height=0.6)
-    axes.set_yticks(range(len(finals)), [plain(final.label) for final in finals])
+    axes.set_yticks(range(len(finals)), [plain(view.names[final.label].label) for final in finals])
     axes.set_xlabel("score, IQM, at the last common evaluation")
     axes.grid(axis="y", visible=False)
 
@@ -113,15 +118,17 @@ def _errors(finals: Sequence[Final]) -> list[list[float]]:
 
 
 def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
-    """Draw final scores over UTD, a line for each algorithm."""
+    """Draw final scores over UTD, a line for each algorithm that was run with several."""
     from matplotlib.ticker import NullLocator
 
-    for family in dict.fromkeys(final.family for final in view.finals):
-        own = sorted((final for final in view.finals if final.family == family), key=lambda final: final.utd)
+    several = [final for final in view.finals if view.names[final.label].family in view.families]
+    for family in view.families:
+        members = (final for final in several if view.names[final.label].family == family)
+        own = sorted(members, key=lambda final: final.utd)
         style = styles[own[0].label].matplotlib
         x, y = [final.utd for final in own], [final.score.value for final in own]
         axes.errorbar(x, y, yerr=_errors(own), label=plain(family), linewidth=1.2, markersize=4, capsize=2, **style)
-    ticks = sorted({final.utd for final in view.finals})
+    ticks = sorted({final.utd for final in several})
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -132,7 +139,7 @@ def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
 def profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
     """Draw the fraction of runs above each score."""
     for label, found in view.profiles.items():
-        _line(axes, styles[label], label, THRESHOLDS, found.value, found.low, found.high)
+        _line(axes, view, styles, label, THRESHOLDS, found)
     axes.set_xlabel("score")
     axes.set_ylabel("fraction of runs above it")
 
@@ -161,20 +168,21 @@ def wall_clock(both: Sequence[Axes], view: View, styles: Mapping[str, Style]) ->
     """Draw final scores over wall-clock, and over throughput."""
     for final in view.finals:
         style = styles[final.label].matplotlib | {"linestyle": ""}
+        name = plain(view.names[final.label].label)
         for axes, x in zip(both, (final.wall_seconds / 60.0, final.env_steps_per_second), strict=True):
             y, error = final.score.value, _errors([final])
-            axes.errorbar([x], [y], yerr=error, label=plain(final.label), markersize=5, capsize=2, **style)
+            axes.errorbar([x], [y], yerr=error, label=name, markersize=5, capsize=2, **style)
     for axes, label in zip(both, ("wall-clock of a run, minutes", "env steps per second"), strict=True):
         axes.set_xlim(left=0.0)
         axes.set_xlabel(label)
     both[0].set_ylabel("score, IQM")
 
 
-def diagnostic(axes: Axes, own: Diagnostic, styles: Mapping[str, Style]) -> None:
+def diagnostic(axes: Axes, own: Diagnostic, view: View, styles: Mapping[str, Style]) -> None:
     """Draw one quantity."""
     with _autoscaled_once(axes):
         for line in own.lines:
-            _line(axes, styles[line.label], line.label, line.env_steps, line.value, line.low, line.high)
+            _line(axes, view, styles, line.label, line.env_steps, line)
     if own.logarithmic:
         from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 

@@ -49,7 +49,7 @@ def _all_curves() -> list[PublishedCurve]:
     text = (resources.files("surefoot.report") / "published.csv").read_text(encoding="utf-8")
     rows: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for row in csv.DictReader(text.splitlines()):
-        rows[f"{row['algorithm']} (published, UTD {row['utd']})", row["task"]].append(row)
+        rows[f"{row['algorithm']} UTD {row['utd']}", row["task"]].append(row)
     return [
         PublishedCurve(
             label,

@@ -14,13 +14,14 @@ import numpy as np
 from surefoot.errors import MissingDependency, UserError
 from surefoot.output import output_errors
 from surefoot.report.figures import draw_all
-from surefoot.report.labels import label_notes, label_runs
+from surefoot.report.labels import label_runs, settings_table
 from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.statistics import Estimate
 from surefoot.report.style import make_styles
 from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
-from surefoot.report.views import THRESHOLDS, View, make_views
+from surefoot.report.view import View
+from surefoot.report.views import THRESHOLDS, make_views
 from surefoot.runs.atomic import TEMPORARY, check_length
 from surefoot.runs.layout import absolute
 from surefoot.text import printable, readable
@@ -86,22 +87,19 @@ def make_report(
     _validate_out(out)
     left_out: list[str] = []
     groups = label_runs(load_runs(paths, left_out.append))
-    styles = make_styles(groups)
     views = make_views(groups, settings)
+    styles = make_styles([list(view.names) for view in views])
     tables = _tables(views, groups)
-    notes = (
-        [f"left out: {line}" for line in left_out]
-        + label_notes(groups)
-        + list(dict.fromkeys(note for view in views for note in view.notes))
-    )
-    interval = f"{settings.confidence:.0%} stratified bootstrap interval, {settings.resamples} resamples"
-    page = make_page(views, styles, tables["runs"], notes, interval)
+    found = [f"left out: {line}" for line in left_out]
+    notes = found + list(dict.fromkeys(note for view in views for note in view.notes))
+    interval = f"{settings.confidence:.0%} stratified bootstrap intervals"
+    page = make_page(views, styles, tables, notes, interval, settings.resamples)
     with output_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=out.parent) as temporary:
             partial = Path(temporary) / "report"
             _write(partial, page, tables, _series(views))
-            draw_all(partial / "figures", views, styles, f"{settings.confidence:.0%} interval")
+            draw_all(partial / "figures", views, styles, interval)
             _replace(out, partial, Path(temporary) / "earlier")
     if leave_out is not None:
         for line in left_out:
@@ -113,12 +111,19 @@ def _tables(views: Sequence[View], groups: Mapping[str, list[ReportRun]]) -> dic
     """Return the rows of every table by the stem of its files' names."""
     tables = {
         "runs": _runs_table(groups),
-        "tasks": [{"task": view.tasks[0], **row} for view in views if not view.parts for row in view.table],
+        "settings": settings_table({label: runs[0] for label, runs in groups.items()}),
+        "tasks": [
+            {"task": view.tasks[0], **row, "algorithm": label}
+            for view in views
+            if not view.parts
+            for label, row in zip(view.names, view.table, strict=True)
+        ],
     }
     for view in views:
         tables[f"{view.name}-by-task"] = view.by_task
         tables[f"{view.name}-aggregates"] = view.table
         tables[f"{view.name}-improvement"] = view.improvement
+        tables[f"{view.name}-settings"] = view.settings
     return {name: rows for name, rows in tables.items() if rows}
 
 
@@ -128,7 +133,7 @@ def _series(views: Sequence[View]) -> dict[str, list[Row]]:
     for view in views:
         series[f"{view.name}-curves"] = [
             {
-                "algorithm": line.label,
+                "algorithm": view.names[line.label].label,
                 "env steps": int(step),
                 "wall-clock seconds": Number(float(line.wall_seconds[i])),
                 **{name: _at(found, i) for name, found in line.curves.items()},
@@ -138,7 +143,11 @@ def _series(views: Sequence[View]) -> dict[str, list[Row]]:
             for i, step in enumerate(line.env_steps)
         ]
         series[f"{view.name}-profiles"] = [
-            {"algorithm": label, "score": float(threshold), "fraction of runs above it": _at(found, i)}
+            {
+                "algorithm": view.names[label].label,
+                "score": float(threshold),
+                "fraction of runs above it": _at(found, i),
+            }
             for label, found in view.profiles.items()
             for i, threshold in enumerate(THRESHOLDS)
         ]

@@ -52,7 +52,7 @@ class ReportRun:
         path: Path as it was found.
         task: Name of the task.
         suite: The task's suite.
-        algorithm: Description in config.json, including name and UTD, and the warm start or precision if set.
+        algorithm: Description in config.json, including name and UTD, and the run's precision, overlap and warm start.
         protocol: Protocol of training and evaluation.
         seeds: Training seeds, S of them.
         env_steps: Env steps of the evaluations [T].
@@ -169,12 +169,8 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
     config = read_config(path)
     try:
         resolved, algorithm = config["resolved"], {**config["algorithm"]}
-        if (warm_start := config.get("warm_start")) is not None:
-            algorithm["warm_start"] = warm_start
-        if (precision := config.get("precision", "float32")) != "float32":
-            algorithm["precision"] = precision
-        if config.get("overlap", False):
-            algorithm["overlap"] = True
+        algorithm |= {"precision": config.get("precision") or "float32", "overlap": bool(config.get("overlap"))}
+        algorithm |= {"warm_start": config.get("warm_start") or False}
         algorithm |= {"num_envs": int(config.get("num_envs", 1))}
         algorithm |= {"engine": config.get("engine", "suite")}
         algorithm |= {name: config.get(name) for name in ("actor_keys", "critic_keys")}

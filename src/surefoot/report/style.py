@@ -1,18 +1,42 @@
-"""Looks of a report: one colour, dash and marker per label, and Matplotlib's settings and font."""
+"""Looks of a report: one colour, marker and dash per label, and Matplotlib's settings and font."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Okabe and Ito's palette, distinguishable with any colour vision; without yellow, which is too pale on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
-_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
-_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x": "x", "cross": "P", "star": "*"}
+# The first three are Okabe and Ito's. With each kind of colour vision, any two differ by at least 0.08 in OKLab; on
+# white and on the page's dark ground, each has a contrast of at least 2.2.
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#AF69FF",
+    "#824F6C",
+    "#2EBAFD",
+    "#B9B31B",
+    "#C10105",
+    "#FF89BB",
+    "#7E00FC",
+)
+_DASHES: dict[str, Any] = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "x": "X",
+    "triangle-down": "v",
+    "cross": "P",
+    "star": "*",
+    "circle-open": "o",
+    "square-open": "s",
+}
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 8,
@@ -47,13 +71,26 @@ class Style:
     @property
     def matplotlib(self) -> dict[str, Any]:
         """The same as arguments of Matplotlib's ``plot``."""
-        return {"color": self.colour, "linestyle": _DASHES[self.dash], "marker": _MARKERS[self.marker]}
+        style = {"color": self.colour, "linestyle": _DASHES[self.dash], "marker": _MARKERS[self.marker]}
+        return style | ({"markerfacecolor": "white"} if self.marker.endswith("-open") else {})
 
 
-def make_styles(labels: Iterable[str]) -> dict[str, Style]:
-    """Return a style for each label: up to 35 lines are distinct, and up to 49 points."""
+def make_styles(shown: Sequence[Sequence[str]]) -> dict[str, Style]:
+    """Return a style for each label, the same in all views.
+
+    Ten labels have different colours and markers, and 40 different styles; of more, those of one view where possible.
+
+    Args:
+        shown: Labels of each view.
+    """
+    numbers: dict[str, int] = {}
+    for label in (label for own in shown for label in own):
+        taken = {numbers.get(other) for own in shown if label in own for other in own}
+        numbers.setdefault(label, next(i for i in itertools.count() if i not in taken))
     dashes, markers = list(_DASHES), list(_MARKERS)
-    return {label: Style(_COLOURS[i % 7], dashes[i % 5], markers[(i + i // 7) % 7]) for i, label in enumerate(labels)}
+    return {
+        label: Style(_COLOURS[i % 10], dashes[i // 10 % 4], markers[(i + i // 10) % 10]) for label, i in numbers.items()
+    }
 
 
 @contextlib.contextmanager

@@ -6,12 +6,16 @@ import csv
 import html
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 type Row = dict[str, Any]
 """Cells by the names of their columns; None is a missing number."""
+
+# Labels with another number of seeds that are named.
+_MAX_OTHERS = 3
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -54,6 +58,18 @@ def count_range(counts: Sequence[int]) -> str:
     return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
 
 
+def seed_counts(counts: Mapping[str, str], per_task: bool) -> str:
+    """Return "5 seeds", "5 seeds (sac: 3)" where few labels have other numbers, else "2 to 5 seeds"."""
+    if not counts:
+        return ""
+    numbers = [int(number) for text in counts.values() for number in text.split(" to ")]
+    usual, _ = max(Counter(counts.values()).items(), key=lambda item: (item[1], int(item[0].split()[-1])))
+    others = [f"{label}: {count}" for label, count in counts.items() if count != usual]
+    few = len(others) <= _MAX_OTHERS
+    text = counted(usual if few else f"{min(numbers)} to {max(numbers)}", "seed") + (" per task" if per_task else "")
+    return f"{text} ({', '.join(others)})" if others and few else text
+
+
 def duration(seconds: float) -> str:
     """Return a duration in seconds, minutes or hours."""
     minutes = round(seconds / 60)
@@ -66,15 +82,21 @@ def joined(values: Iterable[Any]) -> str:
 
 
 def to_html(rows: Sequence[Row]) -> str:
-    """Return a table; all text is escaped."""
+    """Return a table, followed by the columns that have the same value in every row; all text is escaped."""
     if not rows:
         return "<p>nothing to show</p>"
+    equal = {
+        name: _text(value)
+        for name, value in list(rows[0].items())[1:]
+        if len(rows) > 1 and all(_text(row.get(name)) == _text(value) for row in rows)
+    }
+    rows = [{name: value for name, value in row.items() if name not in equal} for row in rows]
     head = "".join(f"<th{_html_class(value)}>{html.escape(name)}</th>" for name, value in rows[0].items())
-    cells = (
-        "".join(f"<td{_html_class(value)}>{html.escape(_text(value))}</td>" for value in row.values()) for row in rows
-    )
+    cells = ("".join(f"<td{_html_class(value)}>{_html_text(value)}</td>" for value in row.values()) for row in rows)
     body = "".join(f"<tr>{own}</tr>" for own in cells)
-    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    note = html.escape("; ".join(f"{name}: {value}" for name, value in equal.items()))
+    table = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"{table}<p class='caption'>All rows: {note}.</p>" if equal else table
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -107,6 +129,12 @@ def to_latex(rows: Sequence[Row]) -> str:
 
 def _text(value: Any) -> str:
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _html_text(value: Any) -> str:
+    """Return an escaped text that is broken before the interval only."""
+    number, bracket, interval = html.escape(_text(value)).partition(" [")
+    return f"{number} <span>[{interval}</span>" if isinstance(value, Number) and bracket else html.escape(_text(value))
 
 
 def _html_class(value: Any) -> str:

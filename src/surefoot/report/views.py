@@ -6,16 +6,15 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surefoot.errors import UserError
 from surefoot.report.diagnostics import Diagnostic, layer_diagnostics, network_diagnostics, success
-from surefoot.report.labels import family
+from surefoot.report.labels import name_curves, settings_table
 from surefoot.report.notes import left_out, remarks, unequal_seeds
-from surefoot.report.published import PublishedCurve, published_curves
+from surefoot.report.published import published_curves
 from surefoot.report.runs import SCORED_SUITES, ReportRun, shared_steps
 from surefoot.report.statistics import (
     AGGREGATES,
@@ -29,6 +28,7 @@ from surefoot.report.statistics import (
     probability_of_improvement,
 )
 from surefoot.report.tables import Number, Row, count_range, duration, joined
+from surefoot.report.view import Final, Line, View
 
 if TYPE_CHECKING:
     from surefoot.report.report import Settings
@@ -39,100 +39,6 @@ CURVES = {"IQM": iqm, "mean": mean}
 
 THRESHOLDS = np.linspace(0.0, 1.0, 51)
 """Scores at which performance profiles are computed."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One learning curve; all arrays are [T].
-
-    Attributes:
-        label: Label of its runs.
-        env_steps: Env steps of the points.
-        wall_seconds: Wall-clock of the points, mean over runs.
-        curves: Estimates by the names of ``CURVES``.
-        runs: Number of runs at each point.
-        seeds: Number of seeds per task, as text.
-    """
-
-    label: str
-    env_steps: np.ndarray
-    wall_seconds: np.ndarray
-    curves: dict[str, Estimate]
-    runs: np.ndarray
-    seeds: str
-
-
-@dataclass(frozen=True)
-class Final:
-    """A label's score at the last env step at which all its runs, or most, were evaluated.
-
-    Attributes:
-        label: Label of its runs.
-        family: The label without the UTD.
-        utd: Gradient updates per agent step.
-        score: IQM with its interval.
-        seeds: Number of seeds per task, as text.
-        wall_seconds: Wall-clock until then, mean over runs.
-        env_steps_per_second: Throughput of all seeds of a run, mean over runs.
-    """
-
-    label: str
-    family: str
-    utd: float
-    score: Number
-    seeds: str
-    wall_seconds: float
-    env_steps_per_second: float
-
-
-@dataclass(frozen=True)
-class View:
-    """The results on a suite or on a task.
-
-    Attributes:
-        name: Stem of its files' names.
-        title: Title.
-        tasks: Its tasks.
-        parts: The tasks' views, for a suite.
-        lines: One curve for each label with evaluated runs.
-        finals: Final scores of the same labels.
-        table: Rows of aggregates of the same labels.
-        published: Published curves, for a task.
-        diagnostics: Share of solved episodes, where environments report it, and diagnostics of the networks.
-        layers: Diagnostics of single layers, for a task.
-        profiles: Performance profiles at ``THRESHOLDS`` by label, for a suite.
-        improvement: Rows of probability of improvement, for a suite.
-        notes: Remarks.
-    """
-
-    name: str
-    title: str
-    tasks: tuple[str, ...]
-    parts: list[View]
-    lines: list[Line] = field(default_factory=list)
-    finals: list[Final] = field(default_factory=list)
-    table: list[Row] = field(default_factory=list)
-    published: list[PublishedCurve] = field(default_factory=list)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-    layers: list[Diagnostic] = field(default_factory=list)
-    profiles: dict[str, Estimate] = field(default_factory=dict)
-    improvement: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def has_several_utds(self) -> bool:
-        """Whether some algorithm was run with several UTDs."""
-        return any(count > 1 for count in Counter(final.family for final in self.finals).values())
-
-    @property
-    def by_task(self) -> list[Row]:
-        """A row for each task of a suite, with a column of IQMs for each label."""
-        rows = []
-        for part in self.parts:
-            scores = {final.label: final.score for final in part.finals}
-            own = {final.label: scores.get(final.label, Number(np.nan)) for final in self.finals}
-            rows.append({"task": part.tasks[0], **own})
-        return rows
 
 
 def make_views(groups: Mapping[str, list[ReportRun]], settings: Settings) -> list[View]:
@@ -179,22 +85,29 @@ def improvement_matrix(rows: Sequence[Row]) -> tuple[list[str], np.ndarray]:
         number = row["probability of improvement"]
         table[i, j] = number.value, number.low, number.high
         table[j, i] = 1.0 - table[i, j, [0, 2, 1]]
-    return labels, table
+    return labels, np.clip(table, 0.0, 1.0)
 
 
 def _common_tasks(
     suite: str, groups: Mapping[str, list[ReportRun]]
 ) -> tuple[tuple[str, ...], dict[str, list[ReportRun]]]:
-    """Return the tasks that all labels with more than one task of a suite have, and those labels' runs.
+    """Return the tasks with the most runs of labels that have all of them, and those labels' runs.
 
-    An aggregate over other tasks is another quantity, so curves of different tasks are never drawn together.
+    The tasks are those of one label, or those that all labels with more than one have. An aggregate over other tasks is
+    another quantity, so curves of different tasks are never drawn together.
     """
-    tasks = {
-        label: {run.task for run in runs if run.suite == suite and len(run.env_steps)} for label, runs in groups.items()
+    counts = {
+        label: Counter(run.task for run in runs if run.suite == suite and len(run.env_steps) for _ in run.seeds)
+        for label, runs in groups.items()
     }
-    several = {label: own for label, own in tasks.items() if len(own) > 1}
-    common = tuple(sorted(set.intersection(*several.values()))) if several else ()
-    return common, {label: runs for label, runs in groups.items() if label in several}
+    several = [frozenset(own) for own in counts.values() if len(own) > 1]
+    chosen = max(
+        (tasks for tasks in [*several, frozenset.intersection(*several)] if len(tasks) > 1) if several else (),
+        key=lambda tasks: sum(own[task] for own in counts.values() if tasks <= own.keys() for task in tasks),
+        default=frozenset[str](),
+    )
+    compared = {label: runs for label, runs in groups.items() if chosen <= counts[label].keys()}
+    return tuple(sorted(chosen)), compared
 
 
 def _view(view: View, groups: Mapping[str, list[ReportRun]], settings: Settings) -> View:
@@ -202,6 +115,9 @@ def _view(view: View, groups: Mapping[str, list[ReportRun]], settings: Settings)
     own = {label: [run for run in runs if run.task in view.tasks] for label, runs in groups.items()}
     evaluated = {label: [run for run in runs if len(run.env_steps)] for label, runs in own.items()}
     evaluated = {label: runs for label, runs in evaluated.items() if runs}
+    first = {label: runs[0] for label, runs in evaluated.items()}
+    view.names.update(zip(first, name_curves(list(first.values())), strict=True))
+    view.settings.extend(settings_table({view.names[label].label: run for label, run in first.items()}))
     grids = {label: _grid(runs) for label, runs in evaluated.items()}
     for label, runs in evaluated.items():
         _add_label(view, label, runs, *grids[label], settings)
@@ -224,8 +140,8 @@ def _add_success(view: View, found: Sequence[Diagnostic]) -> None:
     """Add the share of episodes solved at the end of the last common evaluation to the table."""
     for own in found:
         last = {line.label: (line.env_steps, line.value) for line in own.lines}
-        for index, row in enumerate(view.table):
-            steps, values = last.get(row["algorithm"], (np.zeros(0), np.zeros(0)))
+        for index, (label, row) in enumerate(zip(view.names, view.table, strict=True)):
+            steps, values = last.get(label, (np.zeros(0), np.zeros(0)))
             here = values[steps == row["env steps"]]
             share = Number(float(here[-1]) if len(here) else float("nan"))
             items = list(row.items())
@@ -261,13 +177,11 @@ def _add_label(
     speed = float(np.nanmean(speeds)) if not np.isnan(speeds).all() else float("nan")
     seeds, utd = count_range(scores.counts[:, last].tolist()), runs[0].utd
     view.lines.append(line)
-    view.finals.append(
-        Final(label, family(label, runs[0]), float(utd), numbers["IQM"], seeds, float(wall[last]), speed)
-    )
+    view.finals.append(Final(label, float(utd), numbers["IQM"], seeds, float(wall[last]), speed))
     updates = sorted({float(run.utd) / run.protocol.action_repeat for run in runs})
     view.table.append(
         {
-            "algorithm": label,
+            "algorithm": view.names[label].label,
             **numbers,
             "seeds": seeds,
             "tasks": len(scores.tasks),
@@ -329,8 +243,8 @@ def _compare(view: View, grids: Mapping[str, tuple[np.ndarray, Scores]], setting
         found = probability_of_improvement(at_step[first], at_step[second], *settings.bootstrap())
         view.improvement.append(
             {
-                "algorithm": first,
-                "compared with": second,
+                "algorithm": view.names[first].label,
+                "compared with": view.names[second].label,
                 "probability of improvement": Number(float(found.value[0]), float(found.low[0]), float(found.high[0])),
                 "env steps": step,
                 "tasks": int(found.tasks[0]),
