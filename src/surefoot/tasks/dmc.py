@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import sys
 from typing import Any
@@ -41,6 +43,12 @@ def import_suite() -> Any:
     return suite
 
 
+@functools.lru_cache(maxsize=1)
+def _load(domain: str, task: str) -> Any:
+    """Return the suite's environment, to be copied: compiling a model takes 0.07 to 0.7 s, a copy 0.01 to 0.06."""
+    return import_suite().load(domain, task, task_kwargs={"random": 0})
+
+
 class DMCSimulation:
     """One DM Control task.
 
@@ -50,7 +58,7 @@ class DMCSimulation:
 
     def __init__(self, domain: str, task: str) -> None:
         """Load the suite's task, for example "cheetah" and "run"."""
-        env = import_suite().load(domain, task, task_kwargs={"random": 0})
+        env = copy.deepcopy(_load(domain, task))
         _disable_rendering_contexts(env.physics)
         _cache_names(env.physics)
         self._env, self._task, self._physics = env, env.task, env.physics

@@ -201,10 +201,40 @@ class Population:
 
     def compile(self, state: PopulationState, num_updates: int) -> None:
         """Compile ``start_episodes``, ``store``, ``update`` and both kinds of ``act``; ``state`` is not changed."""
+        transition = self._no_transition(state)
+        observation, no = transition.observation, transition.ended
+        for program in (
+            self._start.lower(state.replay, state.learner, observation, no),
+            self._store.lower(state.replay, state.learner, transition, no),
+            self.lower_update(state, num_updates),
+            self._act.lower(state.learner, observation, True),
+            self._act.lower(state.learner, observation, False),
+            self._act_deterministic.lower(state.learner, observation[: num_seeds(state.learner), None]),
+        ):
+            program.compile()
+
+    def lower_update(self, state: PopulationState, num_updates: int) -> jax.stages.Lowered:
+        """Lower ``update`` without running it; ``state`` may consist of shapes."""
+        return self._update.lower(state.learner, state.metrics, state.replay, np.int32(0), num_updates)
+
+    def lower_train_step(
+        self, state: PopulationState, num_updates: int | None = None, uniform: bool = False
+    ) -> jax.stages.Lowered:
+        """Lower ``train_step`` without running it; ``state`` may consist of shapes.
+
+        Args:
+            state: State.
+            num_updates: Updates to do, by default those of a vector step (``default_updates``); 0 for none.
+            uniform: As for ``train_step``.
+        """
+        count = self.default_updates(state) if num_updates is None else num_updates
+        return self._train_step.lower(state, self._no_transition(state), np.int32(0), count, uniform)
+
+    def _no_transition(self, state: PopulationState) -> Transition:
+        """Return a transition [K, ...] of zeros."""
         environments, spec = state.replay.oldest.shape[0], self.learner.spec
-        observation = np.zeros((environments, spec.observation_size), np.float32)
-        no, one_each = np.zeros(environments, bool), observation[: num_seeds(state.learner), None]
-        transition = Transition(
+        observation, no = np.zeros((environments, spec.observation_size), np.float32), np.zeros(environments, bool)
+        return Transition(
             action=np.zeros((environments, spec.action_size), np.float32),
             reward=np.zeros(environments, np.float32),
             next_observation=observation,
@@ -212,19 +242,6 @@ class Population:
             observation=observation,
             ended=no,
         )
-        for program in (
-            self._start.lower(state.replay, state.learner, observation, no),
-            self._store.lower(state.replay, state.learner, transition, no),
-            self._update.lower(state.learner, state.metrics, state.replay, np.int32(0), num_updates),
-            self._act.lower(state.learner, observation, True),
-            self._act.lower(state.learner, observation, False),
-            self._act_deterministic.lower(state.learner, one_each),
-        ):
-            program.compile()
-
-    def lower_train_step(self, state: PopulationState, transition: Transition) -> jax.stages.Lowered:
-        """Lower ``train_step`` with its default number of updates, to inspect its program."""
-        return self._train_step.lower(state, transition, np.int32(0), self.default_updates(state), False)
 
     # ---------------------------------------------------------------- measurements
 
