@@ -7,8 +7,9 @@ Exit codes: 0 done; 1 a failure while running, or a problem found by ``doctor`` 
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from surefoot.signals import INTERRUPTED, exit_at_interrupts, raised_as_interrupts
 
@@ -87,14 +88,32 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     from surefoot.cli.parse import parse
 
-    command = parse(COMMANDS, arguments)
-    for module in getattr(command, "imports", ()):
-        with contextlib.suppress(Exception):  # the command imports it again and reports the failure
-            import_module(module)
+    with _without_collection():
+        command = parse(COMMANDS, arguments)
+        for module in getattr(command, "imports", ()):
+            with contextlib.suppress(Exception):  # the command imports it again and reports the failure
+                import_module(module)
     separate_third_party_output()
     with raised_as_interrupts():
         code: int = command.run()
     return code
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause garbage collection during imports and leave what they create out of later ones.
+
+    Modules are never freed, and going through those of JAX takes a fifth of the time to import them.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _joined(given: Sequence[str]) -> Sequence[str]:

@@ -15,7 +15,7 @@ from surefoot.machine import usable_cores
 VARIABLE = "SUREFOOT_COMPILE_CACHE"
 """Environment variable with the cache folder, or "off"."""
 
-_MIN_COMPILE_SECONDS = 0.2
+_MIN_COMPILE_SECONDS = 0.0
 """Programs that compile faster are not cached."""
 
 
