@@ -121,7 +121,12 @@ def _python(command: Sequence[str], checkout: Path, cache: Path) -> str:
     """Run Python with a checkout's package; return its output."""
     variables = {"PYTHONPATH": str(checkout / "src"), "SUREFOOT_COMPILE_CACHE": str(cache)}
     process = subprocess.run(
-        [sys.executable, *command], env=os.environ | variables, cwd=checkout, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, *command],
+        env=os.environ | variables,
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return process.stdout
 

@@ -74,7 +74,9 @@ class Population:
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4, 5))
+        # Dozens of random draws, run once: with LLVM's usual optimisations they compile twice as long, to the same bits.
+        quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4, 5), compiler_options=quick)
         self._store = jax.jit(self._store_transition, donate_argnums=0)
         self._start = jax.jit(self._start_episodes, donate_argnums=0)
         self._update = jax.jit(self._updates, static_argnums=4, donate_argnums=(0, 1))
