@@ -74,7 +74,7 @@ class Population:
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        # Dozens of random draws, run once: with LLVM's usual optimisations they compile twice as long, to the same bits.
+        # Dozens of random draws, run once: LLVM's usual optimisations take as long again and leave the bits unchanged.
         quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
         self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4, 5), compiler_options=quick)
         self._store = jax.jit(self._store_transition, donate_argnums=0)
