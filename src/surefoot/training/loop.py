@@ -14,7 +14,6 @@ import functools
 import time
 from typing import Self
 
-import jax
 import numpy as np
 
 from surefoot.machine import device_name, resolve_precision
@@ -165,7 +164,7 @@ class TrainingLoop:
     def _compile_ahead(self, observation: np.ndarray) -> None:
         """Compile the train steps while the networks are initialised and evaluated and the warm-up is taken."""
         plan, population = self._plan, self._population
-        shapes = jax.eval_shape(functools.partial(self._init, observation))
+        shapes = population.init_shapes(*self._init_arguments(observation))
         updates = population.default_updates(shapes)
         steps = [(0, True)] if plan.random_steps > plan.num_envs else []
         if plan.warmup_steps or self._config.overlap:
@@ -189,8 +188,13 @@ class TrainingLoop:
         return state, np.array(action)
 
     def _init(self, observation: np.ndarray | None = None) -> PopulationState:
+        return self._population.init(*self._init_arguments(observation))
+
+    def _init_arguments(
+        self, observation: np.ndarray | None
+    ) -> tuple[tuple[int, ...], int, int, np.ndarray | None, int]:
         plan, frames = self._plan, replay_frames(self._plan, self._task)
-        return self._population.init(plan.seeds, plan.ring_capacity, frames, observation, plan.num_envs)
+        return plan.seeds, plan.ring_capacity, frames, observation, plan.num_envs
 
     def _set_host(self, host: HostState) -> None:
         self._host = host

@@ -106,11 +106,31 @@ class Population:
             observation: [K, O] first observations to act on; None where ``start_episodes`` supplies them.
             num_envs: N, environments per seed.
         """
+        arguments = self._init_arguments(seeds, capacity, frames, observation, num_envs)
+        # Within another traced function, a jitted one cannot have options of its own.
+        return (self._initial_state if isinstance(arguments[0], jax.core.Tracer) else self._init)(*arguments)
+
+    def init_shapes(
+        self,
+        seeds: Sequence[int],
+        capacity: int,
+        frames: int,
+        observation: np.ndarray | None = None,
+        num_envs: int = 1,
+    ) -> PopulationState:
+        """Return the shapes of what ``init`` returns, from the trace that it uses."""
+        shapes: PopulationState = self._init.eval_shape(
+            *self._init_arguments(seeds, capacity, frames, observation, num_envs)
+        )
+        return shapes
+
+    def _init_arguments(
+        self, seeds: Sequence[int], capacity: int, frames: int, observation: np.ndarray | None, num_envs: int
+    ) -> tuple[jax.Array, np.ndarray, int, int, int, bool]:
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         first = np.zeros((len(seeds) * num_envs, self.learner.spec.observation_size), np.float32)
-        return self._init(
-            keys, first if observation is None else observation, capacity, frames, num_envs, observation is None
-        )
+        given = first if observation is None else observation
+        return keys, given, capacity, frames, num_envs, observation is None
 
     def start_episodes(self, state: PopulationState, observation: Array, starts: Array) -> PopulationState:
         """Start new episodes in place of unfinished ones.
@@ -264,7 +284,7 @@ class Population:
     # ---------------------------------------------------------------- traced, for all seeds
 
     def _initial_state(
-        self, keys: jax.Array, observation: jax.Array, capacity: int, frames: int, num_envs: int, placeholder: bool
+        self, keys: jax.Array, observation: Array, capacity: int, frames: int, num_envs: int, placeholder: bool
     ) -> PopulationState:
         def init(key: jax.Array, observation: jax.Array) -> tuple[LearnerState, MetricSums]:
             learner = _with_environments(self.learner.init(key), num_envs)
