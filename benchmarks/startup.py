@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--against", type=Path, nargs="*", default=(), help="other checkouts of this repository")
     parser.add_argument("--task", default="walker-run")
     parser.add_argument("--warmup", type=int, default=1000, help="transitions before the first update")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each kind; 0 for none")
     parser.add_argument("--runs", type=int, default=8, help="runs in one process; 0 for none")
     parser.add_argument("--out", type=Path, default=Path(".bench/startup.json"))
     args = parser.parse_args(arguments)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seconds: dict[str, dict[str, list[float]]] = {
             name: {str(checkout): [] for checkout in checkouts} for name in commands
         }
-        for number in range(args.rounds + 1):  # the first one fills the caches
+        for number in range(args.rounds + 1 if args.rounds else 0):  # the first one fills the caches
             for name, command in commands.items():
                 for checkout in checkouts:
                     cache = "cold" if name.endswith("cold") else "warm"
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     if number:
                         seconds[name][str(checkout)].append(taken)
         for name, by_checkout in seconds.items():
-            for checkout, values in by_checkout.items():
+            for checkout, values in by_checkout.items() if args.rounds else ():
                 print(f"{name:24} {_summary(values)}  {checkout}", flush=True)
         runs = {str(checkout): _sweep(args.task, args.warmup, args.runs, checkout) for checkout in checkouts}
         for checkout, values in runs.items():

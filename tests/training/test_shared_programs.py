@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +12,16 @@ import jax
 import pytest
 
 import surefoot
-from surefoot.training import compiled_steps
+from surefoot.simulators.vector import shared_environment
 from surefoot.training.population import get_population
 from surefoot.training.runtime.compile_ahead import CompileAhead
+from tests.simulators import fake_packages
 from tests.training.small import small
 from tests.training.test_compiled_steps import train as train_compiled
 from tests.training.test_resume import assert_same_run
 
 _STEP = "_store_update_act"
-_TRACED = re.compile(r"Finished tracing \+ transforming (\w+)")
+_TRACED = re.compile(r"Finished tracing (\w+)")
 
 
 def train(out: Path, seed: int, **settings: object) -> Path:
@@ -54,16 +56,25 @@ def test_runs_of_equal_shapes_trace_once(tmp_path: Path, traced: Callable[[], li
     assert_same_run(second, alone)
 
 
-def test_compiled_vector_steps_trace_once(tmp_path: Path, traced: Callable[[], list[str]]) -> None:
-    compiled_steps._program.cache_clear()
-    train_compiled(tmp_path / "first")
+def test_runs_of_environments_written_in_jax_trace_once(
+    tmp_path: Path, traced: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fake_packages.gymnax()
+    vars(module)["__spec__"] = object()
+    monkeypatch.setitem(sys.modules, "gymnax", module)
+
+    def run(name: str, seed: int) -> Path:
+        return train_compiled(tmp_path / name, "gymnax/Pendulum-v1", seed=seed, env_steps=240).path
+
+    shared_environment.cache_clear()
+    run("first", 0)
     assert traced().count("steps") == 1
-    second = train_compiled(tmp_path / "second", seed=9)
+    second = run("second", 9)
     assert traced() == []
-    compiled_steps._program.cache_clear()
-    alone = train_compiled(tmp_path / "alone", seed=9)
+    shared_environment.cache_clear()
+    alone = run("alone", 9)
     assert traced().count("steps") == 1
-    assert_same_run(second.path, alone.path)
+    assert_same_run(second, alone)
 
 
 @pytest.mark.parametrize("settings", [{}, {"overlap": True}, {"num_envs": 2}])
