@@ -113,7 +113,10 @@ def _sweep(task: str, warmup: int, runs: int, checkout: Path) -> list[float]:
     """Return the seconds to the first update of each of ``runs`` runs with other seeds in one process."""
     with tempfile.TemporaryDirectory() as empty:
         command = ["-c", _SWEEP, task, str(warmup), str(runs), f"{empty}/runs"]
-        values: list[float] = json.loads(_python(command, checkout, Path(empty) / "cache")) if runs else []
+        if not runs:
+            return []
+        output = _python(command, checkout, Path(empty) / "cache")
+        values: list[float] = json.loads(output.splitlines()[-1])
         return values
 
 
