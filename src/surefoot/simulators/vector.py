@@ -89,7 +89,8 @@ class JaxVectorEnv(VectorEnv):
     ) -> None:
         super().__init__(len(slot_seeds), 0, autoreset)
         self._ids = tuple(zip(slot_seeds, environments or [None] * len(slot_seeds), strict=True))
-        self.simulator, self._start, self._step = _vector_programs(env, action_repeat, autoreset)
+        made: Any = env  # hashable, which a protocol does not say
+        self.simulator, self._start, self._step = _vector_programs(made, action_repeat, autoreset)
         self.keys = slot_keys(task, slot_seeds, [number for _, number in self._ids], stream)
         self.spaces, self.horizon = self.simulator.spaces, self.simulator.horizon
         self._running = np.zeros(len(slot_seeds), bool)
