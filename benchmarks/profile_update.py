@@ -63,7 +63,7 @@ def main(precision: Precision, utd: int, seeds: int) -> None:
 
 def _sources(step: TrainStep) -> dict[str, tuple[str, str]]:
     """Return the source and the shape of the result of each operation in the compiled training step."""
-    program = step.population.lower_train_step(step.state, step.transition).compile().as_text() or ""
+    program = step.population.lower_train_step(step.state).compile().as_text() or ""
     found = {}
     for line in program.splitlines():
         if left := re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = (\(?\w+\[[\d,]*\])", line):

@@ -187,7 +187,7 @@ def test_no_branch_without_a_delay() -> None:
 def test_compiled_program_keeps_the_branch(population: Population) -> None:
     """A predicate with a seed axis would become a selection that computes both branches."""
     state = jax.eval_shape(lambda: population.init(range(SEEDS), 20, 30))
-    compiled = population.lower_train_step(state, transition()).compile().as_text()
+    compiled = population.lower_train_step(state).compile().as_text()
     always, sometimes = matrix_products(compiled)
     assert len(re.findall(r" conditional\(", compiled)) == 1
     # By layer: 3 + 4 of the passes of target and policy, 3 + 3 x 2 of the critic's, 4 of acting; and of the policy's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.algorithms.presets import list_presets
-from surefoot.cli.main import COMMANDS, main
+from surefoot.cli.main import COMMANDS, _without_collection, main
 from surefoot.cli.parse import load_command
 from surefoot.tasks import list_tasks
 
@@ -130,3 +131,20 @@ def test_closed_output_pipe_is_not_reported() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_imports_are_left_out_of_garbage_collection() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with _without_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+
+
+def test_calls_from_a_program_leave_garbage_collection_alone() -> None:
+    before = gc.get_freeze_count()
+    assert main(["algorithms"]) == 0
+    assert gc.get_freeze_count() == before

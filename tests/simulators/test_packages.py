@@ -10,6 +10,7 @@ import pytest
 
 from surefoot.cli.main import main
 from surefoot.errors import UserError
+from surefoot.simulators.vector import shared_environment
 from surefoot.tasks import get_task, make_vector
 from surefoot.tasks.jax_tasks import list_names
 from tests.simulators import fake_packages
@@ -18,6 +19,7 @@ from tests.simulators import fake_packages
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
+    shared_environment.cache_clear()
     for module in (fake_packages.gymnax(), fake_packages.playground(found)):
         vars(module)["__spec__"] = object()
         monkeypatch.setitem(sys.modules, module.__name__, module)

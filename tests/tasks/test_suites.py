@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from surefoot.tasks import get_task, list_tasks
+from surefoot.tasks import dmc, get_task, list_tasks
 
 SUITE_TASKS = [task for task in list_tasks() if task.suite != "probe"]
 MUJOCO = [task for task in SUITE_TASKS if task.suite == "gymnasium"]
@@ -223,3 +223,33 @@ def test_myosuite_prints_nothing():
     code = "from surefoot.tasks import get_task; get_task('myo-reach').make().reset(seed=0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [("walker", "run"), *(pytest.param(task, marks=pytest.mark.slow) for task in (("dog", "run"), ("fish", "swim")))],
+)
+def test_copies_of_an_environment_behave_as_the_loaded_one(task: tuple[str, str], monkeypatch: Any) -> None:
+    copies = [dmc.DMCSimulation(*task), dmc.DMCSimulation(*task)]
+    copies[0].reset(1)  # independent of the other one
+    dmc._load.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(dmc.copy, "deepcopy", lambda loaded: loaded)
+        loaded = dmc.DMCSimulation(*task)
+    dmc._load.cache_clear()  # this one is changed from here on
+    played = []
+    for simulation in (copies[1], loaded, copies[0]):
+        simulation.reset(3)
+        actions = draw_actions(len(simulation.spaces.action.low))
+        steps = [(simulation.advance(action), simulation.observe().tobytes()) for action in actions]
+        played.append(steps)
+    assert played[0] == played[1] == played[2]
+
+
+def test_suite_is_imported_without_parts_of_scipy() -> None:
+    code = (
+        "from surefoot.tasks import dmc; import sys; dmc.import_suite(); "
+        "assert 'scipy.ndimage._interpolation' not in sys.modules; "
+        "from scipy import ndimage; ndimage.zoom; assert 'scipy.ndimage._interpolation' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

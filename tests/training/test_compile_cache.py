@@ -15,9 +15,7 @@ from surefoot.training.runtime.compile_cache import use_compile_cache
 
 _TRAIN = """
 import sys, jax, surefoot
-from surefoot.training.runtime import compile_cache
 from tests.training.small import small
-compile_cache._MIN_COMPILE_SECONDS = 0.0  # whatever the load of this machine
 jax.jit(lambda x: x + 1)(1.0)  # compiled before the cache is set up
 surefoot.train("probe-action", algorithm=small(surefoot.crossq_wn(utd=2)), env_steps=120, evaluation_episodes=1,
                replay_capacity=300, out=sys.argv[1], overwrite=True)

@@ -67,6 +67,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> surefoot.Run:
 class HostSteps(CompiledSteps):
     """The same vector steps one by one, with the functions that other environments use."""
 
+    def __init__(self, population: Population, *others: Any) -> None:
+        super().__init__(population, *others)
+        self._population = population
+
     def run(self, state: Any, host: Any, grad_steps: int, limit: int) -> Any:
         plan, before = self._plan, host.agent_steps
         utd = self._population.learner.algorithm.utd

@@ -33,6 +33,27 @@ def _compiled(make: Callable[[], JaxEnv]) -> tuple[Simulator, Callable[..., Any]
     return simulator, jax.jit(simulator.start), jax.jit(simulator.step)
 
 
+@functools.lru_cache(maxsize=4)
+def _vector_programs(
+    env: Any, action_repeat: int, autoreset: bool
+) -> tuple[Simulator, Callable[..., Any], Callable[..., Any]]:
+    """Return the functions of environments (``JaxEnv``), compiled once for all vectors of equal size."""
+    simulator = Simulator(env, action_repeat)
+
+    def advance(
+        keys: jax.Array, state: SimulatorState, actions: jax.Array, running: jax.Array
+    ) -> tuple[SimulatorState, Outcome, jax.Array]:
+        """Return the next state, the outcome and the observations to act on; slots that do not run stay as they are."""
+        stepped, outcome = simulator.step(state, actions)
+        if autoreset:
+            stepped = simulator.start_next(keys, stepped, outcome.ended & running)
+        stepped = where(running, stepped, state)
+        idle = Outcome(state.observation, *(jnp.zeros_like(field) for field in outcome[1:]))
+        return stepped, where(running, outcome, idle), stepped.observation
+
+    return simulator, jax.jit(simulator.start), jax.jit(advance)
+
+
 class JaxVectorEnv(VectorEnv):
     """Slots stepped on JAX's default device.
 
@@ -68,11 +89,10 @@ class JaxVectorEnv(VectorEnv):
     ) -> None:
         super().__init__(len(slot_seeds), 0, autoreset)
         self._ids = tuple(zip(slot_seeds, environments or [None] * len(slot_seeds), strict=True))
-        self.simulator = Simulator(env, action_repeat)
+        made: Any = env  # hashable, which a protocol does not say
+        self.simulator, self._start, self._step = _vector_programs(made, action_repeat, autoreset)
         self.keys = slot_keys(task, slot_seeds, [number for _, number in self._ids], stream)
         self.spaces, self.horizon = self.simulator.spaces, self.simulator.horizon
-        self._start = jax.jit(self.simulator.start)
-        self._step = jax.jit(self._advance)
         self._running = np.zeros(len(slot_seeds), bool)
         self._result: tuple[Outcome, jax.Array]
 
@@ -118,17 +138,6 @@ class JaxVectorEnv(VectorEnv):
             EnvironmentFailure: One is not.
         """
         require_finite(self._ids, observation, reward)
-
-    def _advance(
-        self, keys: jax.Array, state: SimulatorState, actions: jax.Array, running: jax.Array
-    ) -> tuple[SimulatorState, Outcome, jax.Array]:
-        """Return the next state, the outcome and the observations to act on; slots that do not run stay as they are."""
-        stepped, outcome = self.simulator.step(state, actions)
-        if self._autoreset:
-            stepped = self.simulator.start_next(keys, stepped, outcome.ended & running)
-        stepped = where(running, stepped, state)
-        idle = Outcome(state.observation, *(jnp.zeros_like(field) for field in outcome[1:]))
-        return stepped, where(running, outcome, idle), stepped.observation
 
     def _reset(self, episodes: np.ndarray) -> np.ndarray:
         self.state = self._start(self.keys, episodes)

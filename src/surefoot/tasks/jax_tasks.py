@@ -37,7 +37,21 @@ def jax_id_task(name: str, keywords: Mapping[str, Any]) -> Task:
     task = Task(
         name=full, suite=suite, action_repeat=1, discount=0.99, horizon=None, env_set=keywords, simulate=_simulate
     )
-    return _with_jax(task, functools.partial(make, env_id, full, keywords))
+    return _with_jax(task, _Making(make, env_id, full, keywords, repr(sorted(keywords.items()))))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Making:
+    """Factory of a package's environment. Equal ones share it within a process, and with it the compiled programs."""
+
+    make: Callable[..., Any]
+    env_id: str
+    name: str
+    keywords: Mapping[str, Any] = dataclasses.field(compare=False)
+    keywords_text: str
+
+    def __call__(self) -> Any:
+        return self.make(self.env_id, self.name, self.keywords)
 
 
 def jax_task(task: Task) -> Task:

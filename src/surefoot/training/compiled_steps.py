@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from surefoot.simulators.simulator import Outcome, SimulatorState
+from surefoot.simulators.simulator import Outcome, Simulator, SimulatorState
 from surefoot.simulators.vector import JaxVectorEnv
 from surefoot.tasks import VectorStep
 from surefoot.training.checkpointing.host_state import HostState
@@ -26,6 +27,9 @@ from surefoot.types import Array, Transition
 
 _SECONDS = 0.25
 """Duration of a call that the number of its vector steps approaches: signals and displays wait for its end."""
+
+_CACHED_PROGRAMS = 4
+"""Programs that a process keeps."""
 
 
 class _Episodes(NamedTuple):
@@ -45,6 +49,23 @@ class _Episodes(NamedTuple):
     """[] float32"""
     random_episodes: jax.Array
     """[] int32"""
+
+
+class _Numbers(NamedTuple):
+    """Numbers of a run that its program contains."""
+
+    seeds: int
+    """S."""
+    num_envs: int
+    """N, environments per seed."""
+    warmup: int
+    """Vector steps before the first update."""
+    random: int
+    """Vector steps with uniform actions."""
+    updates: int
+    """Updates in a vector step that has any."""
+    every: int
+    """Vector steps per update, where there is less than one in each."""
 
 
 class _Carry(NamedTuple):
@@ -78,12 +99,17 @@ class CompiledSteps:
     """
 
     def __init__(self, population: Population, vector: JaxVectorEnv, plan: Plan, utd: int | Fraction) -> None:
-        self._population, self._vector, self._plan = population, vector, plan
+        self._vector, self._plan = vector, plan
         per_vector_step = Fraction(utd) * plan.num_envs
-        self._num_updates = max(1, per_vector_step.numerator // per_vector_step.denominator)
-        self._every = per_vector_step.denominator
-        """Vector steps per update, where there is less than one in each."""
-        self._run = jax.jit(self._steps, donate_argnums=(0, 1))
+        numbers = _Numbers(
+            seeds=len(plan.seeds),
+            num_envs=plan.num_envs,
+            warmup=plan.warmup_steps // plan.num_envs,
+            random=plan.random_steps // plan.num_envs,
+            updates=max(1, per_vector_step.numerator // per_vector_step.denominator),
+            every=per_vector_step.denominator,
+        )
+        self._run = _program(population, vector.simulator, numbers)
         self._length = 1
 
     def run(
@@ -143,11 +169,29 @@ class CompiledSteps:
             setattr(host, name, np.array(value, old.dtype) if isinstance(old, np.ndarray) else type(old)(value))
         host.diverged |= np.asarray(after.diverged)
 
-    # ---------------------------------------------------------------- traced
 
-    def _steps(
+@functools.lru_cache(maxsize=_CACHED_PROGRAMS)
+def _program(population: Population, simulator: Simulator, numbers: _Numbers) -> Callable[..., _Carry]:
+    """Return the jitted program; runs with equal arguments share one."""
+    return jax.jit(_Program(population, simulator, numbers).steps, donate_argnums=(0, 1))
+
+
+class _Program:
+    """Vector steps as traceable functions.
+
+    Args:
+        population: Functions of the learners.
+        simulator: Functions of the environments.
+        numbers: Numbers of the run.
+    """
+
+    def __init__(self, population: Population, simulator: Simulator, numbers: _Numbers) -> None:
+        self._population, self._simulator, self._numbers = population, simulator, numbers
+
+    def steps(
         self, state: PopulationState, simulator: SimulatorState, keys: jax.Array, stop: jax.Array, **rest: Any
     ) -> _Carry:
+        """Take vector steps up to number ``stop``, or until a seed diverges or an environment fails."""
         carry = _Carry(state, simulator, **rest)
         diverged_before = carry.diverged
 
@@ -158,7 +202,7 @@ class CompiledSteps:
         return jax.lax.while_loop(goes_on, functools.partial(self._step, keys), carry)
 
     def _step(self, keys: jax.Array, carry: _Carry) -> _Carry:
-        plan, simulator = self._plan, self._vector.simulator
+        run, simulator = self._numbers, self._simulator
         number = carry.vector_steps
         stepped, outcome = simulator.step(carry.simulator, carry.action)
         ended = outcome.ended
@@ -173,30 +217,29 @@ class CompiledSteps:
             observation=next_up.observation,
             ended=ended,
         )
-        after_warmup = number + 1 - plan.warmup_steps // plan.num_envs
-        updates = (after_warmup > 0) & (after_warmup % self._every == 0)
-        random_steps = plan.random_steps // plan.num_envs
+        after_warmup = number + 1 - run.warmup
+        updates = (after_warmup > 0) & (after_warmup % run.every == 0)
         state, action = self._population.traced_step(
             carry.state,
             transition,
             carry.grad_steps,
-            self._num_updates,
+            run.updates,
             updates=updates,
-            uniform=number + 1 < random_steps,
+            uniform=number + 1 < run.random,
         )
-        finite = jnp.isfinite(action).reshape(len(plan.seeds), -1).all(axis=1)
+        finite = jnp.isfinite(action).reshape(run.seeds, -1).all(axis=1)
         diverged = carry.diverged | ~finite
-        zeroed = jnp.repeat(diverged, plan.num_envs)[:, None]
+        zeroed = jnp.repeat(diverged, run.num_envs)[:, None]
         return _Carry(
             state=state,
             simulator=next_up,
             action=jnp.where(zeroed, 0.0, action),
             last_action=carry.action,
             last=outcome,
-            episodes=_count(carry.episodes, outcome.reward, ended, outcome.success, number < random_steps),
+            episodes=_count(carry.episodes, outcome.reward, ended, outcome.success, number < run.random),
             diverged=diverged,
             faulty=faulty,
-            grad_steps=carry.grad_steps + updates * self._num_updates,
+            grad_steps=carry.grad_steps + updates * run.updates,
             vector_steps=number + 1,
         )
 

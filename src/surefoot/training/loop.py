@@ -10,6 +10,7 @@ state; a checkpoint consists of these.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import Self
 
@@ -34,6 +35,7 @@ from surefoot.training.memory import check_memory, replay_bytes, replay_frames
 from surefoot.training.plan import Plan, slow_temperature, unreached_resets
 from surefoot.training.population import PopulationState, get_population
 from surefoot.training.run_writer import RunWriter
+from surefoot.training.runtime.compile_ahead import CompileAhead
 from surefoot.training.runtime.failures import explain_step_failures
 from surefoot.training.runtime.pace import Pace
 from surefoot.training.warm_start.warm_start import WarmStart
@@ -74,6 +76,7 @@ class TrainingLoop:
             self._compiled = CompiledSteps(self._population, vector, plan, config.algorithm.utd)
         self._diagnosis = Diagnosis(self._population, plan.seeds, evaluator.vector, config.curvature)
         self._warm_start: WarmStart | None = None
+        self._ahead = CompileAhead({})
         self._open = contextlib.ExitStack()
         self._writer: RunWriter
         self._state: PopulationState
@@ -136,6 +139,8 @@ class TrainingLoop:
         self._open_writer(directory)
         self._writer.clear()
         observation = self._vector.reset([0] * self._vector.num_envs)
+        if self._compiled is None:
+            self._compile_ahead(observation)
         self._state, action = self._initialize(observation)
         self._set_host(HostState.start(observation, action, self._plan.num_envs))
         self._announce_start()
@@ -156,6 +161,22 @@ class TrainingLoop:
             self._state = self._population.start_episodes(self._state, self._host.observation, abandoned)
         self._announce_start()
 
+    def _compile_ahead(self, observation: np.ndarray) -> None:
+        """Compile the train steps while the networks are initialised and evaluated and the warm-up is taken."""
+        plan, population = self._plan, self._population
+        shapes = population.init_shapes(*self._init_arguments(observation))
+        updates = population.default_updates(shapes)
+        steps = [(0, True)] if plan.random_steps > plan.num_envs else []
+        if plan.warmup_steps or self._config.overlap:
+            steps.append((0, False))
+        if not self._config.overlap:
+            steps.append((updates, False))
+        programs = {step: functools.partial(population.lower_train_step, shapes, *step) for step in steps}
+        if self._config.overlap:
+            programs[updates, False] = functools.partial(population.lower_update, shapes, updates)
+        self._ahead = CompileAhead(programs)
+        self._open.callback(self._ahead.close)
+
     def _initialize(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:
         """Return the state before the first step, and first actions [K, A], for first observations [K, O]."""
         state = self._init(observation)
@@ -167,8 +188,13 @@ class TrainingLoop:
         return state, np.array(action)
 
     def _init(self, observation: np.ndarray | None = None) -> PopulationState:
+        return self._population.init(*self._init_arguments(observation))
+
+    def _init_arguments(
+        self, observation: np.ndarray | None
+    ) -> tuple[tuple[int, ...], int, int, np.ndarray | None, int]:
         plan, frames = self._plan, replay_frames(self._plan, self._task)
-        return self._population.init(plan.seeds, plan.ring_capacity, frames, observation, plan.num_envs)
+        return plan.seeds, plan.ring_capacity, frames, observation, plan.num_envs
 
     def _set_host(self, host: HostState) -> None:
         self._host = host
@@ -267,15 +293,14 @@ class TrainingLoop:
         self._vector.step_async(taken)
         self._reset_networks_if_due()
         if overlap:
+            self._ahead.wait((updates, False))
             self._state = population.update(self._state, grad_steps, updates)
         step = self._vector.step_wait()
         host.advance(step, in_warmup=host.agent_steps < plan.random_steps)
+        updates, uniform = 0 if overlap else updates, host.agent_steps < plan.random_steps
+        self._ahead.wait((updates, uniform))
         self._state, action = population.train_step(
-            self._state,
-            _transition(taken, step),
-            grad_steps,
-            num_updates=0 if overlap else updates,
-            uniform=host.agent_steps < plan.random_steps,
+            self._state, _transition(taken, step), grad_steps, num_updates=updates, uniform=uniform
         )
         self._zero_diverged(np.array(action))
         self._events.on_step(lambda: StepView.make(self._counters, taken, step))

@@ -74,7 +74,9 @@ class Population:
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4, 5))
+        # Dozens of random draws, run once: LLVM's usual optimisations take as long again and leave the bits unchanged.
+        quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+        self._init = jax.jit(self._initial_state, static_argnums=(2, 3, 4, 5), compiler_options=quick)
         self._store = jax.jit(self._store_transition, donate_argnums=0)
         self._start = jax.jit(self._start_episodes, donate_argnums=0)
         self._update = jax.jit(self._updates, static_argnums=4, donate_argnums=(0, 1))
@@ -104,11 +106,31 @@ class Population:
             observation: [K, O] first observations to act on; None where ``start_episodes`` supplies them.
             num_envs: N, environments per seed.
         """
+        arguments = self._init_arguments(seeds, capacity, frames, observation, num_envs)
+        # Within another traced function, a jitted one cannot have options of its own.
+        return (self._initial_state if isinstance(arguments[0], jax.core.Tracer) else self._init)(*arguments)
+
+    def init_shapes(
+        self,
+        seeds: Sequence[int],
+        capacity: int,
+        frames: int,
+        observation: np.ndarray | None = None,
+        num_envs: int = 1,
+    ) -> PopulationState:
+        """Return the shapes of what ``init`` returns, from the trace that it uses."""
+        shapes: PopulationState = self._init.eval_shape(
+            *self._init_arguments(seeds, capacity, frames, observation, num_envs)
+        )
+        return shapes
+
+    def _init_arguments(
+        self, seeds: Sequence[int], capacity: int, frames: int, observation: np.ndarray | None, num_envs: int
+    ) -> tuple[jax.Array, np.ndarray, int, int, int, bool]:
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         first = np.zeros((len(seeds) * num_envs, self.learner.spec.observation_size), np.float32)
-        return self._init(
-            keys, first if observation is None else observation, capacity, frames, num_envs, observation is None
-        )
+        given = first if observation is None else observation
+        return keys, given, capacity, frames, num_envs, observation is None
 
     def start_episodes(self, state: PopulationState, observation: Array, starts: Array) -> PopulationState:
         """Start new episodes in place of unfinished ones.
@@ -201,10 +223,40 @@ class Population:
 
     def compile(self, state: PopulationState, num_updates: int) -> None:
         """Compile ``start_episodes``, ``store``, ``update`` and both kinds of ``act``; ``state`` is not changed."""
+        transition = self._no_transition(state)
+        observation, no = transition.observation, transition.ended
+        for program in (
+            self._start.lower(state.replay, state.learner, observation, no),
+            self._store.lower(state.replay, state.learner, transition, no),
+            self.lower_update(state, num_updates),
+            self._act.lower(state.learner, observation, True),
+            self._act.lower(state.learner, observation, False),
+            self._act_deterministic.lower(state.learner, observation[: num_seeds(state.learner), None]),
+        ):
+            program.compile()
+
+    def lower_update(self, state: PopulationState, num_updates: int) -> jax.stages.Lowered:
+        """Lower ``update`` without running it; ``state`` may consist of shapes."""
+        return self._update.lower(state.learner, state.metrics, state.replay, np.int32(0), num_updates)
+
+    def lower_train_step(
+        self, state: PopulationState, num_updates: int | None = None, uniform: bool = False
+    ) -> jax.stages.Lowered:
+        """Lower ``train_step`` without running it; ``state`` may consist of shapes.
+
+        Args:
+            state: State.
+            num_updates: Updates to do, by default those of a vector step (``default_updates``); 0 for none.
+            uniform: As for ``train_step``.
+        """
+        count = self.default_updates(state) if num_updates is None else num_updates
+        return self._train_step.lower(state, self._no_transition(state), np.int32(0), count, uniform)
+
+    def _no_transition(self, state: PopulationState) -> Transition:
+        """Return a transition [K, ...] of zeros."""
         environments, spec = state.replay.oldest.shape[0], self.learner.spec
-        observation = np.zeros((environments, spec.observation_size), np.float32)
-        no, one_each = np.zeros(environments, bool), observation[: num_seeds(state.learner), None]
-        transition = Transition(
+        observation, no = np.zeros((environments, spec.observation_size), np.float32), np.zeros(environments, bool)
+        return Transition(
             action=np.zeros((environments, spec.action_size), np.float32),
             reward=np.zeros(environments, np.float32),
             next_observation=observation,
@@ -212,19 +264,6 @@ class Population:
             observation=observation,
             ended=no,
         )
-        for program in (
-            self._start.lower(state.replay, state.learner, observation, no),
-            self._store.lower(state.replay, state.learner, transition, no),
-            self._update.lower(state.learner, state.metrics, state.replay, np.int32(0), num_updates),
-            self._act.lower(state.learner, observation, True),
-            self._act.lower(state.learner, observation, False),
-            self._act_deterministic.lower(state.learner, one_each),
-        ):
-            program.compile()
-
-    def lower_train_step(self, state: PopulationState, transition: Transition) -> jax.stages.Lowered:
-        """Lower ``train_step`` with its default number of updates, to inspect its program."""
-        return self._train_step.lower(state, transition, np.int32(0), self.default_updates(state), False)
 
     # ---------------------------------------------------------------- measurements
 
@@ -245,7 +284,7 @@ class Population:
     # ---------------------------------------------------------------- traced, for all seeds
 
     def _initial_state(
-        self, keys: jax.Array, observation: jax.Array, capacity: int, frames: int, num_envs: int, placeholder: bool
+        self, keys: jax.Array, observation: Array, capacity: int, frames: int, num_envs: int, placeholder: bool
     ) -> PopulationState:
         def init(key: jax.Array, observation: jax.Array) -> tuple[LearnerState, MetricSums]:
             learner = _with_environments(self.learner.init(key), num_envs)

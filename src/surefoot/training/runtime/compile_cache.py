@@ -15,9 +15,6 @@ from surefoot.machine import usable_cores
 VARIABLE = "SUREFOOT_COMPILE_CACHE"
 """Environment variable with the cache folder, or "off"."""
 
-_MIN_COMPILE_SECONDS = 0.2
-"""Programs that compile faster are not cached."""
-
 
 def use_compile_cache() -> None:
     """Turn on JAX's persistent compilation cache, unless the user has configured it or turned it off.
@@ -37,7 +34,7 @@ def use_compile_cache() -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a run has ten small programs
     compilation_cache.reset_cache()  # JAX decides at its first compilation whether there is a cache.
 
 
