@@ -51,6 +51,26 @@ def test_quantile_loss_is_minimal_at_the_target_quantiles() -> None:
     assert float(part.loss(jnp.array([[[0.0, 1.0]]]), target)) < min(at.values())
 
 
+@pytest.mark.parametrize("num_quantiles", [3, 24])
+def test_quantile_loss_and_gradient_are_those_of_all_pairs(num_quantiles: int) -> None:
+    """Also where the loop over the target's quantiles has a remainder, and for several seeds at once."""
+    part = QuantileHuber(num_quantiles, kappa=0.7)
+    levels = (jnp.arange(num_quantiles) + 0.5) / num_quantiles
+
+    def of_pairs(outputs: jax.Array, target: jax.Array) -> jax.Array:
+        error = target[None, :, None, :] - outputs[..., None]
+        size = jnp.abs(error)
+        huber = jnp.where(size <= 0.7, 0.5 * error**2, 0.7 * (size - 0.35))
+        weight = jnp.abs(levels[None, None, :, None] - (error < 0.0))
+        return jnp.sum(jnp.mean(jnp.sum(weight * huber / 0.7, axis=2), axis=(1, 2)))
+
+    rng = np.random.default_rng(1)
+    outputs, target = jnp.asarray(rng.normal(size=(2, 3, 4, num_quantiles))), jnp.asarray(rng.normal(size=(2, 4, 24)))
+    for function in (part.loss, jax.grad(part.loss)):
+        expected = of_pairs if function == part.loss else jax.grad(of_pairs)
+        np.testing.assert_allclose(jax.vmap(function)(outputs, target), jax.vmap(expected)(outputs, target), rtol=1e-12)
+
+
 def test_quantile_mixture_target_and_value() -> None:
     outputs = jnp.array([[[2.0, 4.0], [8.0, 9.0]], [[6.0, 6.0], [0.0, 1.0]]])  # two critics, two samples
     values, probabilities = QUANTILES.mixture(outputs, jnp.array([[0.5, 1.0], [0.5, 0.0]]))

@@ -158,6 +158,15 @@ def test_single_environment_takes_the_same_steps() -> None:
     assert all(isinstance(step[4]["success"], bool) for step in steps)
 
 
+def test_environment_without_a_hash_is_accepted() -> None:
+    class ComparedByValue(Pendulum):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, ComparedByValue)
+
+    with vector(with_engine(get_task(ComparedByValue), "jax")) as env:
+        assert env.reset([0] * 4).shape == (4, 3)
+
+
 def test_types_hold_first_and_later_states() -> None:
     """The reward of ``reset`` is a whole number, and here observations are bytes at first."""
 

@@ -17,7 +17,6 @@ from surefoot.algorithms.parts import check_finite
 from surefoot.errors import UserError
 from surefoot.networks.validation import check_types
 
-
 _UNROLL = 10
 """Quantiles of the target that one step of a loop handles."""
 
@@ -200,7 +199,7 @@ def _pair_sums(outputs: jax.Array, target: jax.Array, kappa: float) -> tuple[jax
     def add(sums: tuple[jax.Array, jax.Array], values: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
         error = values[None, :, None] - outputs
         clipped = jnp.clip(error, -kappa, kappa)
-        slope = jnp.abs(levels - (error < 0.0)) * clipped
+        slope = jnp.abs(levels[None, None] - (error < 0.0)) * clipped
         return (sums[0] + slope * (error - 0.5 * clipped), sums[1] + slope), None
 
     zeros = jnp.zeros_like(outputs)

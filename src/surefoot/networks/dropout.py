@@ -37,8 +37,7 @@ class MaskedDropout(nn.Module):
 
 def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax.Array:
     """Return ``jax.random.bernoulli(key, probability, shape)``, bit for bit."""
-    default = jax.default_backend() == "cpu" and jax.random.key_impl(key) == "threefry2x32"
-    if not default or not jax.config.jax_threefry_partitionable or math.prod(shape) >= 2**32 or jax.config.jax_enable_x64:
+    if not _is_fused(key, shape):
         return jax.random.bernoulli(key, probability, shape)
     first, second = jax.random.key_data(key)
     counts = jax.lax.iota(np.uint32, math.prod(shape)).reshape(shape)
@@ -46,6 +45,14 @@ def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax
     # The upper bits as the fraction of a number in [1, 2).
     uniform = jax.lax.bitcast_convert_type((bits >> np.uint32(9)) | np.uint32(0x3F800000), np.float32) - 1.0
     return uniform < np.float32(probability)
+
+
+def _is_fused(key: jax.Array, shape: tuple[int, ...]) -> bool:
+    """Return whether the bits are drawn here: on a CPU, for JAX's default generator and single precision."""
+    if jax.default_backend() != "cpu" or jax.config.jax_enable_x64 or not jax.config.jax_threefry_partitionable:
+        return False
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return typed and jax.random.key_impl(key) == "threefry2x32" and math.prod(shape) < 2**32
 
 
 def _threefry(first: jax.Array, second: jax.Array, counts: jax.Array) -> jax.Array:

@@ -33,12 +33,25 @@ def _compiled(make: Callable[[], JaxEnv]) -> tuple[Simulator, Callable[..., Any]
     return simulator, jax.jit(simulator.start), jax.jit(simulator.step)
 
 
+class _Same:
+    """An environment as a key of a cache: by identity, since a class may compare by value and have no hash."""
+
+    def __init__(self, env: JaxEnv) -> None:
+        self.env = env
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.env is self.env
+
+    def __hash__(self) -> int:
+        return id(self.env)
+
+
 @functools.lru_cache(maxsize=4)
 def _vector_programs(
-    env: Any, action_repeat: int, autoreset: bool
+    key: _Same, action_repeat: int, autoreset: bool
 ) -> tuple[Simulator, Callable[..., Any], Callable[..., Any]]:
-    """Return the functions of environments (``JaxEnv``), compiled once for all vectors of equal size."""
-    simulator = Simulator(env, action_repeat)
+    """Return the functions of environments, compiled once for all vectors of equal size."""
+    simulator = Simulator(key.env, action_repeat)
 
     def advance(
         keys: jax.Array, state: SimulatorState, actions: jax.Array, running: jax.Array
@@ -89,8 +102,7 @@ class JaxVectorEnv(VectorEnv):
     ) -> None:
         super().__init__(len(slot_seeds), 0, autoreset)
         self._ids = tuple(zip(slot_seeds, environments or [None] * len(slot_seeds), strict=True))
-        made: Any = env  # hashable, which a protocol does not say
-        self.simulator, self._start, self._step = _vector_programs(made, action_repeat, autoreset)
+        self.simulator, self._start, self._step = _vector_programs(_Same(env), action_repeat, autoreset)
         self.keys = slot_keys(task, slot_seeds, [number for _, number in self._ids], stream)
         self.spaces, self.horizon = self.simulator.spaces, self.simulator.horizon
         self._running = np.zeros(len(slot_seeds), bool)
