@@ -29,7 +29,7 @@ PrecisionChoice = Literal["auto", "float32", "tf32", "bf16"]
 """Precision as a setting; auto is the fastest one of the device."""
 
 _MIN_BF16_SPEEDUP = 1.2
-"""Ratio of product times below which bf16 is not used: about 2 with instructions for it, 1 or less without."""
+"""Ratio of product times below which bf16 is not used: 1.6 and more with instructions for it, 1 or less without."""
 
 _TOOL_SECONDS = 20.0
 """Time limit of other programs: a driver or a network file system may not answer."""
@@ -98,7 +98,10 @@ def resolve_precision(precision: PrecisionChoice) -> Precision:
     if precision not in PRECISIONS:
         raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "tf32" and jax.default_backend() != "gpu":
-        raise UserError(f"precision tf32 needs an NVIDIA GPU, but the device is {device_name()}: use float32 or bf16")
+        raise UserError(
+            f"precision tf32 needs an NVIDIA GPU, but the device is {device_name()}: give a new run float32 or bf16; "
+            "a run that has tf32 continues on such a GPU only"
+        )
     return precision
 
 
@@ -113,8 +116,16 @@ def fastest_precision() -> Precision:
 
     device = jax.devices()[0]
     if device.platform == "gpu":
-        return "tf32" if float(getattr(device, "compute_capability", None) or 0) >= 8.0 else "float32"
+        return "tf32" if _compute_capability(device) >= 8.0 else "float32"
     return "bf16" if device.platform == "cpu" and _bf16_speedup() >= _MIN_BF16_SPEEDUP else "float32"
+
+
+def _compute_capability(device: Any) -> float:
+    """Return the compute capability of an NVIDIA GPU, 0 for another GPU, whose architecture has a name."""
+    try:
+        return float(getattr(device, "compute_capability", 0.0))
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _bf16_speedup(repeats: int = 50) -> float:

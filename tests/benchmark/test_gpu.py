@@ -22,8 +22,8 @@ def test_parts_end_in_time_and_a_failed_one_is_no_obstacle(tmp_path: Path, capsy
         Part("large", ("-c", "print('never')"), needed=100.0),
         Part("endless", ("-c", endless), needed=0.0),
     ]
-    assert gpu.run(programs, start + 2.0, tmp_path) == ["broken", "short", "endless"]
-    assert time.monotonic() - start < 10.0
+    assert gpu.run(programs, start + 6.0, tmp_path) == ["broken", "short", "endless"]
+    assert time.monotonic() - start < 30.0
     assert (tmp_path / "flags.txt").read_text() == f"{gpu.NO_COMMAND_BUFFERS}\n"
     assert (tmp_path / "endless.txt").read_text() == "begun\n"
     printed = capsys.readouterr().out

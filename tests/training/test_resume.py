@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import surefoot
+from surefoot import machine
 from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
 from tests.tasks import zoo
@@ -122,7 +123,7 @@ def test_sigterm_writes_a_checkpoint_and_resume_equals_uninterrupted_run(uninter
 
 
 def train(out: Path, env_steps: int = 200, **changes: Any) -> surefoot.Run:
-    settings = SETTINGS | {"observer": Recording()} | changes
+    settings = SETTINGS | {"precision": "float32", "observer": Recording()} | changes
     return surefoot.train("probe-truncation", env_steps=env_steps, out=out, **settings)
 
 
@@ -291,6 +292,17 @@ def test_environment_that_cannot_be_replayed_starts_a_new_episode(tmp_path: Path
     observer = Recording()
     assert surefoot.resume(out, task=forgetful, env_steps=260, observer=observer).completed
     assert any("a new episode starts" in line for line in observer.messages)
+
+
+def test_auto_precision_is_chosen_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observer, resumed = Recording(), Recording()
+    settings = {name: SETTINGS[name] for name in ("algorithm", "num_seeds", "replay_capacity")}
+    monkeypatch.setattr(machine, "fastest_precision", lambda: "bf16")
+    surefoot.train("probe-truncation", env_steps=10, out=tmp_path / "run", observer=observer, **settings)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["precision"] == "bf16"
+    monkeypatch.setattr(machine, "fastest_precision", lambda: "float32")  # as on another machine
+    surefoot.resume(tmp_path / "run", env_steps=20, observer=resumed)
+    assert [event.precision for event in (observer.events[0], resumed.events[0])] == ["bf16", "bf16"]
 
 
 @pytest.mark.slow

@@ -242,6 +242,7 @@ def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str
         ("started from", _started_from(config.get("warm_start"))),
         ("started", config.get("started")),
         ("resumed", f"{len(resumed) if isinstance(resumed, list) else 0} times"),
+        ("precision of products", config.get("precision", "float32")),
         *((name.replace("_", " "), _at(config, "machine", name)) for name in ("device", "cores", "platform")),
         ("surefoot's git revision", _at(config, "machine", "git_revision")),
         ("versions", listed),

@@ -83,7 +83,8 @@ def name_curves(runs: Sequence[ReportRun]) -> list[Curve]:
         labels.append(_fitting([*with_utd, *without], words))
         families.append(_fitting([name], words))
         values = [f"{path}={_short(flat[index][path])}" for path in paths]
-        keys.append((run.name, *values))
+        same = {key: value for key, value in run.algorithm.items() if key not in (*_IGNORED, *_SET_BY_UTD)}
+        keys.append((run.name, _canonical(same), *values))
         settings.append(", ".join([f"UTD {run.utd}", *values]))
     labels, families = _numbered(labels, names, range(len(runs))), _numbered(families, names, keys)
     return [Curve(*fields) for fields in zip(labels, families, settings, strict=True)]

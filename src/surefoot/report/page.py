@@ -104,7 +104,7 @@ def _settings(title: str, rows: Sequence[Row]) -> str:
     differing = [row for row, (_, own) in zip(rows, values, strict=True) if len(set(own)) > 1]
     others = html.escape("; ".join(f"{name}: {own[0]}" for name, own in values if len(set(own)) == 1))
     table = to_html(differing) if differing else ""
-    note = f"<p class='caption'>All algorithms: {others}.</p>"
+    note = f"<p class='caption'>All algorithms: {others}.</p>" if others else ""
     return f"<details class='settings'><summary>{html.escape(title)}</summary>{table}{note}</details>"
 
 

@@ -109,7 +109,8 @@ def train(
         UserError: The request is invalid; nothing was written.
         RunFailure: The run failed; its last checkpoint is intact.
         KeyboardInterrupt: Ctrl-C, once the run has written a checkpoint; ``resume`` continues it. A second Ctrl-C does
-            not wait. SIGTERM and SIGHUP likewise have their usual effect after the checkpoint: they end the process.
+            not wait, except for a program that is being compiled. SIGTERM and SIGHUP likewise have their usual effect
+            after the checkpoint: they end the process.
     """
     given: dict[str, Any] = {**settings}
     check_names(given, algorithm=algorithm if isinstance(algorithm, str) else getattr(algorithm, "name", ""))

@@ -26,15 +26,15 @@ class CompileAhead:
         with contextlib.suppress(RuntimeError):  # No more threads: the jitted functions compile when they are called.
             for key, lower in programs.items():
                 self._jobs[key] = self._executor.submit(_compile, lower)
+        self._executor.shutdown(wait=False)  # the thread ends after the last program
 
     def wait(self, key: Hashable) -> None:
-        """Wait until a program is compiled, the first time it is asked for; it need not be one of them.
+        """Wait for a program's compilation, the first time it is asked for; it need not be one of them.
 
-        Raises:
-            Exception: Whatever its compilation raised.
+        A failure is left to the jitted function, which compiles again: JAX's context managers do not reach the thread.
         """
         if self._jobs and (job := self._jobs.pop(key, None)) is not None:
-            job.result()
+            job.exception()
 
     def close(self) -> None:
         """Wait for the program that is being compiled and leave out the others. Idempotent.

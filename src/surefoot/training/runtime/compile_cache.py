@@ -16,6 +16,10 @@ VARIABLE = "SUREFOOT_COMPILE_CACHE"
 """Environment variable with the cache folder, or "off"."""
 
 
+_MIN_COMPILE_SECONDS = 0.05
+"""Programs that compile faster are not cached: single operations, of which a process may have many."""
+
+
 def use_compile_cache() -> None:
     """Turn on JAX's persistent compilation cache, unless the user has configured it or turned it off.
 
@@ -34,7 +38,7 @@ def use_compile_cache() -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a run has ten small programs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_SECONDS)
     compilation_cache.reset_cache()  # JAX decides at its first compilation whether there is a cache.
 
 
