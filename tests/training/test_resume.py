@@ -298,10 +298,10 @@ def test_auto_precision_is_chosen_once_and_kept(tmp_path: Path, monkeypatch: pyt
     observer, resumed = Recording(), Recording()
     settings = {name: SETTINGS[name] for name in ("algorithm", "num_seeds", "replay_capacity")}
     monkeypatch.setattr(machine, "fastest_precision", lambda: "bf16")
-    surefoot.train("probe-truncation", env_steps=10, out=tmp_path / "run", observer=observer, **settings)
+    surefoot.train("probe-truncation", env_steps=110, out=tmp_path / "run", observer=observer, **settings)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["precision"] == "bf16"
     monkeypatch.setattr(machine, "fastest_precision", lambda: "float32")  # as on another machine
-    surefoot.resume(tmp_path / "run", env_steps=20, observer=resumed)
+    surefoot.resume(tmp_path / "run", env_steps=120, observer=resumed)
     assert [event.precision for event in (observer.events[0], resumed.events[0])] == ["bf16", "bf16"]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import surefoot
 from surefoot.simulators.vector import shared_environment
-from surefoot.training.population import get_population
+from surefoot.training.population import Population, get_population
 from surefoot.training.runtime.compile_ahead import CompileAhead
 from tests.simulators import fake_packages
 from tests.training.small import small
@@ -96,13 +96,16 @@ def failing() -> jax.stages.Lowered:
     raise ValueError("cannot be traced")
 
 
-def test_a_failure_is_raised_where_its_program_is_needed() -> None:
+def test_a_failure_is_left_to_the_function_that_needs_the_program() -> None:
     ahead = CompileAhead({"a": failing, "b": lambda: jax.jit(lambda x: x + 1).lower(1.0)})
-    ahead.wait("b")
-    ahead.wait("another one")
-    with pytest.raises(ValueError, match="cannot be traced"):
-        ahead.wait("a")
+    for key in ("b", "another one", "a"):
+        ahead.wait(key)
     ahead.close()
+
+
+def test_run_ends_as_usual_where_the_thread_cannot_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Population, "lower_train_step", lambda *arguments: failing())
+    assert surefoot.Run(train(tmp_path / "run", 0), completed=True).evaluations()["env_steps"][-1] == 130
 
 
 def test_closing_waits_for_one_program_and_leaves_out_the_next() -> None:
