@@ -122,9 +122,10 @@ def test_killed_grid_resumes_to_equal_results(finished: Path, tmp_path: Path) ->
     wait_until(lambda: rows(log) > 2, process)
     process.kill()
     process.communicate()
-    time.sleep(1.0)
-    states = {cell.state for cell in GridReader(GridFolder.open(out)).read()}
-    assert "running" not in states, "a cell outlived its launcher"
+    deadline = time.monotonic() + 30.0
+    while "running" in {cell.state for cell in GridReader(GridFolder.open(out)).read()}:
+        assert time.monotonic() < deadline, "a cell outlived its launcher"
+        time.sleep(0.1)
     printed = finish(str(grid), "--out", str(out))
     assert f"resumes   {name}" in printed
     for cell in GridFolder.open(out).cells:

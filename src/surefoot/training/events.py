@@ -142,7 +142,8 @@ class Observer:
             seeds += f" of {event.num_envs:,} environments"
         show(
             f"{event.task}, {event.algorithm}, UTD {event.utd}, {seeds}, env steps "
-            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.device}, in {printable(event.path)}"
+            f"{event.start_env_steps:,} to {event.env_steps:,}, {event.precision} on {event.device}, "
+            f"in {printable(event.path)}"
         )
 
     def on_progress(self, event: Progress) -> None:
