@@ -50,7 +50,7 @@ class CompileAhead:
 
 def train_programs(
     population: Population, shapes: PopulationState, plan: Plan, overlap: bool
-) -> dict[tuple[int, bool], Callable[[], jax.stages.Lowered]]:
+) -> Mapping[tuple[int, bool], Callable[[], jax.stages.Lowered]]:
     """Return functions that lower the programs of a run's vector steps, in the order in which they are needed.
 
     Args:
