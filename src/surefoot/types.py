@@ -13,8 +13,8 @@ Axes, in the order in which they appear in a shape:
     O  observation entries
     A  action entries
 
-The learner and the networks are written for one seed and mapped over S once, in ``training.population``; the writing of
-a replay buffer is written for one environment and mapped over K.
+The learner and the networks are written for one seed and mapped over S once, in ``training.population_programs``; the
+writing of a replay buffer is written for one environment and mapped over K.
 """
 
 from __future__ import annotations

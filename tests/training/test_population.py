@@ -39,12 +39,12 @@ def test_no_call_copies_a_replay_ring(seeds: int) -> None:
     state: PopulationState = jax.eval_shape(lambda: population.init(range(seeds), CAPACITY, frames))
     transition, yes, zero = noise(seeds), np.ones(seeds, bool), np.int32(0)
     writing = {
-        "store": population._store.lower(state.replay, state.learner, transition, yes),
-        "start": population._start.lower(state.replay, state.learner, transition.observation, yes),
-        "warm-up step": population._train_step.lower(state, transition, zero, 0, True),
-        "train step": population._train_step.lower(state, transition, zero, 2, False),
+        "store": population.programs.store.lower(state.replay, state.learner, transition, yes),
+        "start": population.programs.start_episodes.lower(state.replay, state.learner, transition.observation, yes),
+        "warm-up step": population.programs.train_step.lower(state, transition, zero, 0, True),
+        "train step": population.programs.train_step.lower(state, transition, zero, 2, False),
     }
-    reading = {"update": population._update.lower(state.learner, state.metrics, state.replay, zero, 2)}
+    reading = {"update": population.programs.update.lower(state.learner, state.metrics, state.replay, zero, 2)}
     for name, lowered in (writing | reading).items():
         memory = lowered.compile().memory_analysis()
         # A copy of the smallest of the larger rings would not fit into this.
@@ -79,5 +79,5 @@ def test_equal_runs_share_traces() -> None:
     for seed in (0, 5):
         state = population.init([seed], 100, 120, np.zeros((1, SPEC.observation_size), np.float32))
         population.train_step(state, noise(1), num_updates=0)
-    programs: tuple[Any, ...] = (population._train_step, population._init)
+    programs: tuple[Any, ...] = (population.programs.train_step, population.programs._init)
     assert [program._cache_size() for program in programs] == [1, 1]

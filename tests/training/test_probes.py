@@ -82,7 +82,7 @@ def test_optimizers_count_the_updates_since_the_last_reset(name: str, folder: Pa
 
 @pytest.mark.parametrize("name", NAMES)
 def test_updates_of_a_run_are_compiled_once(name: str, folder: Path) -> None:
-    train: Any = trained(name, CASES[name][0], folder).loop._population._train_step
+    train: Any = trained(name, CASES[name][0], folder).loop._population.programs.train_step
     assert train._cache_size() == 3  # warm-up with uniform actions, its last step, updates
 
 

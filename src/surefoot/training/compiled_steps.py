@@ -219,7 +219,7 @@ class _Program:
         )
         after_warmup = number + 1 - run.warmup
         updates = (after_warmup > 0) & (after_warmup % run.every == 0)
-        state, action = self._population.traced_step(
+        state, action = self._population.programs.traced_step(
             carry.state,
             transition,
             carry.grad_steps,

@@ -10,7 +10,6 @@ state; a checkpoint consists of these.
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from typing import Self
 
@@ -35,7 +34,7 @@ from surefoot.training.memory import check_memory, replay_bytes, replay_frames
 from surefoot.training.plan import Plan, slow_temperature, unreached_resets
 from surefoot.training.population import PopulationState, get_population
 from surefoot.training.run_writer import RunWriter
-from surefoot.training.runtime.compile_ahead import CompileAhead
+from surefoot.training.runtime.compile_ahead import CompileAhead, train_programs
 from surefoot.training.runtime.failures import explain_step_failures
 from surefoot.training.runtime.pace import Pace
 from surefoot.training.warm_start.warm_start import WarmStart
@@ -163,18 +162,8 @@ class TrainingLoop:
 
     def _compile_ahead(self, observation: np.ndarray) -> None:
         """Compile the train steps while the networks are initialised and evaluated and the warm-up is taken."""
-        plan, population = self._plan, self._population
-        shapes = population.init_shapes(*self._init_arguments(observation))
-        updates = population.default_updates(shapes)
-        steps = [(0, True)] if plan.random_steps > plan.num_envs else []
-        if plan.warmup_steps or self._config.overlap:
-            steps.append((0, False))
-        if not self._config.overlap:
-            steps.append((updates, False))
-        programs = {step: functools.partial(population.lower_train_step, shapes, *step) for step in steps}
-        if self._config.overlap:
-            programs[updates, False] = functools.partial(population.lower_update, shapes, updates)
-        self._ahead = CompileAhead(programs)
+        shapes = self._population.init_shapes(*self._init_arguments(observation))
+        self._ahead = CompileAhead(train_programs(self._population, shapes, self._plan, self._config.overlap))
         self._open.callback(self._ahead.close)
 
     def _initialize(self, observation: np.ndarray) -> tuple[PopulationState, np.ndarray]:

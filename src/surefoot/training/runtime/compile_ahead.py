@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
+
+from surefoot.training.plan import Plan
+from surefoot.training.population import Population, PopulationState
 
 
 class CompileAhead:
@@ -42,6 +46,32 @@ class CompileAhead:
         A process must not end while another thread compiles.
         """
         self._executor.shutdown(cancel_futures=True)
+
+
+def train_programs(
+    population: Population, shapes: PopulationState, plan: Plan, overlap: bool
+) -> Mapping[tuple[int, bool], Callable[[], jax.stages.Lowered]]:
+    """Return functions that lower the programs of a run's vector steps, in the order in which they are needed.
+
+    Args:
+        population: Functions of the learners.
+        shapes: Its state, of which only the shapes are used.
+        plan: Resolved numbers of the run.
+        overlap: Whether environments and updates overlap, so that the updates are a program of their own.
+
+    Returns:
+        By number of updates, and whether the next actions are uniform.
+    """
+    updates = population.default_updates(shapes)
+    steps = [(0, True)] if plan.random_steps > plan.num_envs else []
+    if plan.warmup_steps or overlap:
+        steps.append((0, False))
+    if not overlap:
+        steps.append((updates, False))
+    programs = {step: functools.partial(population.lower_train_step, shapes, *step) for step in steps}
+    if overlap:
+        programs[updates, False] = functools.partial(population.lower_update, shapes, updates)
+    return programs
 
 
 def _compile(lower: Callable[[], jax.stages.Lowered]) -> jax.stages.Compiled:
