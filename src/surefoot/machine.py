@@ -96,7 +96,7 @@ def resolve_precision(precision: PrecisionChoice) -> Precision:
     if precision == "auto":
         return fastest_precision()
     if precision not in PRECISIONS:
-        raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        raise UserError(f"precision must be one of auto, {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "tf32" and jax.default_backend() != "gpu":
         raise UserError(
             f"precision tf32 needs an NVIDIA GPU, but the device is {device_name()}: give a new run float32 or bf16; "

@@ -13,6 +13,7 @@ import pytest
 
 import surefoot
 from surefoot.agent.core import _take_means
+from surefoot.machine import fastest_precision
 from surefoot.runs import RunDirectory
 from surefoot.tasks import episode_seed, get_task
 from surefoot.training.checkpointing.arrays import tree_to_arrays
@@ -36,7 +37,7 @@ def test_custom_loop_equals_trainer_bit_for_bit(task_name: str, tmp_path: Path) 
     steps, seed, algorithm = 60, 3, tiny()
     surefoot.train(
         task_name, algorithm=algorithm, seed=seed, env_steps=steps, evaluate_every=steps, checkpoint_every=steps,
-        evaluation_episodes=1, log_every=7, precision="float32", out=tmp_path / "run",
+        evaluation_episodes=1, log_every=7, out=tmp_path / "run",
     )  # fmt: skip
     checkpoint = RunDirectory.open(tmp_path / "run").checkpoints.load().arrays["learner"]
 
@@ -85,7 +86,7 @@ def test_buffer_equals_observed_transitions_across_ends_and_gaps() -> None:
 
 
 def test_agent_and_trainer_share_compiled_programs() -> None:
-    assert agent()._core._population is get_population(tiny(), EnvSpec(3, 2), 0.99, "float32")
+    assert agent()._core._population is get_population(tiny(), EnvSpec(3, 2), 0.99, fastest_precision())
 
 
 def test_nothing_is_compiled_after_compile(caplog: pytest.LogCaptureFixture) -> None:

@@ -47,12 +47,13 @@ def test_loaded_agent_continues_bit_for_bit(steps: int, tmp_path: Path) -> None:
 
 
 def test_dict_spaces_are_restored(tmp_path: Path) -> None:
-    made = agent(observation_space=DICT, task="my-arm", discount=0.5)
+    made = agent(observation_space=DICT, task="my-arm", discount=0.5, precision="bf16")
     made.save(tmp_path / "arm")
     loaded = surefoot.Agent.load(tmp_path / "arm")
     assert loaded.observation_space == DICT
     assert list(loaded.observation_space.spaces) == ["pose", "arm"]  # type: ignore[attr-defined]
     assert (loaded._core.setting.discount, loaded.policy().task) == (0.5, "my-arm")
+    assert loaded._core.setting.precision == "bf16"
 
 
 def test_nested_spaces_are_restored(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from surefoot.agent.setting import make_setting, update_count
 from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.errors import UserError
+from surefoot.machine import PrecisionChoice
 from surefoot.misplaced import explains_keywords
 from surefoot.policy import Policy
 from surefoot.spaces import require_same
@@ -34,6 +35,8 @@ class Agent:
         replay_capacity: Number of transitions kept, more than the algorithm's warm-up. The memory is allocated at once.
         discount: Discount factor per decision; by default the algorithm's own, or 0.99 if it has none.
         task: Task name stored in the policy's file.
+        precision: Precision of matrix products in updates, "auto", "float32", "tf32" or "bf16", as for
+            ``surefoot.train``; a saved agent keeps it.
 
     Raises:
         UserError: A space or a value is invalid, or the buffer does not fit into memory.
@@ -49,9 +52,11 @@ class Agent:
         replay_capacity: SupportsIndex | float = 1_000_000,
         discount: float | None = None,
         task: str = "own-loop",
+        precision: PrecisionChoice = "auto",
     ) -> None:
         spaces = Spaces(observation_space, action_space, task)
-        self._core = AgentCore.start(make_setting(spaces, algorithm, seed, replay_capacity, discount, task))
+        setting = make_setting(spaces, algorithm, seed, replay_capacity, discount, task, precision)
+        self._core = AgentCore.start(setting)
         self._core_in_use = False
 
     def __repr__(self) -> str:

@@ -54,7 +54,7 @@ class AgentCore:
         setting.check_memory()
         self.setting = setting
         self.agent_steps = self.grad_steps = 0
-        self._population = get_population(setting.algorithm, setting.env_spec, setting.discount, "float32")
+        self._population = get_population(setting.algorithm, setting.env_spec, setting.discount, setting.precision)
         self._state: PopulationState
         self._newest: np.ndarray | None = None
         """[O] next observation of the last transition, unless the episode ended with it."""

@@ -45,7 +45,11 @@ class SavedAgent:
             self.setting = make_setting(
                 Spaces.from_arrays(arrays["spaces"], meta["observation_keys"], meta["task"]),
                 algorithm_from_data(meta["algorithm"]),
-                *(meta[name] for name in ("seed", "replay_capacity", "discount", "task")),
+                meta["seed"],
+                meta["replay_capacity"],
+                meta["discount"],
+                meta["task"],
+                meta.get("precision", "float32"),  # not in files of earlier revisions
             )
             grad_steps = whole_number("grad_steps", meta["grad_steps"], 0, 2**31 - 1)
             self.progress = AgentProgress(self._loaded.env_steps, grad_steps, continues=bool(meta["continues"]))
@@ -142,6 +146,7 @@ def _meta(setting: AgentSetting, progress: AgentProgress) -> dict[str, Any]:
         "replay_capacity": setting.replay_capacity,
         "discount": setting.discount,
         "task": setting.task,
+        "precision": setting.precision,
         "grad_steps": progress.grad_steps,
         "continues": progress.continues,
     }

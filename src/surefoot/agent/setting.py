@@ -10,7 +10,14 @@ from surefoot.agent.spaces import Spaces
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import as_algorithm
 from surefoot.errors import UserError
-from surefoot.machine import device_name, free_device_memory, start_jax
+from surefoot.machine import (
+    Precision,
+    PrecisionChoice,
+    device_name,
+    free_device_memory,
+    resolve_precision,
+    start_jax,
+)
 from surefoot.types import EnvSpec
 from surefoot.whole_numbers import whole_number
 
@@ -31,6 +38,7 @@ class AgentSetting:
         replay_capacity: Number of transitions kept.
         discount: Discount factor per decision.
         task: Task name stored in the policy's file.
+        precision: Precision of matrix products in updates.
     """
 
     algorithm: Algorithm
@@ -39,6 +47,7 @@ class AgentSetting:
     replay_capacity: int
     discount: float
     task: str
+    precision: Precision
 
     @property
     def env_spec(self) -> EnvSpec:
@@ -55,9 +64,8 @@ class AgentSetting:
         """Validate that the replay buffer fits into the device's free memory, before it is allocated.
 
         Raises:
-            UserError: It does not fit; the message has the estimate. Or JAX does not start.
+            UserError: It does not fit; the message has the estimate.
         """
-        start_jax()
         needed, free = replay.nbytes(self.env_spec, self.replay_capacity, self.frames), free_device_memory()
         if needed > free:
             raise UserError(
@@ -88,11 +96,12 @@ def make_setting(
     replay_capacity: SupportsIndex | float,
     discount: float | None,
     task: str,
+    precision: PrecisionChoice,
 ) -> AgentSetting:
-    """Validate settings given by a user or a file; see ``Agent``.
+    """Validate settings given by a user or a file; see ``Agent``. Starts JAX.
 
     Raises:
-        UserError: A value is invalid.
+        UserError: A value is invalid, or JAX does not start.
     """
     algorithm = as_algorithm(algorithm)
     if algorithm.resets is not None:
@@ -106,6 +115,7 @@ def make_setting(
         raise UserError(f"replay_capacity must be more than the warm-up of {warmup:,} transitions, got {capacity:,}")
     if not isinstance(task, str):
         raise UserError(f"task must be a string, got {task!r}")
+    start_jax()
     return AgentSetting(
         algorithm=algorithm,
         spaces=spaces,
@@ -113,6 +123,7 @@ def make_setting(
         replay_capacity=capacity,
         discount=_choose_discount(discount, algorithm),
         task=task,
+        precision=resolve_precision(precision),
     )
 
 
