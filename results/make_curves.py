@@ -83,8 +83,9 @@ def draw(name: str, curves: list[Curve]) -> None:
                 near = [(x / 1000, y * own[0].scale) for x, y in points if x <= last]
                 if len(near) > 1:
                     label = f"{theirs.label} (published, {theirs.num_seeds} seeds)"
+                    line = "--" if len(near) > 3 else "none"  # which would suggest a curve between two points
                     axes.plot(
-                        *zip(*near, strict=True), color="0.5", linestyle="--", marker="D", markersize=3, label=label
+                        *zip(*near, strict=True), color="0.5", linestyle=line, marker="D", markersize=4, label=label
                     )
         axes.set_title(task, fontsize=9)
         axes.set_xlabel("environment steps (thousands)", fontsize=8)
