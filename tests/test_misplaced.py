@@ -38,7 +38,7 @@ def test_every_field_of_an_algorithm_given_elsewhere_is_explained() -> None:
 
 def test_every_setting_of_a_run_given_elsewhere_is_explained() -> None:
     calls: list[tuple[Any, tuple[Any, ...], set[str]]] = [
-        (surefoot.Agent, (BOX, BOX), {"seed", "replay_capacity"}),
+        (surefoot.Agent, (BOX, BOX), {"seed", "replay_capacity", "precision"}),
         (surefoot.crossq_wn, (), set()),
         (surefoot.sac().replace, (), set()),
         (surefoot.evaluate, ("run",), {"env_workers"}),
