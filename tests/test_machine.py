@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
+import jax
 import pytest
 
 from surefoot import machine
@@ -25,6 +27,16 @@ def test_auto_precision_on_cpu_follows_the_measured_speedup(
 ) -> None:
     fastest_precision.cache_clear()
     monkeypatch.setattr(machine, "_bf16_speedup", lambda: speedup)
+    assert resolve_precision("auto") == precision
+    fastest_precision.cache_clear()
+
+
+@pytest.mark.parametrize(("capability", "precision"), [("9.0", "tf32"), ("7.5", "float32"), ("gfx90a", "float32")])
+def test_auto_precision_on_gpu_follows_its_capability(
+    capability: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fastest_precision.cache_clear()
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(platform="gpu", compute_capability=capability)])
     assert resolve_precision("auto") == precision
     fastest_precision.cache_clear()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +24,8 @@ def test_draws_are_those_of_jax(shape: tuple[int, ...], probability: float) -> N
 def test_draws_of_several_keys_are_those_of_jax() -> None:
     keys = jax.random.split(jax.random.key(1), 4)
 
-    def draws(function: object) -> np.ndarray:
-        return np.asarray(jax.jit(jax.vmap(lambda key: function(key, 0.5, (6, 10))))(keys))  # type: ignore[operator]
+    def draws(function: Callable[..., jax.Array]) -> np.ndarray:
+        return np.asarray(jax.jit(jax.vmap(lambda key: function(key, 0.5, (6, 10))))(keys))
 
     np.testing.assert_array_equal(draws(bernoulli), draws(jax.random.bernoulli))
 

@@ -116,6 +116,8 @@ def test_descriptions_with_other_fields_are_separate_curves(tmp_path: Path) -> N
     config["algorithm"]["removed_field"] = config["algorithm"].pop("update_order")
     path.write_text(json.dumps(config))
     assert labels(tmp_path) == ["sac #1", "sac #2"]
+    curves = name_curves(load_runs([tmp_path]))
+    assert len({curve.family for curve in curves}) == 2, "they are not one algorithm at two UTDs"
 
 
 def test_warm_started_runs_are_a_separate_curve(tmp_path: Path) -> None:
