@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -21,14 +22,29 @@ def test_usable_cores_follow_the_affinity_mask_where_there_is_one(monkeypatch: p
     assert usable_cores() == 6
 
 
-@pytest.mark.parametrize(("speedup", "precision"), [(1.9, "bf16"), (1.1, "float32"), (0.02, "float32")])
-def test_auto_precision_on_cpu_follows_the_measured_speedup(
-    speedup: float, precision: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("feature", "speedups", "precision"),
+    [
+        ("avx512_bf16", [1.9], "bf16"),
+        ("avx512_bf16", [0.6, 1.1, 1.3], "bf16"),  # a ratio that other processes disturb is measured again
+        ("amx_bf16", [1.1] * 8, "float32"),
+        ("avx512f", [], "float32"),
+    ],
+)
+def test_auto_precision_on_cpu_follows_its_features_and_the_measured_speedup(
+    feature: str, speedups: list[float], precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fastest_precision.cache_clear()
-    monkeypatch.setattr(machine, "_bf16_speedup", lambda: speedup)
+    monkeypatch.setattr(machine, "_cpu_features", lambda: {"sse2", feature})
+    measured = iter(speedups)
+    monkeypatch.setattr(machine, "_bf16_speedup", lambda: next(measured))
     assert resolve_precision("auto") == precision
+    assert list(measured) == []
     fastest_precision.cache_clear()
+
+
+def test_cpu_features_are_read_on_linux() -> None:
+    assert bool(machine._cpu_features()) == Path("/proc/cpuinfo").exists()
 
 
 @pytest.mark.parametrize(("capability", "precision"), [("9.0", "tf32"), ("7.5", "float32"), ("gfx90a", "float32")])

@@ -28,8 +28,14 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 PrecisionChoice = Literal["auto", "float32", "tf32", "bf16"]
 """Precision as a setting; auto is the fastest one of the device."""
 
+_BF16_INSTRUCTIONS = {"amx_bf16", "avx512_bf16", "bf16"}
+"""Linux's names of processor features with which products in bfloat16 are not emulated; the last is that of ARM."""
+
 _MIN_BF16_SPEEDUP = 1.2
-"""Ratio of product times below which bf16 is not used: 1.6 and more with instructions for it, 1 or less without."""
+"""Ratio of product times below which bf16 is not used: it is 1.6 and more where the instructions serve products."""
+
+_MEASUREMENTS = 8
+"""Number of measurements before a lower ratio is believed: beside busy processes, one in ten was below the bound."""
 
 _TOOL_SECONDS = 20.0
 """Time limit of other programs: a driver or a network file system may not answer."""
@@ -109,15 +115,27 @@ def resolve_precision(precision: PrecisionChoice) -> Precision:
 def fastest_precision() -> Precision:
     """Return the fastest precision of the default device.
 
-    On an NVIDIA GPU of compute capability 8.0 or later, tf32. On a CPU, bf16 if a product in bfloat16 takes less time
-    than one in float32: the processor's features do not decide, because emulated products are slower.
+    On an NVIDIA GPU of compute capability 8.0 or later, tf32. On a CPU under Linux, bf16 if it has instructions for
+    bfloat16 and a product takes less time than one in float32.
     """
     import jax
 
     device = jax.devices()[0]
     if device.platform == "gpu":
         return "tf32" if _compute_capability(device) >= 8.0 else "float32"
-    return "bf16" if device.platform == "cpu" and _bf16_speedup() >= _MIN_BF16_SPEEDUP else "float32"
+    if device.platform != "cpu" or not _BF16_INSTRUCTIONS & _cpu_features():
+        return "float32"
+    # Other processes can slow down one product more than the other, and runs on one machine must not differ by that.
+    return "bf16" if any(_bf16_speedup() >= _MIN_BF16_SPEEDUP for _ in range(_MEASUREMENTS)) else "float32"
+
+
+def _cpu_features() -> set[str]:
+    """Return Linux's names of the processor's features; none on another system."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith(("flags", "Features"))), "").split())
 
 
 def _compute_capability(device: Any) -> float:

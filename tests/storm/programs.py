@@ -63,6 +63,7 @@ _SETTINGS: dict[str, Any] = {
     "evaluation_episodes": 2,
     "replay_capacity": 150,
     "env_workers": 0,
+    "precision": "float32",
 }
 """Checkpoints within episodes, and a replay ring that wraps."""
 
