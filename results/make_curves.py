@@ -28,7 +28,7 @@ OTHER_FIGURE = "crossq-wn-code"
 PUBLISHED = {"bro": "BRO", "flashsac": "FlashSAC", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
 FULL = "the preset's networks"
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
-END = "([Evidence](../evidence.md#every-preset))."
+END = "([Evidence](../evidence.md))."
 """End of the block that this script writes into a page; it starts with the picture."""
 
 

@@ -28,7 +28,7 @@ EPISODES = 2
 
 def small_algorithm() -> surefoot.Algorithm:
     """Return an algorithm that compiles and trains in seconds."""
-    algorithm = surefoot.crossq_wn(utd=1).replace(batch_size=16, warmup_transitions=100)
+    algorithm = surefoot.crossq_wn(utd=1).replace(batch_size=16, warmup_transitions=40)
     parts = {name: dataclasses.replace(getattr(algorithm, name), widths=(16,)) for name in ("actor", "critic")}
     return algorithm.replace(**parts)
 
@@ -52,12 +52,12 @@ def played_returns(run: Path, make: Callable[[], gymnasium.Env[Any, Any]]) -> li
 def live(name: str, keywords: dict[str, Any], folder: Path) -> None:
     """Take one environment through everything."""
     run = folder / "run"
-    report = surefoot.check_env(name, steps=200, env_set=keywords)
+    report = surefoot.check_env(name, steps=60, env_set=keywords)
     assert report.ok, [finding.observed for finding in report.findings if finding.severity == "error"]
     settings: dict[str, Any] = {"env_set": keywords, "out": run, "evaluation_episodes": 1, "env_workers": 0}
-    trained = surefoot.train(name, algorithm=small_algorithm(), env_steps=200, skip_check=True, **settings)
+    trained = surefoot.train(name, algorithm=small_algorithm(), env_steps=80, skip_check=True, **settings)
     assert trained.completed
-    assert surefoot.resume(run, env_steps=300, task=name).completed
+    assert surefoot.resume(run, env_steps=120, task=name).completed
     _, evaluated = surefoot.evaluate(run, episodes=EPISODES, env_workers=0, task=name)
     recording = surefoot.record(run, folder / "film.mp4", width=160, height=120, fps=5, task=name)
     frames = imageio.v3.imread(recording.path)

@@ -32,6 +32,7 @@ def test_cheetah_run_is_learned(tmp_path: Path) -> None:
         algorithm=algorithm,
         env_steps=14_000,
         num_seeds=3,
+        precision="float32",
         evaluate_every=14_000,
         evaluation_episodes=2,
         out=tmp_path / "run",
