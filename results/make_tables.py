@@ -1,4 +1,4 @@
-"""Tables of docs/evidence.md, from the files in this folder.
+"""Tables behind docs/evidence.md, from the files in this folder.
 
 .venv/bin/python -m results.make_tables
 """

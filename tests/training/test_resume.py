@@ -26,7 +26,7 @@ from tests.training.small import TWO_SEEDS, small
 
 ROOT = Path(__file__).parents[2]
 CHEETAH = ["cheetah-run", "1400", "2", "evaluate_every=600", "checkpoint_every=170", "log_every=100"]
-CHEETAH += ["diagnose_every=700", "replay_capacity=400", "env_workers=0"]
+CHEETAH += ["diagnose_every=700", "replay_capacity=400", "env_workers=0", 'precision="float32"']
 """Checkpoints within episodes, which take 500 agent steps, and a replay ring that wraps."""
 
 ALGORITHM = small(surefoot.crossq_wn(utd=2))
