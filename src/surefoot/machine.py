@@ -113,8 +113,8 @@ def resolve_precision(precision: PrecisionChoice) -> Precision:
 def fastest_precision() -> Precision:
     """Return the fastest precision of the default device.
 
-    On an NVIDIA GPU of compute capability 8.0 or later, tf32. On an x86 CPU under Linux, bf16 if it has instructions for
-    bfloat16 and a product is 1.2 times as fast as in float32.
+    On an NVIDIA GPU of compute capability 8.0 or later, tf32. On an x86 CPU under Linux, bf16 if it has instructions
+    for bfloat16 and a product is 1.2 times as fast as in float32.
     """
     import jax
 

@@ -19,8 +19,8 @@ from surefoot.training.runtime import compile_cache
 from tests.training.small import small
 compile_cache._MIN_COMPILE_SECONDS = 0.0  # otherwise the time decides about some
 jax.jit(lambda x: x + 1)(1.0)  # compiled before the cache is set up
-surefoot.train("probe-action", algorithm=small(surefoot.crossq_wn(utd=2)), env_steps=120, precision="float32", evaluation_episodes=1,
-               replay_capacity=300, out=sys.argv[1], overwrite=True)
+surefoot.train("probe-action", algorithm=small(surefoot.crossq_wn(utd=2)), env_steps=120, precision="float32",
+               evaluation_episodes=1, replay_capacity=300, out=sys.argv[1], overwrite=True)
 """
 
 
