@@ -57,7 +57,7 @@ def live(name: str, keywords: dict[str, Any], folder: Path) -> None:
     settings: dict[str, Any] = {"env_set": keywords, "out": run, "evaluation_episodes": 1, "env_workers": 0}
     trained = surefoot.train(name, algorithm=small_algorithm(), env_steps=80, skip_check=True, **settings)
     assert trained.completed
-    assert trained.training()["grad_steps"][-1] > 0
+    assert trained.evaluations()["grad_steps"].max() > 0
     assert surefoot.resume(run, env_steps=120, task=name).completed
     _, evaluated = surefoot.evaluate(run, episodes=EPISODES, env_workers=0, task=name)
     recording = surefoot.record(run, folder / "film.mp4", width=160, height=120, fps=5, task=name)
