@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,6 +67,10 @@ def test_low_speedup_is_measured_again_for_a_limited_time(monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(machine, "time", SimpleNamespace(perf_counter=lambda: next(times)))
         assert machine._bf16_speedup(pairs=1) == pytest.approx(2.0)
+        ticks = itertools.count()  # all products take one second
+        patched.setattr(machine, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+        assert machine._bf16_speedup(pairs=1, seconds=20.0) == 1.0
+        assert 20 < next(ticks) < 30
     assert 0 < machine._bf16_speedup(pairs=1, seconds=0.0) < float("inf")
 
 
