@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -325,14 +326,30 @@ def small(algorithm: Algorithm) -> Algorithm:
 
 
 @pytest.mark.slow
-def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    grid = write_grid(tmp_path / "g.toml")
-    assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "out")]) == 0
+def test_dry_run_plans_unfinished_cells_and_writes_nothing(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid, out = finished.parent / "g.toml", tmp_path / "out"
+    left, done = (cell.name for cell in load_grid(str(grid)).cells)
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "cells" / left)
+    before = sorted(out.rglob("*"))
+    assert main(["bench", str(grid), "--dry-run", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "probe-action--small-sac--u1--s0-0" in printed
-    assert "2 cells" in printed
+    assert "1 of 2 cells are already finished" in printed
+    assert left in printed
+    assert done not in printed
     assert "measured: updates of small sac utd1 x1; steps of probe-action" in printed
-    assert [path.name for path in tmp_path.iterdir()] == ["g.toml"]
+    assert sorted(out.rglob("*")) == before
+    assert main(["bench", str(grid), "--dry-run", "--out", str(finished)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 cells are already finished"
+
+
+def test_dry_run_rejects_directory_of_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid, other = write_grid(tmp_path / "g.toml"), write_grid(tmp_path / "other.toml", env_steps=900)
+    GridFolder.create(tmp_path / "out", load_grid(str(other)))
+    assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "out")]) == 2
+    assert "holds another grid" in capsys.readouterr().err
 
 
 def test_local_slots_follow_the_cpu_quota(monkeypatch: pytest.MonkeyPatch) -> None:

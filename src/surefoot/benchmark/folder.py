@@ -42,22 +42,10 @@ class GridFolder:
         Raises:
             UserError: It holds another grid or something else, or cannot be made; nothing was written.
         """
-        where = absolute(path)
-        if os.path.lexists(where / BENCH):
-            found = cls.open(where)
-            if found.cells != grid.cells:
-                raise UserError(
-                    f"{where} holds another grid, or {found.grid} with other cells: choose another --out, or use "
-                    "the grid that it was made with"
-                )
-            _make_folders(where)
+        if (found := cls.find(path, grid)) is not None:
+            _make_folders(found.path)
             return found
-        try:
-            check_length(where, Path("cells") / ("x" * MAX_NAME) / LONGEST)
-        except OSError as error:
-            raise UserError(f"cannot make {where}: {error.strerror}") from error
-        if not _is_free(where):
-            raise UserError(f"{where} is not the directory of a grid: expected a new or empty one")
+        where = absolute(path)
         content = {
             "format": FORMAT,
             "grid": grid.name,
@@ -71,6 +59,30 @@ class GridFolder:
             raise UserError(f"cannot make {where}: {error.strerror}") from error
         _make_folders(where)
         return cls(where, grid.name, grid.cells)
+
+    @classmethod
+    def find(cls, path: Path, grid: Grid) -> GridFolder | None:
+        """Open the directory of a grid without writing; None where ``create`` would make it.
+
+        Raises:
+            UserError: It holds another grid or something else, or its path is too long.
+        """
+        where = absolute(path)
+        if os.path.lexists(where / BENCH):
+            found = cls.open(where)
+            if found.cells != grid.cells:
+                raise UserError(
+                    f"{where} holds another grid, or {found.grid} with other cells: choose another --out, or use "
+                    "the grid that it was made with"
+                )
+            return found
+        try:
+            check_length(where, Path("cells") / ("x" * MAX_NAME) / LONGEST)
+        except OSError as error:
+            raise UserError(f"cannot make {where}: {error.strerror}") from error
+        if not _is_free(where):
+            raise UserError(f"{where} is not the directory of a grid: expected a new or empty one")
+        return None
 
     @classmethod
     def open(cls, path: Path) -> GridFolder:

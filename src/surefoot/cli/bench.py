@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from surefoot.text import printable
 from surefoot.training.progress_text import duration_text
 
 if TYPE_CHECKING:
-    from surefoot.benchmark.grid import Grid
+    from surefoot.benchmark.grid import Cell, Grid
     from surefoot.benchmark.launchers import Launcher
 
 _REFRESH_SECONDS = 2.0
@@ -56,7 +55,7 @@ class Bench:
     retries: Int = 1
     """Number of restarts of a failed cell; the loss of its machine does not count as a failure."""
     dry_run: bool = False
-    """Print the cells and their estimated cost, from a calibration of about 30 seconds; write nothing."""
+    """Print the unfinished cells and their estimated cost, from a calibration of about 30 seconds; write nothing."""
 
     imports = ("surefoot.benchmark.grid_run", "surefoot.benchmark.planning")
 
@@ -83,7 +82,7 @@ class Bench:
         continue_without_output()
         start = time.monotonic()
         memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}
-        launcher = self._launcher(self._unfinished(grid), max(memory.values()))
+        launcher = self._launcher(len(self._unfinished(grid)), max(memory.values()))
         with launcher, StopSignal() as stop:  # before anything is written
             folder = GridFolder.create(self.out or Path("runs") / grid.name, grid)
             lock = folder.lock()
@@ -105,14 +104,16 @@ class Bench:
             emit("continue with the same command")
         return outcome.exit_code
 
-    def _unfinished(self, grid: Grid) -> int:
-        """Return the number of unfinished cells: fewer cells get more cores each."""
+    def _unfinished(self, grid: Grid) -> list[Cell]:
+        """Return the cells that are not finished: fewer cells get more cores each."""
+        from surefoot.benchmark.folder import GridFolder
         from surefoot.runs.progress import RunReader, RunState
 
-        folder = (self.out or Path("runs") / grid.name) / "cells"
-        paths = [folder / cell.name for cell in grid.cells]
-        states = [RunReader(path).read().state for path in paths if os.path.isdir(path)]
-        return len(paths) - sum(state is RunState.FINISHED for state in states)
+        folder = GridFolder.find(self.out or Path("runs") / grid.name, grid)
+        if folder is None:
+            return list(grid.cells)
+        states = {cell.name: RunReader(folder.run_path(cell.name)).read().state for cell in folder.cells}
+        return [cell for cell in grid.cells if states[cell.name] is not RunState.FINISHED]
 
     def _launcher(self, cells: int, cell_bytes: int) -> Launcher:
         if self.launcher == "ray":
@@ -130,15 +131,20 @@ class Bench:
         from surefoot.cli.bench_tables import makespan, plan_lines
         from surefoot.machine import free_host_memory
 
-        costs = [cell_cost(cell) for cell in grid.cells]
-        largest = max(cost.memory_bytes for cost in costs)
-        launcher = LocalLauncher(len(grid.cells), self.max_parallel, free_host_memory(), largest)
+        cells = self._unfinished(grid)
+        costs = [cell_cost(cell) for cell in cells]
+        largest = max((cost.memory_bytes for cost in costs), default=0)
+        launcher = LocalLauncher(len(cells), self.max_parallel, free_host_memory(), largest)
         emit(f"{grid.name}: {grid.description}" if grid.description else grid.name)
+        if len(cells) < len(grid.cells):
+            emit(f"{len(grid.cells) - len(cells)} of {len(grid.cells)} cells are already finished")
+        if not cells:
+            return 0
         show("calibrating for about 30 seconds ...", sys.stderr)
-        found = calibrate(grid.cells, costs, launcher.cores_each)
-        seconds = [found.seconds(cell, cost, launcher.cores_each) for cell, cost in zip(grid.cells, costs, strict=True)]
+        found = calibrate(cells, costs, launcher.cores_each)
+        seconds = [found.seconds(cell, cost, launcher.cores_each) for cell, cost in zip(cells, costs, strict=True)]
         emit("\n".join(plan_lines(costs, seconds)))
-        measured = sorted({shape_of(cell) for cell in grid.cells} & found.flop_per_second.keys())
+        measured = sorted({shape_of(cell) for cell in cells} & found.flop_per_second.keys())
         emit(f"\n{launcher.describe()}: about {duration_text(makespan(seconds, launcher.slots))}")
         emit(
             f"measured: updates of {', '.join(measured)}; steps of {', '.join(sorted(found.env_steps_per_second))}; "
