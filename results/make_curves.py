@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from fractions import Fraction
 from itertools import chain
@@ -27,6 +28,9 @@ OTHER_FIGURE = "crossq-wn-code"
 
 PUBLISHED = {"bro": "BRO", "flashsac": "FlashSAC", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
 FULL = "the preset's networks"
+RELEASED = "the preset's networks, temperature of `crossq-wn-code`"
+LABELS = {FULL: "", RELEASED: ", released temperature"}
+"""Setting -> what a label adds to the UTD; other settings are narrow networks."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 END = "([Evidence](../evidence.md))."
 """End of the block that this script writes into a page; it starts with the picture."""
@@ -35,9 +39,9 @@ END = "([Evidence](../evidence.md))."
 def main() -> None:
     """Draw the picture and write the table of every preset."""
     presets: dict[str, dict[tuple[str, int | Fraction, str], list[ReportRun]]] = defaultdict(lambda: defaultdict(list))
-    for run in [*load_runs([HERE / "presets"]), *chain.from_iterable(released_runs().values())]:
+    for run in [*load_runs([HERE / "presets", HERE / "wn-pilot"]), *chain.from_iterable(released_runs().values())]:
         if run.name != OTHER_FIGURE:
-            presets[run.name][run.task, run.utd, networks(run)].append(run)
+            presets[run.name][run.task, run.utd, setting(run)].append(run)
     (DOCS / "assets" / "curves").mkdir(parents=True, exist_ok=True)
     for name, groups in presets.items():
         curves = [Curve(*key, *all_seeds(runs), runs[0].suite) for key, runs in sorted(groups.items())]
@@ -49,11 +53,11 @@ def main() -> None:
 
 
 class Curve(NamedTuple):
-    """Seeds of one task, UTD and size of networks: env steps [T] and scores [S, T]."""
+    """Seeds of one task, UTD and setting: env steps [T] and scores [S, T]."""
 
     task: str
     utd: int | Fraction
-    networks: str
+    setting: str
     env_steps: np.ndarray
     scores: np.ndarray
     suite: str
@@ -72,7 +76,7 @@ def draw(name: str, curves: list[Curve]) -> None:
         own = [curve for curve in curves if curve.task == task]
         for curve, colour in zip(own, COLOURS, strict=False):
             steps, values = curve.env_steps / 1000, curve.scores * curve.scale
-            label = f"UTD {curve.utd}" if curve.networks == FULL else f"UTD {curve.utd}, narrow networks"
+            label = f"UTD {curve.utd}{LABELS.get(curve.setting, ', narrow networks')}"
             axes.plot(steps, values.mean(axis=0), color=colour, marker="o", markersize=3, label=label)
             if len(values) > 1:
                 axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
@@ -98,11 +102,13 @@ def draw(name: str, curves: list[Curve]) -> None:
     plt.close(figure)
 
 
-def networks(run: ReportRun) -> str:
-    """Return the sizes of a run's networks."""
+def setting(run: ReportRun) -> str:
+    """Return the sizes of a run's networks, and whether its temperature is that of ``crossq-wn-code``."""
     default = to_data(get_preset(run.name, utd=run.utd))
     if all(shape(run.algorithm[key]) == shape(default[key]) for key in ("actor", "critic")):
-        return FULL
+        released = json.loads(json.dumps(to_data(get_preset("crossq-wn-code"))["temperature"]))
+        changed = run.algorithm["temperature"] == released != default["temperature"]
+        return RELEASED if changed else FULL
     return f"critics {shape(run.algorithm['critic'])}, policy {shape(run.algorithm['actor'])}"
 
 
@@ -123,7 +129,7 @@ def block(name: str, curves: list[Curve]) -> str:
         cells = (
             curve.task,
             curve.utd,
-            curve.networks,
+            curve.setting,
             len(curve.scores),
             f"{curve.env_steps[-1]:,}",
             first,
@@ -135,7 +141,7 @@ def block(name: str, curves: list[Curve]) -> str:
         [
             f"![Learning curves of {name}](../assets/curves/{name}.png)",
             "",
-            "| task | UTD | networks | seeds | environment steps | return at the start | at the end | at best |",
+            "| task | UTD | setting | seeds | environment steps | return at the start | at the end | at best |",
             "|---|---|---|---|---|---|---|---|",
             *rows,
             "",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,21 +13,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 from results.released import NAMES, all_seeds, authors_seeds, released_runs
 
+from surefoot.report.runs import ReportRun, load_runs
 from surefoot.runs import read_diagnostics, read_evaluations
 
 HERE = Path(__file__).parent
 ASSETS = HERE.parent / "docs" / "assets"
-WIDTH_128 = {
-    "CrossQ, UTD 1": (["cheetah-run--crossq-w128--u1--s0-1"], "#0072B2", "-"),
-    "CrossQ, UTD 5": (["cheetah-run--crossq-w128--u5--s0-1"], "#D55E00", "-"),
-    "CrossQ + WN, UTD 1": (["cheetah-run--crossq-wn-w128--u1--s0-4"], "#0072B2", "--"),
-    "CrossQ + WN, UTD 2": (["cheetah-run--crossq-wn-w128--u2--s0-4"], "#009E73", "--"),
-    "CrossQ + WN, UTD 5": (
-        ["cheetah-run--crossq-wn-w128--u5--s0-1", "cheetah-run--crossq-wn-w128--u5--s2-4"],
-        "#D55E00",
-        "--",
-    ),
-}
+PILOT = {"crossq": ("CrossQ", "#D55E00"), "crossq-wn": ("CrossQ + WN", "#0072B2")}
+"""Label and colour of a preset in the figure of weight normalisation at UTD 5."""
 TASKS = ("cheetah-run", "dog-stand", "walker-run")
 PRESETS = {"crossq-wn-code": ("#0072B2", "top"), "xqc": ("#D55E00", "bottom")}
 """Colour of a preset in the README's figure, and which side of the label is at its curves."""
@@ -35,7 +28,7 @@ PRESETS = {"crossq-wn-code": ("#0072B2", "top"), "xqc": ("#D55E00", "bottom")}
 def main() -> None:
     """Draw all figures."""
     draw_released()
-    draw_width_128()
+    draw_pilot()
     draw_environments()
 
 
@@ -80,29 +73,36 @@ def draw_released() -> None:
     plt.close(figure)
 
 
-def draw_width_128() -> None:
-    """Draw norms of the critic's hidden layers and returns of the runs with networks a quarter as wide."""
+def draw_pilot() -> None:
+    """Draw returns, weight norms and effective learning rates at UTD 5 and full width, one row per task."""
     columns = {
-        "critic_weight_norm/torso/dense_0": "weight norm, hidden layer 1",
-        "critic_weight_norm/torso/dense_1": "weight norm, hidden layer 2",
-        "return": "return",
+        "return": "return",  # or share of solved episodes
+        "critic_weight_norm/torso/dense_1": "weight norm, critics' hidden layer 2",
+        "critic_effective_learning_rate": "effective learning rate, critics",
     }
-    figure, axes = plt.subplots(1, len(columns), figsize=(10.5, 2.9), constrained_layout=True)
-    for axis, (column, title) in zip(axes, columns.items(), strict=True):
-        for label, (folders, colour, line) in WIDTH_128.items():
-            read = read_evaluations if column == "return" else read_diagnostics
-            logs = [read(HERE / "width-128" / folder) for folder in folders]
-            env_steps = np.concatenate([log["env_steps"] for log in logs])
-            values = np.concatenate([log[column] for log in logs])
-            steps = np.unique(env_steps[env_steps <= 100_000])
-            means = [values[env_steps == step].mean() for step in steps]
-            axis.plot(steps / 1000, means, color=colour, linestyle=line, label=label)
-        axis.set_title(f"cheetah-run, {title}", fontsize=9)
-        axis.set_xlabel("environment steps (thousands)", fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.grid(alpha=0.3)
-    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=5)
-    figure.savefig(ASSETS / "width-128.png", dpi=110, metadata={"Software": None})
+    pairs: dict[str, list[ReportRun]] = defaultdict(list)
+    for run in load_runs([HERE / "wn-pilot"]):
+        pairs[run.task].append(run)
+    pairs = {task: runs for task, runs in pairs.items() if len(runs) == len(PILOT)}
+    size = (10.5, 2.7 * len(pairs))
+    figure, grid = plt.subplots(len(pairs), len(columns), figsize=size, squeeze=False, constrained_layout=True)
+    for row, (task, runs) in zip(grid, sorted(pairs.items()), strict=True):
+        for axis, (column, title) in zip(row, columns.items(), strict=True):
+            for run in runs:
+                label, colour = PILOT[run.name]
+                if column == "return":
+                    steps, values = run.env_steps, run.scores.mean(axis=0) * (1 if run.suite == "myosuite" else 1000)
+                else:
+                    log = read_diagnostics(run.path)
+                    steps, values = (log[key][log["grad_steps"] > 0] for key in ("env_steps", column))
+                axis.plot(steps / 1000, values, color=colour, linewidth=1.8, label=label)
+            axis.set_title(f"{task}, {title}", fontsize=9)
+            axis.set_xlabel("environment steps (thousands)", fontsize=8)
+            axis.set_ylim(bottom=0)
+            axis.tick_params(labelsize=7)
+            axis.grid(alpha=0.3)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=2)
+    figure.savefig(ASSETS / "weight-normalisation.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
 
 
