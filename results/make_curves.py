@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from fractions import Fraction
 from itertools import chain
@@ -29,7 +28,7 @@ OTHER_FIGURE = "crossq-wn-code"
 PUBLISHED = {"bro": "BRO", "flashsac": "FlashSAC", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
 FULL = "the preset's networks"
 RELEASED = "the preset's networks, temperature of `crossq-wn-code`"
-LABELS = {FULL: "", RELEASED: ", released temperature"}
+LABELS = {FULL: "", RELEASED: ", temperature of crossq-wn-code"}
 """Setting -> what a label adds to the UTD; other settings are narrow networks."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 END = "([Evidence](../evidence.md))."
@@ -106,9 +105,10 @@ def setting(run: ReportRun) -> str:
     """Return the sizes of a run's networks, and whether its temperature is that of ``crossq-wn-code``."""
     default = to_data(get_preset(run.name, utd=run.utd))
     if all(shape(run.algorithm[key]) == shape(default[key]) for key in ("actor", "critic")):
-        released = json.loads(json.dumps(to_data(get_preset("crossq-wn-code"))["temperature"]))
-        changed = run.algorithm["temperature"] == released != default["temperature"]
-        return RELEASED if changed else FULL
+        released = to_data(get_preset("crossq-wn-code"))["temperature"]
+        if default["temperature"] != released and run.algorithm["temperature"] == released:
+            return RELEASED
+        return FULL
     return f"critics {shape(run.algorithm['critic'])}, policy {shape(run.algorithm['actor'])}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -74,34 +75,36 @@ def draw_released() -> None:
 
 
 def draw_pilot() -> None:
-    """Draw returns, weight norms and effective learning rates at UTD 5 and full width, one row per task."""
-    columns = {
-        "return": "return",  # or share of solved episodes
-        "critic_weight_norm/torso/dense_1": "weight norm, critics' hidden layer 2",
-        "critic_effective_learning_rate": "effective learning rate, critics",
-    }
+    """Draw returns, weight norms and effective learning rates at UTD 5 and full size, one row per task."""
+    layer, rate = "critic_weight_norm/torso/dense_1", "critic_effective_learning_rate"
     pairs: dict[str, list[ReportRun]] = defaultdict(list)
     for run in load_runs([HERE / "wn-pilot"]):
         pairs[run.task].append(run)
-    pairs = {task: runs for task, runs in pairs.items() if len(runs) == len(PILOT)}
+    pairs = {task: runs for task, runs in pairs.items() if len(runs) == len(PILOT)}  # the other one may be unfinished
     size = (10.5, 2.7 * len(pairs))
-    figure, grid = plt.subplots(len(pairs), len(columns), figsize=size, squeeze=False, constrained_layout=True)
-    for row, (task, runs) in zip(grid, sorted(pairs.items()), strict=True):
-        for axis, (column, title) in zip(row, columns.items(), strict=True):
-            for run in runs:
-                label, colour = PILOT[run.name]
-                if column == "return":
-                    steps, values = run.env_steps, run.scores.mean(axis=0) * (1 if run.suite == "myosuite" else 1000)
-                else:
-                    log = read_diagnostics(run.path)
-                    steps, values = (log[key][log["grad_steps"] > 0] for key in ("env_steps", column))
-                axis.plot(steps / 1000, values, color=colour, linewidth=1.8, label=label)
-            axis.set_title(f"{task}, {title}", fontsize=9)
+    figure, grid = plt.subplots(len(pairs), 3, figsize=size, squeeze=False, constrained_layout=True)
+    for (left, middle, right), (task, runs) in zip(grid, sorted(pairs.items()), strict=True):
+        solved = runs[0].suite == "myosuite"
+        for run in runs:
+            label, colour = PILOT[run.name]
+            style: dict[str, Any] = {"color": colour, "linewidth": 1.8, "label": label}
+            log = read_diagnostics(run.path)
+            steps, trained = log["env_steps"] / 1000, log["grad_steps"] > 0
+            left.plot(run.env_steps / 1000, run.scores.mean(axis=0) * (1 if solved else 1000), **style)
+            middle.plot(steps, log[layer] / log[layer][0], **style)
+            right.plot(steps[trained], log[rate][trained], **style)
+        left.set_ylabel("share solved" if solved else "return", fontsize=8)
+        middle.set_ylabel("weight norm, relative", fontsize=8)
+        right.set_ylabel("effective learning rate", fontsize=8)
+        left.set_ylim(bottom=0)
+        right.set_ylim(bottom=0)
+        for axis, what in zip((left, middle, right), ("", ": critics, hidden layer 2", ": critics"), strict=True):
+            axis.set_title(f"{task}{what}", fontsize=9)
             axis.set_xlabel("environment steps (thousands)", fontsize=8)
-            axis.set_ylim(bottom=0)
             axis.tick_params(labelsize=7)
             axis.grid(alpha=0.3)
-    figure.legend(*grid[0][0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=2)
+    lines = grid[0][0].get_legend_handles_labels()
+    figure.legend(*lines, fontsize=9, loc="outside lower center", ncols=2, title="UTD 5, one seed each")
     figure.savefig(ASSETS / "weight-normalisation.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
 

@@ -31,8 +31,9 @@ def main() -> None:
     for (task, preset), runs in released_runs().items():
         print(released_row(task, preset, runs))
     groups: dict[tuple[str, int | Fraction], list[ReportRun]] = defaultdict(list)
-    for run in load_runs([HERE / "width-128"]):
-        groups[run.name, run.utd].append(run)
+    for run in load_runs([HERE / "width-128", HERE / "wn-pilot"]):
+        size = "narrow" if run.path.parent.name == "width-128" else "full size"
+        groups[f"{run.task}, {run.name}, {size}", run.utd].append(run)
     print("\n## norms\n")
     for key in sorted(groups):
         for row in norms(*key, groups[key]):

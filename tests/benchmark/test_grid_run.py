@@ -337,10 +337,14 @@ def test_dry_run_plans_unfinished_cells_and_writes_nothing(
     assert main(["bench", str(grid), "--dry-run", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "1 of 2 cells are already finished" in printed
+    assert "1 cell " in printed
     assert left in printed
     assert done not in printed
     assert "measured: updates of small sac utd1 x1; steps of probe-action" in printed
     assert sorted(out.rglob("*")) == before
+    assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "new")]) == 0
+    assert "2 cells" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert main(["bench", str(grid), "--dry-run", "--out", str(finished)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 cells are already finished"
 

@@ -62,7 +62,7 @@ class GridFolder:
 
     @classmethod
     def find(cls, path: Path, grid: Grid) -> GridFolder | None:
-        """Open the directory of a grid without writing; None where ``create`` would make it.
+        """Open the directory of a grid without writing; None if there is nothing yet.
 
         Raises:
             UserError: It holds another grid or something else, or its path is too long.

@@ -82,7 +82,8 @@ class Bench:
         continue_without_output()
         start = time.monotonic()
         memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}
-        launcher = self._launcher(len(self._unfinished(grid)), max(memory.values()))
+        left = self._unfinished(grid)
+        launcher = self._launcher(len(left), max((memory[cell.name] for cell in left), default=0))
         with launcher, StopSignal() as stop:  # before anything is written
             folder = GridFolder.create(self.out or Path("runs") / grid.name, grid)
             lock = folder.lock()
@@ -105,15 +106,16 @@ class Bench:
         return outcome.exit_code
 
     def _unfinished(self, grid: Grid) -> list[Cell]:
-        """Return the cells that are not finished: fewer cells get more cores each."""
+        """Return the cells of the grid's directory that are not finished; nothing is written."""
         from surefoot.benchmark.folder import GridFolder
         from surefoot.runs.progress import RunReader, RunState
 
         folder = GridFolder.find(self.out or Path("runs") / grid.name, grid)
         if folder is None:
             return list(grid.cells)
-        states = {cell.name: RunReader(folder.run_path(cell.name)).read().state for cell in folder.cells}
-        return [cell for cell in grid.cells if states[cell.name] is not RunState.FINISHED]
+        return [
+            cell for cell in folder.cells if RunReader(folder.run_path(cell.name)).read().state is not RunState.FINISHED
+        ]
 
     def _launcher(self, cells: int, cell_bytes: int) -> Launcher:
         if self.launcher == "ray":

@@ -113,7 +113,7 @@ def plan_lines(costs: Sequence[CellCost], seconds: Sequence[float]) -> list[str]
         for cost, taken in zip(costs, seconds, strict=True)
     ]
     total = (
-        f"{len(costs)} cells",
+        f"{len(costs)} cell{'' if len(costs) == 1 else 's'}",
         count_text(sum(cost.env_steps for cost in costs)),
         count_text(sum(cost.grad_steps for cost in costs)),
         duration_text(sum(seconds)),
