@@ -6,8 +6,8 @@ return and the end are compared as distributions over 200 episodes of each engin
 at a level of 0.001, divided by the number of entries (Bonferroni). It finds a shift by 0.75 standard deviations with a
 probability of 0.95 or more, by 0.5 with one of 0.26 (223 entries, the dog) to 0.66 (12 entries), in simulations. Spaces
 must be equal, and whole episodes of random actions must end alike: on DM Control all at the time limit, on MyoSuite
-with equal distributions of length, termination, success and return over 40 episodes. Whole episodes
-are compared only if no difference was found before.
+with equal distributions of length, termination, success and return over 40 episodes. Whole episodes are compared only
+if no difference was found before.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Bench:
         left = self._unfinished(grid)
         launcher = self._launcher(len(left), max((memory[cell.name] for cell in left), default=0))
         with launcher, StopSignal() as stop:  # before anything is written
-            folder = GridFolder.create(self.out or Path("runs") / grid.name, grid)
+            folder = GridFolder.create(self._path(grid), grid)
             lock = folder.lock()
             lock.acquire()
             try:
@@ -105,12 +105,15 @@ class Bench:
             emit("continue with the same command")
         return outcome.exit_code
 
+    def _path(self, grid: Grid) -> Path:
+        return self.out or Path("runs") / grid.name
+
     def _unfinished(self, grid: Grid) -> list[Cell]:
         """Return the cells of the grid's directory that are not finished; nothing is written."""
         from surefoot.benchmark.folder import GridFolder
         from surefoot.runs.progress import RunReader, RunState
 
-        folder = GridFolder.find(self.out or Path("runs") / grid.name, grid)
+        folder = GridFolder.find(self._path(grid), grid)
         if folder is None:
             return list(grid.cells)
         return [
