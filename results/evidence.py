@@ -2,8 +2,9 @@
 
     .venv/bin/python -m results.evidence [--collect]
 
-An interrupted run is resumed, and finished ones are not repeated. Runs, with their checkpoints, are in runs/evidence;
-a checkpoint needs up to 160 MB per run of two seeds. To continue on another machine, copy that folder.
+An interrupted run is resumed, and runs whose copies are here are not repeated. Runs, with their checkpoints, are in
+runs/evidence; a checkpoint needs up to 160 MB per run of two seeds. To continue an interrupted run on another machine,
+copy that folder.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ def main(arguments: list[str]) -> int:
 
 
 def train(name: str) -> int:
-    """Train a grid; several cells get a core each, which is faster than one after the other on all of them."""
+    """Train what is left of a grid; several cells get a core each, which is faster than in turn on all of them."""
+    left = [cell.name for cell in load_grid(str(grid_file(name))).cells if not is_copied(name, cell.name)]
+    if not left:
+        return 0
     command = [sys.executable, "-m", "surefoot", "bench", str(grid_file(name)), "--out", str(RUNS / name)]
+    for cell in left:
+        command += ["--cells", cell]
     return subprocess.run(command, check=False).returncode
 
 
@@ -49,10 +55,15 @@ def collect(name: str) -> None:
     folder = GridFolder.open(RUNS / name)
     for cell in GridReader(folder).read():
         kept, run = RESULTS / name / cell.name, folder.run_path(cell.name)
-        if cell.state != "finished" or (kept / "config.json").exists():
+        if cell.state != "finished" or is_copied(name, cell.name):
             continue
         copy_run(run, kept, ["surefoot", "bench", f"results/grids/{name}.toml"])
         print(f"{cell.name}: copied to {kept.relative_to(RESULTS.parent)}")
+
+
+def is_copied(name: str, cell: str) -> bool:
+    """Return whether a cell of a grid is among the results."""
+    return (RESULTS / name / cell / "config.json").exists()
 
 
 def copy_run(run: Path, kept: Path, command: list[str]) -> None:

@@ -51,6 +51,16 @@ def test_cells_are_product_of_tasks_algorithms_and_seeds() -> None:
     assert (config.env_steps, config.num_seeds, config.seed, config.algorithm.name) == (600, 2, 10, "small sac")
 
 
+def test_cells_match_patterns() -> None:
+    found = grid(f'tasks = ["probe-action", "probe-truncation"]\nnum_seeds = 2\nseeds_per_cell = 1{HEAD}{ALGORITHM}')
+    action, truncation, action_1, truncation_1 = found.cells
+    assert found.matching(()) == list(found.cells)
+    assert found.matching(["*--s1-1", "probe-action*"]) == [action, action_1, truncation_1], "in the grid's order"
+    assert found.matching([truncation.name]) == [truncation]
+    with pytest.raises(UserError, match=r"no cell of grid g matches 'dog-\*': expected .* such as probe-action--small"):
+        found.matching([action.name, "dog-*"])
+
+
 @pytest.mark.parametrize("name", shipped_grids())
 def test_shipped_grids_are_valid(name: str) -> None:
     found = load_grid(name)
@@ -215,6 +225,7 @@ def test_command_line_validates_before_writing(tmp_path: Path, capsys: pytest.Ca
         ([str(tmp_path)], "it is not a regular file"),
         ([str(tmp_path / "binary.toml")], "not TOML: byte 8 is not UTF-8"),
         ([str(good), "--max-parallel", "0"], "max_parallel must be at least 1, got 0"),
+        ([str(good), "--cells", "dog-*"], "no cell of grid good matches 'dog-*'"),
         ([str(good), "--retries", "-1"], "retries must be 0 or more, got -1"),
         ([str(good), "--address", "1.2.3.4:5"], "it needs --launcher ray"),
         ([str(good), "--launcher", "slurm"], "slurm"),

@@ -248,6 +248,14 @@ def test_unfinished_cell_with_exit_code_0_failed(folder: GridFolder) -> None:
     assert outcome.failed == names
 
 
+def test_only_given_cells_run(folder: GridFolder) -> None:
+    first, second = (cell.name for cell in folder.cells)
+    launcher = Scripted(folder, {second: [2]})
+    outcome = GridRun(folder, launcher, {second: 0}, retries=0, report=lambda line: None).run(StopSignal())
+    assert (outcome.failed, outcome.left) == ([second], [])
+    assert [cell.state for cell in GridReader(folder).read()] == ["waiting", "failed"], first
+
+
 def test_concurrent_launch_is_rejected(folder: GridFolder, capsys: pytest.CaptureFixture[str]) -> None:
     lock = folder.lock()
     lock.acquire()
@@ -347,6 +355,8 @@ def test_dry_run_plans_unfinished_cells_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert main(["bench", str(grid), "--dry-run", "--out", str(finished)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 cells are already finished"
+    assert main(["bench", str(grid), "--dry-run", "--out", str(out), "--cells", "*--s1-1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 of 1 cells are already finished"
 
 
 def test_dry_run_rejects_directory_of_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

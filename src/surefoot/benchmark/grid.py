@@ -24,8 +24,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,20 @@ class Grid:
     name: str
     description: str
     cells: tuple[Cell, ...]
+
+    def matching(self, patterns: Sequence[str]) -> list[Cell]:
+        """Return the cells whose names match one of the patterns, such as ``"dog-*"``; all if there are none.
+
+        Raises:
+            UserError: A pattern matches no cell.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(cell.name, pattern) for cell in self.cells):
+                raise UserError(
+                    f"no cell of grid {self.name} matches {pattern!r}: expected a pattern of names such as "
+                    f"{self.cells[0].name}"
+                )
+        return [cell for cell in self.cells if any(fnmatchcase(cell.name, pattern) for pattern in patterns or ["*"])]
 
 
 def shipped_grids() -> list[str]:

@@ -40,12 +40,12 @@ class Outcome:
 
 
 class GridRun:
-    """Runs every unfinished cell of a grid.
+    """Runs unfinished cells of a grid.
 
     Args:
         folder: Directory of the grid, whose lock is held.
         launcher: Launcher of the cells.
-        memory_bytes: Estimated memory of each cell, by name; see ``planning``.
+        memory_bytes: Names of the cells to run, in this order, and their estimated memory; see ``planning``.
         retries: Number of restarts of a failed cell. The loss of its machine does not count as a failure.
         report: Called with one line per event.
     """
@@ -68,10 +68,10 @@ class GridRun:
 
     def run(self, stop: StopSignal) -> Outcome:
         """Run until every cell is finished or has failed, or until a stop signal."""
-        for cell in self._folder.cells:
-            (self._outcome.finished if self._is_finished(cell.name) else self._waiting).append(cell.name)
+        for name in self._memory_bytes:
+            (self._outcome.finished if self._is_finished(name) else self._waiting).append(name)
         if self._outcome.finished:
-            self._report(f"{len(self._outcome.finished)} of {len(self._folder.cells)} cells are already finished")
+            self._report(f"{len(self._outcome.finished)} of {len(self._memory_bytes)} cells are already finished")
         stopping = False
         while self._running or (self._waiting and not stopping):
             if stop.received and not stopping:
@@ -100,7 +100,7 @@ class GridRun:
         if event is Event.FINISHED:
             self._outcome.finished.append(end.name)
             done = len(self._outcome.finished) + len(self._outcome.failed)
-            self._report(f"finished  {end.name} ({done} of {len(self._folder.cells)})")
+            self._report(f"finished  {end.name} ({done} of {len(self._memory_bytes)})")
         elif event is Event.FAILED:
             self._process_failure(end)
         else:

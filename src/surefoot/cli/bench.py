@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from surefoot.cli.options import AddressName, GridName, GridOutPath, Int, LimitInt
+from surefoot.cli.options import AddressName, CellPatterns, GridName, GridOutPath, Int, LimitInt
 from surefoot.errors import UserError
 from surefoot.signals import StopSignal
 from surefoot.streams import continue_without_output, emit, show, stdout
@@ -44,6 +45,8 @@ class Bench:
 
     grid: GridName
     """A TOML file, or a shipped grid: quick, paper-suites, paper-norms, paper-utd, paper-ablations."""
+    cells: CellPatterns = ()
+    """Train only the cells whose names match this pattern, such as 'dog-*' or '*--s0-4'."""
     launcher: Literal["local", "ray"] = "local"
     """Where cells run: on this machine, or on a Ray cluster."""
     out: GridOutPath = None
@@ -72,17 +75,18 @@ class Bench:
         # This process only launches: the accelerator is left to its cells.
         jax.config.update("jax_platforms", "cpu")
         grid = load_grid(self.grid)
-        return self._plan(grid) if self.dry_run else self._run(grid)
+        cells = grid.matching(self.cells)
+        return self._plan(grid, cells) if self.dry_run else self._run(grid, cells)
 
-    def _run(self, grid: Grid) -> int:
+    def _run(self, grid: Grid, cells: Sequence[Cell]) -> int:
         from surefoot.benchmark.folder import GridFolder
         from surefoot.benchmark.grid_run import GridRun
         from surefoot.benchmark.planning import cell_cost
 
         continue_without_output()
         start = time.monotonic()
-        memory = {cell.name: cell_cost(cell).memory_bytes for cell in grid.cells}
-        left = self._unfinished(grid)
+        memory = {cell.name: cell_cost(cell).memory_bytes for cell in cells}
+        left = self._unfinished(grid, cells)
         launcher = self._launcher(len(left), max((memory[cell.name] for cell in left), default=0))
         with launcher, StopSignal() as stop:  # before anything is written
             folder = GridFolder.create(self._path(grid), grid)
@@ -91,7 +95,7 @@ class Bench:
             try:
                 if lock.note is not None:
                     show(lock.note)
-                show(f"{grid.name}: {len(grid.cells)} cells in {printable(folder.path)}, {launcher.describe()}")
+                show(f"{grid.name}: {_counted(grid, cells)} in {printable(folder.path)}, {launcher.describe()}")
                 outcome = GridRun(folder, launcher, memory, self.retries, _print_timed).run(stop)
             finally:
                 lock.release()
@@ -108,17 +112,15 @@ class Bench:
     def _path(self, grid: Grid) -> Path:
         return self.out or Path("runs") / grid.name
 
-    def _unfinished(self, grid: Grid) -> list[Cell]:
-        """Return the cells of the grid's directory that are not finished; nothing is written."""
+    def _unfinished(self, grid: Grid, cells: Sequence[Cell]) -> list[Cell]:
+        """Return those of the cells that are not finished in the grid's directory; nothing is written."""
         from surefoot.benchmark.folder import GridFolder
         from surefoot.runs.progress import RunReader, RunState
 
         folder = GridFolder.find(self._path(grid), grid)
         if folder is None:
-            return list(grid.cells)
-        return [
-            cell for cell in folder.cells if RunReader(folder.run_path(cell.name)).read().state is not RunState.FINISHED
-        ]
+            return list(cells)
+        return [cell for cell in cells if RunReader(folder.run_path(cell.name)).read().state is not RunState.FINISHED]
 
     def _launcher(self, cells: int, cell_bytes: int) -> Launcher:
         if self.launcher == "ray":
@@ -130,19 +132,19 @@ class Bench:
 
         return LocalLauncher(cells, self.max_parallel, free_host_memory(), cell_bytes)
 
-    def _plan(self, grid: Grid) -> int:
+    def _plan(self, grid: Grid, selected: Sequence[Cell]) -> int:
         from surefoot.benchmark.local_launcher import LocalLauncher
         from surefoot.benchmark.planning import calibrate, cell_cost, shape_of
         from surefoot.cli.bench_tables import makespan, plan_lines
         from surefoot.machine import free_host_memory
 
-        cells = self._unfinished(grid)
+        cells = self._unfinished(grid, selected)
         costs = [cell_cost(cell) for cell in cells]
         largest = max((cost.memory_bytes for cost in costs), default=0)
         launcher = LocalLauncher(len(cells), self.max_parallel, free_host_memory(), largest)
         emit(f"{grid.name}: {grid.description}" if grid.description else grid.name)
-        if len(cells) < len(grid.cells):
-            emit(f"{len(grid.cells) - len(cells)} of {len(grid.cells)} cells are already finished")
+        if len(cells) < len(selected):
+            emit(f"{len(selected) - len(cells)} of {len(selected)} cells are already finished")
         if not cells:
             return 0
         show("calibrating for about 30 seconds ...", sys.stderr)
@@ -193,6 +195,10 @@ class BenchStatus:
                 live.update(text.append("Ctrl-C ends", style="dim"), refresh=True)
                 time.sleep(_REFRESH_SECONDS)
         return 0
+
+
+def _counted(grid: Grid, cells: Sequence[Cell]) -> str:
+    return f"{len(cells)} cells" if len(cells) == len(grid.cells) else f"{len(cells)} of {len(grid.cells)} cells"
 
 
 def _print_timed(line: str) -> None:

@@ -91,6 +91,9 @@ SettingTexts = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE"), _hint("the algorithm's settings")
 ]
 SeedInt = Annotated[int | None, _WHOLE, _hint("the one with the best score")]
+CellPatterns = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATTERN"), _hint("all; repeatable")
+]
 GridOutPath = Annotated[Path | None, _PATH, _hint("runs/GRID")]
 FpsFloat = Annotated[
     float | None,
