@@ -21,7 +21,17 @@ from surefoot.runs.atomic import write_file
 
 RESULTS = Path(__file__).parent
 RUNS = RESULTS.parent / "runs" / "evidence"
-QUEUE = ("as-released", "as-released-xqc", "as-released-seed-2", "sac", "xqc", "wn-pilot", "utd-narrow", "hard", "flashsac")
+QUEUE = (
+    "as-released",
+    "as-released-xqc",
+    "as-released-seed-2",
+    "sac",
+    "xqc",
+    "wn-pilot",
+    "utd-narrow",
+    "hard",
+    "flashsac",
+)
 """Grids in ``grids/``, in the order of their training."""
 
 COPIED = ("evaluations.csv", "training.csv", "diagnostics.csv")
