@@ -190,6 +190,26 @@ def test_missing_or_old_package_is_one_line(
         vector(point())
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            "libEGL.so.1: cannot open shared object file",
+            r": libEGL\.so\.1: .* file; .*apt install libegl1 libopengl0\)$",
+        ),
+        ("numpy.core.multiarray failed to import", r": numpy\.core\.multiarray failed to import$"),
+    ],
+)
+def test_package_that_cannot_be_imported_is_one_line(
+    error: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "envpool.py").write_text(f"raise ImportError({error!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "envpool")
+    with pytest.raises(UserError, match=f"EnvPool cannot be imported{message}"):
+        vector(point())
+
+
 def test_engine_offers_the_tasks_that_are_the_same() -> None:
     offered = [task.name for task in list_pool_tasks(list_tasks())]
     assert len(offered) == 23

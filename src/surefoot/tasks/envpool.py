@@ -127,10 +127,10 @@ def import_envpool() -> Any:
 
 
 def _fail(error: Exception) -> NoReturn:
-    raise UserError(
-        f"EnvPool cannot be imported ({one_line(error)}): it needs the system libraries libEGL and libOpenGL (Debian: "
-        "apt install libegl1 libopengl0)"
-    ) from error
+    message = f"EnvPool cannot be imported: {one_line(error)}"
+    if "libEGL" in message or "libOpenGL" in message:
+        message += "; it needs the system libraries libEGL and libOpenGL (Debian: apt install libegl1 libopengl0)"
+    raise UserError(message) from error
 
 
 def one_line(error: Exception) -> str:
