@@ -335,9 +335,10 @@ def small(algorithm: Algorithm) -> Algorithm:
 
 @pytest.mark.slow
 def test_dry_run_plans_unfinished_cells_and_writes_nothing(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grid, out = finished.parent / "g.toml", tmp_path / "out"
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     left, done = (cell.name for cell in load_grid(str(grid)).cells)
     shutil.copytree(finished, out)
     shutil.rmtree(out / "cells" / left)
@@ -349,9 +350,13 @@ def test_dry_run_plans_unfinished_cells_and_writes_nothing(
     assert left in printed
     assert done not in printed
     assert "measured: updates of small sac utd1 x1; steps of probe-action" in printed
+    assert "other programs ran meanwhile (load 99.0 on" in printed
     assert sorted(out.rglob("*")) == before
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     assert main(["bench", str(grid), "--dry-run", "--out", str(tmp_path / "new")]) == 0
-    assert "2 cells" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 cells" in printed
+    assert "other programs" not in printed
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert main(["bench", str(grid), "--dry-run", "--out", str(finished)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 cells are already finished"

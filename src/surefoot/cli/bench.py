@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -147,6 +148,7 @@ class Bench:
             emit(f"{len(selected) - len(cells)} of {len(selected)} cells are already finished")
         if not cells:
             return 0
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
         show("calibrating for about 30 seconds ...", sys.stderr)
         found = calibrate(cells, costs, launcher.cores_each)
         seconds = [found.seconds(cell, cost, launcher.cores_each) for cell, cost in zip(cells, costs, strict=True)]
@@ -157,6 +159,8 @@ class Bench:
             f"measured: updates of {', '.join(measured)}; steps of {', '.join(sorted(found.env_steps_per_second))}; "
             "the rest is assumed to be as slow as the slowest of these"
         )
+        if load + launcher.cores_each > cores + 0.5:
+            emit(f"other programs ran meanwhile (load {load:.1f} on {cores} cores): alone it takes less time")
         return 0
 
 
