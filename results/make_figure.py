@@ -30,6 +30,7 @@ def main() -> None:
     """Draw all figures."""
     draw_released()
     draw_pilot()
+    draw_utd()
     draw_environments()
 
 
@@ -106,6 +107,47 @@ def draw_pilot() -> None:
     lines = grid[0][0].get_legend_handles_labels()
     figure.legend(*lines, fontsize=9, loc="outside lower center", ncols=2, title="UTD 5, one seed each")
     figure.savefig(ASSETS / "weight-normalisation.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def draw_utd() -> None:
+    """Draw narrow networks with and without weight normalisation: returns over UTD, and over time at the highest."""
+    layer = "critic_weight_norm/torso/dense_1"
+    runs = {(run.name.removesuffix("-narrow"), float(run.utd)): run for run in load_runs([HERE / "utd-narrow"])}
+    highest = max(utd for _, utd in runs)
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.5, 3.0), constrained_layout=True)
+    for shift, (name, (label, colour)) in zip((0.97, 1.03), PILOT.items(), strict=True):
+        style: dict[str, Any] = {"color": colour, "linewidth": 1.8, "label": label}
+        utds = np.array(sorted(utd for own, utd in runs if own == name))
+        ends = np.stack([runs[name, utd].scores[:, -1] * 1000 for utd in utds])
+        mean = ends.mean(axis=1)
+        reach = np.abs(np.stack([ends.min(axis=1), ends.max(axis=1)]) - mean)
+        left.errorbar(utds * shift, mean, reach, marker="o", markersize=4, capsize=3, **style)
+        steps, returns = runs[name, highest].env_steps / 1000, runs[name, highest].scores * 1000
+        middle.plot(steps, returns.mean(axis=0), **style)
+        middle.fill_between(steps, returns.min(axis=0), returns.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+        log = read_diagnostics(runs[name, highest].path)
+        at = np.unique(log["env_steps"])
+        norms = np.stack([log[layer][log["env_steps"] == step] for step in at], axis=1)
+        right.plot(at / 1000, (norms / norms[:, :1]).mean(axis=0), **style)
+    left.set_xscale("log", base=2)
+    left.set_xticks(utds, [f"{utd:g}" for utd in utds])
+    left.set_xlabel("UTD", fontsize=8)
+    for axis, what in (
+        (left, "return after 100,000 steps"),
+        (middle, f"return at UTD {highest:g}"),
+        (right, f"weight norm at UTD {highest:g}, relative"),
+    ):
+        axis.set_ylabel(what, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+        if axis is not left:
+            axis.set_xlabel("environment steps (thousands)", fontsize=8)
+        if axis is not right:
+            axis.set_ylim(bottom=0)
+    title = "cheetah-run, networks a quarter as wide; mean and range of three seeds"
+    figure.legend(*middle.get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=2, title=title)
+    figure.savefig(ASSETS / "utd.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
 
 

@@ -143,7 +143,7 @@ def parity_list(preset: PresetInfo) -> str:
     from surefoot.algorithms.presets import parity
 
     rows = [
-        f"- `{one.name}`: {one.what}. Right: {one.reason}. In a run: {one.effect}."
+        f"- `{one.name}`: {one.what}. Which side is right: {one.reason}. Effect on a run: {one.effect}."
         for one in parity.deviations(preset.name)
     ]
     first = parity.line(preset.name)

@@ -46,7 +46,9 @@ class MissingDependency(UserError):
     """
 
     def __init__(self, package: str, extra: str | None, needed_for: str) -> None:
-        command = "pip install surefoot" if extra is None else f"pip install 'surefoot[{extra}]'"
+        command = "pip install surefoot"
+        if extra is not None:
+            command = f"pip install 'surefoot[{extra}]' (in a checkout: make setup EXTRA={extra})"
         super().__init__(f"{needed_for} needs the package '{package}', which is not installed: {command}")
 
 

@@ -192,5 +192,6 @@ def test_missing_extra_error_is_one_line_and_nothing_is_written(alone: Path, tra
         code, line, unchanged = results[name]
         assert code == 2, (name, line)
         assert line.count("\n") == 1, (name, line)
-        assert line.endswith(f"is not installed: pip install 'surefoot[{extra}]'\n"), (name, line)
+        command = f"pip install 'surefoot[{extra}]' (in a checkout: make setup EXTRA={extra})"
+        assert line.endswith(f"is not installed: {command}\n"), (name, line)
         assert unchanged, name
