@@ -140,6 +140,11 @@ def test_request_to_a_failed_learning_thread_is_a_failure(monkeypatch: pytest.Mo
     for call in (lambda: learner.save(tmp_path / "agent"), learner.policy, lambda: learner.__exit__(None, None, None)):
         with pytest.raises(surefoot.RunFailure, match=message):
             call()
+    monkeypatch.undo()
+    with learner:  # without what the failed block left behind
+        wait_for(lambda: learner.stats().waiting == 0)
+        learner.policy()
+    assert made.agent_steps == 0
     assert not (tmp_path / "agent").exists()
 
 
@@ -204,7 +209,8 @@ def test_agent_is_unusable_within_the_block() -> None:
             named += re.findall(r"call the learner's (\w+)$", str(error.value))
         assert named == ["act", "observe", "save", "save_policy", "policy"]
         assert [name for name in named if not callable(getattr(surefoot.AsyncLearner, name, None))] == []
-        with pytest.raises(surefoot.UserError, match="in use by an AsyncLearner"), surefoot.AsyncLearner(made):
+        message = "in use by an AsyncLearner: leave its with block first"
+        with pytest.raises(surefoot.UserError, match=message), surefoot.AsyncLearner(made):
             pass
 
 

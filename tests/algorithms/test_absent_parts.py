@@ -80,7 +80,6 @@ PARTS: dict[str, tuple[Any, str, Algorithm]] = {
     "random subset": (RandomSubsetMin, "__call__", tiny_preset("redq")),
     "normalisation by the batch": (BatchNormalization, "__call__", tiny_preset("crossq")),
     "bounded scaling": (statistics, "scale_reward_bounded", tiny_preset("flashsac")),
-    "largest return": (statistics, "init_bounded_return_moments", tiny_preset("flashsac")),
     "projection of normalisations": (networks, "project_norms", tiny_preset("flashsac")),
     "held noise": (held_noise, "init_held_noise", tiny_preset("flashsac")),
     "renormalisation": (normalization, "_towards_running", tiny_preset("crossq-2024")),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import surefoot
-from surefoot.algorithms import Learner
+from surefoot.algorithms import Algorithm, Learner
 from surefoot.benchmark.train_step import inner_jaxprs
 from surefoot.diagnostics import act_and_value, critic_curvature, diagnose_actor, diagnose_critic
 from surefoot.machine import Precision
@@ -27,9 +27,9 @@ def learner(precision: Precision) -> Learner:
     return Learner(ALGORITHM, SPEC, DISCOUNT, precision)
 
 
-def update_program(precision: Precision) -> Any:
-    state = fresh_state(ALGORITHM)
-    return jax.make_jaxpr(learner(precision).update)(state, BATCH, jax.random.key(0), jnp.bool_(True))
+def update_program(precision: Precision, algorithm: Algorithm = ALGORITHM) -> Any:
+    own = Learner(algorithm, SPEC, DISCOUNT, precision)
+    return jax.make_jaxpr(own.update)(fresh_state(algorithm), BATCH, jax.random.key(0), jnp.bool_(True))
 
 
 def products(jaxpr: Any) -> Iterator[tuple[set[np.dtype], set[int]]]:
@@ -58,6 +58,19 @@ def test_bf16_rounds_hidden_layers_but_not_heads() -> None:
     assert all(types == {jnp.dtype("bfloat16")} for types in hidden)
     assert heads
     assert all(types == {jnp.dtype("float32")} for types in heads)
+
+
+def test_layers_with_raw_inputs_are_in_float32() -> None:
+    """A rounded observation far from zero loses what distinguishes it from others."""
+    inputs = {SPEC.observation_size, SPEC.observation_size + SPEC.action_size}
+    heads = {1, SPEC.action_size}
+    found = list(products(update_program("bf16", tiny(surefoot.sac())).jaxpr))
+    raw = [types for types, sizes in found if sizes & inputs]
+    hidden = [types for types, sizes in found if not sizes & (inputs | heads)]
+    assert len(raw) >= 6
+    assert all(types == {jnp.dtype("float32")} for types in raw)
+    assert len(hidden) >= 6
+    assert all(types == {jnp.dtype("bfloat16")} for types in hidden)
 
 
 def test_acting_is_in_float32() -> None:
@@ -105,4 +118,8 @@ def test_gpu_products_request_their_precision(monkeypatch: pytest.MonkeyPatch) -
     exact = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
     for name, program in programs.items():
         assert set(precisions(program.jaxpr)) == {exact}, name
-    assert exact not in set(precisions(update_program("tf32").jaxpr))
+    rounded = (jax.lax.Precision.HIGH, jax.lax.Precision.HIGH)
+    assert set(precisions(update_program("tf32").jaxpr)) == {rounded}
+    # The products of XQC's categorical loss, and those of SAC's raw inputs.
+    for algorithm in (tiny(surefoot.xqc()), tiny(surefoot.sac())):
+        assert set(precisions(update_program("tf32", algorithm).jaxpr)) == {exact, rounded}

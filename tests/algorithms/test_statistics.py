@@ -85,7 +85,7 @@ def test_float32_moments_keep_their_digits_far_from_zero() -> None:
 
 def test_running_return_restarts_at_episode_end() -> None:
     """G = 0.5 (1 - ended) G + r. The last transition of an episode resets the sum to its own reward."""
-    returns, running = statistics.init_return_moments(), []
+    returns, running = statistics.init_return_moments(bounded=False), []
     for reward, ended in [(1.0, False), (2.0, False), (4.0, True), (8.0, False)]:
         returns = statistics.update_return_moments(returns, jnp.array(reward), jnp.array(ended), 0.5)
         running.append(float(returns.running_return))
@@ -94,7 +94,7 @@ def test_running_return_restarts_at_episode_end() -> None:
 
 
 def test_rewards_are_divided_by_the_deviation_and_not_shifted() -> None:
-    returns = statistics.init_return_moments()._replace(
+    returns = statistics.init_return_moments(bounded=False)._replace(
         moments=Moments(jnp.array(100.0), jnp.array(4.0), jnp.array(5.0), jnp.array(0.0), jnp.array(0.0))
     )
     np.testing.assert_allclose(statistics.scale_reward(returns, jnp.array([3.0, -6.0]), 1.0), [1.0, -2.0], rtol=1e-14)
@@ -102,9 +102,9 @@ def test_rewards_are_divided_by_the_deviation_and_not_shifted() -> None:
 
 def test_bounded_scaling_by_hand() -> None:
     """The divisor is the larger of the deviation and the largest |G| by the bound; a later deviation can exceed it."""
-    returns, divisors, seen = statistics.init_bounded_return_moments(), [], []
+    returns, divisors, seen = statistics.init_return_moments(bounded=True), [], []
     for reward, ended in [(-4.0, False), (1.0, True), (3.0, False), (-9.0, True), (9.0, False)]:
-        returns = statistics.update_bounded_return_moments(returns, jnp.array(reward), jnp.array(ended), 0.5)
+        returns = statistics.update_return_moments(returns, jnp.array(reward), jnp.array(ended), 0.5)
         seen.append(float(returns.running_return))
         divisors.append(1.0 / float(statistics.scale_reward_bounded(returns, jnp.array(1.0), 2.0, 1e-8)))
     assert seen == [-4.0, 1.0, 3.5, -9.0, 4.5]
@@ -168,7 +168,9 @@ def test_rewards_are_scaled_as_they_are_sampled() -> None:
 
 def test_running_return_uses_the_learners_discount() -> None:
     functions: Learner = learner(tiny_preset("xqc"))
-    state: LearnerState = fixed_state(tiny_preset("xqc"))._replace(returns=statistics.init_return_moments())
+    state: LearnerState = fixed_state(tiny_preset("xqc"))._replace(
+        returns=statistics.init_return_moments(bounded=False)
+    )
     for reward, ended in ((1.0, False), (2.0, False), (5.0, True), (1.0, False)):
         state = functions.statistics.update(state, transition(reward, ended, 0.0))
     assert state.returns is not None

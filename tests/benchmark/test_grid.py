@@ -145,7 +145,7 @@ VALID = f'tasks = ["probe-action"]{HEAD}'
         ("a = " + "[" * 5000, "not TOML"),
         (
             f'tasks = ["probe-action"]\nenv_steps = 50\n{ALGORITHM}',
-            "env_steps must be more than the warm-up of 100 transitions, which takes 100 env steps",
+            "env_steps must be at least 101, one step more than the warm-up of 100 transitions at action repeat 1",
         ),
         (
             f"{VALID.replace('evaluate_every = 300', 'evaluate_every = true')}{ALGORITHM}",

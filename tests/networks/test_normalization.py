@@ -42,6 +42,16 @@ def test_unbiased_running_variance_leaves_the_pass_unchanged() -> None:
     np.testing.assert_allclose(kept["var"], 0.9 * np.array([4.0, 0.3]) + 0.1 * VARIANCE * 4 / 3, rtol=1e-12)
 
 
+def test_variance_of_inputs_far_from_zero_does_not_cancel() -> None:
+    x = (1000.0 + 0.3 * np.random.default_rng(0).normal(size=(512, 3))).astype(np.float32)
+    module = norm_module(BatchNorm(momentum=0.0, epsilon=1e-3), "norm", train=True)
+    out, kept = module.apply(module.init(jax.random.key(0), jnp.asarray(x)), jnp.asarray(x), mutable=["batch_stats"])
+    assert out.dtype == jnp.float32
+    np.testing.assert_allclose(kept["batch_stats"]["var"], x.astype(float).var(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(kept["batch_stats"]["mean"], x.astype(float).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(out).std(axis=0), 1.0, atol=0.02)
+
+
 def test_rms_norm_by_hand() -> None:
     out = norm_module(RMSNorm(0.1), "norm", train=True).apply({"params": {"scale": jnp.asarray(SCALE)}}, jnp.asarray(X))
     np.testing.assert_allclose(out, X / np.sqrt(np.square(X).mean(axis=1, keepdims=True) + 0.1) * SCALE, rtol=1e-12)

@@ -81,7 +81,7 @@ def test_return_statistics_and_scaled_rewards_agree() -> None:
         scaled = statistics.scale_reward(returns, jnp.asarray(arrays["some_rewards"]), epsilon)
         return returns, (returns.running_return, returns.moments.variance, scaled)
 
-    start = jax.tree.map(lambda x: x.astype(float), statistics.init_return_moments())
+    start = jax.tree.map(lambda x: x.astype(float), statistics.init_return_moments(bounded=False))
     _, (running, variance, scaled) = jax.lax.scan(step, start, (arrays["reward"], arrays["ended"]))
     np.testing.assert_allclose(running, arrays["running_return"], rtol=1e-13)
     np.testing.assert_allclose(variance, arrays["variance"], rtol=1e-12)
@@ -96,11 +96,11 @@ def test_bounded_rewards_and_held_noise_agree() -> None:
     np.testing.assert_allclose(held_noise.probabilities(algorithm.held_noise), arrays["zeta_pmf"], rtol=1e-12)
 
     def step(returns: statistics.ReturnMoments, transition: tuple[jax.Array, jax.Array]) -> Any:
-        returns = statistics.update_bounded_return_moments(returns, *transition, algorithm.discount or 0.0)
+        returns = statistics.update_return_moments(returns, *transition, algorithm.discount or 0.0)
         reward = jnp.asarray(arrays["data/reward"][0])
         return returns, statistics.scale_reward_bounded(returns, reward, scaling.bound, scaling.epsilon)
 
-    start = jax.tree.map(lambda x: x.astype(float), statistics.init_bounded_return_moments())
+    start = jax.tree.map(lambda x: x.astype(float), statistics.init_return_moments(bounded=True))
     ended = np.maximum(arrays["reward_scaling/terminated"], arrays["reward_scaling/truncated"])
     _, scaled = jax.lax.scan(step, start, (arrays["reward_scaling/reward"], ended))
     np.testing.assert_allclose(scaled, arrays["reward_scaling/scaled_batch"], rtol=1e-12)

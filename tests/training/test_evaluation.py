@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ import pytest
 from surefoot.errors import RunFailure
 from surefoot.tasks import get_task
 from surefoot.training import evaluation
-from surefoot.training.evaluation import EvaluationResult, Evaluator
+from surefoot.training.evaluation import EvaluationResult, Evaluator, environments_per_seed
 from surefoot.training.logs import evaluation_rows
 from tests.tasks import zoo
 
@@ -90,6 +91,13 @@ def test_success_columns() -> None:
     assert (solved["success_any"], solved["success_last"], solved["first_success_env_step"]) == (True, False, 34)
     assert (unsolved["success_any"], unsolved["first_success_env_step"]) == (False, None)
     assert (solved["score"], unsolved["score"]) == (1.0, 0.0)
+    diverged = dataclasses.replace(episodes, returns=np.array([[np.nan, 2.0]]))
+    np.testing.assert_array_equal(diverged.scores(task), [[np.nan, 0.0]])
+
+
+def test_waves_are_of_equal_size_where_they_can_be() -> None:
+    """The number of environments at a time decides how many episodes are played beyond those wanted."""
+    assert [environments_per_seed(seeds, 5) for seeds in (1, 6, 8, 10, 16, 40)] == [5, 5, 3, 3, 2, 1]
 
 
 def test_dm_control_score_is_a_thousandth_of_the_return() -> None:

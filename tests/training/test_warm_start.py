@@ -162,7 +162,7 @@ def test_recorded_transitions_count_towards_the_warm_up(data: Path) -> None:
         np.testing.assert_allclose(action, stored["actions"], atol=1e-6)
         np.testing.assert_array_equal(reward, stored["rewards"])
         assert not terminated.any()
-    with pytest.raises(UserError, match="more than the warm-up of 10 transitions"):
+    with pytest.raises(UserError, match="at least 11, one step more than the warm-up of 10 transitions"):
         initialize(prefill=data, algorithm=longer, env_steps=10)
 
 

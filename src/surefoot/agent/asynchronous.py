@@ -109,7 +109,8 @@ class AsyncLearner:
     Within the block, only the learner may use the agent.
 
     Enter and leave the block in the control thread. Entering compiles, which takes seconds. Leaving waits for the
-    current call and stores all queued transitions; the agent can then be used itself, or in another block.
+    current call and stores all queued transitions, unless learning failed; the agent can then be used itself, or in
+    another block.
 
     Args:
         agent: Agent that acts and learns.
@@ -137,7 +138,6 @@ class AsyncLearner:
         self._request_realtime, self._priority = realtime, RealtimePriority()
         every = math.ceil(algorithm.utd) if publish_every is None else publish_every
         self._count = update_count("publish_every", every, algorithm)
-        self._queue: queue.SimpleQueue[Observed | _Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         """Set while the block is open."""
         self._failure: BaseException | None = None
@@ -148,8 +148,9 @@ class AsyncLearner:
         """Compile, take the first snapshot of the policy, and start the learning thread."""
         if self._thread is not None:
             raise UserError("this AsyncLearner is already open")
-        self._agent.compile(self._count)
         self._core = core = self._agent.acquire_core()
+        # A new one: that of a block whose learning failed holds transitions and requests nobody waits for.
+        self._queue: queue.SimpleQueue[Observed | _Request | None] = queue.SimpleQueue()
         # One for each thread: warm-up actions, and the noise of snapshots.
         self._rng, self._noise = (np.random.default_rng((core.setting.seed, core.agent_steps, i)) for i in range(2))
         self._first_agent_steps = self._observed = core.agent_steps
@@ -157,6 +158,7 @@ class AsyncLearner:
         self._stopping, self._failure = False, None
         thread = threading.Thread(target=self._run, name="surefoot-learner", daemon=True)
         try:
+            core.compile(self._count)
             self._snapshot = self._make_snapshot(0, core.agent_steps)
             thread.start()
         except BaseException:
@@ -216,8 +218,9 @@ class AsyncLearner:
             RunFailure: The learning thread failed.
         """
         self._check_open()
-        self._queue.put(self._core.check(obs, action, reward, next_obs, terminated, truncated))
-        self._observed += 1
+        observed = self._core.check(obs, action, reward, next_obs, terminated, truncated)
+        self._observed += 1  # before the learning thread can count it as stored
+        self._queue.put(observed)
 
     def policy(self) -> Policy:
         """Return a NumPy copy of the current policy; see ``save``.
@@ -259,12 +262,13 @@ class AsyncLearner:
 
     def stats(self) -> AsyncStats:
         """Return the statistics so far. Safe in any thread."""
+        stored = self._core.agent_steps  # before the number observed, which is never smaller
         after_warmup = self._observed - max(self._first_agent_steps, self._warmup)
         grad_steps = self._core.grad_steps - self._first_grad_steps
         mean = self._stale / max(self._decisions, 1)
         return AsyncStats(
             agent_steps=self._observed - self._first_agent_steps,
-            waiting=self._observed - self._core.agent_steps,
+            waiting=self._observed - stored,
             grad_steps=grad_steps,
             utd=grad_steps / after_warmup if after_warmup > 0 else 0.0,
             handovers=self._snapshot.number,

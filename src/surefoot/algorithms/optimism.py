@@ -104,7 +104,7 @@ class Optimist:
             state.params, state.weights, observation, mean, log_std, upper_bound, key
         )
         updates, opt_state = self._optimizer.update(grads, state.opt_state, state.params)
-        excess = jax.lax.stop_gradient(kl) / self.spec.action_size - self.config.target_kl
+        excess = kl / self.spec.action_size - self.config.target_kl
 
         def weights_loss(weights: jax.Array) -> jax.Array:
             return (_weight(weights[0]) - _weight(weights[1])) * excess

@@ -31,8 +31,8 @@ class LinearDecay:
     Attributes:
         initial: Learning rate at the first update.
         final: Learning rate after ``agent_steps``.
-        agent_steps: Length of the decay, in agent steps after the warm-up. It does not depend on the length of the
-            run, so that a run can be extended.
+        agent_steps: Length of the decay, in agent steps after the warm-up or the last reset. It does not depend on the
+            length of the run, so that a run can be extended.
     """
 
     initial: float
@@ -51,7 +51,7 @@ class CosineDecay:
     Attributes:
         initial: Learning rate at the first update.
         final: Learning rate after ``agent_steps``.
-        agent_steps: Length of the decay, in agent steps after the warm-up; as in ``LinearDecay``.
+        agent_steps: Length of the decay, in agent steps as in ``LinearDecay``.
     """
 
     initial: float

@@ -34,12 +34,9 @@ class RunningStatistics:
 
     def init_returns(self) -> ReturnMoments | None:
         """Return the initial statistics of returns."""
-        match self._reward_scaling:
-            case None:
-                return None
-            case BoundedReturnScaling():
-                return statistics.init_bounded_return_moments()
-        return statistics.init_return_moments()
+        if self._reward_scaling is None:
+            return None
+        return statistics.init_return_moments(bounded=isinstance(self._reward_scaling, BoundedReturnScaling))
 
     def update(self, state: LearnerState, transition: Transition) -> LearnerState:
         """Update all statistics with a transition, or N of them [N, ...], that enters the replay buffer."""
@@ -56,9 +53,7 @@ class RunningStatistics:
         """Update the return statistics with a reward and whether its step ended the episode, both [] or [N]."""
         if state.returns is None:
             return state
-        bounded = isinstance(self._reward_scaling, BoundedReturnScaling)
-        update = statistics.update_bounded_return_moments if bounded else statistics.update_return_moments
-        return state._replace(returns=update(state.returns, reward, ended, self._discount))
+        return state._replace(returns=statistics.update_return_moments(state.returns, reward, ended, self._discount))
 
     def normalize(self, state: LearnerState, observation: Array) -> jax.Array:
         """Return observations [B, O] as network inputs."""

@@ -52,18 +52,14 @@ def update_moments(moments: Moments, value: Array, inflation: float = 0.0) -> Mo
         inflation: Number of values by which the variance so far counts more than it should.
     """
     if value.ndim == moments.mean.ndim:
-        count = moments.weight + 1.0
-        delta = (value - moments.mean) - moments.mean_error
-        change = delta / count
-        excess = jnp.square(delta) * moments.weight / count - moments.variance
-    else:
-        number = value.shape[0]
-        count = moments.weight + number
-        deltas = (value - moments.mean[None]) - moments.mean_error[None]
-        delta = jnp.mean(deltas, axis=0)
-        change = delta * number / count
-        spread = jnp.mean(jnp.square(deltas - delta[None]), axis=0)
-        excess = number * (jnp.square(delta) * moments.weight / count + spread - moments.variance)
+        value = value[None]
+    number = value.shape[0]
+    count = moments.weight + number
+    deltas = (value - moments.mean[None]) - moments.mean_error[None]
+    delta = jnp.mean(deltas, axis=0)
+    change = delta * number / count
+    spread = jnp.mean(jnp.square(deltas - delta[None]), axis=0)
+    excess = number * (jnp.square(delta) * moments.weight / count + spread - moments.variance)
     mean, mean_error = _add(moments.mean, moments.mean_error + change)
     if inflation:
         excess = excess + inflation * moments.variance
@@ -84,32 +80,20 @@ def normalize(moments: Moments, values: Array, epsilon: float) -> jax.Array:
     return centred / jnp.sqrt(moments.variance + epsilon)[None]
 
 
-def init_return_moments() -> ReturnMoments:
-    """Return the initial statistics."""
-    return ReturnMoments(init_moments((), weight=0.0), jnp.zeros(()))
+_INFLATION = 1e-4
+"""FlashSAC's code adds this to the count in every update of the variance, not only in the first."""
+
+
+def init_return_moments(*, bounded: bool) -> ReturnMoments:
+    """Return the initial statistics; for scaling with a bound they include the largest |G|."""
+    return ReturnMoments(init_moments((), weight=0.0), jnp.zeros(()), jnp.zeros(()) if bounded else None)
 
 
 def update_return_moments(returns: ReturnMoments, reward: Array, ended: Array, discount: float) -> ReturnMoments:
     """Return the statistics updated with a reward [] or [N]: G = discount (1 - ended) G + reward (arXiv 2509.25174)."""
     running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
-    return ReturnMoments(update_moments(returns.moments, running), running)
-
-
-# The released code adds this to the count in every update of the variance, not only in the first.
-_INFLATION = 1e-4
-
-
-def init_bounded_return_moments() -> ReturnMoments:
-    """Return the initial statistics for scaling with a bound."""
-    return ReturnMoments(init_moments((), weight=0.0), jnp.zeros(()), jnp.zeros(()))
-
-
-def update_bounded_return_moments(
-    returns: ReturnMoments, reward: Array, ended: Array, discount: float
-) -> ReturnMoments:
-    """Return the statistics as ``update_return_moments`` does, and the largest |G| (FlashSAC's code)."""
-    assert returns.largest is not None
-    running = jnp.asarray(discount * (1.0 - ended) * returns.running_return + reward)
+    if returns.largest is None:
+        return ReturnMoments(update_moments(returns.moments, running), running)
     moments = update_moments(returns.moments, running, _INFLATION)
     return ReturnMoments(moments, running, jnp.maximum(returns.largest, jnp.max(jnp.abs(running))))
 

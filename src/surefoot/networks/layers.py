@@ -15,7 +15,7 @@ import jax
 from flax import linen as nn
 
 from surefoot.networks.dropout import MaskedDropout
-from surefoot.networks.matmul import dot_general, float32_dot_general
+from surefoot.networks.matmul import dot_general, float32_dot_general, head_dot_general
 from surefoot.networks.normalization import Norm, norm_module
 
 type LayerPath = tuple[str, ...]
@@ -74,9 +74,8 @@ type Layer = Dense | Normalize | Relu | Dropout | Residual
 """One entry of a torso's list of layers."""
 
 
-def dense(features: int, init: Init, name: str, bias: bool = True, product: Any = None) -> nn.Dense:
+def dense(features: int, init: Init, name: str, bias: bool = True, product: Any = head_dot_general) -> nn.Dense:
     """Return a dense layer as a Flax module; ``product`` replaces ``jax.lax.dot_general``."""
-    product = product or float32_dot_general
     return nn.Dense(features, use_bias=bias, kernel_init=_INITIALIZERS[init], name=name, dot_general=product)
 
 
@@ -106,7 +105,9 @@ class Torso(nn.Module):
             match layer:
                 case Dense():
                     last = layer.name
-                    x = dense(layer.features, layer.init, layer.name, layer.bias, dot_general)(x)
+                    # The first layer's inputs are raw unless a normalisation precedes it.
+                    product = float32_dot_general if layer == self.layers[0] else dot_general
+                    x = dense(layer.features, layer.init, layer.name, layer.bias, product)(x)
                 case Normalize():
                     x = norm_module(layer.norm, layer.name, train)(x)
                 case Relu():

@@ -1,7 +1,9 @@
 """Precision of matrix products in dense layers: float32, or rounded factors with float32 sums.
 
-Weights, optimisers, statistics and losses are always float32. Factors are rounded just before the product, in forward
-and backward passes: to bfloat16 (8 significant bits) in hidden layers, or to TF32 (11) in all layers.
+Weights, optimisers, statistics and losses are always float32, and so are products with inputs that no normalisation
+has centred: rounded, observations far from zero would lose what distinguishes them. Factors are rounded just before the
+product, in forward and backward passes: to bfloat16 (8 significant bits) in hidden layers, or to TF32 (11) in hidden
+layers and heads.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def matmul_precision(precision: Precision) -> Iterator[None]:
         if jax.default_backend() == "cpu":
             yield
         else:
-            with jax.default_matmul_precision("tensorfloat32" if precision == "tf32" else "float32"):
+            with jax.default_matmul_precision("float32"):
                 yield
     finally:
         _precision.reset(token)
@@ -43,8 +45,13 @@ def dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **optio
     return _product(x, kernel, _precision.get())
 
 
-def float32_dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
+def head_dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
     """Return the product of [..., N, K] and [K, M] without rounding to bfloat16."""
+    return _product(x, kernel, "tf32" if _precision.get() == "tf32" else "float32")
+
+
+def float32_dot_general(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **options: Any) -> jax.Array:
+    """Return the product of [..., N, K] and [K, M] without rounding."""
     return _product(x, kernel, "float32")
 
 
@@ -57,7 +64,7 @@ def _product(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array
 
 def _forward(x: jax.Array, kernel: jax.Array, precision: Precision) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     factors = _rounded(x, precision), _rounded(kernel, precision)
-    return _sums(*factors, x.ndim - 1, 0, x.dtype), factors
+    return _sums(*factors, x.ndim - 1, 0, x.dtype, precision), factors
 
 
 def _backward(
@@ -66,12 +73,12 @@ def _backward(
     x, kernel = factors
     dtype = gradient.dtype
     gradient = _rounded(gradient, precision)
-    of_x = _sums(gradient, kernel, x.ndim - 1, 1, dtype)
+    of_x = _sums(gradient, kernel, x.ndim - 1, 1, dtype, precision)
     rows, gradient = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
     if jax.default_backend() == "cpu":
-        of_kernel = _sums(_transposed(rows), gradient, 1, 0, dtype)
+        of_kernel = _sums(_transposed(rows), gradient, 1, 0, dtype, precision)
     else:
-        of_kernel = _sums(rows, gradient, 0, 0, dtype)
+        of_kernel = _sums(rows, gradient, 0, 0, dtype, precision)
     return of_x, of_kernel
 
 
@@ -82,11 +89,11 @@ def _rounded(x: jax.Array, precision: Precision) -> jax.Array:
     return x.astype(jnp.bfloat16) if precision == "bf16" else x
 
 
-def _sums(a: jax.Array, b: jax.Array, over_a: int, over_b: int, dtype: Any) -> jax.Array:
-    # bfloat16 factors need no precision request, which concerns float32 ones.
-    precision = jax.lax.Precision.DEFAULT if a.dtype == jnp.bfloat16 else None
+def _sums(a: jax.Array, b: jax.Array, over_a: int, over_b: int, dtype: Any, precision: Precision) -> jax.Array:
+    # bfloat16 factors need no request, which concerns float32 ones; None is that of ``matmul_precision``.
+    requested = {"bf16": jax.lax.Precision.DEFAULT, "tf32": jax.lax.Precision.HIGH, "float32": None}[precision]
     dimensions = (((over_a,), (over_b,)), ((), ()))
-    return jax.lax.dot_general(a, b, dimensions, precision=precision, preferred_element_type=dtype)
+    return jax.lax.dot_general(a, b, dimensions, precision=requested, preferred_element_type=dtype)
 
 
 def _transposed(x: jax.Array) -> jax.Array:

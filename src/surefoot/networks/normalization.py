@@ -146,12 +146,16 @@ class BatchNormalization(nn.Module):
         passes = self.variable("batch_stats", "passes", jnp.zeros, (), jnp.int32) if renorm else None
         if not self.train:
             return _affine(x, running_mean.value, running_var.value, scale, bias, config.epsilon)
-        mean = jnp.mean(x, axis=0)
         if passes is None:
-            # In one pass over x, as in Flax.
-            var = jnp.maximum(jnp.mean(jnp.square(x), axis=0) - jnp.square(mean), 0.0)
+            # In one pass over x, as in Flax, but from the first sample: squares of inputs far from zero, such as raw
+            # observations, would cancel.
+            offsets = x - x[:1]
+            offset = jnp.mean(offsets, axis=0)
+            mean = x[0] + offset
+            var = jnp.maximum(jnp.mean(jnp.square(offsets), axis=0) - jnp.square(offset), 0.0)
         else:
             assert isinstance(config, BatchRenorm)
+            mean = jnp.mean(x, axis=0)
             var = jnp.mean(jnp.square(x - mean[None]), axis=0)
             warm = passes.value >= config.warmup_updates
             r, d = _towards_running(config, warm, mean, var, running_mean.value, running_var.value)

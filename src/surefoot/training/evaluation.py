@@ -46,16 +46,18 @@ class EvaluationResult:
         return f"EvaluationResult(seeds={seeds}, episodes={episodes}, mean_return={self.returns.mean():.4g}{solved})"
 
     def scores(self, task: Task) -> np.ndarray:
-        """Return the task's score of each episode: return or success (at any step) over the task's scale."""
+        """Return the task's score of each episode: return or success (at any step) over its scale; NaN if diverged."""
         if task.score_metric == "return":
             return self.returns / task.score_scale
         assert self.success_any is not None
-        return self.success_any.astype(np.float64) / task.score_scale
+        return np.where(np.isnan(self.returns), np.nan, self.success_any) / task.score_scale
 
 
 def environments_per_seed(seeds: int, episodes: int) -> int:
     """Return L, the number of environments in which each seed's evaluation episodes are played at a time."""
-    return max(1, min(episodes, _MAX_ENVIRONMENTS // seeds))
+    most = max(1, min(episodes, _MAX_ENVIRONMENTS // seeds))
+    waves = -(-episodes // most)
+    return -(-episodes // waves)
 
 
 class Evaluator:

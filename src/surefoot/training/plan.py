@@ -104,8 +104,8 @@ def make_plan(config: TrainConfig, task: Task, warm_start: WarmStartInfo = COLD_
     if agent_steps <= warmup:
         at = f"action repeat {repeat}" if envs == 1 else f"action repeat {repeat} with {envs} environments per seed"
         raise UserError(
-            f"env_steps must be more than the warm-up of {warmup:,} transitions, which takes {warmup * repeat:,} env "
-            f"steps at {at}; got {config.env_steps:,}"
+            f"env_steps must be at least {(warmup + envs) * repeat:,}, one step more than the warm-up of {warmup:,} "
+            f"transitions at {at}; got {config.env_steps:,}"
         )
     return Plan(
         action_repeat=repeat,

@@ -130,7 +130,7 @@ class CheckpointWriter:
         Args:
             loaded: Checkpoint as read.
             shapes: State of the same shapes.
-            observation: [S, O] to act on.
+            observation: [K, O] to act on.
 
         Raises:
             UserError: An array does not have the expected shape or type.

@@ -154,17 +154,17 @@ def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, mos
         return np.concatenate([segment[name] for segment in segments], axis=1)[:, -wanted:].astype(kind)
 
     numbered = tail("frame_of", np.int32)
-    seeds = len(oldest)
-    frames, frame_of = [], np.zeros((seeds, wanted), np.int32)
-    for seed in range(seeds):
-        numbers, rows = _frames_of(segments, seed)
-        first = numbered[seed]
+    buffers = len(oldest)
+    frames, frame_of = [], np.zeros((buffers, wanted), np.int32)
+    for buffer in range(buffers):
+        numbers, rows = _frames_of(segments, buffer)
+        first = numbered[buffer]
         follows = np.zeros(wanted, bool)
         follows[1:] = first[1:] == first[:-1] + 1
-        frame_of[seed] = number_frames(follows)
-        own = np.zeros((int(frame_of[seed, -1]) + 2, rows.shape[1]), rows.dtype)
+        frame_of[buffer] = number_frames(follows)
+        own = np.zeros((int(frame_of[buffer, -1]) + 2, rows.shape[1]), rows.dtype)
         for offset in (0, 1):
-            own[frame_of[seed] + offset] = rows[np.searchsorted(numbers, first + offset)]
+            own[frame_of[buffer] + offset] = rows[np.searchsorted(numbers, first + offset)]
         frames.append(own)
     return Experience(
         actions=tail("actions", np.float32),
@@ -175,12 +175,12 @@ def newest(segments: Sequence[Mapping[str, np.ndarray]], oldest: np.ndarray, mos
     )
 
 
-def _frames_of(segments: Sequence[Mapping[str, np.ndarray]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ascending numbers [F] and the frames [F, O] of one seed in a log."""
+def _frames_of(segments: Sequence[Mapping[str, np.ndarray]], buffer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ascending numbers [F] and the frames [F, O] of one replay buffer in a log."""
     numbers, rows = [], []
     for segment in segments:
         counts = segment["frame_count"]
-        start, first, count = int(counts[:seed].sum()), int(segment["first_frame"][seed]), int(counts[seed])
+        start, first, count = int(counts[:buffer].sum()), int(segment["first_frame"][buffer]), int(counts[buffer])
         rows.append(segment["frames"][start : start + count])
         numbers.append(first + np.arange(len(rows[-1])))  # not `count`, which is huge in a malicious file
     return np.concatenate(numbers), np.concatenate(rows)
