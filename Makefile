@@ -12,8 +12,10 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 
-# The stamp's name lists the installed extras, so that `make train` keeps what `make setup EXTRA=cuda` installed.
-EXTRA ?= $(filter-out base,$(subst +,$(space),$(patsubst .venv/.setup-%,%,$(firstword $(wildcard .venv/.setup-*)))))
+# The stamp's name lists the installed extras: `make train` keeps what `make setup EXTRA=cuda` installed, and another
+# EXTRA adds to it.
+INSTALLED := $(filter-out base,$(subst +,$(space),$(patsubst .venv/.setup-%,%,$(firstword $(wildcard .venv/.setup-*)))))
+override EXTRA := $(sort $(INSTALLED) $(EXTRA))
 # What the tests and the examples use; the GPU build of JAX is the one extra that a machine decides.
 EXTRAS := dmc myosuite mujoco export minari ray report tensorboard video wandb
 STAMP := .venv/.setup-$(subst $(space),+,$(or $(strip $(EXTRA)),base))
@@ -135,7 +137,8 @@ help: ## Print this list
 $(STAMP): uv.lock pyproject.toml .python-version $(UV_PROGRAM)
 	@# .python-version names the Python: the simulators have no wheels for every one that surefoot itself supports.
 	@# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would otherwise compile what it imports.
-	$(UV) sync --frozen --compile-bytecode $(addprefix --extra ,$(EXTRAS) $(EXTRA))
+	@# Inexact, to keep what was added by hand.
+	$(UV) sync --frozen --inexact --compile-bytecode $(addprefix --extra ,$(EXTRAS) $(EXTRA))
 	@rm -f .venv/.setup-*
 	@touch $@
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from results import evidence
 
 from surefoot.algorithms import to_data
 from surefoot.benchmark.grid import file_name, load_grid
@@ -35,6 +38,25 @@ def test_folders_of_runs_are_named_like_cells(path: Path) -> None:
     assert task == file_name(config["task"])
     assert label.startswith(file_name(algorithm["name"]))  # it may have a suffix
     assert rest == [f"u{utd}", f"s{seeds[0]}-{seeds[-1]}"]
+
+
+def test_only_missing_cells_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [cell.name for cell in load_grid(str(evidence.grid_file("xqc"))).cells]
+    trained: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        trained.append(command[command.index("--out") + 2 :])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    copied: set[str] = set()
+    monkeypatch.setattr(evidence, "is_copied", lambda grid, cell: cell in copied)
+    for count, name in enumerate(names):
+        assert evidence.train("xqc") == 0
+        assert trained[count] == list(itertools.chain.from_iterable(("--cells", left) for left in names[count:]))
+        copied.add(name)
+    assert evidence.train("xqc") == 0
+    assert len(trained) == len(names), "nothing is left"
 
 
 def test_results_load() -> None:

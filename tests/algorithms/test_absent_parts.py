@@ -110,6 +110,12 @@ def test_sac_state_has_no_leaves_of_absent_parts() -> None:
     assert len(jax.tree.leaves(state)) == len(jax.tree.leaves((networks_alone, optimisers))) + 2  # temperature and key
 
 
+def test_scaling_without_a_bound_has_no_largest_return() -> None:
+    returns = state_shapes(SCALED).returns
+    assert returns is not None
+    assert returns.largest is None
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

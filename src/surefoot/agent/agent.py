@@ -24,9 +24,9 @@ class Agent:
     """One learner with its replay buffer, driven by your own loop.
 
     Equals one seed of ``surefoot.train``: a loop that calls ``act``, ``observe`` and ``update`` once per decision
-    learns the same parameters, bit for bit on CPU where actions lie in [-1, 1] and the algorithm has no running
-    statistics of observations, which here include an episode's first observation one step later. Only one thread at a
-    time may use an agent; see ``AsyncLearner`` for learning concurrent with a control loop.
+    learns the same parameters, bit for bit on CPU where actions lie in [-1, 1]. Not so with ``observation_norm``: an
+    agent adds an episode's first observation to the statistics one step later. Only one thread at a time may use an
+    agent; see ``AsyncLearner`` for learning concurrent with a control loop.
 
     Args:
         observation_space: A Box, or a Dict or Tuple of such, which are concatenated in the order of keys and indices.

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from surefoot.errors import UserError
 from surefoot.networks.layers import Init, Torso, dense
+from surefoot.networks.matmul import head_dot_general
 from surefoot.networks.torsos import TorsoConfig
 from surefoot.networks.validation import check_types
 
@@ -139,4 +140,5 @@ class ShiftActor(nn.Module):
         """Return the shift, which is initially near zero."""
         x = Torso(self.config.layers(), name="torso")(jnp.concatenate([observation, mean], axis=-1), train)
         small = nn.initializers.orthogonal(0.01)
-        return nn.Dense(self.action_size, use_bias=False, kernel_init=small, name="shift")(x)
+        product = head_dot_general
+        return nn.Dense(self.action_size, use_bias=False, kernel_init=small, name="shift", dot_general=product)(x)

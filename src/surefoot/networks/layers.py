@@ -105,7 +105,7 @@ class Torso(nn.Module):
             match layer:
                 case Dense():
                     last = layer.name
-                    # The first layer's inputs are raw unless a normalisation precedes it.
+                    # The first layer's inputs may be raw observations, unless a normalisation precedes it.
                     product = float32_dot_general if layer == self.layers[0] else dot_general
                     x = dense(layer.features, layer.init, layer.name, layer.bias, product)(x)
                 case Normalize():

@@ -1,9 +1,9 @@
 """Precision of matrix products in dense layers: float32, or rounded factors with float32 sums.
 
-Weights, optimisers, statistics and losses are always float32, and so are products with inputs that no normalisation
-has centred: rounded, observations far from zero would lose what distinguishes them. Factors are rounded just before the
-product, in forward and backward passes: to bfloat16 (8 significant bits) in hidden layers, or to TF32 (11) in hidden
-layers and heads.
+Weights, optimisers, statistics and losses are always float32, and so is the first layer of a network that does not
+begin with a normalisation: rounded, observations far from zero would lose what distinguishes them. Other factors are
+rounded just before the product, in forward and backward passes: to bfloat16 (8 significant bits) in hidden layers, or
+to TF32 (11) in hidden layers and heads.
 """
 
 from __future__ import annotations

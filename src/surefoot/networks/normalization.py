@@ -148,7 +148,7 @@ class BatchNormalization(nn.Module):
             return _affine(x, running_mean.value, running_var.value, scale, bias, config.epsilon)
         if passes is None:
             # In one pass over x, as in Flax, but from the first sample: squares of inputs far from zero, such as raw
-            # observations, would cancel.
+            # observations, would cancel. If that sample is an outlier, the relative error is at most about B epsilons.
             offsets = x - x[:1]
             offset = jnp.mean(offsets, axis=0)
             mean = x[0] + offset

@@ -68,8 +68,7 @@ class EvaluationCurve:
             sums = self._sums.setdefault(int(row["env_steps"]), {}).setdefault(int(row["seed"]), [0, 0.0, 0.0])
             sums[0] += 1
             sums[1] += row["return"]
-            # Success is logged as 0 for a diverged seed, so its score is a number.
-            sums[2] += row["score"] if not math.isnan(row["return"]) else math.nan
+            sums[2] += row["score"]
             self.wall_seconds = max(self.wall_seconds, row["wall_seconds"])
         for env_steps in touched:
             self._summaries[env_steps] = _summary(env_steps, self._sums[env_steps], seeds)

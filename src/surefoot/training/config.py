@@ -164,8 +164,9 @@ class TrainConfig:
     precision: PrecisionChoice = _setting(
         "auto",
         "Precision of the factors of matrix products in updates. bf16 (hidden layers) and, on NVIDIA GPUs, "
-        "tf32 (all layers) are faster than float32 where the device has them; sums and everything else stay in "
-        "float32. auto chooses the fastest of the device when the run is created, and the run keeps it.",
+        "tf32 (hidden layers and heads) are faster than float32 where the device has them; sums, a first layer without "
+        "a normalisation before it, and everything else stay in float32. auto chooses the fastest of the device when "
+        "the run is created, and the run keeps it.",
     )
     overlap: bool = _setting(
         False,

@@ -88,8 +88,8 @@ class RunWriter:
             env_steps=counts["env_steps"],
             seeds=self._plan.seeds,
             returns=tuple(result.returns.mean(axis=1).tolist()),
-            successes=_shares(result.success_any),
-            last_successes=_shares(result.success_last),
+            successes=_shares(result.success_any, result.returns),
+            last_successes=_shares(result.success_last, result.returns),
             wall_seconds=counts["wall_seconds"],
         )
         return self.last_evaluation
@@ -206,9 +206,9 @@ def _listed(keys: tuple[str, ...] | None) -> list[str] | None:
     return None if keys is None else list(keys)
 
 
-def _shares(solved: np.ndarray | None) -> tuple[float, ...] | None:
-    """Return the share of each seed's solved episodes [S, E]."""
-    return None if solved is None else tuple(solved.mean(axis=1).tolist())
+def _shares(solved: np.ndarray | None, returns: np.ndarray) -> tuple[float, ...] | None:
+    """Return the share of each seed's solved episodes [S, E]; NaN for seeds that diverged, as their returns are."""
+    return None if solved is None else tuple(np.where(np.isnan(returns), np.nan, solved).mean(axis=1).tolist())
 
 
 def _offset(value: Any) -> int:
