@@ -31,8 +31,8 @@ def main() -> None:
     for (task, preset), runs in released_runs().items():
         print(released_row(task, preset, runs))
     groups: dict[tuple[str, int | Fraction], list[ReportRun]] = defaultdict(list)
-    for run in load_runs([HERE / "width-128", HERE / "wn-pilot"]):
-        size = "narrow" if run.path.parent.name == "width-128" else "full size"
+    for run in load_runs([HERE / "width-128", HERE / "utd-narrow", HERE / "wn-pilot"]):
+        size = "full size" if run.path.parent.name == "wn-pilot" else "narrow"
         groups[f"{run.task}, {run.name}, {size}", run.utd].append(run)
     print("\n## norms\n")
     for key in sorted(groups):
