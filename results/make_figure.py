@@ -115,11 +115,10 @@ def draw_utd() -> None:
     layer = "critic_weight_norm/torso/dense_1"
     runs = {(run.name.removesuffix("-narrow"), float(run.utd)): run for run in load_runs([HERE / "utd-narrow"])}
     pairs = {utd for _, utd in runs if all((name, utd) in runs for name in PILOT)}  # the other one may be unfinished
-    highest = max(pairs)
+    highest, utds = max(pairs), np.array(sorted(pairs))
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.5, 3.0), constrained_layout=True)
     for shift, (name, (label, colour)) in zip((0.97, 1.03), PILOT.items(), strict=True):
         style: dict[str, Any] = {"color": colour, "linewidth": 1.8, "label": label}
-        utds = np.array(sorted(pairs))
         ends = np.stack([runs[name, utd].scores[:, -1] * 1000 for utd in utds])
         mean = ends.mean(axis=1)
         reach = np.abs(np.stack([ends.min(axis=1), ends.max(axis=1)]) - mean)

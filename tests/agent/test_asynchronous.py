@@ -57,8 +57,12 @@ def test_agent_continues_across_blocks() -> None:
         robot.drive(Actor(learner), 7, update=False)
         wait_for(lambda: learner.stats().grad_steps == 12)  # 7 x 2 are due, in calls of 4
         assert learner.stats().utd == pytest.approx(12 / 7)
+        learner.act(robot.obs)
+        assert learner.stats().max_stale_seconds > 0.0
     robot.drive(made, 1)
     assert (made.agent_steps, made.grad_steps) == (33, 10 + 12 + 2)
+    with learner:
+        assert learner.stats().max_stale_seconds == 0.0, "statistics are those of the block"
 
 
 def test_act_does_not_wait_for_an_update(monkeypatch: pytest.MonkeyPatch) -> None:

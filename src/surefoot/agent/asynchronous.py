@@ -142,7 +142,6 @@ class AsyncLearner:
         """Set while the block is open."""
         self._failure: BaseException | None = None
         self._stopping = False
-        self._stale, self._max_stale, self._decisions = np.zeros(3), np.zeros(3), 0
 
     def __enter__(self) -> Self:
         """Compile, take the first snapshot of the policy, and start the learning thread."""
@@ -155,6 +154,7 @@ class AsyncLearner:
         self._rng, self._noise = (np.random.default_rng((core.setting.seed, core.agent_steps, i)) for i in range(2))
         self._first_agent_steps = self._observed = core.agent_steps
         self._first_grad_steps = self._started_grad_steps = core.grad_steps
+        self._stale, self._max_stale, self._decisions = np.zeros(3), np.zeros(3), 0
         self._stopping, self._failure = False, None
         thread = threading.Thread(target=self._run, name="surefoot-learner", daemon=True)
         try:

@@ -51,7 +51,7 @@ class CosineDecay:
     Attributes:
         initial: Learning rate at the first update.
         final: Learning rate after ``agent_steps``.
-        agent_steps: Length of the decay, in agent steps as in ``LinearDecay``.
+        agent_steps: Length of the decay, in agent steps; see ``LinearDecay``.
     """
 
     initial: float
