@@ -2,13 +2,14 @@
 
     .venv/bin/python -m results.evidence [--collect]
 
-An interrupted run is resumed, and runs whose copies are here are not repeated. Runs, with their checkpoints, are in
-runs/evidence; a checkpoint needs up to 160 MB per run of two seeds. To continue an interrupted run on another machine,
-copy that folder.
+``--collect`` only copies. An interrupted run is resumed, and runs whose copies are here are not repeated. Runs, with
+their checkpoints, are in runs/evidence; a checkpoint needs up to 160 MB per run of two seeds. To continue an
+interrupted run on another machine, copy that folder.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -38,9 +39,14 @@ COPIED = ("evaluations.csv", "training.csv", "diagnostics.csv")
 
 
 def main(arguments: list[str]) -> int:
-    """Train what is not finished, grid by grid; ``--collect`` only copies. Return an exit code."""
+    """Train what is not finished, grid by grid, and return an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m results.evidence", allow_abbrev=False)
+    parser.add_argument("--collect", action="store_true", help="only copy finished runs")
+    collect_only = parser.parse_args(arguments).collect
+    for queued in QUEUE:
+        load_grid(str(grid_file(queued)))
     for name in QUEUE:
-        code = 0 if "--collect" in arguments else train(name)
+        code = 0 if collect_only else train(name)
         collect(name)
         if code:
             return code
@@ -99,6 +105,4 @@ def grid_file(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    for queued in QUEUE:
-        load_grid(str(grid_file(queued)))
     sys.exit(main(sys.argv[1:]))

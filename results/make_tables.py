@@ -48,11 +48,11 @@ def main() -> None:
         print(scores(f"{run.task} {folder_label(run)}", run.utd, [run]))
     print("\n## presets\n")
     for run in load_runs([HERE / "presets"]):
-        best = np.nanmax(run.scores.mean(axis=0)) * 1000
+        ends = [run.scores[:, 0].mean(), run.scores[:, -1].mean(), np.nanmax(run.scores.mean(axis=0))]
         print(
             f"| `{folder_label(run)}` | {run.task} | {run.utd} | {float(run.utd) / run.protocol.action_repeat:g} | "
             f"{int(run.env_steps[-1]):,} | "
-            f"{run.scores[:, 0].mean() * 1000:.0f} | {run.scores[:, -1].mean() * 1000:.0f} | {best:.0f} | "
+            f"{' | '.join(shown(score, run.suite) for score in ends)} | "
             f"{run.wall_seconds[-1] / 60:.0f} min |"
         )
 
@@ -62,17 +62,18 @@ def folder_label(run: ReportRun) -> str:
     return run.path.name.split("--")[1]
 
 
+def shown(score: float, suite: str) -> str:
+    """Return a score as a share of solved episodes on MyoSuite, else as a return of at most 1000."""
+    return f"{score:.0%}" if suite == "myosuite" else f"{score * 1000:.0f}"
+
+
 def released_row(task: str, preset: str, runs: list[ReportRun]) -> str:
     """Return the scores at the last step, mean and each seed, next to those of the authors and of others."""
     steps, scores = all_seeds(runs)
-    last, success = int(steps[-1]), runs[0].suite == "myosuite"
-
-    def shown(score: float) -> str:
-        return f"{score:.0%}" if success else f"{score * 1000:.0f}"
-
-    ours = shown(scores[:, -1].mean())
+    last, suite = int(steps[-1]), runs[0].suite
+    ours = shown(scores[:, -1].mean(), suite)
     if len(scores) > 1:
-        ours += f" ({', '.join(shown(score) for score in scores[:, -1])})"
+        ours += f" ({', '.join(shown(score, suite) for score in scores[:, -1])})"
     at, returns = authors_seeds(preset, task)
     theirs = ""
     if last in at:
@@ -80,9 +81,9 @@ def released_row(task: str, preset: str, runs: list[ReportRun]) -> str:
         spread = f" ({min(values):.0f} to {max(values):.0f}, {len(values)} seeds)" if len(values) > 1 else " (one run)"
         theirs = f"{values.mean():.0f}{spread}"
     elif (mean := published_mean(NAMES.get(preset, ""), runs[0].utd, task, last)) is not None:
-        theirs = shown(mean if success else mean / 1000)
+        theirs = shown(mean if suite == "myosuite" else mean / 1000, suite)
     means = [published_mean(name, utd, task, last) for name, utd in NEIGHBOURS.items()]
-    others = ["" if mean is None else shown(mean if success else mean / 1000) for mean in means]
+    others = ["" if mean is None else shown(mean if suite == "myosuite" else mean / 1000, suite) for mean in means]
     return f"| {task} | `{preset}` | {last:,} | {ours} | {theirs} | " + " | ".join(others) + " |"
 
 
@@ -122,8 +123,8 @@ def scores(name: str, utd: int | Fraction, runs: list[ReportRun]) -> str:
         if at is None:
             cells.append("-")
             continue
-        value, low, high = (float(part[at]) * 1000 for part in (found.value, found.low, found.high))
-        cells.append(f"{value:.0f} [{low:.0f}, {high:.0f}]")
+        value, low, high = (shown(float(part[at]), runs[0].suite) for part in (found.value, found.low, found.high))
+        cells.append(f"{value} [{low}, {high}]")
     minutes = sum(run.wall_seconds[-1] for run in runs) / 60
     return f"| `{name}` | {utd} | {utd / 2:g} | {len(own.values[0])} | " + " | ".join(cells) + f" | {minutes:.0f} min |"
 

@@ -59,6 +59,11 @@ def test_only_missing_cells_are_trained(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(trained) == len(names), "nothing is left"
 
 
+def test_mistyped_options_train_nothing() -> None:
+    with pytest.raises(SystemExit):
+        evidence.main(["--colect"])
+
+
 def test_results_load() -> None:
     runs = load_runs([RESULTS])
     assert len(runs) >= 30

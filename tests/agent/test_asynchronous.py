@@ -266,6 +266,8 @@ def test_invalid_values_are_rejected() -> None:
 def test_act_and_observe_outside_the_block_are_errors() -> None:
     made = agent()
     learner = surefoot.AsyncLearner(made)
+    with pytest.raises(surefoot.UserError, match="once its `with` block has been entered"):
+        learner.stats()
     for _ in range(2):
         with pytest.raises(surefoot.UserError, match="only inside its `with` block"):
             learner.act(np.ones(3))
@@ -290,6 +292,22 @@ def test_agent_is_released_if_the_priority_cannot_be_restored(monkeypatch: pytes
     made = agent()
     monkeypatch.setattr("surefoot.agent.priority.RealtimePriority.release", deny)
     with pytest.raises(OSError, match="Invalid argument"), surefoot.AsyncLearner(made):
+        pass
+    made.update()
+    assert "surefoot-learner" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_agent_is_released_after_an_interrupt_while_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = agent()
+    join, interrupts = threading.Thread.join, [KeyboardInterrupt, KeyboardInterrupt]
+
+    def interrupted(self: threading.Thread, timeout: float | None = None) -> None:
+        if self.name == "surefoot-learner" and interrupts:
+            raise interrupts.pop()
+        join(self, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt), surefoot.AsyncLearner(made):
         pass
     made.update()
     assert "surefoot-learner" not in [thread.name for thread in threading.enumerate()]

@@ -81,6 +81,26 @@ def test_saving_again_replaces_all_files(saved: Path, tmp_path: Path) -> None:
     assert len(list(path.rglob("segment_*"))) == 1
 
 
+def test_saving_to_a_link_writes_its_target(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = surefoot.Agent.load(saved)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "arm").symlink_to(tmp_path / "disk" / "arm")
+    for _ in range(2):
+        made.save(tmp_path / "arm")
+        made.save_policy(tmp_path / "arm" / "policy")
+    assert surefoot.Agent.load(tmp_path / "arm").agent_steps == made.agent_steps
+    assert sorted(entry.name for entry in tmp_path.rglob("*arm*")) == ["arm", "arm"]
+    assert (tmp_path / "arm").is_symlink()
+    monkeypatch.setattr("os.path.ismount", lambda _: True)
+    with pytest.raises(surefoot.RunFailure, match="mount point; expected a folder inside it"):
+        made.save(tmp_path / "arm")
+
+
+def test_policy_is_found_while_its_agent_is_replaced(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / ".old-arm")
+    assert surefoot.load_policy(tmp_path / "arm").seed == surefoot.load_policy(saved).seed
+
+
 def test_failed_save_keeps_the_previous_agent(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "arm"
     shutil.copytree(saved, path)

@@ -241,6 +241,15 @@ def test_failures_are_retried_and_losses_do_not_count(folder: GridFolder) -> Non
     assert summary(list(statuses.values())) == "2 cells: 2 failed"
 
 
+def test_cell_of_too_many_losses_failed(folder: GridFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surefoot.benchmark.grid_run.MAX_LOSSES", 1)
+    first, second = (cell.name for cell in folder.cells)
+    launcher = Scripted(folder, {first: [None] * 2, second: [2]})
+    reported: list[str] = []
+    GridRun(folder, launcher, {first: 0, second: 0}, retries=0, report=reported.append).run(StopSignal())
+    assert f"failed    {first} (machine lost, attempt 1 of 1): line | surefoot: error: it broke" in reported
+
+
 def test_unfinished_cell_with_exit_code_0_failed(folder: GridFolder) -> None:
     names = [cell.name for cell in folder.cells]
     launcher = Scripted(folder, {name: [0] for name in names}, room=2)

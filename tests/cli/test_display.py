@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from surefoot.cli.display import LogDisplay, bytes_text, closing_lines, environments_text, make_display, path_text
+from surefoot.cli.display import (
+    LogDisplay,
+    bytes_text,
+    closing_lines,
+    environments_text,
+    make_display,
+    path_text,
+    returns_text,
+    solved_text,
+)
 from surefoot.cli.live import LiveDisplay, render
 from surefoot.training.events import EvaluationDone, Progress, RunFinished, RunStarted
 from surefoot.training.progress_text import duration_text
@@ -45,6 +54,23 @@ def drawn(*parts: object, width: int) -> str:
 )
 def test_place_of_the_environments(changes: dict[str, Any], expected: str) -> None:
     assert environments_text(dataclasses.replace(events(1)[0], **changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("returns", "expected"),
+    [
+        ((5.0,), "5.0"),
+        ((1.0, 3.0), "2.0 (seeds 1.0 to 3.0)"),
+        ((math.nan, 1.0, 3.0), "2.0 (seeds 1.0 to 3.0, 1 diverged)"),
+        ((1.0, math.nan), "1.0 (1 diverged)"),
+    ],
+)
+def test_diverged_seeds_are_counted_and_left_out(returns: tuple[float, ...], expected: str) -> None:
+    seeds = tuple(range(len(returns)))
+    shares = tuple(0.5 if value == value else value for value in returns)
+    event = EvaluationDone(10_000, seeds, returns, shares, 30.0)
+    assert returns_text(event) == expected
+    assert solved_text(shares, None) == "50%"
 
 
 @pytest.mark.parametrize("width", [80, 140])

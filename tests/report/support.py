@@ -34,9 +34,13 @@ def make_run(
     total: int = STEPS[-1],
     episodes: int = 2,
     diagnostics: dict[str, float] | None = None,
+    solved: Sequence[Sequence[float]] | None = None,
     **fields: Any,
 ) -> Path:
-    """Write a run whose seeds score ``curves`` [S, T] at ``steps``; NaN omits a seed's evaluation."""
+    """Write a run whose seeds score ``curves`` [S, T] at ``steps``.
+
+    NaN omits a seed's evaluation, unless shares of ``solved`` episodes [S, T] are given: the seed has diverged then.
+    """
     algorithm = get_preset(preset, **fields)
     data = to_data(algorithm if name is None else algorithm.replace(name=name))
     numbers = list(range(len(curves)) if seeds is None else seeds)
@@ -54,8 +58,9 @@ def make_run(
     log = CsvLog(directory.path / "evaluations.csv", EVALUATION_COLUMNS)
     for at, step in enumerate(steps[: len(curves[0])]):
         for seed, curve in zip(numbers, curves, strict=True):
-            if np.isnan(curve[at]):
+            if np.isnan(curve[at]) and solved is None:
                 continue
+            success = {} if solved is None else dict.fromkeys(("success_any", "success_last"), solved[seed][at])
             counts = {"env_steps": step, "agent_steps": step // 2, "grad_steps": step // 2, "wall_seconds": step / 100}
             about = {
                 "task": task,
@@ -67,7 +72,14 @@ def make_run(
             # Two episodes around the mean, to test that they are averaged.
             log.append(
                 [
-                    {**about, **counts, "episode": e, "return": curve[at], "score": curve[at] + (0.05 if e else -0.05)}
+                    {
+                        **about,
+                        **counts,
+                        **success,
+                        "episode": e,
+                        "return": curve[at],
+                        "score": curve[at] + (0.05 if e else -0.05),
+                    }
                     for e in range(episodes)
                 ]
             )

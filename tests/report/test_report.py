@@ -166,6 +166,17 @@ def test_tables_as_csv_latex_and_html() -> None:
     assert "a_b &amp; &lt;c&gt;" in to_html(rows)
 
 
+def test_latex_columns_are_those_of_all_rows() -> None:
+    rows = [{"task": "a", "mean": Number(0.5)}, {"task": "b", "mean": Number(0.7), "solved": Number(0.25)}]
+    lines = to_latex(rows).splitlines()
+    assert lines[1] == r"\begin{tabular}{lrr}"
+    assert [line for line in lines if "&" in line] == [
+        r"task & mean & solved \\",
+        r"a & 0.500 &  \\",
+        r"b & 0.700 & 0.250 \\",
+    ]
+
+
 def test_missing_numbers_are_empty_cells() -> None:
     rows = [{"name": "a", "IQM": Number(nan), "parameters": None}, {"name": "b", "IQM": Number(0.5, 0.25, 0.75)}]
     assert to_csv(rows).splitlines() == ["name,IQM,IQM low,IQM high,parameters", "a,,,,", "b,0.5,0.25,0.75,"]

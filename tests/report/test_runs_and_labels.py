@@ -15,7 +15,7 @@ from surefoot.errors import UserError
 from surefoot.report.labels import label_runs, name_curves, settings_table
 from surefoot.report.runs import load_runs
 from surefoot.runs import RunDirectory
-from tests.report.support import STEPS, make_run
+from tests.report.support import STEPS, make_run, views_of
 
 
 def labels(*paths: Path) -> list[str]:
@@ -78,6 +78,22 @@ def test_settings_of_runs_are_in_labels(tmp_path: Path) -> None:
     for name, changes in (("a", {}), ("b", {}), ("c", {"precision": "bf16"}), ("d", {"overlap": True})):
         edit_config(make_run(tmp_path / name, [(0.0, 0.2, 0.4)], seeds=[ord(name)]), **changes)
     assert labels(tmp_path) == ["sac", "sac bf16", "sac overlap"]
+    edit_config(tmp_path / "b", replay_capacity=5_000)
+    assert labels(tmp_path) == ["sac", "sac replay_capacity=5000", "sac bf16", "sac overlap"]
+
+
+def test_diverged_seed_has_no_success(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", [(0.0, 0.2), (0.1, np.nan)], solved=[(1.0, 1.0), (1.0, 0.0)], steps=STEPS[:2])
+    (run,) = load_runs([tmp_path])
+    np.testing.assert_array_equal(run.solved_at_end, [[1.0, 1.0], [1.0, np.nan]])
+    (view,) = views_of(tmp_path)
+    assert view.table[0]["solved at the end"].value == 1.0
+
+
+def test_devices_of_resumed_parts_are_named(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run")
+    edit_config(path, resumed=[{"machine": {"device": name}} for name in ("a GPU", "CPU, 1 core")])
+    assert load_runs([path])[0].device == "CPU, 1 core, a GPU"
 
 
 def test_labels_of_more_than_three_words_become_numbers(tmp_path: Path) -> None:

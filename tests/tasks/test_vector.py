@@ -125,6 +125,8 @@ def test_restore_of_slots_at_different_steps(num_workers):
         observation = env.restore([0, 1], [np.zeros((2, 1), np.float32), np.zeros((0, 1), np.float32)])
         np.testing.assert_array_equal(observation[:, 0], [2, 0])
         assert env.step(ZERO).terminated.tolist() == [True, False]
+        ended = env.restore([0, 1], [np.zeros((3, 1), np.float32), np.zeros((1, 1), np.float32)])
+        np.testing.assert_array_equal(ended[:, 0], [np.nan, 1])
 
 
 FAILURES = {

@@ -93,6 +93,9 @@ def test_success_columns() -> None:
     assert (solved["score"], unsolved["score"]) == (1.0, 0.0)
     diverged = dataclasses.replace(episodes, returns=np.array([[np.nan, 2.0]]))
     np.testing.assert_array_equal(diverged.scores(task), [[np.nan, 0.0]])
+    nothing, _ = evaluation_rows(task, (7,), {"env_steps": 10}, diverged)
+    assert "success_any" not in nothing
+    assert nothing["length_env_steps"] == 100
 
 
 def test_waves_are_of_equal_size_where_they_can_be() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import surefoot
 from surefoot.algorithms import ResetAt
+from surefoot.cli.evaluate import _table
 from surefoot.errors import RunFailure
 from surefoot.runs import CheckpointStore, RunDirectory, checkpoints
 from surefoot.signals import StopSignal
@@ -23,6 +24,7 @@ from surefoot.tasks import get_task
 from surefoot.tasks.vector import LocalVectorEnv, WorkerVectorEnv
 from surefoot.training.callbacks import EventDispatcher
 from surefoot.training.config import TrainConfig
+from surefoot.training.config_file import describe_run
 from surefoot.training.events import EvaluationDone, RunFinished, RunStarted
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import make_plan
@@ -201,7 +203,7 @@ def test_diverged_seed_is_reported_once_and_other_seeds_continue(diverged: list[
     config = TrainConfig("probe-action", ALGORITHM, env_steps=102, out=tmp_path / "run", **SETTINGS)
     task, observer = get_task("probe-action"), Recording()
     with TrainingLoop.make(config, make_plan(config, task), task, EventDispatcher(observer)) as loop:
-        directory = RunDirectory.create(tmp_path / "run", {})
+        directory = RunDirectory.create(tmp_path / "run", describe_run(config, loop._plan, task, loop.spaces))
         with directory.lock(), StopSignal() as stop:
             loop.start(directory)
             diverge(loop, diverged)
@@ -222,6 +224,10 @@ def test_diverged_seed_is_reported_once_and_other_seeds_continue(diverged: list[
     assert surefoot.load_policy(tmp_path / "run").seed == 0
     with pytest.raises(surefoot.UserError, match="1"):
         surefoot.load_policy(tmp_path / "run", seed=1)
+    _, result = surefoot.evaluate(tmp_path / "run", episodes=2)
+    np.testing.assert_array_equal(np.isnan(result.returns), [[False, False], [True, True]])
+    _, (first, second, mean) = _table((5, 6), result)
+    assert (first[1], second[1]) == (mean[1], "diverged")
 
 
 def test_dead_worker_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +246,19 @@ def test_dead_worker_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         surefoot.train(zoo.terminating, algorithm=ALGORITHM, out=tmp_path / "run", **settings)
     assert "\n" not in str(failure.value)
     assert RunDirectory.open(tmp_path / "run").checkpoints.load().env_steps > 0
+
+
+def test_checkpoint_follows_its_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run whose last checkpoint exists, which counts as finished, has its last policy."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise RunFailure("killed here")
+
+    monkeypatch.setattr(CheckpointStore, "save", killed)
+    with pytest.raises(RunFailure, match="killed here"):
+        surefoot.train("probe-action", algorithm=ALGORITHM, out=tmp_path / "run", observer=Recording(), **SETTINGS)
+    assert surefoot.load_policy(tmp_path / "run").env_steps == 0
+    assert not list((tmp_path / "run" / "checkpoints").glob("env_steps_*"))
 
 
 def test_full_disk_is_one_line_and_leaves_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

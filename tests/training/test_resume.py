@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ import surefoot
 from surefoot import machine
 from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
+from surefoot.tasks import VectorEnv
+from surefoot.training.checkpointing.host_state import HostState
+from surefoot.training.events import RunStarted
 from tests.tasks import zoo
 from tests.training.recording import Recording
 from tests.training.small import TWO_SEEDS, small
@@ -196,7 +200,14 @@ def test_resume_with_damaged_newest_checkpoint_uses_the_previous_one(
 @pytest.mark.slow
 def test_extended_run_equals_a_longer_one(out: Path, tmp_path: Path) -> None:
     longer = train(tmp_path / "longer", env_steps=300).path
-    assert surefoot.resume(out, env_steps=300, observer=Recording()).completed
+    seen: list[int] = []
+
+    class Reader(Recording):
+        def on_start(self, event: RunStarted) -> None:
+            seen.append(json.loads((out / "config.json").read_text())["env_steps"])
+
+    assert surefoot.resume(out, env_steps=300, observer=Reader()).completed
+    assert seen == [300], "observers of an extended run read its new length"
     assert_same_run(longer, out)
     assert json.loads((out / "config.json").read_text())["env_steps"] == 300
 
@@ -292,6 +303,27 @@ def test_environment_that_cannot_be_replayed_starts_a_new_episode(tmp_path: Path
     observer = Recording()
     assert surefoot.resume(out, task=forgetful, env_steps=260, observer=observer).completed
     assert any("a new episode starts" in line for line in observer.messages)
+
+
+def test_environments_that_differ_in_a_later_replay_start_new_episodes_too() -> None:
+    """Restoring the others after an abandoned episode replays their actions again."""
+    observation = np.zeros((3, 1), np.float32)
+    replays = [np.array([[0.0], [np.nan], [0.0]]), np.array([[1.0], [5.0], [0.0]]), np.array([[6.0], [5.0], [0.0]])]
+    asked: list[list[int]] = []
+
+    def restore(episodes: list[int], actions: list[np.ndarray]) -> np.ndarray:
+        asked.append([len(own) for own in actions])
+        return replays.pop(0)
+
+    host = HostState.start(observation, np.zeros((3, 1), np.float32))
+    host.episode_actions = [[np.zeros(1)] * n for n in (2, 3, 4)]
+    vector = SimpleNamespace(restore=restore, num_envs=3, action_size=1)
+    messages: list[str] = []
+    abandoned = host.restore_episodes(cast(VectorEnv, vector), ["seed 0", "seed 1", "seed 2"], messages.append)
+    assert asked == [[2, 3, 4], [2, 0, 4], [0, 0, 4]]
+    assert [line.split(":")[0] for line in messages] == ["seed 1", "seed 0"]
+    assert (abandoned.tolist(), host.episode.tolist()) == ([True, True, False], [1, 1, 0])
+    assert host.observation.tolist() == [[6.0], [5.0], [0.0]]
 
 
 def test_auto_precision_is_chosen_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ import pytest
 import surefoot
 from surefoot.cli.display import solved_text
 from surefoot.tasks import Task, get_task
+from surefoot.training.api import _reported_success
 from surefoot.training.checkpointing.host_state import HostState
 from surefoot.training.evaluation import EvaluationResult, Evaluator
 from surefoot.training.events import EvaluationDone, RunFinished
 from tests import traits
+from tests.report.support import make_run
 from tests.training.recording import Recording
 from tests.training.small import small
 
@@ -89,6 +91,14 @@ def test_run_records_success(run: tuple[surefoot.Run, Recording]) -> None:
         assert finished.final.successes[seed] == evaluations["success_any"][own].mean()
         assert finished.final.last_successes[seed] == evaluations["success_last"][own].mean()
     assert all(event.successes is not None for event in observer.events if isinstance(event, EvaluationDone))
+
+
+def test_success_reported_in_training_is_known_to_later_evaluations(tmp_path: Path) -> None:
+    """Of an environment that reports only success, played by a policy without any."""
+    curves = [(0.0, 0.0)]
+    assert not _reported_success(make_run(tmp_path / "silent", curves))
+    assert _reported_success(make_run(tmp_path / "solved", curves, solved=[(0.0, 0.0)]))
+    assert not _reported_success(tmp_path)
 
 
 def test_model_card_has_success(run: tuple[surefoot.Run, Recording]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import surefoot
 from surefoot.errors import UserError
+from surefoot.networks import BatchNorm, FlashSACNet
 from surefoot.runs import RunDirectory
 from surefoot.tasks import get_task
 from surefoot.tasks.probes import TruncationProbe
@@ -25,7 +26,7 @@ from surefoot.training.config import TrainConfig
 from surefoot.training.loop import TrainingLoop
 from surefoot.training.plan import Plan, make_plan
 from surefoot.training.population import PopulationState
-from surefoot.training.warm_start.init_from import SourceRun
+from surefoot.training.warm_start.init_from import SourceRun, _shape
 from surefoot.training.warm_start.warm_start import WarmStart
 from tests.training.recording import Recording
 from tests.training.small import TWO_SEEDS, small
@@ -229,6 +230,11 @@ def double() -> gymnasium.Env:
     env = TruncationProbe()
     env.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float64)
     return env
+
+
+def test_normalisation_of_every_torso_must_agree() -> None:
+    other = FlashSACNet(norm=BatchNorm(epsilon=1e-3))
+    assert _shape(FlashSACNet(width=64)) == _shape(FlashSACNet()) != _shape(other)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ class AsyncLearner:
         self._count = update_count("publish_every", every, algorithm)
         self._thread: threading.Thread | None = None
         """Set while the block is open."""
+        self._entered = False
         self._failure: BaseException | None = None
         self._stopping = False
 
@@ -164,7 +165,7 @@ class AsyncLearner:
         except BaseException:
             self._agent.release_core()
             raise
-        self._thread = thread
+        self._thread, self._entered = thread, True
         if self._request_realtime:
             self._priority.acquire()
         return self
@@ -179,9 +180,11 @@ class AsyncLearner:
         finally:  # the agent is released even if the priority cannot be restored
             self._stopping = True
             self._queue.put(None)  # wakes a thread that waits for the next transition
-            self._thread.join()
-            self._thread = None
-            self._agent.release_core()
+            try:
+                _join(self._thread)
+            finally:
+                self._thread = None
+                self._agent.release_core()
         if error is None:
             self._raise_failure()
 
@@ -261,7 +264,13 @@ class AsyncLearner:
         return f"AsyncLearner({self._agent!r}, publish_every={self._count}, open={self._thread is not None})"
 
     def stats(self) -> AsyncStats:
-        """Return the statistics so far. Safe in any thread."""
+        """Return the statistics of the current block or the last one. Safe in any thread.
+
+        Raises:
+            UserError: No block was entered yet.
+        """
+        if not self._entered:
+            raise UserError("an AsyncLearner has statistics once its `with` block has been entered")
         stored = self._core.agent_steps  # before the number observed, which is never smaller
         after_warmup = self._observed - max(self._first_agent_steps, self._warmup)
         grad_steps = self._core.grad_steps - self._first_grad_steps
@@ -362,3 +371,18 @@ class AsyncLearner:
         # Every copy of a policy would repeat the same noise.
         policy.reseed(int(self._noise.integers(2**31)))
         return _Snapshot(policy, number, agent_steps, self._core.grad_steps, time.monotonic())
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, also through interrupts, which are raised afterwards.
+
+    Until then the thread uses the agent.
+    """
+    interrupt: KeyboardInterrupt | None = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt

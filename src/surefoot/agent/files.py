@@ -20,7 +20,13 @@ from surefoot.networks.validation import one_line
 from surefoot.policy import save_policy
 from surefoot.policy.spec import PolicySpec
 from surefoot.replay import ReplayState
-from surefoot.runs.atomic import check_length, current_folder, disk_errors, replacing_folder
+from surefoot.runs.atomic import (
+    check_length,
+    current_folder,
+    disk_errors,
+    replaceable_folder,
+    replacing_folder,
+)
 from surefoot.runs.checkpoints import MANIFEST, CheckpointStore
 from surefoot.runs.layout import LONGEST, absolute
 from surefoot.runs.untrusted import why_missing
@@ -100,6 +106,7 @@ def save_agent(
     """
     where = absolute(path)
     with disk_errors("write", where):
+        where = replaceable_folder(where)
         check_length(where, LONGEST)
         _check_replaceable(where)
         where.parent.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,8 @@ class GridRun:
         return Event.STOPPED if stopping or end.exit_code == INTERRUPTED else Event.FAILED
 
     def _process_failure(self, end: JobEnd) -> None:
-        ending = ending_text(end.exit_code or 0)
+        # Without an exit code, its machine was lost once too often.
+        ending = end.loss or "machine lost" if end.exit_code is None else ending_text(end.exit_code)
         self._failures[end.name] += 1
         retry = self._failures[end.name] <= self._retries
         last = " | ".join(self._folder.last_lines(end.name)) or "no output"

@@ -207,8 +207,13 @@ def _relative(path: Path) -> Path:
 
 
 def mean(values: tuple[float, ...]) -> float:
-    """Return the arithmetic mean; NaN without values."""
-    return sum(values) / len(values) if values else math.nan
+    """Return the arithmetic mean of the values that are not NaN, which diverged seeds have; NaN without any."""
+    known = _known(values)
+    return sum(known) / len(known) if known else math.nan
+
+
+def _known(values: tuple[float, ...]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
 
 
 def solved_text(successes: tuple[float, ...], last_successes: tuple[float, ...] | None) -> str:
@@ -220,11 +225,12 @@ def solved_text(successes: tuple[float, ...], last_successes: tuple[float, ...] 
 
 
 def returns_text(event: EvaluationDone) -> str:
-    """Return the mean return over seeds, with the range if there are several."""
-    text = f"{mean(event.returns):.1f}"
-    if len(event.returns) > 1:
-        text += f" (seeds {min(event.returns):.1f} to {max(event.returns):.1f})"
-    return text
+    """Return the mean return over the seeds that have not diverged, with the range if they are several."""
+    known = _known(event.returns)
+    diverged = len(event.returns) - len(known)
+    about = [f"seeds {min(known):.1f} to {max(known):.1f}"] if len(known) > 1 else []
+    about += [f"{diverged} diverged"] if diverged else []
+    return f"{mean(event.returns):.1f}" + (f" ({', '.join(about)})" if about else "")
 
 
 def seeds_text(seeds: tuple[int, ...], num_envs: int) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from surefoot.cli.listing import print_table
 from surefoot.cli.options import Int, RunPath, RunTask, WorkersInt
 from surefoot.streams import emit_json
@@ -46,19 +48,21 @@ class Evaluate:
 
 
 def _data(seed: int, index: int, episodes: EvaluationResult) -> dict[str, Any]:
-    """Return all episodes of one seed for JSON; success is null where the task defines none."""
+    """Return all episodes of one seed for JSON; success is null where the task defines none or the seed diverged."""
+    diverged = bool(np.isnan(episodes.returns[index]).all())
     arrays = {
         "returns": episodes.returns,
         "lengths": episodes.lengths,
-        "success_any": episodes.success_any,
-        "success_last": episodes.success_last,
-        "first_success": episodes.first_success,
+        "success_any": None if diverged else episodes.success_any,
+        "success_last": None if diverged else episodes.success_last,
+        "first_success": None if diverged else episodes.first_success,
     }
     return {"seed": seed, **{name: None if array is None else array[index].tolist() for name, array in arrays.items()}}
 
 
 def _table(seeds: Sequence[int], episodes: EvaluationResult) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows: means over each seed's episodes, then over all of them."""
+    """Return header and rows: means over each seed's episodes, then over those of all seeds that have not diverged."""
+    known = ~np.isnan(episodes.returns).all(axis=1)
     header, rows = ["seed"], [[str(seed)] for seed in seeds] + [["mean"]]
     columns = [
         ("mean return", episodes.returns, "{:.1f}"),
@@ -68,6 +72,7 @@ def _table(seeds: Sequence[int], episodes: EvaluationResult) -> tuple[list[str],
     for name, values, style in columns:
         if values is not None:
             header.append(name)
-            for row, value in zip(rows, (*values.mean(axis=1), values.mean()), strict=True):
-                row.append(style.format(value))
+            means = np.where(known, values.mean(axis=1), np.nan)
+            for row, value in zip(rows, (*means, values[known].mean()), strict=True):
+                row.append("diverged" if np.isnan(value) else style.format(value))
     return header, rows

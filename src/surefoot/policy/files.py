@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from surefoot.runs.atomic import (
     current_folder,
     digest_of,
     disk_errors,
+    replaceable_folder,
     replacing_folder,
     sync_file,
     write_file,
@@ -73,20 +74,38 @@ def load_policy(path: str | os.PathLike[str], seed: int | None = None) -> Policy
     Raises:
         UserError: There is no policy, the seed is missing or diverged, or the files are damaged.
     """
-    where = Path(path)
+    folder, spec, arrays = _load(Path(path))
+    return Policy(spec, arrays, _choose(folder, spec, finite_seeds(arrays), seed))
+
+
+def load_policies(path: str | os.PathLike[str], seeds: Sequence[int]) -> list[Policy | None]:
+    """Load the policies of several seeds, all from the same step; None for a seed that diverged.
+
+    Raises:
+        UserError: There is no policy, a seed is missing, all diverged, or the files are damaged.
+    """
+    folder, spec, arrays = _load(Path(path))
+    finite = finite_seeds(arrays)
+    indices = [_index(folder, spec, seed) for seed in seeds]
+    if not finite[indices].any():
+        raise UserError(f"no seed in {folder} has finite parameters")
+    return [Policy(spec, arrays, index) if finite[index] else None for index in indices]
+
+
+def _load(where: Path) -> tuple[Path, PolicySpec, dict[str, np.ndarray]]:
+    """Return the policy folder of a path and its content."""
     try:
         folder = _find(where)
-        spec, arrays = _read(folder)
+        return folder, *_read(folder)
     except UserError:
         # A run in progress may have replaced the files between the two reads.
         folder = _find(where)
-        spec, arrays = _read(folder)
-    return Policy(spec, arrays, _choose(folder, spec, finite_seeds(arrays), seed))
+        return folder, *_read(folder)
 
 
 def _find(where: Path) -> Path:
     """Return the policy folder of a path: itself, or that of a run."""
-    for folder in (current_folder(where), current_folder(where / "policy")):
+    for folder in (current_folder(where), current_folder(current_folder(where) / "policy")):
         if os.path.isfile(folder / _SPEC):
             return folder
     if (found := why_missing(where)) == "is missing":
@@ -107,7 +126,8 @@ def _plain(value: Any) -> Any:
 
 def _write(folder: Path, spec: PolicySpec, arrays: Mapping[str, np.ndarray]) -> None:
     with disk_errors("write", folder):
-        check_length(folder.absolute(), _ARRAYS)
+        folder = replaceable_folder(folder)
+        check_length(folder, _ARRAYS)
         if os.path.lexists(folder):
             expected = "expected a new folder or one with a policy"
             if not os.path.isdir(folder):
@@ -139,12 +159,17 @@ def _read(folder: Path) -> tuple[PolicySpec, dict[str, np.ndarray]]:
     return spec, arrays
 
 
+def _index(folder: Path, spec: PolicySpec, seed: int) -> int:
+    """Return the index of a training seed."""
+    if seed not in spec.seeds:
+        raise UserError(f"{folder} has no seed {seed}; it has {', '.join(map(str, spec.seeds))}")
+    return spec.seeds.index(seed)
+
+
 def _choose(folder: Path, spec: PolicySpec, finite: np.ndarray, seed: int | None) -> int:
     """Return the index of a seed on the seed axis."""
     if seed is not None:
-        if seed not in spec.seeds:
-            raise UserError(f"{folder} has no seed {seed}; it has {', '.join(map(str, spec.seeds))}")
-        index = spec.seeds.index(seed)
+        index = _index(folder, spec, seed)
         if not finite[index]:
             raise UserError(f"seed {seed} in {folder} has parameters that are not finite: it diverged")
         return index

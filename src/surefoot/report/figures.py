@@ -85,11 +85,10 @@ def draw(folder: Path, views: Sequence[View], styles: Mapping[str, Style], inter
 
 
 def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:
-    seeds = view.seed_counts(view.lines)
-    caption = f"IQM, {interval}; {seeds}"
+    at_end = f"IQM, {interval}; {view.seed_counts(view.finals)}"
 
     def one(
-        name: str, draw: Callable[[Axes], None], *, caption: str = caption, legend: bool = True, height: float = 2.7
+        name: str, draw: Callable[[Axes], None], *, caption: str = at_end, legend: bool = True, height: float = 2.7
     ) -> None:
         figure = _figure((4.2, height))
         axes = figure.subplots()
@@ -99,11 +98,13 @@ def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval
         _save(folder / f"{view.name}-{name}", figure, f"{view.title}; {caption}")
 
     published = "; grey: published, their protocols differ" if view.published else ""
-    one("curves", partial(panels.curves, view=view, styles=styles), caption=f"{caption}{published}")
+    caption = f"IQM, {interval}; {view.seed_counts(view.lines)}{published}"
+    one("curves", partial(panels.curves, view=view, styles=styles), caption=caption)
     rows = 0.25 * len(view.finals)
     one("final", partial(panels.bars, view=view, styles=styles), legend=False, height=1.3 + rows)
     if view.families:
         one("utd", partial(panels.utd, view=view, styles=styles))
+    seeds = view.seed_counts(view.profiles)
     if view.profiles:
         one("profile", partial(panels.profiles, view=view, styles=styles), caption=f"{interval}; {seeds}")
     if view.improvement:
@@ -112,7 +113,7 @@ def _draw_scores(folder: Path, view: View, styles: Mapping[str, Style], interval
     both = figure.subplots(1, 2, sharey=True)
     panels.wall_clock(both, view, styles)
     _legend(figure, both, 3)
-    _save(folder / f"{view.name}-wall-clock", figure, f"{view.title}; {caption}")
+    _save(folder / f"{view.name}-wall-clock", figure, f"{view.title}; {at_end}")
 
 
 def _draw_tasks(stem: Path, view: View, styles: Mapping[str, Style], interval: str) -> None:

@@ -138,8 +138,8 @@ def utd(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
 
 def profiles(axes: Axes, view: View, styles: Mapping[str, Style]) -> None:
     """Draw the fraction of runs above each score."""
-    for label, found in view.profiles.items():
-        _line(axes, view, styles, label, THRESHOLDS, found)
+    for profile in view.profiles:
+        _line(axes, view, styles, profile.label, THRESHOLDS, profile.fractions)
     axes.set_xlabel("score")
     axes.set_ylabel("fraction of runs above it")
 

@@ -144,11 +144,11 @@ def _series(views: Sequence[View]) -> dict[str, list[Row]]:
         ]
         series[f"{view.name}-profiles"] = [
             {
-                "algorithm": view.names[label].label,
+                "algorithm": view.names[profile.label].label,
                 "score": float(threshold),
-                "fraction of runs above it": _at(found, i),
+                "fraction of runs above it": _at(profile.fractions, i),
             }
-            for label, found in view.profiles.items()
+            for profile in view.profiles
             for i, threshold in enumerate(THRESHOLDS)
         ]
     return {name: rows for name, rows in series.items() if rows}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.report.tables import joined
 from surefoot.runs import read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import CONFIG, read_config
 from surefoot.runs.progress import FoundRun, RunReader, RunState, find_runs
@@ -52,7 +53,8 @@ class ReportRun:
         path: Path as it was found.
         task: Name of the task.
         suite: The task's suite.
-        algorithm: Description in config.json, including name and UTD, and the run's precision, overlap and warm start.
+        algorithm: Description in config.json, including name and UTD, and the run's other settings that change what it
+            learns, such as its precision.
         protocol: Protocol of training and evaluation.
         seeds: Training seeds, S of them.
         env_steps: Env steps of the evaluations [T].
@@ -62,7 +64,7 @@ class ReportRun:
         wall_seconds: Wall-clock of the evaluations [T], in seconds.
         total_env_steps: Env steps of the finished run.
         state: State, as in ``surefoot watch``.
-        device: Device it ran on.
+        device: Devices it ran on, resumed parts included.
         diagnostics: Columns of diagnostics.csv, or of training.csv where that is missing.
     """
 
@@ -171,7 +173,7 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         resolved, algorithm = config["resolved"], {**config["algorithm"]}
         algorithm |= {"precision": config.get("precision") or "float32", "overlap": bool(config.get("overlap"))}
         algorithm |= {"warm_start": config.get("warm_start") or False}
-        algorithm |= {"num_envs": int(config.get("num_envs", 1))}
+        algorithm |= {"num_envs": int(config.get("num_envs", 1)), "replay_capacity": config.get("replay_capacity")}
         algorithm |= {"engine": config.get("engine", "suite")}
         algorithm |= {name: config.get(name) for name in ("actor_keys", "critic_keys")}
         seeds = tuple(int(seed) for seed in config["seeds"])
@@ -179,7 +181,11 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))
         total = int(resolved["agent_steps"]) * repeat
         utd = as_ratio(algorithm["utd"])
-        task, suite, device = str(config["task"]), str(config["suite"]), str(config["machine"]["device"])
+        task, suite, device = (
+            str(config["task"]),
+            str(config["suite"]),
+            joined(map(_device, [config, *config.get("resumed", [])])),
+        )
         name = str(algorithm["name"])
         if repeat < 1 or not 0 < total < 2**63 or utd <= 0 or not seeds or len(set(seeds)) < len(seeds):
             raise ValueError("counts out of range")
@@ -204,6 +210,11 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         device=device,
         diagnostics=_diagnostics(path, leave_out),
     )
+
+
+def _device(part: dict[str, Any]) -> str:
+    """Return the device of a run's start, or of one of its resumed parts."""
+    return str(part["machine"]["device"])
 
 
 class _Evaluations(NamedTuple):
@@ -267,7 +278,9 @@ def _by_seed(log: dict[str, np.ndarray], seeds: tuple[int, ...]) -> _Evaluations
         found[np.isinf(found)] = np.nan
         return found
 
-    return _Evaluations(steps, means("score"), means("success_last"), wall)
+    scores, solved = means("score"), means("success_last")
+    solved[np.isnan(scores)] = np.nan  # a diverged seed does nothing, which some tasks count as solved
+    return _Evaluations(steps, scores, solved, wall)
 
 
 def _diagnostics(path: Path, leave_out: Callable[[str], None] | None) -> dict[str, np.ndarray]:

@@ -118,11 +118,13 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def to_latex(rows: Sequence[Row]) -> str:
-    """Return a tabular in the style of booktabs."""
+    """Return a tabular in the style of booktabs; a cell that a row lacks is empty."""
     if not rows:
         return "% nothing to show\n"
-    columns = "".join("r" if isinstance(value, int | Number | None) else "l" for value in rows[0].values())
-    lines = [" & ".join(map(_latex, cells)) + r" \\" for cells in (rows[0], *(row.values() for row in rows))]
+    kinds = {name: value for row in rows for name, value in row.items()}
+    columns = "".join("r" if isinstance(value, int | Number | None) else "l" for value in kinds.values())
+    cells = (kinds, *([row.get(name, "") for name in kinds] for row in rows))
+    lines = [" & ".join(map(_latex, own)) + r" \\" for own in cells]
     inside = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join(("% needs \\usepackage{booktabs}", *inside, r"\end{tabular}", ""))
 

@@ -58,6 +58,23 @@ class Final:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """A label's performance profile.
+
+    Attributes:
+        label: Label of its runs.
+        env_steps: Env step of the scores, the same for all labels.
+        fractions: Fractions of the runs above ``THRESHOLDS``.
+        seeds: Number of seeds per task with a score there, as text.
+    """
+
+    label: str
+    env_steps: int
+    fractions: Estimate
+    seeds: str
+
+
+@dataclass(frozen=True)
 class View:
     """The results on a suite or on a task.
 
@@ -74,8 +91,8 @@ class View:
         published: Published curves, for a task.
         diagnostics: Share of solved episodes, where environments report it, and diagnostics of the networks.
         layers: Diagnostics of single layers, for a task.
-        profiles: Performance profiles at ``THRESHOLDS`` by label, for a suite.
-        improvement: Rows of probability of improvement, for a suite.
+        profiles: Performance profiles of the same labels, for a suite.
+        improvement: Rows of probability of improvement, for a suite, at the env step of the profiles.
         notes: Remarks.
     """
 
@@ -91,7 +108,7 @@ class View:
     published: list[PublishedCurve] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     layers: list[Diagnostic] = field(default_factory=list)
-    profiles: dict[str, Estimate] = field(default_factory=dict)
+    profiles: list[Profile] = field(default_factory=list)
     improvement: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -105,7 +122,7 @@ class View:
         """Number of runs, each with one seed."""
         return sum(int(line.runs.max(initial=0)) for line in self.lines)
 
-    def seed_counts(self, lines: Iterable[Line | Final | DiagnosticLine]) -> str:
+    def seed_counts(self, lines: Iterable[Line | Final | Profile | DiagnosticLine]) -> str:
         """Return the numbers of seeds of some of its curves as text."""
         return seed_counts({self.names[line.label].label: line.seeds for line in lines}, len(self.tasks) > 1)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.report.diagnostics import Diagnostic, layer_diagnostics, network_diagnostics, success
+from surefoot.report.diagnostics import layer_diagnostics, network_diagnostics, success
 from surefoot.report.labels import name_curves, settings_table
 from surefoot.report.notes import left_out, remarks, unequal_seeds
 from surefoot.report.published import published_curves
@@ -28,7 +28,7 @@ from surefoot.report.statistics import (
     probability_of_improvement,
 )
 from surefoot.report.tables import Number, Row, count_range, duration, joined
-from surefoot.report.view import Final, Line, View
+from surefoot.report.view import Final, Line, Profile, View
 
 if TYPE_CHECKING:
     from surefoot.report.report import Settings
@@ -125,28 +125,36 @@ def _view(view: View, groups: Mapping[str, list[ReportRun]], settings: Settings)
     if len({row["env steps"] for row in view.table}) > 1:
         view.notes.append(f"{view.title}: the algorithms of the table stand at different env steps")
     if view.parts:
-        _compare(view, {label: grids[label] for label in evaluated}, settings)
+        _compare(view, evaluated, grids, settings)
     else:
         view.published.extend(published_curves(set(view.tasks)))
     shown = {label: own[label] for label in evaluated}
-    solved = success(view.tasks, shown)
-    _add_success(view, solved)
+    if solved := success(view.tasks, shown):
+        _add_success(view, shown)
     view.diagnostics.extend(solved + network_diagnostics(view.tasks, shown))
     view.layers.extend(layer_diagnostics(view.tasks, shown))
     return view
 
 
-def _add_success(view: View, found: Sequence[Diagnostic]) -> None:
-    """Add the share of episodes solved at the end of the last common evaluation to the table."""
-    for own in found:
-        last = {line.label: (line.env_steps, line.value) for line in own.lines}
-        for index, (label, row) in enumerate(zip(view.names, view.table, strict=True)):
-            steps, values = last.get(label, (np.zeros(0), np.zeros(0)))
-            here = values[steps == row["env steps"]]
-            share = Number(float(here[-1]) if len(here) else float("nan"))
-            items = list(row.items())
-            at = 1 + list(row).index("mean")
-            view.table[index] = dict([*items[:at], ("solved at the end", share), *items[at:]])
+def _add_success(view: View, groups: Mapping[str, list[ReportRun]]) -> None:
+    """Add the share of episodes solved at their last step, at the env step where each row stands, to the table."""
+    for index, (label, row) in enumerate(zip(view.names, view.table, strict=True)):
+        items = list(row.items())
+        at = 1 + list(row).index("mean")
+        share = ("solved at the end", Number(_solved_at_end(groups[label], row["env steps"])))
+        view.table[index] = dict([*items[:at], share, *items[at:]])
+
+
+def _solved_at_end(runs: Sequence[ReportRun], env_step: int) -> float:
+    """Return the mean over tasks of the mean over seeds; NaN unless every task that reports success has a value."""
+    by_task: dict[str, list[np.ndarray]] = {}
+    for run in runs:
+        if not np.isnan(run.solved_at_end).all():
+            by_task.setdefault(run.task, []).append(run.solved_at_end[:, run.env_steps == env_step].ravel())
+    pools = [np.concatenate(own) for own in by_task.values()]
+    if not pools or any(np.isnan(pool).all() for pool in pools):
+        return float("nan")
+    return float(np.mean([np.nanmean(pool) for pool in pools]))
 
 
 def _grid(runs: Sequence[ReportRun]) -> tuple[np.ndarray, Scores]:
@@ -166,10 +174,7 @@ def _add_label(
     """Add the curve, the final score, the table's row and the remarks of one label."""
     wall = _wall_seconds(runs, steps)
     line = _line(label, runs, steps, wall, scores, settings)
-    # The last env step at which most runs were evaluated. A diverged seed counts as evaluated, so that it does not hide
-    # the scores of the others.
-    reached, counts = np.unique(np.concatenate([run.env_steps for run in runs]), return_counts=True)
-    last = int(np.searchsorted(steps, reached[counts == counts.max()][-1]))
+    last = int(np.flatnonzero(_evaluated_by_most(runs, steps))[-1])
     aggregates: Mapping[str, Aggregate] = AGGREGATES if view.parts else CURVES
     ends = estimate_all(scores.at(last), aggregates, *settings.bootstrap())
     numbers = {key: Number(float(own.value[0]), float(own.low[0]), float(own.high[0])) for key, own in ends.items()}
@@ -207,6 +212,15 @@ def _add_label(
         )
 
 
+def _evaluated_by_most(runs: Sequence[ReportRun], steps: np.ndarray) -> np.ndarray:
+    """Return at which env steps [T] the largest number of runs was evaluated.
+
+    A diverged seed counts as evaluated, so that it does not hide the scores of the others.
+    """
+    counts = np.sum([np.isin(steps, run.env_steps) for run in runs], axis=0)
+    return counts == counts.max()
+
+
 def _wall_seconds(runs: Sequence[ReportRun], steps: np.ndarray) -> np.ndarray:
     """Return the wall-clock at some env steps [T], mean over the runs that were evaluated there."""
     wall = np.full((len(runs), len(steps)), np.nan)
@@ -228,17 +242,33 @@ def _line(
     return Line(label, steps[whole], wall[whole], curves, counts.runs[whole], seeds)
 
 
-def _compare(view: View, grids: Mapping[str, tuple[np.ndarray, Scores]], settings: Settings) -> None:
-    """Add profiles and probabilities of improvement, at one env step for all algorithms."""
-    complete = [steps[(scores.counts > 0).all(axis=0)] for steps, scores in grids.values()]
+def _compare(
+    view: View,
+    groups: Mapping[str, list[ReportRun]],
+    grids: Mapping[str, tuple[np.ndarray, Scores]],
+    settings: Settings,
+) -> None:
+    """Add profiles and probabilities of improvement, at one env step for all algorithms.
+
+    As in the table, most runs of each algorithm were evaluated there; otherwise a few fast ones would stand for all.
+    """
+    complete = [
+        steps[(scores.counts > 0).all(axis=0) & _evaluated_by_most(groups[label], steps)]
+        for label, (steps, scores) in grids.items()
+    ]
     shared = set.intersection(*(set(steps.tolist()) for steps in complete))
     if not shared:
-        view.notes.append(f"{view.title}: no comparisons, as no env step has evaluations of every algorithm and task")
+        view.notes.append(
+            f"{view.title}: no comparisons, as at no env step were most runs of every algorithm evaluated on all tasks"
+        )
         return
     step = max(shared)
     at_step = {label: scores.at(int(np.searchsorted(steps, step))) for label, (steps, scores) in grids.items()}
     for label, scores in at_step.items():
-        view.profiles[label] = performance_profile(scores, THRESHOLDS, *settings.bootstrap())
+        seeds = count_range(scores.counts[:, 0].tolist())
+        view.profiles.append(
+            Profile(label, step, performance_profile(scores, THRESHOLDS, *settings.bootstrap()), seeds)
+        )
     for first, second in itertools.combinations(at_step, 2):
         found = probability_of_improvement(at_step[first], at_step[second], *settings.bootstrap())
         view.improvement.append(

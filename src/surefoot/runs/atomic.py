@@ -150,6 +150,18 @@ def _replace_folder(new: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def replaceable_folder(path: Path) -> Path:
+    """Return the folder that a user's path names, which may be a link, for ``replacing_folder``.
+
+    Raises:
+        OSError: It is a mount point, which cannot be renamed.
+    """
+    folder = Path(os.path.realpath(path))
+    if os.path.ismount(folder):
+        raise OSError(errno.EBUSY, "it is a mount point; expected a folder inside it")
+    return folder
+
+
 def current_folder(path: Path) -> Path:
     """Return `path`, or its old version if a process was killed while replacing it."""
     old = sibling(REPLACED, path)

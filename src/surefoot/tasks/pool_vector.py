@@ -154,7 +154,7 @@ class PoolVectorEnv(VectorEnv):
             self._finish_step()
             self._running |= paused
         self._autoreset = autoreset
-        return self._observation.copy()
+        return np.where(self._running[:, None], self._observation, np.nan)
 
     @contextlib.contextmanager
     def _failures(self, ids: np.ndarray) -> Iterator[None]:

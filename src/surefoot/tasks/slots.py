@@ -171,7 +171,10 @@ class EnvSlots:
         )
 
     def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
-        """Reset slot i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations, [N, O]."""
+        """Reset slot i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations, [N, O].
+
+        They are NaN where the episode ended.
+        """
         observation = self.reset(episodes)
         for slot in range(len(self._envs)):
             for action in actions[slot]:
@@ -180,6 +183,7 @@ class EnvSlots:
                     self._running[slot] = False
                     break
         self._observation = observation.copy()
+        observation[~self._running] = np.nan
         return observation
 
     def close(self) -> None:

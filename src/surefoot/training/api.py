@@ -21,6 +21,7 @@ from surefoot.machine import resolve_precision, start_jax
 from surefoot.misplaced import explains_keywords
 from surefoot.model_card import write_model_card
 from surefoot.policy import Policy, load_policy
+from surefoot.policy.files import load_policies
 from surefoot.runs import RunDirectory, read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import absolute, check_free
 from surefoot.signals import StopSignal
@@ -188,13 +189,17 @@ def resume(
     ):
         _report_lock(directory, events)
         require_same(trained, loop.spaces, str(directory.path), resolved.name)
+        described = describe_resumed_run(config, plan, resolved, loop.spaces, directory.config)
+        # The configuration changes only once nothing is rejected any more, and before observers may read it.
         if directory.checkpoints.any():
             loop.restore(directory)
+            directory.update_config(described)
+            loop.announce_start()
         else:
             events.on_message("this run was stopped before its first checkpoint: it starts again")
             loop.prepare(WarmStart.again(config, plan.warm_start))
+            directory.update_config(described)
             loop.start(directory)
-        directory.update_config(describe_resumed_run(config, plan, resolved, loop.spaces, directory.config))
         run = _run(loop, stop, directory)
     stop.deliver()
     return run
@@ -222,7 +227,8 @@ def evaluate(
         The training seeds and their episodes.
 
     Raises:
-        UserError: There is no run or no policy, or the environment has other spaces than it was trained with.
+        UserError: There is no run or no policy, all seeds diverged, or the environment has other spaces than it was
+            trained with.
     """
     episodes = whole_number("episodes", episodes, 1)
     env_workers = None if env_workers is None else whole_number("env_workers", env_workers, 0)
@@ -231,18 +237,31 @@ def evaluate(
     if resolved.engine == "jax":
         use_compile_cache()
         start_jax()
-    policies = [load_policy(directory.path, seed) for seed in plan.seeds]
+    policies = load_policies(directory.path, plan.seeds)
+    trained = next(policy.spaces for policy in policies if policy is not None)
 
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
         spaces = evaluator.vector.spaces
         require_same(read_spaces(directory), spaces, str(directory.path), resolved.name)
-        seen = policy_view(policies[0].spaces, spaces, str(directory.path), resolved.name)
+        seen = policy_view(trained, spaces, str(directory.path), resolved.name)
 
         def act(observation: np.ndarray) -> np.ndarray:
-            rows = zip(policies, observation[..., seen], strict=True)
-            return np.stack([policy.unit_action(own) for policy, own in rows])
+            actions = np.zeros((*observation.shape[:-1], trained.action.size), np.float32)
+            for policy, own, action in zip(policies, observation[..., seen], actions, strict=True):
+                if policy is not None:
+                    action[:] = policy.unit_action(own)
+            return actions
 
-        return plan.seeds, evaluator.run(act)
+        result = evaluator.run(act, _reported_success(directory.path))
+        diverged = np.array([policy is None for policy in policies])
+        return plan.seeds, dataclasses.replace(result, returns=np.where(diverged[:, None], np.nan, result.returns))
+
+
+def _reported_success(run: Path) -> bool:
+    """Return whether an evaluation so far had success or its absence; some environments report only success."""
+    if not os.path.exists(run / "evaluations.csv"):
+        return False
+    return not np.isnan(read_evaluations(run)["success_any"]).all()
 
 
 def _check_env(task: Task, config: TrainConfig, plan: Plan, events: EventDispatcher) -> None:

@@ -42,8 +42,10 @@ class EvaluationResult:
 
     def __repr__(self) -> str:
         seeds, episodes = self.returns.shape
-        solved = "" if self.success_any is None else f", solved={self.success_any.mean():.0%}"
-        return f"EvaluationResult(seeds={seeds}, episodes={episodes}, mean_return={self.returns.mean():.4g}{solved})"
+        known = ~np.isnan(self.returns)
+        solved = "" if self.success_any is None else f", solved={self.success_any[known].mean():.0%}"
+        mean = f"{self.returns[known].mean():.4g}"
+        return f"EvaluationResult(seeds={seeds}, episodes={episodes}, mean_return={mean}{solved})"
 
     def scores(self, task: Task) -> np.ndarray:
         """Return the task's score of each episode: return or success (at any step) over its scale; NaN if diverged."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from surefoot.algorithms import ActorMetrics, CriticMetrics
 from surefoot.tasks import Task
@@ -103,7 +104,7 @@ def evaluation_rows(
                 "length_env_steps": int(result.lengths[s, e]),
                 "score": float(scores[s, e]),
             }
-            if result.success_any is not None:
+            if result.success_any is not None and not np.isnan(result.returns[s, e]):  # NaN: the seed has diverged
                 assert result.success_last is not None
                 assert result.first_success is not None
                 row["success_any"] = bool(result.success_any[s, e])

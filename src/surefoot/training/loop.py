@@ -142,23 +142,21 @@ class TrainingLoop:
             self._compile_ahead(observation)
         self._state, action = self._initialize(observation)
         self._set_host(HostState.start(observation, action, self._plan.num_envs))
-        self._announce_start()
+        self.announce_start()
         self._evaluate()
         self._checkpoint()
         self._announce_checkpoint(wait=True)  # A failing disk is reported before the first step.
 
     def restore(self, directory: RunDirectory) -> None:
-        """Continue from the last good checkpoint of a locked directory."""
+        """Continue from the last good checkpoint of a locked directory; ``announce_start`` is the next call."""
         self._open_writer(directory)
         self._state, host = self._writer.restore(self._init, self._events.on_message)
         self._set_host(host)
         if self._compiled is not None:
-            self._announce_start()  # the checkpoint had the state of the environments
-            return
+            return  # the checkpoint had the state of the environments
         abandoned = self._host.restore_episodes(self._vector, self._plan.slot_names, self._events.on_message)
         if abandoned.any():
             self._state = self._population.start_episodes(self._state, self._host.observation, abandoned)
-        self._announce_start()
 
     def _compile_ahead(self, observation: np.ndarray) -> None:
         """Compile the train steps while the networks are initialised and evaluated and the warm-up is taken."""
@@ -197,7 +195,8 @@ class TrainingLoop:
         )
         self._open.callback(self._writer.close)
 
-    def _announce_start(self) -> None:
+    def announce_start(self) -> None:
+        """Tell observers that training begins or continues."""
         started = RunStarted(
             path=self._directory.path,
             task=self._task.name,

@@ -96,11 +96,13 @@ class RunWriter:
 
     def append_training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
         """Append one row per seed to the training log and start its next interval."""
+        self._directory.check_lock()
         rows = training_rows(self._plan.seeds, counts, host.take_interval(), sums, norms)
         self._logs["training"].append(rows)
 
     def append_diagnostics(self, rows: list[dict[str, Any]]) -> None:
         """Append one row per seed to the diagnostics."""
+        self._directory.check_lock()
         self._logs["diagnostics"].append(rows)
 
     # ---------------------------------------------------------------- checkpoints
@@ -153,7 +155,7 @@ class RunWriter:
         self._directory.checkpoints.discard_after(loaded)
         for name, log in self._logs.items():
             log.truncate(offsets[name])
-        # The process may have ended between a checkpoint and its policy.
+        # The process may have ended between a policy and its checkpoint.
         self.checkpoints.write_policy(state.learner, self._policy_spec(loaded.env_steps))
         return state, host
 

@@ -141,17 +141,21 @@ class HostState:
         actions = [
             np.array(taken, np.float32).reshape(len(taken), vector.action_size) for taken in self.episode_actions
         ]
-        abandoned = np.any(vector.restore(self.episode.tolist(), actions) != self.observation, axis=1)
-        if not abandoned.any():
-            return abandoned
-        for i in np.flatnonzero(abandoned):
-            message(
-                f"{names[int(i)]}: replaying its actions did not restore the environment, so a new episode starts; the "
-                "run differs from an uninterrupted one from here on"
-            )
-        self._abandon(abandoned)
-        actions = [taken[:0] if dropped else taken for taken, dropped in zip(actions, abandoned, strict=True)]
-        self.observation = vector.restore(self.episode.tolist(), actions)
+        abandoned = np.zeros(vector.num_envs, bool)
+        while True:
+            observation = vector.restore(self.episode.tolist(), actions)
+            differs = np.any(observation != self.observation, axis=1) & ~abandoned
+            if not differs.any():
+                break
+            for i in np.flatnonzero(differs):
+                message(
+                    f"{names[int(i)]}: replaying its actions did not restore the environment, so a new episode starts; "
+                    "the run differs from an uninterrupted one from here on"
+                )
+            self._abandon(differs)
+            actions = [taken[:0] if dropped else taken for taken, dropped in zip(actions, differs, strict=True)]
+            abandoned |= differs
+        self.observation = observation
         return abandoned
 
     def _abandon(self, abandoned: np.ndarray) -> None:

@@ -74,6 +74,8 @@ class CheckpointWriter:
         def write() -> None:
             try:
                 self._directory.check_lock()
+                # First: a process killed after the last checkpoint leaves a finished run, which nothing resumes.
+                self.write_policy(learner, spec)
                 if new is not None:
                     self._append_segment(new.to_arrays(), oldest)
                 self._directory.checkpoints.save(
@@ -88,7 +90,6 @@ class CheckpointWriter:
                     meta=meta,
                     segments=[name for name, _ in self._segments],
                 )
-                self.write_policy(learner, spec)
             finally:
                 unlock()  # Also after an interrupt, which does not wait for this thread.
 

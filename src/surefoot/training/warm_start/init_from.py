@@ -249,10 +249,11 @@ def _semantics(algorithm: Algorithm, keys: tuple[Any, Any]) -> dict[str, Any]:
 
 
 def _shape(torso: TorsoConfig) -> Any:
-    """Return a torso without its widths, which are checked by array, and without its initialisation."""
+    """Return a torso without its sizes, which are checked by array, and without its initialisation."""
     if isinstance(torso, MLP):
         return dataclasses.replace(torso, widths=(1,), init="orthogonal")
-    return type(torso).__name__
+    norm = getattr(torso, "norm", None)
+    return type(torso).__name__ if norm is None else f"{type(torso).__name__} with {norm}"
 
 
 def _error_order(name: str) -> tuple[bool, bool, bool, str]:
