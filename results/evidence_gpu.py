@@ -49,6 +49,7 @@ from surefoot.benchmark.status import GridReader
 from surefoot.processes import python_command
 from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.statistics import Scores, estimate, iqm
+from surefoot.report.tables import joined
 from surefoot.runs.progress import RunProgress, RunReader
 from surefoot.signals import INTERRUPTED, raised_as_interrupts
 from surefoot.tasks import get_task
@@ -205,7 +206,7 @@ def _row(run: ReportRun, step: int) -> str:
     found = estimate(Scores([run.task], [scores]), iqm, np.random.default_rng(0))
     value, low, high = (float(part[0]) for part in (found.value, found.low, found.high))
     cells = (run.task, run.name, run.utd, len(run.seeds), f"{step:,}", f"{value:.0f} [{low:.0f}, {high:.0f}]")
-    return "| " + " | ".join(map(str, (*cells, f"{run.device}, {_precision(run.path)}"))) + " |"
+    return "| " + " | ".join(map(str, (*cells, f"{joined(run.devices)}, {_precision(run.path)}"))) + " |"
 
 
 def _precision(run: Path) -> str:

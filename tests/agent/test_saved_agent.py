@@ -91,6 +91,13 @@ def test_saving_to_a_link_writes_its_target(saved: Path, tmp_path: Path, monkeyp
     assert surefoot.Agent.load(tmp_path / "arm").agent_steps == made.agent_steps
     assert sorted(entry.name for entry in tmp_path.rglob("*arm*")) == ["arm", "arm"]
     assert (tmp_path / "arm").is_symlink()
+    (tmp_path / "disk" / "arm").rename(tmp_path / "disk" / ".old-arm")  # as after a kill
+    assert surefoot.Agent.load(tmp_path / "arm").agent_steps == made.agent_steps
+    for name in ("null\0byte", "\ud800"):
+        with pytest.raises(surefoot.RunFailure, match="cannot write"):
+            made.save(tmp_path / name)
+        with pytest.raises(surefoot.RunFailure, match="cannot write"):
+            made.save_policy(tmp_path / name)
     monkeypatch.setattr("os.path.ismount", lambda _: True)
     with pytest.raises(surefoot.RunFailure, match="mount point; expected a folder inside it"):
         made.save(tmp_path / "arm")

@@ -80,6 +80,7 @@ def test_settings_of_runs_are_in_labels(tmp_path: Path) -> None:
     assert labels(tmp_path) == ["sac", "sac bf16", "sac overlap"]
     edit_config(tmp_path / "b", replay_capacity=5_000)
     assert labels(tmp_path) == ["sac", "sac replay_capacity=5000", "sac bf16", "sac overlap"]
+    assert labels(tmp_path / "a", tmp_path / "b") == ["sac", "sac replay_capacity=5000"]
 
 
 def test_diverged_seed_has_no_success(tmp_path: Path) -> None:
@@ -93,7 +94,8 @@ def test_diverged_seed_has_no_success(tmp_path: Path) -> None:
 def test_devices_of_resumed_parts_are_named(tmp_path: Path) -> None:
     path = make_run(tmp_path / "run")
     edit_config(path, resumed=[{"machine": {"device": name}} for name in ("a GPU", "CPU, 1 core")])
-    assert load_runs([path])[0].device == "CPU, 1 core, a GPU"
+    assert load_runs([path])[0].devices == ("CPU, 1 core", "a GPU", "CPU, 1 core")
+    assert views_of(path)[0].table[0]["device"] == "CPU, 1 core, a GPU"
 
 
 def test_labels_of_more_than_three_words_become_numbers(tmp_path: Path) -> None:

@@ -109,10 +109,10 @@ def test_algorithms_without_a_common_env_step_are_not_compared(tmp_path: Path) -
     suite = views_of(tmp_path)[0]
     assert len(suite.table) == 2
     assert not suite.profiles
-    assert any("no comparisons, as at no env step were most runs of every algorithm" in note for note in suite.notes)
+    assert any("no comparisons, as no env step has evaluations of every algorithm" in note for note in suite.notes)
 
 
-def test_comparisons_are_at_a_step_of_most_runs_and_count_their_scores(tmp_path: Path) -> None:
+def test_comparisons_are_at_a_step_of_all_runs_and_count_their_scores(tmp_path: Path) -> None:
     for task in ("cheetah-run", "walker-run"):
         make_run(tmp_path / f"sac-{task}", [(0.0, 0.2, 0.4), (0.1, NAN, NAN)], task=task)
         for seed, length in enumerate((3, 2, 2)):

@@ -379,9 +379,10 @@ def _join(thread: threading.Thread) -> None:
     Until then the thread uses the agent.
     """
     interrupt: KeyboardInterrupt | None = None
-    while thread.is_alive():
+    while True:
         try:
             thread.join()
+            break
         except KeyboardInterrupt as error:
             interrupt = error
     if interrupt is not None:

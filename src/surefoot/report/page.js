@@ -157,7 +157,7 @@ function drawFinals() {
   if (view.improvement.labels.length) drawImprovement(view.improvement);
   byId("finals-caption").textContent = `${view.title}, at the last evaluation that an algorithm's runs have in common. ` +
     `IQM, ${data.interval}; ${view.seeds.finals}.` +
-    (view.improvement.labels.length ? ` Performance profile and probability of improvement are at env step ${view.compared.toLocaleString("en")}, the last one of all algorithms (${view.seeds.compared}); the latter is the probability that a run of the row's algorithm scores more than one of the column's on the same task.` : "");
+    (view.improvement.labels.length ? ` Performance profile and probability of improvement are at env step ${view.compared.toLocaleString("en")}, the last that these evaluations of all algorithms have in common (${view.seeds.compared}); the latter is the probability that a run of the row's algorithm scores more than one of the column's on the same task.` : "");
 }
 
 function drawUtd() {

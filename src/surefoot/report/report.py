@@ -19,7 +19,7 @@ from surefoot.report.page import make_page
 from surefoot.report.runs import ReportRun, load_runs
 from surefoot.report.statistics import Estimate
 from surefoot.report.style import make_styles
-from surefoot.report.tables import Number, Row, duration, to_csv, to_latex
+from surefoot.report.tables import Number, Row, duration, joined, to_csv, to_latex
 from surefoot.report.view import View
 from surefoot.report.views import THRESHOLDS, make_views
 from surefoot.runs.atomic import TEMPORARY, check_length
@@ -173,7 +173,7 @@ def _runs_table(groups: Mapping[str, list[ReportRun]]) -> list[Row]:
             "score": Number(_last_score(run)),
             "wall-clock": duration(run.elapsed_seconds),
             "parameters": run.parameters or None,
-            "device": run.device,
+            "device": joined(run.devices),
             "protocol": str(run.protocol),
         }
         for label, runs in groups.items()

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.errors import UserError
-from surefoot.report.tables import joined
 from surefoot.runs import read_diagnostics, read_evaluations, read_training
 from surefoot.runs.layout import CONFIG, read_config
 from surefoot.runs.progress import FoundRun, RunReader, RunState, find_runs
@@ -64,7 +63,7 @@ class ReportRun:
         wall_seconds: Wall-clock of the evaluations [T], in seconds.
         total_env_steps: Env steps of the finished run.
         state: State, as in ``surefoot watch``.
-        device: Devices it ran on, resumed parts included.
+        devices: Device of its start, and of each resumed part.
         diagnostics: Columns of diagnostics.csv, or of training.csv where that is missing.
     """
 
@@ -80,7 +79,7 @@ class ReportRun:
     wall_seconds: np.ndarray
     total_env_steps: int
     state: RunState
-    device: str
+    devices: tuple[str, ...]
     diagnostics: dict[str, np.ndarray]
 
     @property
@@ -173,7 +172,10 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         resolved, algorithm = config["resolved"], {**config["algorithm"]}
         algorithm |= {"precision": config.get("precision") or "float32", "overlap": bool(config.get("overlap"))}
         algorithm |= {"warm_start": config.get("warm_start") or False}
-        algorithm |= {"num_envs": int(config.get("num_envs", 1)), "replay_capacity": config.get("replay_capacity")}
+        algorithm |= {
+            "num_envs": int(config.get("num_envs", 1)),
+            "replay_capacity": config.get("replay_capacity") or False,
+        }
         algorithm |= {"engine": config.get("engine", "suite")}
         algorithm |= {name: config.get(name) for name in ("actor_keys", "critic_keys")}
         seeds = tuple(int(seed) for seed in config["seeds"])
@@ -181,12 +183,8 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         protocol = Protocol(repeat, float(resolved["discount"]), int(config["evaluation_episodes"]))
         total = int(resolved["agent_steps"]) * repeat
         utd = as_ratio(algorithm["utd"])
-        task, suite, device = (
-            str(config["task"]),
-            str(config["suite"]),
-            joined(map(_device, [config, *config.get("resumed", [])])),
-        )
-        name = str(algorithm["name"])
+        task, suite, name = str(config["task"]), str(config["suite"]), str(algorithm["name"])
+        devices = tuple(map(_device, [config, *config.get("resumed", [])]))
         if repeat < 1 or not 0 < total < 2**63 or utd <= 0 or not seeds or len(set(seeds)) < len(seeds):
             raise ValueError("counts out of range")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -207,7 +205,7 @@ def _load(path: Path, leave_out: Callable[[str], None] | None) -> ReportRun:
         wall_seconds=evaluated.wall_seconds,
         total_env_steps=total,
         state=RunState.FINISHED if finished else RunReader(path).read().state,
-        device=device,
+        devices=devices,
         diagnostics=_diagnostics(path, leave_out),
     )
 

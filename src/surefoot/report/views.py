@@ -195,7 +195,7 @@ def _add_label(
             "updates per env step": ", ".join(f"{value:g}" for value in updates),
             "wall-clock per run": duration(float(wall[last])),
             "env steps/s": Number(speed),
-            "device": joined(run.device for run in runs),
+            "device": joined(device for run in runs for device in run.devices),
             "unfinished": sum(not run.finished for run in runs),
         }
     )
@@ -207,8 +207,8 @@ def _add_label(
         )
     if last < len(steps) - 1:
         view.notes.append(
-            f"{label} on {view.title}: the table stands at env step {steps[last]:,}, the last at which most of its "
-            f"runs were evaluated; the furthest is {steps[-1]:,}"
+            f"{label} on {view.title}: the table stands at env step {steps[last]:,}, the last at which the largest "
+            f"number of its runs was evaluated; the furthest is {steps[-1]:,}"
         )
 
 
@@ -250,7 +250,8 @@ def _compare(
 ) -> None:
     """Add profiles and probabilities of improvement, at one env step for all algorithms.
 
-    As in the table, most runs of each algorithm were evaluated there; otherwise a few fast ones would stand for all.
+    As in the table, the largest number of runs of each algorithm was evaluated there; otherwise a few fast ones would
+    stand for all.
     """
     complete = [
         steps[(scores.counts > 0).all(axis=0) & _evaluated_by_most(groups[label], steps)]
@@ -259,7 +260,8 @@ def _compare(
     shared = set.intersection(*(set(steps.tolist()) for steps in complete))
     if not shared:
         view.notes.append(
-            f"{view.title}: no comparisons, as at no env step were most runs of every algorithm evaluated on all tasks"
+            f"{view.title}: no comparisons, as no env step has evaluations of every algorithm on all tasks and by as "
+            "many runs as any other"
         )
         return
     step = max(shared)

@@ -154,18 +154,24 @@ def replaceable_folder(path: Path) -> Path:
     """Return the folder that a user's path names, which may be a link, for ``replacing_folder``.
 
     Raises:
-        OSError: It is a mount point, which cannot be renamed.
+        OSError: The path is invalid, or a mount point, which cannot be renamed.
     """
-    folder = Path(os.path.realpath(path))
+    try:
+        folder = Path(os.path.realpath(path))
+    except ValueError as error:  # a null byte, or a character that the file system's encoding lacks
+        raise OSError(errno.EINVAL, str(error)) from error
     if os.path.ismount(folder):
         raise OSError(errno.EBUSY, "it is a mount point; expected a folder inside it")
     return folder
 
 
 def current_folder(path: Path) -> Path:
-    """Return `path`, or its old version if a process was killed while replacing it."""
-    old = sibling(REPLACED, path)
-    return old if os.path.isdir(old) and not os.path.exists(path) else path
+    """Return `path`, which may be a link, or its old version if a process was killed while replacing it."""
+    if os.path.exists(path):
+        return path
+    target = Path(os.path.realpath(path)) if os.path.islink(path) else path
+    old = sibling(REPLACED, target)
+    return old if os.path.isdir(old) else path
 
 
 def remove_folder(path: Path) -> None:

@@ -155,7 +155,7 @@ class VectorEnv(abc.ABC):
         Returns:
             The observations for the next actions, [N, O] float32. If they differ from those before, the environment
             is not a function of its seed and actions and cannot be restored: `reset` to a new episode. A slot whose
-            episode ends during the replay stops there, and its observation is NaN.
+            episode ends during the replay stops there, and its observation is NaN, unless `state` restores it.
         """
         self.episodes = np.array(episodes, np.int64)
         return self._restore(self.episodes, actions)

@@ -224,11 +224,12 @@ def evaluate(
         env_workers: Processes that step the environments; 0 for this one, None to choose from cores and seeds.
 
     Returns:
-        The training seeds and their episodes.
+        The training seeds and their episodes. Seeds that diverged are played with zero actions, and their returns are
+        NaN.
 
     Raises:
-        UserError: There is no run or no policy, all seeds diverged, or the environment has other spaces than it was
-            trained with.
+        UserError: There is no run or no policy, all seeds diverged, evaluations.csv is damaged, or the environment has
+            other spaces than it was trained with.
     """
     episodes = whole_number("episodes", episodes, 1)
     env_workers = None if env_workers is None else whole_number("env_workers", env_workers, 0)
@@ -237,7 +238,7 @@ def evaluate(
     if resolved.engine == "jax":
         use_compile_cache()
         start_jax()
-    policies = load_policies(directory.path, plan.seeds)
+    policies, reported = load_policies(directory.path, plan.seeds), _reported_success(directory.path)
     trained = next(policy.spaces for policy in policies if policy is not None)
 
     with Evaluator(resolved, plan.seeds, episodes, plan.action_repeat, env_workers) as evaluator:
@@ -252,7 +253,7 @@ def evaluate(
                     action[:] = policy.unit_action(own)
             return actions
 
-        result = evaluator.run(act, _reported_success(directory.path))
+        result = evaluator.run(act, reported)
         diverged = np.array([policy is None for policy in policies])
         return plan.seeds, dataclasses.replace(result, returns=np.where(diverged[:, None], np.nan, result.returns))
 

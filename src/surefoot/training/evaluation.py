@@ -27,7 +27,8 @@ class EvaluationResult:
     """Outcome of evaluation episodes; every array is [S, E].
 
     Attributes:
-        returns: Undiscounted sums of rewards; NaN for seeds that diverged.
+        returns: Undiscounted sums of rewards; NaN for seeds that diverged, whose other arrays are those of zero
+            actions.
         lengths: Environment steps.
         success_any: Solved at the end of any agent step; None where the environment reported no success.
         success_last: Solved at the end of the last agent step; None likewise.

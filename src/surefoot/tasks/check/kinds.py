@@ -26,8 +26,8 @@ class Kind(NamedTuple):
 
 _PROCESSES = (
     "give every copy its own process: --env-workers 1 for one seed and one evaluation episode, else --env-workers N, N "
-    "being seeds times evaluation episodes (32 is enough, or the number of seeds if that is larger), and at least "
-    "seeds times --num-envs"
+    "being seeds times evaluation episodes (32 is enough, or the number of seeds if that is larger); with --num-envs, "
+    "at least seeds times that number"
 )
 
 _FAILS = "training stops with exit code 1"
