@@ -28,6 +28,14 @@ OTHER_FIGURE = "crossq-wn-code"
 PUBLISHED = {"bro": "BRO", "flashsac": "FlashSAC", "sac": "SAC", "simba": "SimBa", "sr-sac": "SR-SAC", "xqc": "XQC"}
 FULL = "the preset's networks"
 RELEASED = "the preset's networks, temperature of `crossq-wn-code`"
+EARLIER = {
+    "cartpole-swingup--bro-w128--u10--s0-0": "25 quantiles, action repeat 2",
+    "cartpole-swingup--crossq-2024-w128--u5--s0-0": "learning rate 1e-3, Ioffe's renormalisation",
+    "cartpole-swingup--droq--u20--s0-0": "temperature loss with factor $\\alpha$, epsilon 1e-6",
+    "cartpole-swingup--redq-w128--u20--s0-0": "temperature loss with factor $\\alpha$",
+    "walker-run--xqc-w128--u2--s0-0": "weight decay 0.01, temperature's learning rate 1e-4",
+}
+"""Run -> its values that the preset no longer has."""
 LABELS = {FULL: "", RELEASED: ", temperature of crossq-wn-code"}
 """Setting -> what a label adds to the UTD; other settings are narrow networks."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
@@ -75,7 +83,7 @@ def draw(name: str, curves: list[Curve]) -> None:
         own = [curve for curve in curves if curve.task == task]
         for curve, colour in zip(own, COLOURS, strict=False):
             steps, values = curve.env_steps / 1000, curve.scores * curve.scale
-            label = f"UTD {curve.utd}{LABELS.get(curve.setting, ', narrow networks')}"
+            label = f"UTD {curve.utd}{LABELS.get(curve.setting.partition('; ')[0], ', narrow networks')}"
             axes.plot(steps, values.mean(axis=0), color=colour, marker="o", markersize=3, label=label)
             if len(values) > 1:
                 axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
@@ -102,6 +110,12 @@ def draw(name: str, curves: list[Curve]) -> None:
 
 
 def setting(run: ReportRun) -> str:
+    """Return the sizes of a run's networks, and what else differs from the preset."""
+    earlier = EARLIER.get(run.path.name)
+    return sizes(run) if earlier is None else f"{sizes(run)}; {earlier}"
+
+
+def sizes(run: ReportRun) -> str:
     """Return the sizes of a run's networks, and whether its temperature is that of ``crossq-wn-code``."""
     default = to_data(get_preset(run.name, utd=run.utd))
     if all(shape(run.algorithm[key]) == shape(default[key]) for key in ("actor", "critic")):

@@ -119,7 +119,7 @@ DEVIATIONS = (
     ),
     Deviation(
         "policy-phase",
-        ("crossq-wn-code", "xqc"),
+        (*_T1, "crossq-wn-code", "xqc"),
         "the code updates the policy in updates 1, 4, 7, ..., the preset in updates 3, 6, 9, ...",
         "either",
         "two updates at the start of a run",
@@ -127,10 +127,18 @@ DEVIATIONS = (
     ),
     Deviation(
         "first-update",
-        ("crossq-wn-code", "xqc", "simba", "bro", "sr-sac"),
+        (*_T1, "crossq-wn-code", "xqc", "simba", "bro", "sr-sac"),
         "the code starts its updates one decision earlier",
         "either",
         "one decision at the start of a run",
+        in_update=False,
+    ),
+    Deviation(
+        "schedule-length",
+        ("crossq-wn-code", "xqc", "flashsac"),
+        "the code's learning-rate schedules have the length of the run, the preset's a fixed one",
+        "either: with a fixed length, a run can be extended",
+        "runs of another length than a million env steps",
         in_update=False,
     ),
     Deviation(
