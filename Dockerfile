@@ -1,6 +1,7 @@
 # CPU:  docker build -t surefoot .
 # CUDA: docker build -t surefoot:cuda --build-arg ACCELERATOR=cuda .
-#       docker run --gpus all -v "$PWD/runs:/work/runs" surefoot:cuda train dog-run
+#       mkdir -p runs
+#       docker run --gpus all --user "$(id -u):$(id -g)" -e HOME=/tmp -v "$PWD/runs:/work/runs" surefoot:cuda train dog-run
 # The wheels of JAX contain the CUDA libraries, so both images have the same base; the host provides the driver.
 ARG PYTHON=3.12
 

@@ -36,7 +36,7 @@ class Prune(surefoot.Callback):
 
     def on_evaluation(self, event: EvaluationDone) -> None:
         """Report the mean over seeds."""
-        self.score = float(np.mean(event.returns))
+        self.score = float(np.nanmean(event.returns))  # NaN: the seed has diverged
         self.trial.report(self.score, event.env_steps)
         if self.trial.should_prune():
             raise optuna.TrialPruned

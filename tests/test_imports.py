@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "simulators": {"spaces", "tasks", "types", "errors"},
     "output": {"runs", "errors"},
-    "model_card": {"text", "output", "policy", "runs", "errors"},
+    "model_card": {"keywords", "text", "output", "policy", "runs", "errors"},
     "networks": {"whole_numbers", "machine", "types", "runs", "errors"},
     "replay": {"types", "runs", "errors"},
     "algorithms": {

@@ -152,8 +152,9 @@ def test_interrupt_before_a_run_is_silent(module: str, name: str, arguments: lis
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupt_during_an_import_is_silent(tmp_path: Path) -> None:
-    (tmp_path / "tyro.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_during_an_import_is_silent(number: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "tyro.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from surefoot.cli.main import main\nsys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, "tasks"], capture_output=True, text=True, timeout=60, check=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -68,6 +69,20 @@ def may_name_code(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(may_name_code, (*value, *value.values())))
     return any(map(may_name_code, value)) if isinstance(value, list) else isinstance(value, str) and ":" in value
+
+
+def command_argument(name: str, suite: str, env_set: Mapping[str, Any]) -> str | None:
+    """Return the value of ``--task`` in commands about a run; None if they need none, empty if only Python can name it.
+
+    Args:
+        name: Name of the task, without the keywords of its environment.
+        suite: Suite of the task.
+        env_set: Keywords of its environment.
+    """
+    if ":" not in name and not may_name_code(env_set):
+        return None
+    is_path = all(part.isidentifier() for part in re.split("[.:]", name)) and not name.startswith("__main__:")
+    return name if is_path or suite != "callable" else ""
 
 
 def parse_keyword(text: str) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,7 @@ def run_program(
     seconds: float | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    end_group: bool = False,
 ) -> Ended:
     """Run a program and return when it ends, whatever the processes do that it has started.
 
@@ -81,6 +83,7 @@ def run_program(
         seconds: Time after which it is killed; None for no limit.
         environment: Environment variables; None for this process's.
         folder: Working directory; None for this process's.
+        end_group: Kill what it has started, except for processes of other sessions, when it has ended.
 
     Raises:
         OSError: It cannot be started.
@@ -89,7 +92,15 @@ def run_program(
     with memory_file() as stdin, memory_file() as stdout, memory_file() as stderr:
         stdin.write(content)
         stdin.seek(0)
-        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=folder)
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            cwd=folder,
+            start_new_session=end_group,
+        )
         try:
             process.wait(seconds)
         except BaseException:
@@ -97,6 +108,10 @@ def run_program(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_KILLED_SECONDS)
             raise
+        finally:
+            if end_group:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
         return Ended(process.returncode, written(stdout), written(stderr))
 
 

@@ -58,13 +58,13 @@ class StopSignal:
 
 
 def exit_at_interrupts() -> None:
-    """End this process silently at SIGINT from here on.
+    """End this process silently at SIGINT, SIGTERM and SIGHUP from here on.
 
     For a command line that is still importing modules, and for one that has ended its work: an exception in the middle
     of an import or of Python's own exit is printed, or becomes another one.
     """
-    if not _is_ignored(signal.SIGINT):
-        _install({signal.SIGINT: lambda *_: os._exit(INTERRUPTED)})
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _install({number: lambda *_: os._exit(INTERRUPTED) for number in numbers if not _is_ignored(number)})
 
 
 @contextlib.contextmanager

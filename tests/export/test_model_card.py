@@ -112,6 +112,10 @@ def test_evaluation_of_a_task_that_is_code_names_it(make_run: MakeRun) -> None:
     path = make_run()
     change_config(path, task="my.envs:arm(size=3)", env_set={"size": 3})
     assert "--task my.envs:arm --episodes 20" in surefoot.write_model_card(path).read_text()
+    change_config(path, task="my.envs:<lambda>#3f9a1c20de", suite="callable", env_set=None)
+    card = surefoot.write_model_card(path).read_text()
+    assert ", task=..., episodes=20)" in card
+    assert "--task" not in card
 
 
 def test_card_of_a_run_without_evaluation(make_run: MakeRun) -> None:

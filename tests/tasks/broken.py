@@ -123,6 +123,14 @@ class StepReturnsFour(Healthy):
         return observation, reward, terminated or truncated, info
 
 
+class ReturnsLists(Healthy):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return [super().reset(seed=seed)[0], None]
+
+    def step(self, action: np.ndarray) -> Any:
+        return [*super().step(action)[:4], None]
+
+
 class TakesNoSeed(Healthy):
     def reset(self) -> Any:  # type: ignore[override]
         return super().reset()

@@ -51,6 +51,7 @@ FAULTS = [
     (broken.ChangesItsSpace, {"spaces-change"}, "has become Box(-10.0, 11.0"),
     (broken.ResetReturnsObservationOnly, {"api"}, "`env.reset()` was not a tuple of the form `(obs, info)`"),
     (broken.StepReturnsFour, {"api"}, "step 1: Core environment is written in old step API"),
+    (broken.ReturnsLists, {"gymnasium"}, "was not a tuple of the form `(obs, info)`"),
     (broken.TakesNoSeed, {"api"}, "unexpected keyword argument 'seed'"),
     (broken.TakesNoOptions, {"gymnasium"}, "does not provide an `options`"),
     (broken.Raises, {"raises"}, "step 3 raised ValueError: the third step breaks (broken.py, line"),

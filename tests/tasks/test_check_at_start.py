@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import threading
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -130,7 +132,9 @@ class Prints(traits.SharedSimulator):
 
 
 @pytest.mark.slow
-def test_environment_may_print_die_hang_or_be_impossible_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_may_print_die_hang_or_be_impossible_to_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "[shared-state]" in lines(Prints)[0]
     (line,) = lines(zoo.failing(zoo.dies))
     assert "the environment was not checked (exit code -9, no message): surefoot.check_env" in line
@@ -141,5 +145,17 @@ def test_environment_may_print_die_hang_or_be_impossible_to_make(monkeypatch: py
     assert lines(lambda: lock and traits.Reach()) == []
     monkeypatch.setattr(startup, "SECONDS", 0.5)
     started = time.monotonic()
-    assert lines(zoo.failing(zoo.hangs)) == []
+    program = tmp_path / "program"
+    assert lines(zoo.failing(functools.partial(zoo.hangs_with_a_program, str(program)))) == []
     assert time.monotonic() - started < 10.0
+    deadline = time.monotonic() + 10.0
+    while _is_alive(int(program.read_text())):
+        assert time.monotonic() < deadline, "what the environment started is still running"
+        time.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

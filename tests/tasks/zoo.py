@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -85,6 +87,12 @@ def dies_with_a_copy_left(env: Counter) -> None:
 
 
 def hangs(env: Counter) -> None:
+    time.sleep(3600)
+
+
+def hangs_with_a_program(path: str, env: Counter) -> None:
+    """Start a program, whose process id the file gets, and never return."""
+    Path(path).write_text(str(subprocess.Popen(["sleep", "3600"]).pid))
     time.sleep(3600)
 
 

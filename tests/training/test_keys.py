@@ -18,6 +18,7 @@ from surefoot.algorithms import Algorithm, Learner, ObservationNorm, OptimisticA
 from surefoot.errors import UserError
 from surefoot.runs import RunDirectory
 from surefoot.types import Batch, EnvSpec
+from surefoot.video.policies import checkpoint_policies
 from tests.training.recording import Recording
 from tests.training.small import small_mlp
 from tests.training.test_resume import assert_same_run
@@ -102,6 +103,8 @@ def test_policy_needs_only_the_keys_of_the_actor(run: surefoot.Run, tmp_path: Pa
     assert (policy.observation_keys, policy.observation_size) == (ACTOR, 3)
     np.testing.assert_array_equal(policy({"state": obs["state"]}), policy(obs))
     np.testing.assert_array_equal(policy(obs["state"]), policy(obs))
+    *_, recorded = checkpoint_policies(RunDirectory.open(run.path), [0])
+    np.testing.assert_array_equal(recorded(obs), policy(obs))
     export = surefoot.export_policy(run.path, seed=0, out=tmp_path / "policy.onnx")
     assert export.max_difference < 1e-5
 

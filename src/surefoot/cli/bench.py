@@ -73,6 +73,8 @@ class Bench:
             raise UserError(f"retries must be 0 or more, got {self.retries}")
         if self.address is not None and self.launcher != "ray":
             raise UserError(f"address {self.address!r} is that of a Ray cluster: it needs --launcher ray")
+        if self.dry_run and self.launcher == "ray":
+            raise UserError("--dry-run plans for this machine, not for a Ray cluster: leave out --launcher ray")
         # This process only launches: the accelerator is left to its cells.
         jax.config.update("jax_platforms", "cpu")
         grid = load_grid(self.grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from types import TracebackType
 from typing import Self
@@ -144,7 +145,7 @@ def _shares(evaluation: EvaluationDone | None) -> tuple[str, ...] | None:
         return None
     last = evaluation.last_successes or (None,) * len(evaluation.successes)
     return tuple(
-        solved_text((one,), None if at_end is None else (at_end,))
+        "-" if math.isnan(one) else solved_text((one,), None if at_end is None else (at_end,))
         for one, at_end in zip(evaluation.successes, last, strict=True)
     )
 
@@ -155,4 +156,4 @@ def _mean(values: tuple[float | None, ...]) -> float | None:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    return "-" if value is None else "diverged" if math.isnan(value) else f"{value:.1f}"

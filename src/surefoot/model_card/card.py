@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import UserError
+from surefoot.keywords import command_argument
 from surefoot.model_card import markdown as md
 from surefoot.output import check_output, write_output
 from surefoot.policy import Policy, load_policy
@@ -207,16 +208,19 @@ def _use(name: str, policy: Policy | None, config: Mapping[str, Any]) -> Iterato
     yield f"```python\nimport surefoot\n\n{load}\naction = policy(observation)\n```"
     yield "Export it to ONNX, or evaluate it again:"
     named = f"./{name}" if name.startswith("-") else name
-    yield md.commands(
-        ("surefoot", "export", named), ("surefoot", "evaluate", named, *_task_option(config), "--episodes", "20")
-    )
+    task, export = _task_argument(config), ("surefoot", "export", named)
+    if task == "":
+        yield md.commands(export)
+        yield f"```python\nsurefoot.evaluate({python_literal(name)}, task=..., episodes=20)\n```"
+        return
+    option = () if task is None else ("--task", task)
+    yield md.commands(export, ("surefoot", "evaluate", named, *option, "--episodes", "20"))
 
 
-def _task_option(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the option that commands need for a task that is code; its keywords are in config.json."""
-    task = str(config["task"])
-    name = task.partition("(")[0] if config.get("env_set") else task
-    return ("--task", name) if ":" in name else ()
+def _task_argument(config: Mapping[str, Any]) -> str | None:
+    """Return the value of ``--task`` in commands; its keywords are in config.json."""
+    task, env_set = str(config["task"]), config.get("env_set") or {}
+    return command_argument(task.partition("(")[0] if env_set else task, str(config["suite"]), env_set)
 
 
 def _training(config: Mapping[str, Any], scores: _Scores | None) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +12,7 @@ import gymnasium
 
 from surefoot.engine import Engine
 from surefoot.errors import UserError
-from surefoot.keywords import may_name_code
+from surefoot.keywords import command_argument
 from surefoot.tasks.gymnasium import GymnasiumSimulation
 from surefoot.tasks.naming import arguments_text
 from surefoot.tasks.wrappers import Simulation, TaskEnv
@@ -95,10 +94,7 @@ class Task:
     def command_argument(self) -> str | None:
         """Value of ``--task`` in commands about a run; None if they need none, empty if only Python can name it."""
         base = self.name.removesuffix(arguments_text((), self.env_set))
-        if ":" not in base and not may_name_code(self.env_set):
-            return None
-        is_path = all(part.isidentifier() for part in re.split("[.:]", base)) and not base.startswith("__main__:")
-        return base if is_path or self.suite != "callable" else ""
+        return command_argument(base, self.suite, self.env_set)
 
     def make(self, action_repeat: int | None = None) -> TaskEnv:
         """Make the environment: flat float32 observations, float32 actions in [-1, 1], repeated actions.

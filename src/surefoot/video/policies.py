@@ -18,6 +18,7 @@ from surefoot.runs.arrays import read_arrays
 from surefoot.runs.atomic import REPLACED, current_folder
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
 from surefoot.runs.untrusted import read_small
+from surefoot.spaces import EnvSpaces
 
 _ACTOR_ARRAY = re.compile(r"\.actor\.(?:params|batch_stats)((?:\['\w+'\])+)")
 """Names of the actor's arrays in a checkpoint, such as ``.actor.params['torso']['dense_0']['kernel']``."""
@@ -65,7 +66,10 @@ def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) ->
     """Convert a checkpoint's actor to a policy folder and load it, so that it is validated like any other."""
     try:
         spec, _ = PolicySpec.from_json(read_small(directory.policy_path / "policy.json"))
-        arrays = _actor_arrays(folder / "learner.npz")
+        columns = None
+        if directory.config.get("actor_keys") is not None:
+            columns = EnvSpaces.from_data(directory.config.get("spaces")).columns(spec.spaces)
+        arrays = _actor_arrays(folder / "learner.npz", columns)
         at = dataclasses.replace(spec, env_steps=int(folder.name[-12:]), scores=(None,) * len(spec.seeds))
         with tempfile.TemporaryDirectory() as scratch:
             save_policy(Path(scratch) / "policy", at, arrays)
@@ -75,8 +79,13 @@ def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) ->
         raise UserError(f"{what}: {error.strerror or error}") from error
 
 
-def _actor_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the actor's arrays under their names in a policy file, such as "torso/dense_0/kernel"."""
+def _actor_arrays(path: Path, columns: tuple[int, ...] | None) -> dict[str, np.ndarray]:
+    """Return the actor's arrays under their names in a policy file, such as "torso/dense_0/kernel".
+
+    Args:
+        path: Arrays of the learner in a checkpoint.
+        columns: Entries of the observation that the actor receives; None for all.
+    """
     stored = read_arrays(path)
     found = ((_ACTOR_ARRAY.fullmatch(name), array) for name, array in stored.items())
     arrays = {"/".join(re.findall(r"\w+", match[1])): array for match, array in found if match}
@@ -84,6 +93,8 @@ def _actor_arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
     if (mean := stored.get(".observations.mean")) is not None and ".observations.variance" in stored:
         own = {"mean": mean, "var": stored[".observations.variance"]}
-        own |= {"scale": np.ones_like(mean), "bias": np.zeros_like(mean)}
+        if columns is not None:
+            own = {name: array[:, columns] for name, array in own.items()}
+        own |= {"scale": np.ones_like(own["mean"]), "bias": np.zeros_like(own["mean"])}
         arrays |= {f"observation_norm/{name}": array for name, array in own.items()}
     return arrays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
@@ -107,7 +107,7 @@ class MonitoredEnv:
                 reset=lambda seed=None, options=None: returned, observation_space=self._gym_spaces[0]
             )
             env_reset_passive_checker(stub)
-        self._require_tuple(returned, 2, call, messages)
+        self._require_length(returned, 2, call, messages)
         self._check_spaces()
         self._last = self._convert(returned[0], call, messages)
         add_messages(messages, self._findings)
@@ -139,7 +139,7 @@ class MonitoredEnv:
         with collect_messages() as messages:
             stub = SimpleNamespace(step=lambda _: returned, observation_space=self._gym_spaces[0])
             env_step_passive_checker(stub, action)
-        self._require_tuple(returned, 5, call, messages)
+        self._require_length(returned, 5, call, messages)
         observation, reward, terminated, truncated, info = returned
         flat = self._convert(observation, call, messages)
         reward, problem = self._reward(reward, call), "reward-unusable" in self._findings
@@ -156,7 +156,7 @@ class MonitoredEnv:
         if terminated or truncated:
             self._check_spaces()
             for key in _AUTORESET_KEYS:
-                if key in info:
+                if isinstance(info, Mapping) and key in info:
                     self._findings.add("autoreset", f"at {call}, info has the key '{key}'")
         return CheckedStep(flat, reward, terminated, truncated, seconds)
 
@@ -201,8 +201,8 @@ class MonitoredEnv:
         self._findings.add(code, observed)
         raise Unusable
 
-    def _require_tuple(self, returned: Any, length: int, call: str, messages: list[str]) -> None:
-        if not (isinstance(returned, tuple) and len(returned) == length and isinstance(returned[-1], dict)):
+    def _require_length(self, returned: Any, length: int, call: str, messages: list[str]) -> None:
+        if not (isinstance(returned, tuple | list) and len(returned) == length):
             self._unusable("api", f"{call}: {'; '.join(messages) or f'returned {type(returned).__name__}'}")
 
     def _check_spaces(self) -> None:

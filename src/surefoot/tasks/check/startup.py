@@ -83,7 +83,8 @@ def _check(content: bytes) -> Sequence[Finding]:
         RuntimeError: It died.
     """
     seconds = _START_SECONDS + SECONDS + _CLOSING_SECONDS
-    ended = run_program(python_command(__name__, str(SECONDS)), content=content, seconds=seconds)
+    # With what the environment has started: a simulator that was not closed would keep its port.
+    ended = run_program(python_command(__name__, str(SECONDS)), content=content, seconds=seconds, end_group=True)
     if ended.exit_code == -signal.SIGALRM:
         raise subprocess.TimeoutExpired(__name__, SECONDS)
     try:
