@@ -151,11 +151,12 @@ def block(name: str, curves: list[Curve]) -> str:
             best,
         )
         rows.append("| " + " | ".join(map(str, cells)) + " |")
+    what = "solved" if all(curve.scale == 1 for curve in curves) else "return"
     return "\n".join(
         [
             f"![Learning curves of {name}](../assets/curves/{name}.png)",
             "",
-            "| task | UTD | setting | seeds | environment steps | return at the start | at the end | at best |",
+            f"| task | UTD | setting | seeds | environment steps | {what} at the start | at the end | at best |",
             "|---|---|---|---|---|---|---|---|",
             *rows,
             "",
