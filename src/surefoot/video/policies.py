@@ -93,7 +93,7 @@ def _actor_arrays(path: Path, columns: tuple[int, ...] | None) -> dict[str, np.n
     arrays = {name: array for name, array in arrays.items() if not name.endswith("/passes")}
     if (mean := stored.get(".observations.mean")) is not None and ".observations.variance" in stored:
         own = {"mean": mean, "var": stored[".observations.variance"]}
-        if columns is not None:
+        if columns is not None and all(array.ndim == 2 and array.shape[1] > max(columns) for array in own.values()):
             own = {name: array[:, columns] for name, array in own.items()}
         own |= {"scale": np.ones_like(own["mean"]), "bias": np.zeros_like(own["mean"])}
         arrays |= {f"observation_norm/{name}": array for name, array in own.items()}
