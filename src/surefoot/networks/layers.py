@@ -15,7 +15,7 @@ import jax
 from flax import linen as nn
 
 from surefoot.networks.dropout import MaskedDropout
-from surefoot.networks.matmul import dot_general, float32_dot_general, head_dot_general, head_dot_general
+from surefoot.networks.matmul import dot_general, float32_dot_general, head_dot_general
 from surefoot.networks.normalization import Norm, norm_module
 
 type LayerPath = tuple[str, ...]
