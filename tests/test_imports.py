@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "signals": set(),
     "streams": {"encodable"},
     "runs": {"text", "errors"},
-    "policy": {"misplaced", "spaces", "runs", "errors"},
+    "policy": {"whole_numbers", "misplaced", "spaces", "runs", "errors"},
     "tasks": {
         "simulators",
         "engine",

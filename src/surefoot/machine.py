@@ -38,7 +38,10 @@ or less where products are emulated."""
 _TOOL_SECONDS = 20.0
 """Time limit of other programs: a driver or a network file system may not answer."""
 
-_PACKAGES = ("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite")
+_PACKAGES = (
+    *("surefoot", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco", "dm-control", "myosuite"),
+    *("envpool", "mujoco-mjx", "playground", "gymnax"),
+)
 _GL_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")}
 
 

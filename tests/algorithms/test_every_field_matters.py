@@ -258,7 +258,7 @@ RENORM = MLP((6, 6), BatchRenorm(max_scale=1.1, max_shift=0.1, warmup_updates=0)
 LAYERED = MLP((6, 6), LayerNorm(), norm_order="pre")
 DECAYED = AdamW(1e-2, weight_decay=0.1)
 HAVING: dict[str, Algorithm] = {
-    "renorm": FREE.replace(critic=RENORM),
+    "renorm": FREE.replace(critic=RENORM, target=None),
     "layer-norm": FREE.replace(critic=LAYERED),
     "bro-net": FREE.replace(critic=BroNet(6, 1)),
     "simba-net": FREE.replace(critic=SimBaNet(6, 1, 2)),
@@ -332,13 +332,13 @@ PART_FIELDS: dict[tuple[str, str], tuple[Any, See]] = {
     ("optimism", "optimism.initial_kl_weight"): (2.0, init),
     ("optimism", "optimism.target_kl"): (3.0, update),
     **optimizer_of("optimizer"),
+    ("optimism", "optimism.optimizer.decay"): ("outside-hidden", update),
     **optimizer_of("weight_optimizer"),
     ("env-resets", "resets.env_steps"): (80, reset_times),
     ("grad-resets", "resets.grad_steps"): (80, reset_times),
     ("listed-resets", "resets.agent_steps"): ((40,), reset_times),
 }
 PART_EXEMPT = {
-    "optimism.optimizer.decay": "nothing holds the second policy's weights, so either choice decays all of them",
     "optimism.weight_optimizer.decay": "the two weights have no hidden layers, so either choice decays both",
 }
 

@@ -324,6 +324,10 @@ COMPOSITIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: sac().replace(actor_statistics="all-updates"),
         "actor_statistics 'all-updates' needs a batch-normalised actor",
     ),
+    "a target critic with running statistics in training": (
+        lambda: crossq_wn().replace(critic=MLP((8,), BatchRenorm())),
+        "target PolyakTarget needs a critic without BatchRenorm",
+    ),
     "full unit norm without normalisations": (
         lambda: crossq_wn().replace(actor=MLP((8,)), weight_constraint=FullUnitNorm()),
         "weight_constraint FullUnitNorm needs normalisations, but the actor has none",
@@ -367,7 +371,7 @@ def test_valid_compositions_are_accepted() -> None:
     assert sac().replace(target_reduction=RandomSubsetMin(2)).num_critics == 2
     assert sac().replace(policy=DeterministicPolicy(), temperature=None).temperature is None
     renormalised = MLP((8,), BatchRenorm())
-    assert sac().replace(critic=renormalised, critic_pass="joint").critic == renormalised
+    assert sac().replace(critic=renormalised, critic_pass="joint", target=None).critic == renormalised
     assert sac().replace(policy=TanhGaussian(LogStdRange(mapping="tanh"))) != sac()
 
 

@@ -1,4 +1,4 @@
-"""The quick-start notebook: stored without outputs, and executable on a probe."""
+"""The quick-start notebook: stored without outputs, and executable on a small task."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 import surefoot
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
 
-PROBE: dict[str, Any] = {
-    "TASK": "probe-action",
+SMALL: dict[str, Any] = {
+    "TASK": "Pendulum-v1",  # its actions lie in [-2, 2]
     "UTD": 1,
     "NUM_SEEDS": 2,
     "ENV_STEPS": 120,
@@ -56,9 +57,19 @@ def test_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyP
             continue
         exec(compile(source, NOTEBOOK.name, "exec"), names)
         if "parameters" in tags:
-            assert PROBE.keys() == {name for name in names if name.isupper()}
-            names |= PROBE
+            assert SMALL.keys() == {name for name in names if name.isupper()}
+            names |= SMALL
     assert names["run"].completed
     assert list(names["returns"].index) == [0, 60, 120]
     assert names["returns"].shape[1] == 2
-    assert names["ended"]
+    assert names["total"] == pytest.approx(return_on_bare_environment(names["policy"]), rel=1e-4)
+
+
+def return_on_bare_environment(policy: surefoot.Policy) -> float:
+    env = gymnasium.make("Pendulum-v1")
+    observation, _ = env.reset(seed=0)
+    total, ended = 0.0, False
+    while not ended:
+        observation, reward, terminated, truncated, _ = env.step(policy(observation))
+        total, ended = total + float(reward), terminated or truncated
+    return total

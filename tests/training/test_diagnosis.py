@@ -15,6 +15,7 @@ import surefoot
 from surefoot.algorithms import Algorithm, BoundedReturnScaling, ReturnScaling
 from surefoot.algorithms.statistics import ReturnMoments
 from surefoot.diagnostics import diagnose_critic, discounted_returns, parameter_count
+from surefoot.diagnostics.q_bias import SMALLEST_RETURN
 from surefoot.tasks import VectorEnv, get_task
 from surefoot.training import diagnosis
 from surefoot.training.diagnosis import Diagnosis
@@ -192,12 +193,18 @@ def test_q_bias_equals_values_computed_by_hand(task: Any, tail: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scaling", [ReturnScaling(epsilon=1e-8), BoundedReturnScaling(bound=0.1)])
-def test_q_bias_with_scaled_rewards_is_in_the_units_of_the_critics(
+def test_q_bias_with_scaled_rewards_is_in_the_units_of_the_task(
     scaling: ReturnScaling | BoundedReturnScaling,
 ) -> None:
     algorithm = small(surefoot.td3_wn(utd=1), discount=DISCOUNT, reward_scaling=scaling)
     row, values, returns = measured_and_by_hand(zoo.terminating, False, algorithm)
     assert row["q_bias_mean"] == pytest.approx((values - returns).mean() / abs(returns.mean()), rel=1e-4)
+    # All rewards have the same scale at a diagnosis, which the returns of unscaled critics show.
+    _, _, unscaled = measured_and_by_hand(zoo.terminating, False, algorithm.replace(reward_scaling=None))
+    scale = returns / unscaled
+    np.testing.assert_allclose(scale, scale[0], rtol=1e-4)
+    expected = (values - returns) / scale / np.maximum(np.abs(unscaled), SMALLEST_RETURN)
+    assert row["q_bias_mean_per_state"] == pytest.approx(expected.mean(), rel=1e-4)
 
 
 def test_returns_include_the_entropy_bonus() -> None:

@@ -62,6 +62,18 @@ def test_falling_learning_rate_is_summed(length: int, final: float) -> None:
     assert needed(with_optimizer(decay)) == pytest.approx(2 * (5_000 + steps), abs=6)
 
 
+def test_time_between_resets_counts() -> None:
+    algorithm = surefoot.crossq_wn(utd=2)
+    every = {n: algorithm.replace(resets=surefoot.ResetEvery(env_steps=n)) for n in (80_000, 150_000)}
+    assert line(every[150_000], 1_000_000) is None
+    assert line(every[80_000], 1_000_000) == (
+        "temperature: needs at least 138,156 env steps to fall from 1 to 0.01, and resets leave at most 80,000: where "
+        "rewards are small, use --set temperature.initial=0.01 or --algorithm crossq-wn-code"
+    )
+    # One reset near the start leaves the rest of the run.
+    assert line(algorithm.replace(resets=surefoot.ResetAt((10_000,))), 1_000_000) is None
+
+
 def test_warning_names_the_steps_and_the_alternatives() -> None:
     assert line(surefoot.crossq_wn(utd=2), 50_000) == (
         "temperature: needs at least 148,156 env steps to fall from 1 to 0.01, and this run has 50,000: where rewards "

@@ -61,6 +61,19 @@ def test_message_lists_unreached_resets(algorithm: Algorithm, env_steps: int, me
     assert line(algorithm, env_steps) == message
 
 
+def test_last_vector_step_has_no_reset_within(tmp_path: Path) -> None:
+    """A reset that is due within a vector step precedes the next one."""
+    messages = {}
+    for step in (9_985, 9_986):
+        algorithm = surefoot.crossq_wn(utd=1).replace(resets=surefoot.ResetAt((step,)))
+        config = TrainConfig("cheetah-run", algorithm, env_steps=20_000, num_envs=16)
+        messages[step] = unreached_resets(algorithm, make_plan(config, get_task("cheetah-run")))
+    expected = (
+        "resets not reached: at agent step 9,986, and the last vector step of this run begins with agent step 9,985"
+    )
+    assert messages == {9_985: None, 9_986: expected}
+
+
 class StopAtStart(surefoot.Callback):
     def on_start(self, event: object) -> None:
         raise surefoot.StopTraining

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from dataclasses import dataclass
 
@@ -49,9 +50,9 @@ class ControlClock:
     """
 
     def __init__(self, hz: float) -> None:
-        if isinstance(hz, bool) or not isinstance(hz, int | float) or not (math.isfinite(hz) and hz > 0):
+        if isinstance(hz, bool) or not isinstance(hz, numbers.Real) or not (math.isfinite(hz) and hz > 0):
             raise UserError(f"hz must be a positive number of control steps per second, got {hz!r}")
-        self.period = 1.0 / hz
+        self.period = 1.0 / float(hz)
         self._start: float | None = None
         self._step = 0
         self._missed = 0

@@ -31,7 +31,8 @@ from surefoot.algorithms.policies import Policy, TanhGaussian
 from surefoot.algorithms.reductions import Min, RandomSubsetMin, Reduction
 from surefoot.errors import UserError
 from surefoot.misplaced import FIELDS, explanation
-from surefoot.networks import MLP, TorsoConfig, norm_layers, unnormalized_layer
+from surefoot.networks import MLP, BatchRenorm, TorsoConfig, norm_layers, unnormalized_layer
+from surefoot.networks.layers import Normalize, flat
 from surefoot.networks.validation import check_types
 
 if TYPE_CHECKING:
@@ -155,6 +156,14 @@ class Algorithm:
                         f"the {network} has none: the projection would change the function, not only the scale of its "
                         "weights"
                     )
+
+        if self.target is not None and any(
+            isinstance(layer, Normalize) and isinstance(layer.norm, BatchRenorm) for layer in flat(self.critic.layers())
+        ):
+            raise UserError(
+                f"target {type(self.target).__name__} needs a critic without BatchRenorm, which uses running statistics "
+                "in training, and a target critic has none of its own: use BatchNorm, or target None"
+            )
 
     def _check_ensemble(self) -> None:
         if self.target_reduction.needs_scalars and self.critic_loss.num_outputs > 1:

@@ -44,7 +44,7 @@ class Optimist:
     def __init__(self, config: OptimisticActor, spec: EnvSpec, updates_per_agent_step: float) -> None:
         self.config, self.spec = config, spec
         self.module = ShiftActor(config.torso, spec.action_size)
-        self._optimizer = make_optimizer(config.optimizer, updates_per_agent_step)
+        self._optimizer = make_optimizer(config.optimizer, updates_per_agent_step, config.torso.hidden_layers)
         self._weights_optimizer = make_optimizer(config.weight_optimizer, updates_per_agent_step)
 
     def init(self, key: jax.Array) -> OptimistState:

@@ -276,7 +276,8 @@ class OptimisticActor:
         initial_optimism: Initial weight of the disagreement.
         initial_kl_weight: Initial weight of the KL divergence.
         target_kl: Target KL divergence per action dimension.
-        weight_optimizer: Optimiser of the two weights, each the exponential of a tanh-bounded logarithm.
+        weight_optimizer: Optimiser of the two weights, each the exponential of a tanh-bounded logarithm. ``decay`` has
+            no effect.
     """
 
     torso: TorsoConfig = BroNet(256, 1)

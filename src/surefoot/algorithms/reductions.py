@@ -18,7 +18,7 @@ from surefoot.networks.validation import check_types
 
 @dataclass(frozen=True)
 class Min:
-    """The minimum over the critics (clipped double Q, arXiv 1802.09477), for scalar critics.
+    """The minimum over the critics (clipped double Q, arXiv 1802.09477); as ``target_reduction`` for scalar critics only.
 
     Attributes:
         needs_scalars: Whether distributional critics are rejected.
@@ -47,7 +47,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class LowestMean:
+class LowestMean(Min):
     """The whole distribution of the critic whose value is lowest, per sample.
 
     Attributes:
@@ -55,10 +55,6 @@ class LowestMean:
     """
 
     needs_scalars: ClassVar[bool] = False
-
-    def __call__(self, q: jax.Array, key: jax.Array) -> jax.Array:
-        """Return the weights [C, B] of critics with values q [C, B]."""
-        return _one_hot(jnp.argmin(q, axis=0), q)
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,11 @@ class _PointBuilder:
     def add(self, row: Mapping[str, float], prefix: str) -> None:
         """Add a row: an episode of an evaluation, a logging interval, or a diagnosis."""
         values = self._seeds[int(row["seed"])]
+        diverged = prefix == "evaluation" and math.isnan(row["return"])  # an episode of zero actions
         for name, value in row.items():
             if name in COUNTERS:
                 self._counters[name] = max(self._counters[name], value)
-            else:
+            elif not diverged:
                 values[f"{prefix}/{name}"].append(value)
 
     def build(self) -> LogPoint:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from surefoot.dashboards.base import Dashboard, check_links
+from surefoot.dashboards.base import Dashboard, Synced, check_links
 from surefoot.dashboards.points import MEAN, LogPoint
 from surefoot.errors import MissingDependency, UserError, suggest
 from surefoot.runs import RunDirectory
@@ -81,6 +81,13 @@ class WandB(Dashboard):
             _check_login(self._wandb)
         self._run: Any = None
         self._first_step = 0
+
+    def sync(self, path: str | Path) -> Synced:
+        if self._mode == "disabled":
+            raise UserError(
+                "W&B is disabled, so nothing would be sent: expected the mode online or offline (WANDB_MODE)"
+            )
+        return super().sync(path)
 
     def _start(self, directory: RunDirectory) -> None:
         check_links(directory.path / "wandb")

@@ -161,7 +161,7 @@ def _results(scores: _Scores | None, policy: Policy | None) -> Iterator[str]:
         for i, seed in enumerate(scores.seeds)
     ]
     yield md.table(("seed", *scores.columns), seed_rows)
-    if policy is not None and count > 1:
+    if policy is not None and count > 1 and policy.env_steps == scores.env_steps:
         yield (
             f"`load_policy` selects seed {policy.seed} by default, the one with the best score here. As the maximum of "
             f"{count}, that score is biased: expect less on new episodes."
@@ -202,7 +202,7 @@ def _use(name: str, policy: Policy | None, config: Mapping[str, Any]) -> Iterato
     yield (
         f"The policy maps {policy.observation_size} observation entries ({what}: {layout}) to {policy.action_size} "
         f"action entries ({list(action.shape)} {action.dtype}) in the environment's own units and within its bounds. "
-        "Loading it runs no code from its files and needs only NumPy:"
+        f"It was saved at env step {policy.env_steps:,}. Loading it runs no code from its files and needs only NumPy:"
     )
     load = f"policy = surefoot.load_policy({python_literal(name)})"
     yield f"```python\nimport surefoot\n\n{load}\naction = policy(observation)\n```"

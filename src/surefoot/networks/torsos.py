@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.errors import UserError
-from surefoot.networks.layers import Dense, Dropout, Init, Layer, LayerPath, Normalize, Relu, Residual, hidden_layers
+from surefoot.networks.layers import (
+    Dense,
+    Dropout,
+    Init,
+    Layer,
+    LayerPath,
+    Normalize,
+    Relu,
+    Residual,
+    flat,
+    hidden_layers,
+)
 from surefoot.networks.normalization import (
     BatchNorm,
     BatchRenorm,
@@ -39,7 +50,7 @@ class _Torso(abc.ABC):
     @property
     def uses_batch_statistics(self) -> bool:
         """Whether a training pass of one sample depends on the others in its batch."""
-        return False
+        return any(uses_batch_statistics(layer.norm) for layer in flat(self.layers()) if isinstance(layer, Normalize))
 
     @property
     def head_init(self) -> Init:
@@ -82,7 +93,7 @@ class MLP(_Torso):
     def layers(self) -> tuple[Layer, ...]:
         """Return the layers in order."""
         stack: list[Layer] = []
-        if self.norm is not None and self.uses_batch_statistics:
+        if self.norm is not None and uses_batch_statistics(self.norm):
             stack.append(Normalize("input_norm", self.norm))
         for i, width in enumerate(self.widths):
             stack.append(Dense(f"dense_{i}", width, self.init, self.bias))
@@ -93,11 +104,6 @@ class MLP(_Torso):
                 around.insert(1 if self.norm_order == "post" else 0, Normalize(f"norm_{i}", self.norm))
             stack += around
         return tuple(stack)
-
-    @property
-    def uses_batch_statistics(self) -> bool:
-        """Whether a training pass of one sample depends on the others in its batch."""
-        return uses_batch_statistics(self.norm)
 
     @property
     def head_init(self) -> Init:
@@ -204,11 +210,6 @@ class FlashSACNet(_Torso):
                 block.append(Relu())
             stack.append(Residual(tuple(block)))
         return (*stack, Normalize("norm", RMSNorm()))
-
-    @property
-    def uses_batch_statistics(self) -> bool:
-        """Whether a training pass of one sample depends on the others in its batch."""
-        return True
 
     @property
     def head_init(self) -> Init:

@@ -27,6 +27,7 @@ from surefoot.runs.atomic import (
     write_file,
 )
 from surefoot.runs.untrusted import read_small, why_missing
+from surefoot.whole_numbers import whole_number
 
 _SPEC = "policy.json"
 _ARRAYS = "policy.npz"
@@ -161,7 +162,7 @@ def _read(folder: Path) -> tuple[PolicySpec, dict[str, np.ndarray]]:
 
 def _index(folder: Path, spec: PolicySpec, seed: int) -> int:
     """Return the index of a training seed."""
-    if seed not in spec.seeds:
+    if whole_number("seed", seed) not in spec.seeds:
         raise UserError(f"{folder} has no seed {seed}; it has {', '.join(map(str, spec.seeds))}")
     return spec.seeds.index(seed)
 

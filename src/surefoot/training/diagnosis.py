@@ -38,7 +38,7 @@ TRAJECTORIES = 5
 """Episodes of the stochastic policy per seed behind each value of Q bias (Chen et al. 2021)."""
 
 MAX_AGENT_STEPS = 1000
-"""Agent steps after which a trajectory is cut and its tail bootstrapped, where the task has no earlier time limit."""
+"""Agent steps after which a trajectory is cut and its tail bootstrapped."""
 
 _FIRST_EPISODE = 1_000_000
 """Number of the first episode; those of evaluations start at 0."""
@@ -192,7 +192,11 @@ class Diagnosis:
                 found = self._returns(wave, s * slots + slot, alpha, scale)[:PAIRS]
                 values[s].append(wave.q[: len(found), s * slots + slot])
                 returns[s].append(found)
-        return [q_bias(np.concatenate(values[s]), np.concatenate(returns[s])) for s in range(seeds)]
+        # In the task's units: the bias per state compares returns with a number of rewards.
+        scales = measured.reward_scale
+        return [
+            q_bias(np.concatenate(values[s]) / scales[s], np.concatenate(returns[s]) / scales[s]) for s in range(seeds)
+        ]
 
     def _run_wave(self, state: LearnerState, keys: jax.Array, first: int) -> _Wave:
         """Run one episode of the stochastic policy per slot; ``first`` is the offset of the first one's number."""

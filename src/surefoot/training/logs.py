@@ -39,6 +39,7 @@ def training_rows(
     seeds: Sequence[int],
     counts: dict[str, Any],
     finished: FinishedEpisodes,
+    diverged: np.ndarray,
     sums: MetricSums,
     norms: WeightNorms,
 ) -> list[dict[str, Any]]:
@@ -48,6 +49,7 @@ def training_rows(
         seeds: Training seeds, S of them.
         counts: Columns shared by all seeds.
         finished: Training episodes finished in the interval.
+        diverged: [S] bool, the seeds that have diverged: their episodes of zero actions are counted only.
         sums: [S] sums of the updates' metrics.
         norms: [S] weight norms.
     """
@@ -60,11 +62,8 @@ def training_rows(
             {
                 "seed": seed,
                 **counts,
-                "episodes": (episodes := int(finished.episodes[i])),
-                "episode_return": float(finished.returns[i] / episodes) if episodes else None,
-                "episode_success": (
-                    float(finished.solved[i] / episodes) if episodes and finished.solved is not None else None
-                ),
+                "episodes": int(finished.episodes[i]),
+                **({} if diverged[i] else _episode_means(finished, i)),
                 **critic,
                 **actor,
                 "critic_weight_norm": float(norms.critic[i]),
@@ -72,6 +71,15 @@ def training_rows(
             }
         )
     return rows
+
+
+def _episode_means(finished: FinishedEpisodes, seed_index: int) -> dict[str, float]:
+    if not (episodes := int(finished.episodes[seed_index])):
+        return {}
+    means = {"episode_return": float(finished.returns[seed_index] / episodes)}
+    if finished.solved is not None:
+        means["episode_success"] = float(finished.solved[seed_index] / episodes)
+    return means
 
 
 def _means(sums: CriticMetrics | ActorMetrics, count: int) -> dict[str, float]:

@@ -56,6 +56,11 @@ class Plan:
         return tuple(seed for seed in self.seeds for _ in range(self.num_envs))
 
     @property
+    def last_reset_step(self) -> int:
+        """Last agent step before which networks can be reset: the first one of the last vector step."""
+        return self.agent_steps - self.num_envs + 1
+
+    @property
     def slot_names(self) -> tuple[str, ...]:
         """[K] environments as messages name them."""
         return tuple(
@@ -64,7 +69,7 @@ class Plan:
         )
 
     def grad_steps(self, utd: int | Fraction, agent_steps: int) -> int:
-        """Return the gradient updates that ``agent_steps`` agent steps make, those of the warm-up included."""
+        """Return the gradient updates after ``agent_steps`` agent steps, of which those of the warm-up make none."""
         return math.floor(utd * max(0, agent_steps - self.warmup_steps))
 
     def next_reset(self, algorithm: Algorithm, after: int) -> int | None:
@@ -150,12 +155,12 @@ def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
     """Return one line about resets after the run's end or before its first update; None if there are none."""
     match algorithm.resets:
         case ResetAt(agent_steps=steps):
-            beyond = [step for step in steps if step > plan.agent_steps]
+            beyond = [step for step in steps if step > plan.last_reset_step]
             early = [step for step in steps if step <= plan.warmup_steps + 1]
             lines = []
             if beyond:
                 listed = ", ".join(f"{step:,}" for step in beyond)
-                lines.append(f"resets not reached: at agent step {listed}, of {plan.agent_steps:,} in this run")
+                lines.append(f"resets not reached: at agent step {listed}, {_end_of(plan)}")
             if early:
                 listed = ", ".join(f"{step:,}" for step in early)
                 first_update = f"the first is at {plan.warmup_steps + 1:,}"
@@ -163,14 +168,20 @@ def unreached_resets(algorithm: Algorithm, plan: Plan) -> str | None:
             return "; ".join(lines) or None
         case ResetEvery() as resets:
             first = plan.next_reset(algorithm, 0)
-            if first is None or first <= plan.agent_steps:
+            if first is None or first <= plan.last_reset_step:
                 return None
             unit, interval = ("env", resets.env_steps) if resets.env_steps else ("grad", resets.grad_steps)
             return (
-                f"resets not reached: the first, after {interval:,} {unit} steps, comes at agent step {first:,}, of "
-                f"{plan.agent_steps:,} in this run"
+                f"resets not reached: the first, after {interval:,} {unit} steps, comes at agent step {first:,}, "
+                f"{_end_of(plan)}"
             )
     return None
+
+
+def _end_of(plan: Plan) -> str:
+    if plan.num_envs == 1:
+        return f"of {plan.agent_steps:,} in this run"
+    return f"and the last vector step of this run begins with agent step {plan.last_reset_step:,}"
 
 
 def slow_temperature(algorithm: Algorithm, plan: Plan) -> str | None:
@@ -183,14 +194,26 @@ def slow_temperature(algorithm: Algorithm, plan: Plan) -> str | None:
         return None
     updates_per_agent_step = float(algorithm.utd) / algorithm.policy_delay
     needed = _agent_steps_to_move(temperature.optimizer, updates_per_agent_step, temperature.initial / LOW_TEMPERATURE)
-    needed_steps = (plan.warmup_steps + math.ceil(needed)) * plan.action_repeat
-    if needed_steps <= (env_steps := plan.agent_steps * plan.action_repeat):
+    available = _longest_without_reset(algorithm, plan)
+    if needed <= available:
         return None
+    without = algorithm.resets is None
+    # Without resets, in env steps of the whole run, warm-up included.
+    warmup = plan.warmup_steps if without else 0
+    needed_steps, available_steps = ((warmup + math.ceil(steps)) * plan.action_repeat for steps in (needed, available))
     return (
         f"temperature: needs at least {needed_steps:,} env steps to fall from {temperature.initial:g} to "
-        f"{LOW_TEMPERATURE:g}, and this run has {env_steps:,}: where rewards are small, use --set "
-        f"temperature.initial={LOW_TEMPERATURE:g} or --algorithm crossq-wn-code"
+        f"{LOW_TEMPERATURE:g}, and {'this run has' if without else 'resets leave at most'} {available_steps:,}: where "
+        f"rewards are small, use --set temperature.initial={LOW_TEMPERATURE:g} or --algorithm crossq-wn-code"
     )
+
+
+def _longest_without_reset(algorithm: Algorithm, plan: Plan) -> int:
+    """Return the largest number of agent steps with updates between two resets, the start and the end included."""
+    longest, start = 0, plan.warmup_steps + 1
+    while (reset := plan.next_reset(algorithm, start)) is not None and reset <= plan.last_reset_step:
+        longest, start = max(longest, reset - start), reset
+    return max(longest, plan.agent_steps + 1 - start)
 
 
 def _agent_steps_to_move(optimizer: AdamW, updates_per_agent_step: float, factor: float) -> float:

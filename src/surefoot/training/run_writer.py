@@ -97,7 +97,7 @@ class RunWriter:
     def append_training(self, counts: dict[str, Any], host: HostState, sums: MetricSums, norms: WeightNorms) -> None:
         """Append one row per seed to the training log and start its next interval."""
         self._directory.check_lock()
-        rows = training_rows(self._plan.seeds, counts, host.take_interval(), sums, norms)
+        rows = training_rows(self._plan.seeds, counts, host.take_interval(), host.diverged, sums, norms)
         self._logs["training"].append(rows)
 
     def append_diagnostics(self, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from surefoot.runs.atomic import REPLACED, current_folder
 from surefoot.runs.checkpoints import CHECKPOINT_NAME
 from surefoot.runs.untrusted import read_small
 from surefoot.spaces import EnvSpaces
+from surefoot.whole_numbers import whole_number
 
 _ACTOR_ARRAY = re.compile(r"\.actor\.(?:params|batch_stats)((?:\['\w+'\])+)")
 """Names of the actor's arrays in a checkpoint, such as ``.actor.params['torso']['dense_0']['kernel']``."""
@@ -28,15 +29,18 @@ def seeds_to_show(directory: RunDirectory, seeds: Sequence[int] | None) -> tuple
     """Return the requested seeds, or the best one for None.
 
     Raises:
-        UserError: The run has no policy, or `seeds` is empty or has duplicates.
+        UserError: The run has no policy, or `seeds` is no list of whole numbers, is empty or has duplicates.
     """
     if seeds is None:
         return (load_policy(directory.path).seed,)
-    if not seeds:
+    if not isinstance(seeds, Iterable):
+        raise UserError(f"seeds must be a list of training seeds, got {seeds!r:.200}")
+    chosen = tuple(whole_number("seeds", seed) for seed in seeds)
+    if not chosen:
         raise UserError("seeds is empty, expected at least one training seed")
-    if repeated := [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]:
+    if repeated := [seed for number, seed in enumerate(chosen) if seed in chosen[:number]]:
         raise UserError(f"seed {repeated[0]} is given twice")
-    return tuple(seeds)
+    return chosen
 
 
 def final_policies(directory: RunDirectory, seeds: Sequence[int]) -> list[Policy]:
@@ -72,8 +76,12 @@ def _policies_at(directory: RunDirectory, folder: Path, seeds: Sequence[int]) ->
         arrays = _actor_arrays(folder / "learner.npz", columns)
         at = dataclasses.replace(spec, env_steps=int(folder.name[-12:]), scores=(None,) * len(spec.seeds))
         with tempfile.TemporaryDirectory() as scratch:
-            save_policy(Path(scratch) / "policy", at, arrays)
-            return [load_policy(scratch, seed) for seed in seeds]
+            saved = Path(scratch) / "policy"
+            save_policy(saved, at, arrays)
+            try:
+                return [load_policy(scratch, seed) for seed in seeds]
+            except UserError as error:
+                raise UserError(str(error).replace(str(saved), str(folder))) from error
     except OSError as error:
         what = f"cannot read {error.filename}" if error.filename else "cannot write temporary files (see TMPDIR)"
         raise UserError(f"{what}: {error.strerror or error}") from error
