@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import run_program
 from surefoot.engine import Engine
 from surefoot.tasks import VectorEnv, get_task, make_vector, with_engine
 
@@ -153,4 +154,4 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

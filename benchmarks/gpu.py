@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import run_program
 from benchmarks.speed import COMPILE_SECONDS
 from surefoot.machine import PRECISIONS, Precision
 from surefoot.signals import raised_as_interrupts
@@ -128,14 +129,14 @@ def run(parts: Sequence[Part], deadline: float, out: Path) -> list[str]:
             print(f"\n{part.name}: left out, {left:.0f} s left of {part.needed:.0f}", flush=True)
             continue
         print(f"\n{part.name}, {left:.0f} s left", flush=True)
-        if code := _run_part(part, left, out / f"{part.name}.txt"):
-            print(f"{part.name}: {'killed at the time limit' if code < 0 else f'exit code {code}'}", flush=True)
+        if (code := _run_part(part, left, out / f"{part.name}.txt")) != 0:
+            print(f"{part.name}: {'killed at the time limit' if code is None else f'exit code {code}'}", flush=True)
             failed.append(part.name)
     return failed
 
 
-def _run_part(part: Part, left: float, log: Path) -> int:
-    """Run a part in its time, or in what is left in seconds; return its exit code, negative if it was killed."""
+def _run_part(part: Part, left: float, log: Path) -> int | None:
+    """Run a part in its time, or in what is left in seconds; return its exit code, None if the time was over."""
     limit = min(left, part.longest)
     minutes = max(0.0, limit - START_SECONDS - _END_SECONDS) / 60
     arguments = [argument.replace("{minutes}", f"{minutes:.2f}") for argument in part.arguments]
@@ -158,7 +159,8 @@ def _run_part(part: Part, left: float, log: Path) -> int:
                 print(line, end="", flush=True)
                 file.write(line)
                 file.flush()
-        return process.wait()
+        code = process.wait()
+        return code if timer.is_alive() else None
     finally:
         timer.cancel()
         process.kill()
@@ -166,4 +168,4 @@ def _run_part(part: Part, left: float, log: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

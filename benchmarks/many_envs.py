@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import surefoot
+from benchmarks import run_program
 from surefoot.algorithms.presets import get_preset
 from surefoot.machine import PRECISIONS
 from surefoot.training.callbacks import Callback, StepView, StopTraining
@@ -86,4 +87,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -26,6 +26,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks import run_program
 from benchmarks.sbx_peer import SbxPeer, open_peer
 from surefoot.algorithms.presets import get_preset, list_presets
 from surefoot.benchmark.train_step import TrainStep, flop_per_update
@@ -257,4 +258,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

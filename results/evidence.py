@@ -19,6 +19,7 @@ from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
 from surefoot.benchmark.status import GridReader
 from surefoot.runs.atomic import write_file
+from surefoot.signals import raised_as_interrupts
 
 RESULTS = Path(__file__).parent
 RUNS = RESULTS.parent / "runs" / "evidence"
@@ -61,7 +62,13 @@ def train(name: str) -> int:
     command = [sys.executable, "-m", "surefoot", "bench", str(grid_file(name)), "--out", str(RUNS / name)]
     for cell in left:
         command += ["--cells", cell]
-    return subprocess.run(command, check=False).returncode
+    with raised_as_interrupts():
+        process = subprocess.Popen(command)
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.terminate()  # its cells then write a checkpoint
 
 
 def collect(name: str) -> None:

@@ -40,6 +40,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from benchmarks import run_program
 from results.evidence import RESULTS, copy_run, grid_file
 
 from surefoot.benchmark.folder import GridFolder
@@ -237,8 +238,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "evidence-gpu")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=ROOT / ".bench" / "evidence-gpu.json")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.parallel < 1:
+        parser.error(f"--parallel must be at least 1, got {args.parallel}")
+    return args
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -45,6 +45,8 @@ def whole_number(name: str, value: object, low: int | None = None, high: int | N
         raise UserError(f"{name} must be between {low:,} and {high:,}, got {number:,}")
     if low is not None and number < low:
         raise UserError(f"{name} must be at least {low}, got {number}")
+    if high is not None and number > high:
+        raise UserError(f"{name} must be at most {high:,}, got {number:,}")
     return number
 
 

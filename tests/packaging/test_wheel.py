@@ -104,7 +104,7 @@ def test_sdist_contains_sources_and_no_build_output(built: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     top = {name.partition("/")[0] for name in names}
     files = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "PKG-INFO"}
-    expected = {"src", "tests", "benchmarks"} | files
+    expected = {"src"} | files
     assert top - {".gitignore"} == expected
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 

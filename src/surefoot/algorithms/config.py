@@ -161,8 +161,8 @@ class Algorithm:
             isinstance(layer, Normalize) and isinstance(layer.norm, BatchRenorm) for layer in flat(self.critic.layers())
         ):
             raise UserError(
-                f"target {type(self.target).__name__} needs a critic without BatchRenorm, which uses running statistics "
-                "in training, and a target critic has none of its own: use BatchNorm, or target None"
+                f"target {type(self.target).__name__} needs a critic without BatchRenorm, which uses running "
+                "statistics in training, and a target critic has none of its own: use BatchNorm, or target None"
             )
 
     def _check_ensemble(self) -> None:

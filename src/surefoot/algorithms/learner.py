@@ -156,8 +156,9 @@ class Learner:
             batch: [B, ...] transitions.
             key: Random key of this update.
             policy_due: [] bool, shared by all seeds: whether actor and temperature are updated as well; without effect
-                where ``Algorithm.policy_delay`` is 1. Where it is false their update is not computed and their metrics are NaN; their state stays, but for the actor's
-                running statistics where ``Algorithm.actor_statistics`` is "all-updates".
+                where ``Algorithm.policy_delay`` is 1. Where it is false their update is not computed and their metrics
+                are NaN; their state stays, but for the actor's running statistics where ``Algorithm.actor_statistics``
+                is "all-updates".
 
         Returns:
             The new state and the metrics of the update.

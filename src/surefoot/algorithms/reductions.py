@@ -18,7 +18,7 @@ from surefoot.networks.validation import check_types
 
 @dataclass(frozen=True)
 class Min:
-    """The minimum over the critics (clipped double Q, arXiv 1802.09477); as ``target_reduction`` for scalar critics only.
+    """The minimum over the critics (clipped double Q, arXiv 1802.09477); as a target for scalar critics only.
 
     Attributes:
         needs_scalars: Whether distributional critics are rejected.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pkgutil
 import random
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -150,8 +152,20 @@ def visible_gpus() -> list[str]:
         return []
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [entry for entry in named.split(",") if entry.strip() not in ("", "-1")]
-    devices = sorted(Path("/dev").glob("nvidia[0-9]*"), key=lambda path: int(path.name.removeprefix("nvidia")))
-    return [path.name.removeprefix("nvidia") for path in devices]
+    if not _has_cuda_plugin():
+        return []
+    # CUDA counts the devices that it finds, whose files keep the host's numbers in a container.
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def _has_cuda_plugin() -> bool:
+    """Return whether JAX's GPU build is installed."""
+    names = [entry.name for entry in metadata.entry_points(group="jax_plugins")]
+    with contextlib.suppress(ImportError):
+        import jax_plugins
+
+        names += [module.name for module in pkgutil.iter_modules(jax_plugins.__path__)]
+    return any("cuda" in name for name in names)
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -27,6 +27,7 @@ from surefoot.streams import emit, protect, separate_third_party_output, stdout
 from surefoot.tasks import Task, make_vector
 from surefoot.tasks.vector import choose_workers
 from surefoot.training.config import TrainConfig
+from surefoot.training.evaluation import environments_per_seed
 from surefoot.training.memory import replay_bytes
 from surefoot.training.plan import make_plan
 from surefoot.types import EnvSpec
@@ -34,8 +35,12 @@ from surefoot.types import EnvSpec
 CALIBRATION_SECONDS = 30.0
 _SECONDS_PER_SHAPE = 1.5
 _SECONDS_PER_TASK = 0.7
-_PROCESS_BYTES = 900_000_000
+_PROCESS_BYTES = 1_000_000_000
 """Memory of Python, JAX and a simulator: 0.8 to 1.2 GB measured on cheetah-run with one to five seeds."""
+_DOG_BYTES = 400_000_000
+"""Memory of the first dog of DM Control, next to that of its copies."""
+_COPY_BYTES = {"dog": 75_000_000, "myosuite": 165_000_000, "other": 13_000_000}
+"""Memory of one copy of an environment, measured: of DM Control's others 12.6 to 13.4 MB."""
 _STATE_COPIES = 8
 """Memory of a learner in multiples of its parameters: parameters, gradients, Adam's moments, target, temporaries."""
 _ROW_BYTES = 400
@@ -85,11 +90,22 @@ def cell_cost(cell: Cell) -> CellCost:
         env_steps=(config.env_steps + _evaluation_steps(config, task)) * seeds,
         grad_steps=updates,
         flop=updates * size.flop,
-        memory_bytes=_PROCESS_BYTES + replay + round(_STATE_COPIES * 4 * size.parameters) * seeds,
+        memory_bytes=_PROCESS_BYTES
+        + replay
+        + round(_STATE_COPIES * 4 * size.parameters) * seeds
+        + _simulator_bytes(config, task, seeds),
         disk_bytes=replay
         + 2 * round(size.state_bytes) * seeds
         + _ROW_BYTES * (config.env_steps // config.log_every) * seeds,
     )
+
+
+def _simulator_bytes(config: TrainConfig, task: Task, seeds: int) -> int:
+    """Return the memory of a run's environments, those of evaluations included."""
+    copies = seeds * (config.num_envs + environments_per_seed(seeds, config.evaluation_episodes))
+    if task.suite == "dmc" and task.name.startswith("dog-"):
+        return _DOG_BYTES + copies * _COPY_BYTES["dog"]
+    return copies * _COPY_BYTES.get(task.suite, _COPY_BYTES["other"])
 
 
 class _Size(NamedTuple):

@@ -14,7 +14,7 @@ import itertools
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from surefoot.errors import UserError, suggest
 from surefoot.misplaced import FIELDS
@@ -80,7 +80,11 @@ def _parse_options(name: str, command: type, arguments: Sequence[str]) -> Any:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(f"{name}: {_message(box.getvalue())}; see surefoot {name} --help") from None
+        message = _message(box.getvalue())
+        if message.endswith(" is missing") and (greedy := _greedy_option(command, arguments)):
+            missing = message.removesuffix(" is missing")
+            message += f": {greedy} takes every value after it, so give {missing} before {greedy}"
+        raise UserError(f"{name}: {message}; see surefoot {name} --help") from None
     options, unexpected = parsed
     if unexpected:
         raise UserError(f"{name}: unexpected argument {unexpected[0]!r}; see surefoot {name} --help")
@@ -99,6 +103,20 @@ def _check_options(name: str, command: type, arguments: Sequence[str]) -> None:
         if option.startswith("--") and option.replace("_", "-") not in (*valid, *_HELP):
             hint = _algorithm_setting(option, "--set" in valid) or suggest(option, valid)
             raise UserError(f"{name}: unknown option {option!r}{hint}; see surefoot {name} --help")
+
+
+def _greedy_option(command: type, arguments: Sequence[str]) -> str:
+    """Return the first given option that takes any number of values; empty if there is none."""
+    import tyro
+
+    for field, hint in get_type_hints(command, include_extras=True).items():
+        option = f"--{field.replace('_', '-')}"
+        kinds = [part for kind in (hint, *get_args(hint)) for part in (kind, *get_args(kind))]  # of Annotated, of "| None"
+        if any(get_origin(kind) is tuple for kind in kinds) and tyro.conf.UseAppendAction not in getattr(hint, "__metadata__", ()):
+            for argument in arguments:
+                if argument.partition("=")[0].replace("_", "-") == option:
+                    return option
+    return ""
 
 
 def _algorithm_setting(option: str, can_set: bool) -> str:

@@ -83,6 +83,7 @@ class WandB(Dashboard):
         self._first_step = 0
 
     def sync(self, path: str | Path) -> Synced:
+        """Bring the view to the content of a run directory, which the mode "disabled" rejects."""
         if self._mode == "disabled":
             raise UserError(
                 "W&B is disabled, so nothing would be sent: expected the mode online or offline (WANDB_MODE)"

@@ -92,7 +92,7 @@ def make_registered(
         env = make_for_render(make) if rendered else make()
     except (ImportError, gymnasium.error.Error) as error:
         raise UserError(f"task '{name}' cannot be made: {' '.join(str(error).split())}{gl_hint(error)}") from error
-    except Exception as error:  # the constructor is user code
+    except (Exception, SystemExit) as error:  # the constructor is user code
         if isinstance(error, TypeError) and (mistake := _keyword_mistake(spec, keywords, error)) is not None:
             raise UserError(f"task '{name}' {mistake}") from error
         raise UserError(f"task '{name}' cannot be made: {describe_exception(error)}{gl_hint(error)}") from error

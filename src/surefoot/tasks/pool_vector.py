@@ -150,8 +150,12 @@ class PoolVectorEnv(VectorEnv):
             self._running &= ~paused
             for slot in np.flatnonzero(self._running):
                 rows[slot] = actions[int(slot)][step]
-            self.step_async(rows)
-            self._finish_step()
+            try:
+                self.step_async(rows)
+                self._finish_step()
+            except EnvironmentFailure:  # from another state than the one in which the actions were taken
+                self._running[:] = paused = np.zeros_like(paused)
+                break
             self._running |= paused
         self._autoreset = autoreset
         return np.where(self._running[:, None], self._observation, np.nan)

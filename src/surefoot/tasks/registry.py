@@ -97,8 +97,13 @@ def _merged(own: dict[str, Any], keywords: dict[str, Any], name: str) -> dict[st
     """Return the keywords of a partial and of ``env_set``.
 
     Raises:
-        UserError: They give one keyword two values.
+        UserError: They give one keyword two values, or the partial gives a render mode.
     """
+    if "render_mode" in own:
+        raise UserError(
+            f"task '{name}' has the keyword render_mode={own['render_mode']!r} in the callable: leave it out, "
+            "environments are made for rendering by `surefoot record`"
+        )
     for key in own.keys() & keywords.keys():
         if own[key] != keywords[key]:
             raise UserError(

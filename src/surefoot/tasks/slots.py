@@ -129,6 +129,10 @@ class EnvSlots:
         self._running = np.zeros(len(self._envs), bool)
         self._observation = np.zeros((len(self._envs), self.spaces.observation_size), np.float32)
 
+    def __len__(self) -> int:
+        """Return the number of environments."""
+        return len(self._ids)
+
     def reset(self, episodes: Sequence[int] | np.ndarray) -> np.ndarray:
         """Start episode `episodes[i]` in slot i and return the first observations, [N, O]."""
         self._episodes = np.array(episodes, np.int64)
@@ -173,12 +177,16 @@ class EnvSlots:
     def restore(self, episodes: Sequence[int] | np.ndarray, actions: Sequence[np.ndarray]) -> np.ndarray:
         """Reset slot i to `episodes[i]`, replay `actions[i]` [T_i, A] and return the observations, [N, O].
 
-        They are NaN where the episode ended.
+        They are NaN where the episode ended, or where the environment raised: one that is not a function of its seed
+        and actions may be in another state.
         """
         observation = self.reset(episodes)
         for slot in range(len(self._envs)):
             for action in actions[slot]:
-                observation[slot], _, terminated, truncated, _ = self._step_slot(slot, action)
+                try:
+                    observation[slot], _, terminated, truncated, _ = self._step_slot(slot, action)
+                except EnvironmentFailure:
+                    terminated = True
                 if terminated or truncated:
                     self._running[slot] = False
                     break
@@ -233,7 +241,7 @@ def _failures_of(seed: int, environment: int | None) -> Iterator[None]:
         raise
     except UnusableReward as error:
         raise EnvironmentFailure(seed, f"the environment returned {error}", environment) from error
-    except Exception as error:  # the environment is user code
+    except (Exception, SystemExit) as error:  # the environment is user code
         message = " ".join(str(error).split())
         detail = f"{type(error).__name__}: {message}" if message else type(error).__name__
         raise EnvironmentFailure(seed, detail, environment) from error

@@ -42,9 +42,9 @@ def import_target(target: str) -> Any:
             sys.path.insert(0, here)
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UserError(f"task '{target}': {_as_module(target) or _missing(module, error.name)}") from error
     except (Exception, SystemExit) as error:  # the module is user code
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            raise UserError(f"task '{target}': {_as_module(target) or _missing(module, error.name)}") from error
         raise UserError(
             f"task '{target}': the module '{module}' cannot be imported: {describe_exception(error)}"
         ) from error
@@ -72,6 +72,8 @@ def load_callable(target: str, keywords: Mapping[str, Any]) -> Callable[..., Any
             raise UserError(
                 f"task '{target}': {where} has no attribute '{part}'{_near(part, found, target)}; {_EXPECTED}"
             ) from None
+        except Exception as error:  # a module's own __getattr__
+            raise UserError(f"task '{target}': '{part}' of {where} raised {describe_exception(error)}") from error
         found, where = value, f"'{part}'"
     require_callable(found, target, keywords)
     return found
@@ -148,9 +150,8 @@ def _top_level_modules() -> frozenset[str]:
     return frozenset(module.name for module in pkgutil.iter_modules(import_path())) - sys.stdlib_module_names
 
 
-def _missing(module: str, missing: str | None) -> str:
+def _missing(module: str, missing: str) -> str:
     """Describe which module is missing: the named one, or one that it imports."""
-    missing = missing or module
     if missing != module and not module.startswith(f"{missing}."):
         return f"the module '{module}' imports '{missing}', which is not installed"
     package, _, name = missing.rpartition(".")
@@ -181,6 +182,7 @@ def _near(name: str, found: Any, target: str) -> str:
     """Return the names to suggest instead of a missing attribute: callables, or ids with their module."""
     module = target.rpartition(":")[0]
     shown = {registered: f"{module}:{registered}" for registered in gymnasium.registry}
-    shown |= {other: other for other in dir(found) if callable(getattr(found, other, None))}
+    with contextlib.suppress(Exception):  # a module's own __getattr__
+        shown |= {other: other for other in dir(found) if callable(getattr(found, other, None))}
     close = difflib.get_close_matches(name, list(shown), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(shown[other]) for other in close)}?" if close else ""

@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.errors import UserError
 from surefoot.machine import usable_cores
 from surefoot.spaces import EnvSpaces
+from surefoot.streams import warn
 from surefoot.tasks.shared_step import SharedStep, make_file
 from surefoot.tasks.slots import EnvSlots, VectorStep, require_equal
 from surefoot.tasks.task import Task
@@ -276,9 +277,12 @@ class WorkerVectorEnv(VectorEnv):
         """End the worker processes."""
         for worker in self._workers:
             worker.disconnect()
-        for worker in self._workers:
-            worker.join()
-        self._workers = []
+        workers, self._workers = self._workers, []
+        if killed := sum([worker.join() for worker in workers]):
+            warn(
+                f"{killed} of {len(workers)} worker processes had to be killed: their environments were busy, or took too "
+                "long to close"
+            )
 
     def _reset(self, episodes: np.ndarray) -> np.ndarray:
         for worker, chunk in zip(self._workers, self._chunks, strict=True):

@@ -38,8 +38,11 @@ _ONE_THREAD = (
 _STEP = b""
 """Request for a step, and its reply."""
 
-_EXIT_SECONDS = 2
-"""Time for closing the environments and exiting once the channel is closed."""
+_EXIT_SECONDS = 2.0
+"""Time for exiting once the channel is closed, without that for closing the environments."""
+
+_CLOSE_SECONDS = 0.5
+"""Additional time for closing each environment."""
 
 _ORPHAN_SECONDS = 10
 """Time after the parent's death for the request being answered, and for closing the environments."""
@@ -145,7 +148,7 @@ class Worker:
     def join(self) -> bool:
         """Wait for the process to exit after `disconnect`; kill it if it hangs, and return whether that was needed."""
         try:
-            self._process.wait(timeout=_EXIT_SECONDS)
+            self._process.wait(timeout=_exit_seconds(len(self._seeds)))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -154,7 +157,7 @@ class Worker:
 
     def _death(self) -> EnvironmentFailure:
         if self.join():  # killed here, so the exit code does not give the cause
-            how = f"it closed its channel and had not exited {_EXIT_SECONDS:g} s later"
+            how = f"it closed its channel and had not exited {_exit_seconds(len(self._seeds)):g} s later"
         else:
             code = self._process.returncode
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -270,13 +273,17 @@ def _shared_stepper(slots: EnvSlots, descriptor: int, start: int, stop: int, tot
 
 
 def _close(slots: EnvSlots) -> None:
-    """Close the environments, which may hold a robot or a port, within `_EXIT_SECONDS`.
+    """Close the environments, which may hold a robot or a port, in limited time.
 
     The parent may be dead, so an alarm ends the process if an environment hangs. Its default handler works in any code.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_EXIT_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, _exit_seconds(len(slots)))
     slots.close()
+
+
+def _exit_seconds(environments: int) -> float:
+    return _EXIT_SECONDS + environments * _CLOSE_SECONDS
 
 
 def _make_slots(request: bytes) -> EnvSlots:

@@ -25,6 +25,10 @@ MAX_TRANSITIONS = 1_000_000
 """Default limit of transitions in each seed's replay buffer."""
 
 
+MAX_COUNT = 10**15
+"""Largest value of a setting: counters, and their products with other settings, then fit into 64 bits."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """Description of one setting. Command line, config.json and documentation are derived from it.
@@ -37,7 +41,7 @@ class Setting:
         meaning: Meaning, as one phrase or sentence.
         unit: Unit of its values in upper case, or what they are; empty for flags.
         hint: Text of the default, where the value None does not explain itself.
-        minimum: Smallest value allowed; None for no bound.
+        minimum: Smallest value allowed; None for no bound. The largest is ``MAX_COUNT``.
         resume: Whether a resumed run may change it.
         recorded: Whether config.json has an entry for it.
     """
@@ -62,7 +66,8 @@ class Setting:
         if value is None and self.optional:
             return None
         if self.kind is int:
-            return whole_number(self.name, value, self.minimum)
+            number = whole_number(self.name, value, self.minimum)
+            return whole_number(self.name, number, high=MAX_COUNT)
         if self.kind is bool and not isinstance(value, bool):
             raise UserError(f"{self.name} must be True or False, got {value!r:.200}")
         elif get_origin(self.kind) is Literal and value not in (choices := get_args(self.kind)):
@@ -239,6 +244,8 @@ class TrainConfig:
         """Validate every setting, then their combinations."""
         for setting in settings():
             object.__setattr__(self, setting.name, setting.validate(getattr(self, setting.name)))
+        if self.num_seeds >= 2**31:
+            raise UserError(f"num_seeds must be below 2**31, got {self.num_seeds}")
         if self.seed >= 2**31 - self.num_seeds:
             raise UserError(f"seed must be between 0 and 2**31 - num_seeds - 1, got {self.seed}")
         if self.replay_capacity is not None and self.replay_capacity < self.algorithm.warmup_transitions:

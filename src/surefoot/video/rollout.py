@@ -19,6 +19,9 @@ from surefoot.tasks.wrappers import Advance, Simulation
 
 _ROUNDING = 1e-9
 
+MAX_EPISODE_STEPS = 100_000
+"""Env steps after which an episode is given up, as in evaluations."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -168,14 +171,24 @@ class Rollout:
             raise
 
     def episode(self, number: int, pace: Pace) -> Iterator[Frame]:
-        """Play evaluation episode `number` with deterministic actions and yield its frames."""
+        """Play evaluation episode `number` with deterministic actions and yield its frames.
+
+        Raises:
+            UserError: It has no end.
+        """
         self._simulation.pace = pace
-        observation, playing = self._vector.reset([number]), True
+        observation, playing, env_steps = self._vector.reset([number]), True, 0
         yield from self._simulation.pop_frames()
         while playing:
             step = self._vector.step(self._policy.unit_action(observation[:, self._seen]))
             yield from self._simulation.pop_frames()
             observation, playing = step.observation, not step.ended[0]
+            env_steps += int(step.env_steps[0])
+            if playing and env_steps >= MAX_EPISODE_STEPS:
+                raise UserError(
+                    f"episode {number} has not ended after {env_steps:,} env steps: give the environment a time limit, "
+                    "such as gymnasium.wrappers.TimeLimit(env, max_episode_steps=1000)"
+                )
 
     def close(self) -> None:
         """Close the environment."""

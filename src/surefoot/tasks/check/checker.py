@@ -64,12 +64,15 @@ def check_env(
         only the spaces are checked.
 
     Raises:
-        UserError: There is no such task, it cannot be made at all, or `steps` or `seed` is out of range.
+        UserError: There is no such task, it cannot be made at all or is written in JAX, or `steps` or `seed` is out of
+            range.
     """
     steps, seed = whole_number("steps", steps, 1), whole_number("seed", seed)
     if not 0 <= seed < 2**31 - 2**24:
         raise UserError(f"seed must be between 0 and 2**31 - 2**24 - 1, got {seed}")
     task = get_task(target, env_set)
+    if task.engine == "jax":
+        raise UserError(f"task '{task.name}' is written in JAX, and the check is for Gymnasium's interface")
     with preserve_generators(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # simulators repeat their warnings in every copy
         return _Check(task, seed).run(steps)

@@ -153,7 +153,7 @@ class RandomRollout:
         elif len(ends) > 1 and all(end.terminated and end.truncated for end in ends):
             span = " to ".join(f"{length:,}" for length in sorted({min(lengths), max(lengths)}))
             self._findings.add("both-flags", f"{len(ends)} of {len(ends)} episodes, after {span} steps")
-        elif not any(end.truncated for end in ends) and not self._observes_time():
+        elif not any(end.truncated and not end.terminated for end in ends) and not self._observes_time():
             self._check_longest(horizon)
 
     def _check_longest(self, horizon: int | None) -> None:
