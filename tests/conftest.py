@@ -25,6 +25,8 @@ os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+# Set in many containers: every process that a test starts would compile its modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 
@@ -34,6 +36,28 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Tracing makes many short-lived objects, and the collector's default thresholds take a fifth of its time.
 gc.set_threshold(100_000, 50, 100)
+
+
+LONG_FILES = (
+    "third_party/test_envpool.py",
+    "training/test_learns.py",
+    "training/test_compile_cache.py",
+    "benchmark/test_evidence_gpu.py",
+    "benchmark/test_gpu.py",
+    "benchmark/test_many_envs.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move long files with few tests to the front.
+
+    pytest-xdist distributes files by their number of tests, and in this order where it is equal: at the end, a long one
+    would leave the other workers without work.
+    """
+    here = Path(__file__).parent
+    items.sort(
+        key=lambda item: not item.path.is_relative_to(here) or item.path.relative_to(here).as_posix() not in LONG_FILES
+    )
 
 
 def pytest_collection_finish() -> None:

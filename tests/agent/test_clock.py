@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import surefoot
@@ -68,6 +69,10 @@ def test_late_wake_counts_towards_the_step(time: FakeTime) -> None:
     control.tick()
     assert control.stats().missed == 1
     assert control.stats().latest_wake_seconds == pytest.approx(0.03)
+
+
+def test_rate_may_be_a_numpy_number() -> None:
+    assert surefoot.ControlClock(np.int64(20)).period == surefoot.ControlClock(np.float32(20)).period == 0.05
 
 
 @pytest.mark.parametrize("hz", [0, -1, float("nan"), float("inf"), "20", True, None])

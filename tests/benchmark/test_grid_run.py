@@ -18,7 +18,7 @@ import surefoot
 from surefoot import machine
 from surefoot.algorithms import Algorithm
 from surefoot.algorithms.presets import get_preset
-from surefoot.benchmark import planning
+from surefoot.benchmark import local_launcher, planning
 from surefoot.benchmark.folder import GridFolder
 from surefoot.benchmark.grid import load_grid
 from surefoot.benchmark.grid_run import GridRun
@@ -307,6 +307,26 @@ def test_linked_log_is_not_followed(tmp_path: Path) -> None:
     with LocalLauncher(1, None, 100) as launcher, pytest.raises(RunFailure, match=r"cannot write .*log"):
         launcher.start(Job("a", ("echo", "yours"), tmp_path / "log", 1))
     assert (tmp_path / "diary").read_text() == "mine"
+
+
+def test_gpus_are_numbered_as_cuda_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container with one of four GPUs its file keeps the host's number."""
+    for name in ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [folder / "nvidia3"])
+    assert visible_gpus() == [], "JAX's GPU build is not installed"
+    monkeypatch.setattr(local_launcher, "_has_cuda_plugin", lambda: True)
+    assert visible_gpus() == ["0"]
+
+
+def test_cost_includes_the_memory_of_simulators(tmp_path: Path) -> None:
+    def memory(task: str, episodes: int) -> int:
+        grid = write_grid(tmp_path / "g.toml", f'tasks = ["{task}"]\nnum_seeds = 1', evaluation_episodes=episodes)
+        return cell_cost(load_grid(str(grid)).cells[0]).memory_bytes
+
+    assert memory("dog-run", 5) - memory("dog-run", 1) == 4 * 75_000_000
+    assert memory("myo-pose", 5) - memory("myo-pose", 1) == 4 * 165_000_000
+    assert memory("cheetah-run", 5) - memory("cheetah-run", 1) == 4 * 13_000_000
 
 
 def test_cell_cost(tmp_path: Path) -> None:

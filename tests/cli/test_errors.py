@@ -15,6 +15,11 @@ MISTAKES = [
     (["--hlep"], ["'--hlep'", "did you mean '--help'"]),
     (["train"], ["TASK is missing", "surefoot train --help"]),
     (["evaluate"], ["PATH is missing"]),
+    (
+        ["train", "--dashboard", "wandb", "x", "--utd", "2"],
+        ["TASK is missing: --dashboard takes every value after it, so give TASK before --dashboard"],
+    ),
+    (["record", "--seeds=0", "1", "x", "-o", "x.mp4"], ["so give PATH before --seeds"]),
     (["train", "x", "--env-stpes", "5"], ["unknown option '--env-stpes'", "did you mean '--env-steps'"]),
     (["train", "--env-stpes", "5"], ["unknown option '--env-stpes'"]),
     (["train", "x", "--task", "y"], ["unknown option '--task'"]),

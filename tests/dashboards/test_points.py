@@ -34,6 +34,7 @@ def test_non_finite_values_are_left_out(tmp_path: Path) -> None:
     first, second = LogFollower(run.path).new_points()
     assert "evaluation/return" not in first.series["seed_0"]
     assert first.series["mean"]["evaluation/return"] == 5.0
+    assert first.series["seed_0"]["evaluation/length_env_steps"] == 1000.0  # of the episode that was played
     assert "training/critic_loss" not in second.series["seed_0"]
     assert second.series["mean"] == {"training/critic_loss": 1.5}
     assert "evaluation/success_any" not in first.series["mean"]  # this task defines none

@@ -111,6 +111,8 @@ def test_disabled_mode_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     run = FakeRun(tmp_path / "run")
     run.run(WandB(), range(0, 101, 100), offset=0.0)
     assert not list(tmp_path.rglob("*.wandb"))
+    with pytest.raises(UserError, match="W&B is disabled, so nothing would be sent"):
+        WandB().sync(run.path)
 
 
 @pytest.mark.parametrize(

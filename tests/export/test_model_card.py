@@ -64,6 +64,14 @@ def test_card_contents_match_the_run(make_run: MakeRun) -> None:
     assert "not reached its last step" not in card
 
 
+def test_policy_of_another_step_than_the_scores(make_run: MakeRun) -> None:
+    path = make_run()
+    assert f"saved at env step {ENV_STEPS:,}." in surefoot.write_model_card(path).read_text()
+    lines = (path / "evaluations.csv").read_text().splitlines()
+    (path / "evaluations.csv").write_text("\n".join(line for line in lines if f",{ENV_STEPS}," not in line) + "\n")
+    assert "selects seed" not in surefoot.write_model_card(path).read_text()
+
+
 def test_every_table_row_has_as_many_cells_as_its_header(make_run: MakeRun) -> None:
     path = make_run()
     change_config(path, task="a|b <script>", started="x | y")

@@ -159,6 +159,17 @@ class ObservesTooLittle(Healthy):
         return super().observe()[:1]
 
 
+class ObservesNothing(Healthy):
+    """Gymnasium's own check of a Tuple fails here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = Tuple((Box(-10.0, 10.0, (2,), np.float32),))
+
+    def observe(self) -> Any:
+        return None
+
+
 class ObservesText(Healthy):
     def observe(self) -> Any:
         return "here"
@@ -277,6 +288,12 @@ class TimeLimitOrFallTerminates(Healthy):
     def ends(self) -> Any:
         terminated, truncated = super().ends()
         return terminated or truncated, False
+
+
+class TimeLimitSetsBoth(TimeLimitOrFallTerminates):
+    def ends(self) -> Any:
+        terminated, _ = super().ends()
+        return terminated, self.time >= self.limit
 
 
 class AlwaysEndsEarly(TimeLimitTerminates):

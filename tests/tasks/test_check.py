@@ -1,5 +1,6 @@
 """``check_env``: findings for one fault at a time, and none for healthy environments."""
 
+import dataclasses
 import json
 import random
 import re
@@ -57,6 +58,7 @@ FAULTS = [
     (broken.Raises, {"raises"}, "step 3 raised ValueError: the third step breaks (broken.py, line"),
     (broken.RaisesAtTheBounds, {"raises"}, "step 1 with every action at its lower bound raised AssertionError"),
     (broken.ObservesTooLittle, {"api"}, "reset(seed=0): the observation has 1 numbers, its space has 2"),
+    (broken.ObservesNothing, {"observation-dict", "api"}, "object of type 'NoneType' has no len()"),
     (broken.ObservesText, {"api"}, "reset(seed=0): the observation should be a NumPy array, actual type: str"),
     (broken.ObservesNan, {"observation-not-finite"}, "entry 1 of the observation of step 4 is nan"),
     (broken.ObservesAboveFloat32, {"observation-not-finite"}, "inf"),
@@ -78,6 +80,7 @@ FAULTS = [
     (broken.TerminatesAndTruncates, {"both-flags"}, "5 of 5 episodes, after 25 steps"),
     (broken.TimeLimitTerminates, {"time-limit-terminates"}, "5 of 5 episodes terminated after exactly 60 steps"),
     (broken.TimeLimitOrFallTerminates, {"time-limit-terminates"}, "steps of random actions, the others before"),
+    (broken.TimeLimitSetsBoth, {"time-limit-terminates"}, "steps of random actions, the others before"),
     (broken.AlwaysEndsEarly, {"time-limit-terminates"}, "after exactly 12 steps"),
     (broken.Autoresets, {"autoreset"}, "'final_obs'"),
     (broken.StepAfterEndChangesState, {"step-after-end"}, "the episodes after it differ in the first observation"),
@@ -275,6 +278,13 @@ def test_shipped_tasks_have_no_false_findings(name: str, expected: set[str], mon
     report = check_env(name, steps=120)
     assert codes(report) - {"ends-unchecked"} == expected
     assert report.ok
+
+
+def test_environment_written_in_jax_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = dataclasses.replace(get_task("probe-constant"), jax=lambda: None)
+    monkeypatch.setattr(checker, "get_task", lambda *_: task)
+    with pytest.raises(UserError, match="is written in JAX, and the check is for Gymnasium's interface"):
+        check_env("any")
 
 
 @pytest.mark.parametrize(("option", "value"), [("steps", 0), ("seed", -1), ("seed", 2**31)])

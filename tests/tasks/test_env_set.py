@@ -282,3 +282,13 @@ def test_later_commands_name_a_task_that_is_code(target: Any, keywords: dict[str
 def test_render_mode_is_not_a_keyword_to_set() -> None:
     with pytest.raises(UserError, match="env_set cannot have 'render_mode'"):
         get_task("Pendulum-v1", {"render_mode": "human"})
+    for given in (functools.partial(gymnasium.make, "Pendulum-v1", render_mode="human"), ArmWithMode):
+        with pytest.raises(UserError, match="has the keyword render_mode='human' in the callable: leave it out"):
+            get_task(given)
+
+
+def _make_arm(render_mode: str | None = None) -> gymnasium.Env:
+    return gymnasium.make("Pendulum-v1", render_mode=render_mode)
+
+
+ArmWithMode = functools.partial(_make_arm, render_mode="human")

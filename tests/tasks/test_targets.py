@@ -84,10 +84,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (package / "__init__.py").write_text("")
     (package / "envs.py").write_text(ENVS)
     (tmp_path / "ends_us.py").write_text("import sys; sys.exit(5)")
+    (tmp_path / "needs_more.py").write_text("raise ModuleNotFoundError('pip install vendor-sdk')")
+    (tmp_path / "loads_late.py").write_text(
+        "def __getattr__(name):\n    raise ImportError(f'no {name} without an extra')"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("home_arms", "ends_us")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("home_arms", "ends_us", "loads_late")]:
         del sys.modules[name]
     for env_id in ("HomeArm-v0", "shadowed"):
         gymnasium.registry.pop(env_id, None)
@@ -145,6 +149,8 @@ def test_workers_import_the_callable(home: Path) -> None:
         ("home_arms.envs:instance", "is an environment itself, expected a callable that makes one"),
         ("home_arms.envs.make_arm", "did you mean 'home_arms.envs:make_arm'"),
         ("ends_us:make_arm", "the module 'ends_us' cannot be imported: SystemExit: 5"),
+        ("needs_more:make_arm", "'needs_more' cannot be imported: ModuleNotFoundError: pip install vendor-sdk"),
+        ("loads_late:make_arm", "'make_arm' of module 'loads_late' raised ImportError: no make_arm without an extra"),
     ],
 )
 def test_invalid_target_gives_one_line(home: Path, target: str, expected: str) -> None:
@@ -198,4 +204,5 @@ def test_train_and_resume_with_named_callable(home: Path) -> None:
 def test_rejected_target_writes_nothing(home: Path, path: str) -> None:
     with pytest.raises(UserError, match=rf"'home_arms.envs:{path}' cannot be made"):
         surefoot.train(f"home_arms.envs:{path}", out=home / "run", env_workers=0, observer=Recording())
-    assert {path.name for path in home.iterdir()} == {"home_arms", "ends_us.py"}
+    assert not (home / "run").exists()
+    assert {path.suffix for path in home.iterdir() if path.is_file()} == {".py"}

@@ -66,6 +66,10 @@ def raises(env: Counter) -> None:
     raise ValueError("the second step\nfails")
 
 
+def exits(env: Counter) -> None:
+    sys.exit()
+
+
 def makes_observation_nan(env: Counter) -> None:
     env.buffer[1] = np.nan
 

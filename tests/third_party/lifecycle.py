@@ -55,6 +55,7 @@ def live(name: str, keywords: dict[str, Any], folder: Path) -> None:
     report = surefoot.check_env(name, steps=60, env_set=keywords)
     assert report.ok, [finding.observed for finding in report.findings if finding.severity == "error"]
     settings: dict[str, Any] = {"env_set": keywords, "out": run, "evaluation_episodes": 1, "env_workers": 0}
+    settings["replay_capacity"] = 120  # of the resumed run as well, which would otherwise compile its updates anew
     trained = surefoot.train(name, algorithm=small_algorithm(), env_steps=80, skip_check=True, **settings)
     assert trained.completed
     assert trained.evaluations()["grad_steps"].max() > 0

@@ -35,13 +35,13 @@ parts = {name: dataclasses.replace(getattr(algorithm, name), widths=(8,)) for na
 algorithm = algorithm.replace(**parts)
 for task, engine in (("dog-run", "envpool"), ("myo-key-turn", "envpool"), ("envpool/FetchReach-v4", "suite")):
     settings = {"num_seeds": 2, "num_envs": 2, "evaluation_episodes": 1, "diagnose_every": 0, "checkpoint_every": 130}
-    runs = []
-    for out in ("whole", "cut"):
-        name = "-".join(task.split("/")) + out
-        runs.append(surefoot.train(task, algorithm=algorithm, engine=engine, env_steps=260, out=name, **settings))
-    shutil.rmtree(runs[1].path / "checkpoints" / "env_steps_000000000260")
-    messages = []
-    surefoot.resume(runs[1].path, observer=Noting(messages))
+    name = "-".join(task.split("/"))
+    whole = surefoot.train(task, algorithm=algorithm, engine=engine, env_steps=260, out=name, **settings)
+    cut = dataclasses.replace(whole, path=whole.path.with_name(f"{name}-cut"))
+    shutil.copytree(whole.path, cut.path)
+    shutil.rmtree(cut.path / "checkpoints" / "env_steps_000000000260")
+    messages, runs = [], (whole, cut)
+    surefoot.resume(cut.path, observer=Noting(messages))
     assert not [line for line in messages if "new episode" in line], messages
     for name in ("evaluations", "training"):
         one, other = (getattr(run, name)() for run in runs)

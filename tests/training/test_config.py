@@ -49,6 +49,8 @@ def test_values_are_converted_to_the_type_of_their_setting() -> None:
         ({"log_every": 0}, "log_every must be at least 1, got 0"),
         ({"diagnose_every": -1}, "diagnose_every must be at least 0, got -1"),
         ({"seed": 2**31 - 1}, "seed must be between"),
+        ({"num_seeds": 3e9}, r"num_seeds must be below 2\*\*31, got 3000000000"),
+        ({"env_steps": 1e30}, "env_steps must be at most 1,000,000,000,000,000, got 1,000,"),
         ({"overlap": 1}, "overlap must be True or False, got 1"),
         ({"precision": "fp8"}, "precision must be one of .*float32.*, got 'fp8'"),
         ({"out": 3}, "out must be a path, got 3"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +18,7 @@ from surefoot.runs import RunDirectory
 from surefoot.training.checkpointing.arrays import tree_to_arrays
 from surefoot.training.policy_arrays import policy_arrays, policy_layers
 from surefoot.types import EnvSpec
-from surefoot.video.policies import checkpoint_policies
+from surefoot.video.policies import checkpoint_policies, seeds_to_show
 from tests.flat_spaces import env_spaces
 from tests.training.small import small
 
@@ -69,6 +71,26 @@ def test_older_checkpoint_equals_policy_at_that_step(run: RunDirectory, tmp_path
     older = checkpoint_policies(run, [0])[0]
     np.testing.assert_array_equal(older.batch(OBSERVATIONS), load_policy(tmp_path / "older", 0).batch(OBSERVATIONS))
     assert np.abs(older.batch(OBSERVATIONS) - load_policy(run.path, 0).batch(OBSERVATIONS)).max() > 1e-3
+
+
+def test_missing_seed_is_reported_with_the_checkpoint(run: RunDirectory) -> None:
+    folder = re.escape(str(run.path / "checkpoints" / "env_steps_000000000100"))
+    with pytest.raises(surefoot.UserError, match=f"^{folder} has no seed 9; it has 0, 1$"):
+        checkpoint_policies(run, [9])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        (3, "seeds must be a list of training seeds, got 3"),
+        (["one"], "seeds must be a whole number, got 'one'"),
+        (np.array([], int), "seeds is empty"),
+        (np.array([1, 1]), "seed 1 is given twice"),
+    ],
+)
+def test_seeds_are_validated(run: RunDirectory, seeds: Any, message: str) -> None:
+    with pytest.raises(surefoot.UserError, match=message):
+        seeds_to_show(run, seeds)
 
 
 def test_damaged_checkpoint_gives_one_line(run: RunDirectory) -> None:

@@ -111,8 +111,11 @@ def _greedy_option(command: type, arguments: Sequence[str]) -> str:
 
     for field, hint in get_type_hints(command, include_extras=True).items():
         option = f"--{field.replace('_', '-')}"
-        kinds = [part for kind in (hint, *get_args(hint)) for part in (kind, *get_args(kind))]  # of Annotated, of "| None"
-        if any(get_origin(kind) is tuple for kind in kinds) and tyro.conf.UseAppendAction not in getattr(hint, "__metadata__", ()):
+        # An option's type is inside of Annotated, and there may be a member of a union with None.
+        kinds = [part for kind in (hint, *get_args(hint)) for part in (kind, *get_args(kind))]
+        if tyro.conf.UseAppendAction in kinds:
+            continue  # one value at a time
+        if any(get_origin(kind) is tuple for kind in kinds):
             for argument in arguments:
                 if argument.partition("=")[0].replace("_", "-") == option:
                     return option

@@ -95,11 +95,12 @@ class _PointBuilder:
     def add(self, row: Mapping[str, float], prefix: str) -> None:
         """Add a row: an episode of an evaluation, a logging interval, or a diagnosis."""
         values = self._seeds[int(row["seed"])]
-        diverged = prefix == "evaluation" and math.isnan(row["return"])  # an episode of zero actions
+        # Episodes of a seed that diverged are of zero actions.
+        diverged = prefix == "evaluation" and math.isnan(row["return"])
         for name, value in row.items():
             if name in COUNTERS:
                 self._counters[name] = max(self._counters[name], value)
-            elif not diverged:
+            elif not (diverged and math.isfinite(value)):
                 values[f"{prefix}/{name}"].append(value)
 
     def build(self) -> LogPoint:

@@ -116,9 +116,9 @@ def _merged(own: dict[str, Any], keywords: dict[str, Any], name: str) -> dict[st
 def _module_task(target: str, keywords: dict[str, Any]) -> Task:
     module = import_target(target)
     name = target.rpartition(":")[2]
-    if name not in gymnasium.registry and callable(register := getattr(module, "register_envs", None)):
+    if name not in gymnasium.registry:
         with contextlib.suppress(Exception):  # a convention of packages that do not register ids on import
-            register()
+            module.register_envs()
     # A Python name may also be an id that the module has registered.
     if name in gymnasium.registry or "-" in name or "/" in name:
         return _registered_task(name, target, keywords)

@@ -280,7 +280,7 @@ class WorkerVectorEnv(VectorEnv):
         workers, self._workers = self._workers, []
         if killed := sum([worker.join() for worker in workers]):
             warn(
-                f"{killed} of {len(workers)} worker processes had to be killed: their environments were busy, or took too "
+                f"{killed} of {len(workers)} worker processes had to be killed: environments were busy, or took too "
                 "long to close"
             )
 
