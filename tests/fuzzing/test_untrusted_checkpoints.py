@@ -104,11 +104,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ca
     config, task, plan = read_run(directory, None, {})
     logs = {path: path.read_bytes() for path in out.glob("*.csv")}
     with directory.lock(), TrainingLoop.make(config, plan, task, EventDispatcher(Observer(), ())) as loop:
+        initial = loop._init()
 
         def restore() -> None:
             loop._open_writer(directory)
             try:
-                loop._writer.restore(loop._init, lambda line: None)
+                loop._writer.restore(lambda: initial, lambda line: None)
             finally:
                 loop._writer.close()
                 for path, content in logs.items():

@@ -23,7 +23,7 @@ def test_every_phase_of_a_run_has_its_functions() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "expected"),
     [
-        ("kills", ["--count", "2", "--first", "17"], "# 2 trials in"),
+        ("kills", ["--count", "1", "--first", "18"], "# 1 trials in"),
         ("disk", ["--count", "1"], "# 3 trials in"),
         ("ray_kills", ["--count", "1", "--minutes", "0.5", "--seeds", "1", "--env-steps", "3000"], "# 1 trials in"),
     ],

@@ -218,7 +218,11 @@ def test_hanging_worker_is_killed_some_time_after_its_parent() -> None:
     code = (
         "import os, signal, threading, numpy\nfrom surefoot.tasks import get_task, make_vector\n"
         "from tests.tasks import zoo\n"
-        "env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], 'train', num_workers=1)\n"
+        "def hangs(env):\n"
+        "    from surefoot.tasks import workers\n"
+        "    workers._ORPHAN_SECONDS = 1.0\n"  # in the worker
+        "    zoo.hangs(env)\n"
+        "env = make_vector(get_task(zoo.failing(hangs)), [5], 'train', num_workers=1)\n"
         "env.reset([0])\nenv.step(numpy.zeros((1, 1), 'f4'))\n"
         "threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
         "env.step(numpy.zeros((1, 1), 'f4'))"
@@ -231,6 +235,7 @@ def test_hanging_worker_is_killed_some_time_after_its_parent() -> None:
 @pytest.mark.slow
 def test_worker_that_closes_its_channel_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
+    monkeypatch.setattr(workers, "_CLOSE_SECONDS", 0.0)
     with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_runs)), [5], "train", num_workers=1) as env:
         env.reset([0])
         env.step(ZERO[:1])
@@ -266,7 +271,7 @@ def test_close_ends_workers_and_is_idempotent() -> None:
     assert not any(is_running(pid) for pid in pids)
 
 
-def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     env = make_vector(get_task(zoo.failing(zoo.hangs)), [5], "train", num_workers=1)
     (pid,) = worker_pids(env)
@@ -275,6 +280,7 @@ def test_close_kills_hanging_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     env.step_async(ZERO[:1])
     env.close()
     assert not is_running(pid)
+    assert "1 of 1 worker processes had to be killed: environments were busy" in capsys.readouterr().err
 
 
 def worker_pids(env: VectorEnv) -> tuple[int, ...]:

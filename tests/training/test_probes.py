@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 import surefoot
 from surefoot.algorithms.presets import list_presets
 from surefoot.tasks.probes import PROBES
+from surefoot.training import loop
+from surefoot.training.population import get_population
 from tests.training import probing
 from tests.training.probing import AGENT_STEPS, CHECKPOINT, RESET, UTD, WARMUP, Trained, assert_known_value, quick
 from tests.training.recording import Recording
@@ -50,6 +53,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @functools.cache
 def trained(name: str, probe: str, folder: Path) -> Trained:
     return probing.train(probe, quick(name), folder / f"{name}-{probe}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_populations() -> Iterator[None]:
+    """Keep the compiled programs of all presets; a process keeps those of fewer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "get_population", functools.cache(get_population.__wrapped__))
+        yield
 
 
 def test_cases_cover_every_preset() -> None:
