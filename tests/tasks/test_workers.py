@@ -236,7 +236,7 @@ def test_hanging_worker_is_killed_some_time_after_its_parent() -> None:
 def test_worker_that_closes_its_channel_without_exiting_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_EXIT_SECONDS", 0.1)
     monkeypatch.setattr(workers, "_CLOSE_SECONDS", 0.0)
-    with make_vector(get_task(zoo.failing(zoo.exits_while_a_thread_runs)), [5], "train", num_workers=1) as env:
+    with make_vector(get_task(zoo.failing(zoo.closes_everything)), [5], "train", num_workers=1) as env:
         env.reset([0])
         env.step(ZERO[:1])
         with pytest.raises(EnvironmentFailure, match=r"died \(it closed its channel and had not exited 0\.1 s later\)"):

@@ -102,7 +102,13 @@ def hangs_with_a_program(path: str, env: Counter) -> None:
 
 def exits_while_a_thread_runs(env: Counter) -> None:
     threading.Thread(target=time.sleep, args=(60,)).start()
-    raise KeyboardInterrupt  # the main thread ends, the process does not
+    sys.exit(3)
+
+
+def closes_everything(env: Counter) -> None:
+    """Close every descriptor but the standard ones, and hang."""
+    os.closerange(3, 256)
+    time.sleep(60)
 
 
 def raising_when_made() -> gymnasium.Env:
