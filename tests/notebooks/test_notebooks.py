@@ -11,6 +11,7 @@ import gymnasium
 import pytest
 
 import surefoot
+from surefoot.policy import Policy
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
 
@@ -65,7 +66,7 @@ def test_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names["total"] == pytest.approx(return_on_bare_environment(names["policy"]), rel=1e-4)
 
 
-def return_on_bare_environment(policy: surefoot.Policy) -> float:
+def return_on_bare_environment(policy: Policy) -> float:
     env = gymnasium.make("Pendulum-v1")
     observation, _ = env.reset(seed=0)
     total, ended = 0.0, False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import numbers
 import time
 from dataclasses import dataclass
+
+import numpy as np
 
 from surefoot.errors import UserError
 
@@ -50,7 +51,11 @@ class ControlClock:
     """
 
     def __init__(self, hz: float) -> None:
-        if isinstance(hz, bool) or not isinstance(hz, numbers.Real) or not (math.isfinite(hz) and hz > 0):
+        if (
+            isinstance(hz, bool)
+            or not isinstance(hz, int | float | np.integer | np.floating)
+            or not (math.isfinite(hz) and hz > 0)
+        ):
             raise UserError(f"hz must be a positive number of control steps per second, got {hz!r}")
         self.period = 1.0 / float(hz)
         self._start: float | None = None

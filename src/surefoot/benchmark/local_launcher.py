@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -161,10 +161,8 @@ def visible_gpus() -> list[str]:
 def _has_cuda_plugin() -> bool:
     """Return whether JAX's GPU build is installed."""
     names = [entry.name for entry in metadata.entry_points(group="jax_plugins")]
-    with contextlib.suppress(ImportError):
-        import jax_plugins
-
-        names += [module.name for module in pkgutil.iter_modules(jax_plugins.__path__)]
+    if (found := util.find_spec("jax_plugins")) is not None:
+        names += [module.name for module in pkgutil.iter_modules(found.submodule_search_locations)]
     return any("cuda" in name for name in names)
 
 
