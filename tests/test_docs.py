@@ -159,7 +159,7 @@ def test_environment_guide_shows_what_the_check_observed(tmp_path: Path, monkeyp
     with pytest.raises(AssertionError, match="terminated after exactly 200 steps"):
         exec(compile(check, name_of(page), "exec"), {})
     del sys.modules["my_package.envs"], sys.modules["my_package"]
-    sentence = re.search(r"`report.findings` have the fields (.*?)\.$", page.read_text(), re.MULTILINE)
+    sentence = re.search(r"Each finding has the fields (.*?)\.$", page.read_text(), re.MULTILINE)
     assert sentence is not None
     assert re.findall(r"`(\w+)`", sentence[1]) == [field.name for field in dataclasses.fields(surefoot.Finding)]
 

@@ -40,15 +40,40 @@ def test_folders_of_runs_are_named_like_cells(path: Path) -> None:
     assert rest == [f"u{utd}", f"s{seeds[0]}-{seeds[-1]}"]
 
 
+class FakeBench:
+    """Process that ends with the last of the exit codes; an interrupt arrives instead of the others."""
+
+    def __init__(self, codes: list[int]) -> None:
+        self.codes, self.signals = codes, 0
+
+    def wait(self) -> int:
+        code = self.codes.pop(0)
+        if self.codes:
+            raise KeyboardInterrupt
+        return code
+
+    def terminate(self) -> None:
+        self.signals += 1
+
+
+def test_interrupt_lets_cells_write_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = FakeBench([0, 130])
+    monkeypatch.setattr(evidence, "is_copied", lambda grid, cell: False)
+    monkeypatch.setattr(subprocess, "Popen", lambda command: bench)
+    assert evidence.train("xqc") == 130
+    assert bench.signals == 1
+
+
 def test_only_missing_cells_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [cell.name for cell in load_grid(str(evidence.grid_file("xqc"))).cells]
     trained: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
-        trained.append(command[command.index("--out") + 2 :])
-        return subprocess.CompletedProcess(command, 0)
+    class Bench(FakeBench):
+        def __init__(self, command: list[str]) -> None:
+            super().__init__([0])
+            trained.append(command[command.index("--out") + 2 :])
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", Bench)
     copied: set[str] = set()
     monkeypatch.setattr(evidence, "is_copied", lambda grid, cell: cell in copied)
     for count, name in enumerate(names):
