@@ -31,6 +31,10 @@ pytestmark = pytest.mark.usefixtures("x64")
 of_every_preset = pytest.mark.parametrize("name", every_preset())
 
 
+REPEATED = ("crossq-wn-r", "sr-sac")
+"""Presets whose updates are CrossQ + WN's with other values, and SAC's with other values and SimBa's policy."""
+
+
 def inputs(name: str, seed: int) -> tuple[Any, ...]:
     """Return a seed's state, batch and key; no two seeds share any."""
     state = fixed_state(tiny_preset(name))
@@ -54,7 +58,7 @@ def alone(name: str, seed: int) -> PyTree:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [preset.name for preset in list_presets()])
+@pytest.mark.parametrize("name", [preset.name for preset in list_presets() if preset.name not in REPEATED])
 def test_compiled_single_seeds_equal_uncompiled_vmap(name: str) -> None:
     """Compares compiled single seeds with a vmap that is not compiled, which tests both contracts."""
     state, batch, key = stack(inputs(name, 0), inputs(name, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -19,11 +20,17 @@ SEEDS = (3, 8)
 UTD = 2
 
 
-def trained(name: str, seeds: tuple[int, ...]) -> tuple[PopulationState, PopulationState, list[np.ndarray]]:
-    """Return the states after a warm-up and after two agent steps of updates, and the actions [S, A] of the warm-up."""
+@functools.cache
+def shared_population(name: str) -> Population:
+    """Return the population of a preset, so that single seeds share their programs."""
     algorithm = tiny_preset(name)
     algorithm = algorithm.replace(utd=UTD, policy_delay=min(2, algorithm.policy_delay))
-    population = Population(Learner(algorithm, SPEC, DISCOUNT))
+    return Population(Learner(algorithm, SPEC, DISCOUNT))
+
+
+def trained(name: str, seeds: tuple[int, ...]) -> tuple[PopulationState, PopulationState, list[np.ndarray]]:
+    """Return the states after a warm-up and after two agent steps of updates, and the actions [S, A] of the warm-up."""
+    population = shared_population(name)
     start = np.stack([np.random.default_rng((seed, 99)).normal(size=SPEC.observation_size) for seed in seeds])
     observation = start.astype(np.float32)
     state = population.init(seeds, BATCH + 6, BATCH + 12, observation)

@@ -45,8 +45,11 @@ def test_updates_are_measured_and_what_does_not_fit_is_left_out(
     monkeypatch.setattr(gpu, "_ROUNDS", 1)
     options = ["--preset", "sac", "--num-seeds", "1", "--precisions", "float32", "--out", str(tmp_path)]
     start = time.monotonic()
-    assert gpu.main([*options, "--minutes", "1.4"]) == 0
-    assert time.monotonic() - start < 84.0
+    # The updates are expected to need 75 s, as on a GPU: after them there is no time for another part.
+    assert gpu.main([*options, "--minutes", "1.3"]) == 0
+    assert time.monotonic() - start < 78.0
     (one,) = json.loads((tmp_path / "float32.json").read_text())["rows"]
     assert (one["preset"], one["num_seeds"], one["precision"]) == ("sac", 1, "float32")
-    assert "many-envs: left out" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "float32-no-command-buffers: left out" in printed
+    assert "many-envs: left out" in printed

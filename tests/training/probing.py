@@ -33,9 +33,8 @@ from surefoot.training.plan import make_plan
 from tests.training.recording import Recording
 
 WIDTH, UTD, WARMUP, AGENT_STEPS = 32, 4, 100, 900
-CHECKPOINT = AGENT_STEPS // 2
-RESET = CHECKPOINT + 51
-"""Agent step of the reset, after the checkpoint, in presets with resets."""
+RESET = 501
+"""Agent step of the reset in presets with resets."""
 
 
 class Trained(NamedTuple):
@@ -80,6 +79,14 @@ def quick(name: str) -> Algorithm:
     return algorithm.replace(**changes)
 
 
+def checkpoint_step(algorithm: Algorithm) -> int:
+    """Return the agent step of a run's last checkpoint but one, from which a resumed run repeats the rest.
+
+    It is before the reset, or else late and within an episode where episodes take several steps.
+    """
+    return 803 if algorithm.resets is None else RESET - 51
+
+
 def _narrow(torso: TorsoConfig) -> TorsoConfig:
     if not isinstance(torso, MLP):
         return dataclasses.replace(torso, width=WIDTH)
@@ -104,7 +111,7 @@ def train(probe: str, algorithm: Algorithm, out: Path) -> Trained:
         env_steps=AGENT_STEPS,
         evaluate_every=AGENT_STEPS,
         evaluation_episodes=1,
-        checkpoint_every=CHECKPOINT,
+        checkpoint_every=checkpoint_step(algorithm),
         diagnose_every=0,
         out=out,
     )

@@ -16,7 +16,16 @@ from surefoot.tasks.probes import PROBES
 from surefoot.training import loop
 from surefoot.training.population import get_population
 from tests.training import probing
-from tests.training.probing import AGENT_STEPS, CHECKPOINT, RESET, UTD, WARMUP, Trained, assert_known_value, quick
+from tests.training.probing import (
+    AGENT_STEPS,
+    RESET,
+    UTD,
+    WARMUP,
+    Trained,
+    assert_known_value,
+    checkpoint_step,
+    quick,
+)
 from tests.training.recording import Recording
 from tests.training.test_resume import assert_same_run
 
@@ -104,6 +113,6 @@ def test_resume_equals_uninterrupted_run(name: str, folder: Path, tmp_path: Path
     shutil.copytree(whole, cut)
     shutil.rmtree(cut / "checkpoints" / f"env_steps_{AGENT_STEPS:012d}")
     newest = sorted(folder.name for folder in (cut / "checkpoints").iterdir())
-    assert newest == [f"env_steps_{CHECKPOINT:012d}"]
+    assert newest == [f"env_steps_{checkpoint_step(quick(name)):012d}"]
     assert surefoot.resume(cut, observer=Recording()).completed
     assert_same_run(whole, cut)
